@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bus addresses. dev->dma_range_map exists only while a driver is bound, and a domain may outlive
+ * that, so a domain keeps a copy.
+ */
+#include <linux/dma-direct.h>
+#include <linux/dma-mapping.h>
+#include <linux/ioport.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "busmap.h"
+
+#ifdef CONFIG_ARCH_HAS_PHYS_TO_DMA
+#error "this architecture has bus addresses of its own"
+#endif
+
+static unsigned int count_regions(const struct bus_dma_region *regions)
+{
+	unsigned int n = 0;
+
+	if (regions)
+		while (regions[n].size)
+			n++;
+	return n;
+}
+
+/* A peer's BAR is at pci_bus_address(), which is resource.start minus its window's offset. */
+static bool mmio_is_flat(struct pci_dev *pdev)
+{
+	struct pci_host_bridge *bridge = pci_find_host_bridge(pdev->bus);
+	struct resource_entry *window;
+
+	resource_list_for_each_entry(window, &bridge->windows)
+		if (resource_type(window->res) == IORESOURCE_MEM && window->offset)
+			return false;
+	return true;
+}
+
+/**
+ * flat_bus_map_take() - copy how a function sees memory
+ * @map:	filled; to be dropped with flat_bus_map_drop()
+ * @pdev:	the function, bound to its driver
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev)
+{
+	const struct bus_dma_region *regions = pdev->dev.dma_range_map;
+	unsigned int n = count_regions(regions);
+
+	map->regions = NULL;
+	map->mmio = mmio_is_flat(pdev) && !n;
+	if (!n)
+		return 0;
+	map->regions = kmemdup(regions, (n + 1) * sizeof(*regions), GFP_KERNEL_ACCOUNT);
+	return map->regions ? 0 : -ENOMEM;
+}
+
+/* Does @pdev see memory as @map says? Only then may it share a domain. */
+bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev)
+{
+	const struct bus_dma_region *a = map->regions, *b = pdev->dev.dma_range_map;
+	unsigned int n = count_regions(b), i;
+
+	if (map->mmio != (mmio_is_flat(pdev) && !n) || count_regions(a) != n)
+		return false;
+	for (i = 0; i < n; i++)
+		if (a[i].cpu_start != b[i].cpu_start || a[i].dma_start != b[i].dma_start ||
+		    a[i].size != b[i].size)
+			return false;
+	return true;
+}
+
+void flat_bus_map_drop(struct flat_bus_map *map)
+{
+	kfree(map->regions);
+	map->regions = NULL;
+}
+
+/**
+ * flat_bus_address() - where a function finds a range
+ * @map:	how the function sees memory
+ * @phys:	CPU address of the first byte
+ * @size:	bytes, not 0
+ *
+ * Returns the bus address, or DMA_MAPPING_ERROR where the function cannot reach the whole range
+ * at consecutive addresses.
+ */
+dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys, size_t size)
+{
+	const struct bus_dma_region *r;
+
+	if (!map->mmio && region_intersects(phys, size, IORESOURCE_SYSTEM_RAM,
+					    IORES_DESC_NONE) != REGION_INTERSECTS)
+		return DMA_MAPPING_ERROR;
+	if (!map->regions)
+		return phys;
+	for (r = map->regions; r->size; r++)
+		if (phys >= r->cpu_start && phys - r->cpu_start < r->size)
+			return size <= r->size - (phys - r->cpu_start) ?
+			       r->dma_start + (phys - r->cpu_start) : DMA_MAPPING_ERROR;
+	return DMA_MAPPING_ERROR;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef FLATIOMMU_BUSMAP_H
+#define FLATIOMMU_BUSMAP_H
+
+#include <linux/types.h>
+
+struct bus_dma_region;
+struct pci_dev;
+
+/**
+ * struct flat_bus_map - how a PCI function sees memory
+ * @regions:	copy of the function's dma_range_map, ended by an entry of size 0;
+ *		NULL where bus addresses are CPU addresses
+ * @mmio:	BARs too have the same address on the bus and for the CPU
+ */
+struct flat_bus_map {
+	struct bus_dma_region *regions;
+	bool mmio;
+};
+
+int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev);
+bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev);
+void flat_bus_map_drop(struct flat_bus_map *map);
+dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys, size_t size);
+
+#endif /* FLATIOMMU_BUSMAP_H */

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/pci.h>
+
+#include "compat.h"
+#include "flatiommu.h"
+
+/**
+ * flat_clear_master() - stop a function from starting DMA
+ * @pdev:	the function
+ *
+ * Bus Master Enable, PCI 3.0 section 6.2.2. Does nothing unless the function is awake: a read
+ * from one in D3cold answers all ones, which would be written back, and some host bridges abort.
+ * Does not sleep and does not wake the function up, as it is called under group->mutex; for the
+ * same reason it takes no pci_cfg_access_lock(), which resets hold while they call us.
+ *
+ * Returns whether the function was awake.
+ */
+bool flat_clear_master(struct pci_dev *pdev)
+{
+	int active = flat_compat_pm_get_if_active(&pdev->dev);
+	bool awake;
+
+	if (!active)
+		return false;
+	awake = pdev->current_state == PCI_D0 && pci_device_is_present(pdev);
+	if (awake)
+		pci_clear_master(pdev);
+	if (active > 0)
+		pm_runtime_put(&pdev->dev);
+	return awake;
+}

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Claims: which functions have a dummy IOMMU, how they come to one and lose it.
+ *
+ * Three ways in: the sysfs file, the parameter devices=, and a vfio driver about to bind. Two ways
+ * out: the sysfs file, and removal of the function.
+ *
+ * Locks, outermost first:
+ *	device_lock(function) -> claims_lock -> locks of the IOMMU core (probe lock, group->mutex)
+ * device_lock() keeps a driver from binding between the check and the (un)registration; lockdep
+ * does not see it. Notifier callbacks never take it, as some of them run with it held, nor
+ * pci_lock_rescan_remove(), which hot-unplug holds.
+ *
+ * The last reference to a group is put from a work item, with no lock held: putting it waits for
+ * writers of the group's sysfs files, and up to 6.4 one of them waits for device_lock().
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/capability.h>
+#include <linux/ctype.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/panic.h>
+#include <linux/pci.h>
+#include <linux/platform_device.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "compat.h"
+#include "flatiommu.h"
+
+static DEFINE_MUTEX(claims_lock);
+
+/* All protected by claims_lock. */
+static bool live;		/* the module is loaded: claims may be made */
+static LIST_HEAD(claims);
+static LIST_HEAD(retired);	/* unregistered, group not put yet */
+static LIST_HEAD(spares);	/* no claims any more, see new_claim() */
+static LIST_HEAD(going);	/* functions between DEL_DEVICE and REMOVED_DEVICE */
+
+struct going_function {
+	struct list_head entry;
+	struct device *dev;
+};
+
+/*
+ * Set under claims_lock for the length of a registration. probe_device() is called for any device
+ * and in any task meanwhile; the claim is its caller's only where the task is the claimer.
+ */
+static struct task_struct *claimer;
+static struct flat_claim *claiming;
+
+static char *devices = "";
+module_param(devices, charp, 0444);
+MODULE_PARM_DESC(devices, "PCI addresses to claim as soon as they are there, such as 0000:00:04.0,0000:00:05.0");
+
+static bool auto_claim = true;
+
+static int auto_set(const char *val, const struct kernel_param *kp)
+{
+	return capable(CAP_SYS_RAWIO) ? param_set_bool(val, kp) : -EPERM;
+}
+
+static const struct kernel_param_ops auto_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = auto_set,
+	.get = param_get_bool,
+};
+
+/* Newer kernels define auto as __auto_type, and the parameter would be called that. */
+#pragma push_macro("auto")
+#undef auto
+module_param_cb(auto, &auto_ops, &auto_claim, 0644);
+MODULE_PARM_DESC(auto, "claim a function without an IOMMU when a vfio driver is about to bind to it (default: Y)");
+#pragma pop_macro("auto")
+
+/* The claim that this task is registering, if it is for @dev. */
+struct flat_claim *flat_claim_being_made(struct device *dev)
+{
+	if (READ_ONCE(claimer) != current || dev != &claiming->pdev->dev)
+		return NULL;
+	return claiming;
+}
+
+static struct flat_claim *find_claim(struct device *dev)
+{
+	struct flat_claim *claim;
+
+	list_for_each_entry(claim, &claims, entry)
+		if (&claim->pdev->dev == dev)
+			return claim;
+	return NULL;
+}
+
+static struct going_function *find_going(struct device *dev)
+{
+	struct going_function *g;
+
+	list_for_each_entry(g, &going, entry)
+		if (g->dev == dev)
+			return g;
+	return NULL;
+}
+
+static void reap_retired(struct work_struct *work)
+{
+	struct flat_claim *claim;
+	LIST_HEAD(list);
+
+	mutex_lock(&claims_lock);
+	list_splice_init(&retired, &list);
+	if (list_empty(&claims))
+		flat_compat_forget_ops(&flat_iommu_ops);
+	mutex_unlock(&claims_lock);
+
+	list_for_each_entry(claim, &list, entry) {
+		iommu_group_put(claim->group);
+		pci_dev_put(claim->pdev);
+	}
+
+	mutex_lock(&claims_lock);
+	list_splice(&list, &spares);
+	mutex_unlock(&claims_lock);
+}
+
+static DECLARE_WORK(reap_work, reap_retired);
+
+/* @claim is unregistered and in no list. */
+static void retire(struct flat_claim *claim)
+{
+	iommu_device_sysfs_remove(&claim->iommu);
+	list_add(&claim->entry, &retired);
+	queue_work(flat_wq, &reap_work);
+}
+
+/*
+ * A claim's memory is used again, but freed only as the module goes: while it adds a device, the
+ * core reads iommu_device.ops of any IOMMU, without a lock or a reference that holds the IOMMU.
+ */
+static struct flat_claim *new_claim(struct pci_dev *pdev)
+{
+	struct flat_claim *claim;
+
+	claim = list_first_entry_or_null(&spares, struct flat_claim, entry);
+	if (claim)
+		list_del(&claim->entry);
+	else
+		claim = kzalloc(sizeof(*claim), GFP_KERNEL);
+	if (!claim)
+		return NULL;
+	claim->pdev = pci_dev_get(pdev);
+	claim->group = NULL;
+	claim->probed = false;
+	claim->attachment = FLAT_IDENTITY;
+	claim->domain = NULL;
+	INIT_LIST_HEAD(&claim->attached);
+	return claim;
+}
+
+static int register_claim(struct flat_claim *claim)
+{
+	int ret;
+
+	claiming = claim;
+	WRITE_ONCE(claimer, current);
+	ret = flat_compat_register(&claim->iommu, &flat_iommu_ops, &claim->pdev->dev);
+	WRITE_ONCE(claimer, NULL);
+	claiming = NULL;
+	/* A failed registration has unregistered itself. */
+	if (ret)
+		return ret;
+	if (claim->probed)
+		return 0;
+	/* From 6.8 another IOMMU does not keep us from registering, only from being asked. */
+	iommu_device_unregister(&claim->iommu);
+	return -EALREADY;
+}
+
+static void taint_kernel(void)
+{
+	if (test_taint(TAINT_USER))
+		return;
+	pr_warn("user space gets devices that can reach all of memory; this taints the kernel\n");
+	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+}
+
+/**
+ * claim_function() - put a function under a dummy IOMMU
+ * @pdev:	the function; the caller holds its device_lock(), or it cannot be bound yet
+ * @how:	for the log
+ * @binding:	a vfio driver is about to bind to it
+ *
+ * Returns 0 or an error of claim, see main.c; logs either.
+ */
+static int claim_function(struct pci_dev *pdev, const char *how, bool binding)
+{
+	struct flat_claim *claim;
+	int ret;
+
+	mutex_lock(&claims_lock);
+	if (!live) {
+		ret = -EAGAIN;
+		goto unlock;
+	}
+	if (find_claim(&pdev->dev)) {
+		pr_warn("%s: not claimed: it is claimed already\n", pci_name(pdev));
+		ret = -EEXIST;
+		goto unlock;
+	}
+	if (find_going(&pdev->dev) || !device_is_registered(&pdev->dev)) {
+		pr_warn("%s: not claimed: it is being removed\n", pci_name(pdev));
+		ret = -ENODEV;
+		goto unlock;
+	}
+	ret = flat_may_claim(pdev);
+	if (ret)
+		goto unlock;
+	if (pdev->dev.driver && !binding) {
+		pr_warn("%s: not claimed: %s is bound to it; unbind that first\n", pci_name(pdev),
+			pdev->dev.driver->name);
+		ret = -EBUSY;
+		goto unlock;
+	}
+
+	claim = new_claim(pdev);
+	if (!claim) {
+		ret = -ENOMEM;
+		goto unlock;
+	}
+	/* Not the function's child: its directory there would take the name of the core's link. */
+	ret = iommu_device_sysfs_add(&claim->iommu, NULL, NULL, "flatiommu-%s",
+				     pci_name(pdev));
+	if (ret)
+		goto put_claim;
+	ret = register_claim(claim);
+	if (ret) {
+		pr_warn("%s: not claimed: the IOMMU core refused it (%d)%s\n", pci_name(pdev), ret,
+			ret == -EBUSY || ret == -EALREADY ? "; another IOMMU driver is there" : "");
+		retire(claim);
+		/* Up to 6.7 the core says -EBUSY, which is for a bound driver here. */
+		if (ret == -EBUSY)
+			ret = -EALREADY;
+		goto unlock;
+	}
+	list_add(&claim->entry, &claims);
+	pr_notice("%s: claimed %s: bus addresses, no isolation\n", pci_name(pdev), how);
+	taint_kernel();
+	mutex_unlock(&claims_lock);
+	return 0;
+
+put_claim:
+	pci_dev_put(claim->pdev);
+	list_add(&claim->entry, &spares);
+unlock:
+	mutex_unlock(&claims_lock);
+	return ret;
+}
+
+/* Caller holds device_lock(). */
+static int release_function(struct pci_dev *pdev)
+{
+	struct flat_claim *claim;
+	int ret = 0;
+
+	mutex_lock(&claims_lock);
+	claim = find_claim(&pdev->dev);
+	if (!claim) {
+		pr_warn("%s: not released: it is not claimed\n", pci_name(pdev));
+		ret = -ENOENT;
+	} else if (pdev->dev.driver) {
+		pr_warn("%s: not released: %s is bound to it; unbind that first\n", pci_name(pdev),
+			pdev->dev.driver->name);
+		ret = -EBUSY;
+	} else {
+		list_del(&claim->entry);
+		iommu_device_unregister(&claim->iommu);
+		retire(claim);
+		pr_notice("%s: released\n", pci_name(pdev));
+	}
+	mutex_unlock(&claims_lock);
+	return ret;
+}
+
+/* A claim that is being made meanwhile must fail: the core would not be told of its end. */
+static void function_goes(struct device *dev)
+{
+	struct going_function *g = kmalloc(sizeof(*g), GFP_KERNEL | __GFP_NOFAIL);
+
+	g->dev = dev;
+	mutex_lock(&claims_lock);
+	list_add(&g->entry, &going);
+	mutex_unlock(&claims_lock);
+}
+
+/* The core, whose notifier runs before ours, has taken the function from under the IOMMU. */
+static void function_gone(struct device *dev)
+{
+	struct flat_claim *claim;
+	struct going_function *g;
+
+	mutex_lock(&claims_lock);
+	g = find_going(dev);
+	if (g) {
+		list_del(&g->entry);
+		kfree(g);
+	}
+	claim = find_claim(dev);
+	if (claim) {
+		list_del(&claim->entry);
+		iommu_device_unregister(&claim->iommu);
+		retire(claim);
+		pr_notice("%s: released: it was removed\n", dev_name(dev));
+	}
+	mutex_unlock(&claims_lock);
+}
+
+/* Is @dev one for a claim by the side? In a group it has an IOMMU already, maybe a dummy one. */
+static bool binds_to_vfio(struct device *dev)
+{
+	struct device_driver *driver = dev->driver;
+	struct iommu_group *group = iommu_group_get(dev);
+
+	if (group) {
+		iommu_group_put(group);
+		return false;
+	}
+	return driver && to_pci_driver(driver)->driver_managed_dma && strstr(driver->name, "vfio");
+}
+
+/* device_lock() is held, the driver is known and its probe has not begun. */
+static void function_binds(struct pci_dev *pdev)
+{
+	char how[80];
+
+	if (!READ_ONCE(auto_claim) || !binds_to_vfio(&pdev->dev))
+		return;
+	if (!capable(CAP_SYS_RAWIO)) {
+		pr_warn_ratelimited("%s: not claimed automatically: %s[%d] has no CAP_SYS_RAWIO\n",
+				    pci_name(pdev), current->comm, task_tgid_nr(current));
+		return;
+	}
+	snprintf(how, sizeof(how), "automatically, as %s binds (%s[%d])", pdev->dev.driver->name,
+		 current->comm, task_tgid_nr(current));
+	claim_function(pdev, how, true);
+}
+
+struct function_address {
+	unsigned int segment, bus, slot, function;
+};
+
+/* Hexadecimal digits, @min to @max of them, and then @end, which is skipped. */
+static bool parse_field(const char **s, unsigned int min, unsigned int max, char end,
+			unsigned int *value)
+{
+	unsigned int digits;
+	char c;
+
+	*value = 0;
+	for (digits = 0; digits < max && isxdigit(**s); digits++) {
+		c = tolower(*(*s)++);
+		*value = *value << 4 | (isdigit(c) ? c - '0' : c - 'a' + 10);
+	}
+	return digits >= min && *(*s)++ == end;
+}
+
+static bool parse_address(const char *s, struct function_address *a)
+{
+	return parse_field(&s, 4, 8, ':', &a->segment) && parse_field(&s, 2, 2, ':', &a->bus) &&
+	       parse_field(&s, 2, 2, '.', &a->slot) && parse_field(&s, 1, 1, '\0', &a->function) &&
+	       a->segment <= INT_MAX && a->slot <= 0x1f && a->function <= 7;
+}
+
+static struct pci_dev *get_function(const struct function_address *a)
+{
+	return pci_get_domain_bus_and_slot(a->segment, a->bus, PCI_DEVFN(a->slot, a->function));
+}
+
+typedef int (*address_fn)(const struct function_address *a, void *data);
+
+/* Calls @fn for each address in devices=. Returns the first error of @fn, -EINVAL or -ENOMEM. */
+static int walk_devices(address_fn fn, void *data)
+{
+	char *list = kstrdup(devices, GFP_KERNEL), *rest = list, *word;
+	struct function_address a;
+	int ret = 0;
+
+	if (!list)
+		return -ENOMEM;
+	while (!ret && (word = strsep(&rest, ","))) {
+		word = strim(word);
+		if (!*word)
+			continue;
+		if (parse_address(word, &a)) {
+			ret = fn(&a, data);
+		} else {
+			pr_err("devices=: %s is not a PCI address such as 0000:00:04.0\n", word);
+			ret = -EINVAL;
+		}
+	}
+	kfree(list);
+	return ret;
+}
+
+static int check_listed(const struct function_address *a, void *data)
+{
+	return capable(CAP_SYS_RAWIO) ? 0 : -EPERM;
+}
+
+/* The log says why one could not be claimed; the others are claimed all the same. */
+static int claim_listed(const struct function_address *a, void *data)
+{
+	struct pci_dev *pdev = get_function(a);
+
+	if (!pdev) {
+		pr_notice("devices=: %04x:%02x:%02x.%x is not there; it will be claimed when it comes\n",
+			  a->segment, a->bus, a->slot, a->function);
+		return 0;
+	}
+	device_lock(&pdev->dev);
+	claim_function(pdev, "by devices=", false);
+	device_unlock(&pdev->dev);
+	pci_dev_put(pdev);
+	return 0;
+}
+
+static int claim_if_listed(const struct function_address *a, void *data)
+{
+	struct pci_dev *pdev = data;
+
+	if (a->segment == pci_domain_nr(pdev->bus) && a->bus == pdev->bus->number &&
+	    PCI_DEVFN(a->slot, a->function) == pdev->devfn)
+		claim_function(pdev, "by devices=", false);
+	return 0;
+}
+
+static int on_bus_event(struct notifier_block *nb, unsigned long event, void *data)
+{
+	struct device *dev = data;
+
+	switch (event) {
+	case BUS_NOTIFY_ADD_DEVICE:
+		/* match_driver is not set: no driver can bind, though device_lock() is not held. */
+		walk_devices(claim_if_listed, to_pci_dev(dev));
+		break;
+	case BUS_NOTIFY_BIND_DRIVER:
+		function_binds(to_pci_dev(dev));
+		break;
+	case BUS_NOTIFY_DEL_DEVICE:
+		function_goes(dev);
+		break;
+	case BUS_NOTIFY_REMOVED_DEVICE:
+		function_gone(dev);
+		break;
+	}
+	return NOTIFY_DONE;
+}
+
+/* After the IOMMU core, which has priority 0 and must be done with a function that is removed. */
+static struct notifier_block bus_nb = {
+	.notifier_call = on_bus_event,
+	.priority = -1,
+};
+
+/* For a write to claim or release. The function's reference is the caller's. */
+static int function_of(const char *buf, size_t count, struct pci_dev **pdev)
+{
+	char text[32];
+	struct function_address a;
+
+	if (!capable(CAP_SYS_RAWIO)) {
+		pr_warn_ratelimited("%s[%d] may not claim or release: that needs CAP_SYS_RAWIO\n",
+				    current->comm, task_tgid_nr(current));
+		return -EPERM;
+	}
+	if (count >= sizeof(text) || strscpy(text, buf, sizeof(text)) < 0 ||
+	    !parse_address(strim(text), &a)) {
+		pr_warn("'%.*s' is not a PCI address such as 0000:00:04.0\n",
+			(int)min_t(size_t, strcspn(buf, "\n"), sizeof(text)), buf);
+		return -EINVAL;
+	}
+	*pdev = get_function(&a);
+	if (!*pdev) {
+		pr_warn("%04x:%02x:%02x.%x: there is no such PCI function\n", a.segment, a.bus,
+			a.slot, a.function);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/* What @fn did to a function's group has come to its end, too, when this returns. */
+static ssize_t with_function(const char *buf, size_t count, int (*fn)(struct pci_dev *pdev))
+{
+	struct pci_dev *pdev;
+	int ret = function_of(buf, count, &pdev);
+
+	if (ret)
+		return ret;
+	device_lock(&pdev->dev);
+	ret = fn(pdev);
+	device_unlock(&pdev->dev);
+	flush_workqueue(flat_wq);
+	pci_dev_put(pdev);
+	return ret ? ret : count;
+}
+
+static int claim_by_hand(struct pci_dev *pdev)
+{
+	return claim_function(pdev, "by hand", false);
+}
+
+/**
+ * flat_claim_store() - a write to claim
+ * @buf:	a PCI address
+ * @count:	bytes
+ *
+ * Returns @count or an error, see main.c.
+ */
+ssize_t flat_claim_store(const char *buf, size_t count)
+{
+	return with_function(buf, count, claim_by_hand);
+}
+
+/**
+ * flat_release_store() - a write to release
+ * @buf:	a PCI address
+ * @count:	bytes
+ *
+ * When it returns, the function's group is gone. Returns @count or an error, see main.c.
+ */
+ssize_t flat_release_store(const char *buf, size_t count)
+{
+	return with_function(buf, count, release_function);
+}
+
+/* A vfio driver that was refused before the module was loaded may have another try. */
+static void bind_overridden(void)
+{
+	struct pci_dev *pdev = NULL;
+	bool waits;
+
+	for_each_pci_dev(pdev) {
+		/* Who holds it binds or unbinds, and an unbind may wait for a program for ever. */
+		if (!device_trylock(&pdev->dev))
+			continue;
+		waits = !pdev->dev.driver && flat_compat_override_is_vfio(pdev);
+		device_unlock(&pdev->dev);
+		/* Binding claims it, see function_binds(). */
+		if (waits && device_attach(&pdev->dev) < 0)
+			pr_warn("%s: its driver_override is a vfio driver, which did not bind\n",
+				pci_name(pdev));
+	}
+}
+
+int flat_claim_init(void)
+{
+	int ret = walk_devices(check_listed, NULL);
+
+	return ret ? ret : bus_register_notifier(&pci_bus_type, &bus_nb);
+}
+
+/* From now on, claims. */
+void flat_claim_start(void)
+{
+	mutex_lock(&claims_lock);
+	live = true;
+	mutex_unlock(&claims_lock);
+	walk_devices(claim_listed, NULL);
+	if (READ_ONCE(auto_claim))
+		bind_overridden();
+}
+
+static int ignore_event(struct notifier_block *nb, unsigned long event, void *data)
+{
+	return NOTIFY_DONE;
+}
+
+/* Nothing is claimed: the core holds a reference to the module for each claim. */
+void flat_claim_exit(void)
+{
+	struct notifier_block nb = { .notifier_call = ignore_event };
+	struct going_function *g, *next_g;
+	struct flat_claim *claim, *next;
+
+	/* Waits for callbacks that run, ours and those of the core that may hold our ops. */
+	bus_unregister_notifier(&pci_bus_type, &bus_nb);
+	flush_workqueue(flat_wq);
+	mutex_lock(&claims_lock);
+	flat_compat_forget_ops(&flat_iommu_ops);
+	mutex_unlock(&claims_lock);
+	/* A device may be being added, by a core that read the ops before they were gone. */
+	bus_register_notifier(&pci_bus_type, &nb);
+	bus_unregister_notifier(&pci_bus_type, &nb);
+	bus_register_notifier(&platform_bus_type, &nb);
+	bus_unregister_notifier(&platform_bus_type, &nb);
+	list_for_each_entry_safe(g, next_g, &going, entry)
+		kfree(g);
+	list_for_each_entry_safe(claim, next, &spares, entry)
+		kfree(claim);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every difference between the kernels that flatiommu builds for, Linux 6.1 to 7.1. The HAVE_*
+ * come from probe.sh.
+ */
+#ifndef FLATIOMMU_COMPAT_H
+#define FLATIOMMU_COMPAT_H
+
+#include <linux/device.h>
+#include <linux/iommu.h>
+#include <linux/pci.h>
+#include <linux/platform_device.h>
+#include <linux/pm_runtime.h>
+
+#ifdef FLATIOMMU_PROBES_FAILED
+#error "probe.sh failed, see its message"
+#endif
+#ifndef CONFIG_64BIT
+#error "an aperture of 57 bits needs a 64-bit kernel"
+#endif
+
+/* The head of an attach_dev() called @name: from 6.19 it is told the domain that it replaces. */
+#ifdef HAVE_ATTACH_OLD_DOMAIN
+#define FLAT_ATTACH_DEV(name) \
+	int name(struct iommu_domain *domain, struct device *dev, struct iommu_domain *old)
+#else
+#define FLAT_ATTACH_DEV(name) \
+	int name(struct iommu_domain *domain, struct device *dev)
+#endif
+
+/* The kernel's answer: 1 a reference was taken, 0 not active, -EINVAL runtime PM is off. */
+static inline int flat_compat_pm_get_if_active(struct device *dev)
+{
+#ifdef HAVE_PM_GET_IF_ACTIVE_ONE_ARG
+	return pm_runtime_get_if_active(dev);
+#else
+	return pm_runtime_get_if_active(dev, true);
+#endif
+}
+
+/* Is @dev meant for a vfio driver? Caller holds device_lock(), which guards the older field. */
+static inline bool flat_compat_override_is_vfio(struct pci_dev *pdev)
+{
+	bool vfio;
+
+#ifdef HAVE_DEVICE_DRIVER_OVERRIDE
+	spin_lock(&pdev->dev.driver_override.lock);
+	vfio = pdev->dev.driver_override.name && strstr(pdev->dev.driver_override.name, "vfio");
+	spin_unlock(&pdev->dev.driver_override.lock);
+#else
+	vfio = pdev->driver_override && strstr(pdev->driver_override, "vfio");
+#endif
+	return vfio;
+}
+
+/*
+ * iommu_device_register() for one function that may just be binding to its driver. From 6.15 the
+ * core warns of a "late IOMMU probe" when it finds dev->driver set. It means drivers whose DMA
+ * set-up is done already; a vfio driver has none, and BUS_NOTIFY_BIND_DRIVER comes before its
+ * probe. Nobody else sets the field meanwhile: the caller holds device_lock(), or no driver can
+ * bind yet. Hidden wherever the one-driver rule is gone (6.8), as the warning cannot be probed for.
+ */
+static inline int flat_compat_register(struct iommu_device *iommu, const struct iommu_ops *ops,
+				       struct device *dev)
+{
+#ifndef HAVE_BUS_IOMMU_OPS
+	struct device_driver *driver = dev->driver;
+	int ret;
+
+	WRITE_ONCE(dev->driver, NULL);
+	ret = iommu_device_register(iommu, ops, NULL);
+	WRITE_ONCE(dev->driver, driver);
+	return ret;
+#else
+	return iommu_device_register(iommu, ops, NULL);
+#endif
+}
+
+#ifdef HAVE_BUS_IOMMU_OPS
+#if defined(CONFIG_ARM_AMBA) || IS_ENABLED(CONFIG_FSL_MC_BUS) || \
+	defined(CONFIG_TEGRA_HOST1X_CONTEXT_BUS)
+#error "flat_compat_forget_ops() does not know all buses of this kernel"
+#endif
+static inline void flat_compat_forget_bus(const struct bus_type *bus, const struct iommu_ops *ops)
+{
+	cmpxchg(&((struct bus_type *)bus)->iommu_ops, ops, NULL);
+}
+#endif
+
+/*
+ * Up to 6.7 the core leaves bus->iommu_ops behind on both buses when the last IOMMU unregisters,
+ * and refuses every other IOMMU driver because of it. Caller excludes registrations.
+ */
+static inline void flat_compat_forget_ops(const struct iommu_ops *ops)
+{
+#ifdef HAVE_BUS_IOMMU_OPS
+	flat_compat_forget_bus(&pci_bus_type, ops);
+	flat_compat_forget_bus(&platform_bus_type, ops);
+#endif
+}
+
+#endif /* FLATIOMMU_COMPAT_H */

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The paging domain: it maps nothing, it only accepts the maps that are true already, those whose
+ * IOVA is the bus address of the memory, and remembers them. VFIO unpins what iova_to_phys()
+ * answers, so an address that is not mapped must answer 0.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/capability.h>
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "extent.h"
+#include "flatiommu.h"
+#include "refusal.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+static struct flat_domain *to_flat_domain(struct iommu_domain *domain)
+{
+	return container_of(domain, struct flat_domain, domain);
+}
+
+/* The first function attached says how the domain sees memory; the others must see it likewise. */
+static int adopt_bus_map(struct flat_domain *d, struct pci_dev *pdev)
+{
+	struct flat_bus_map map;
+	int ret;
+
+	ret = flat_bus_map_take(&map, pdev);
+	if (ret)
+		return ret;
+	spin_lock(&d->lock);
+	if (!d->bus_known && !(map.regions && !RB_EMPTY_ROOT(&d->extents))) {
+		swap(d->bus_map, map);
+		strscpy(d->name, pci_name(pdev), sizeof(d->name));
+		d->bus_known = true;
+	} else if (!d->bus_known || !flat_bus_map_fits(&d->bus_map, pdev)) {
+		ret = -EINVAL;
+	}
+	spin_unlock(&d->lock);
+	flat_bus_map_drop(&map);
+	return ret;
+}
+
+static FLAT_ATTACH_DEV(flat_domain_attach)
+{
+	struct flat_claim *claim = dev_iommu_priv_get(dev);
+	struct flat_domain *d = to_flat_domain(domain);
+	int ret = adopt_bus_map(d, claim->pdev);
+
+	if (ret == -EINVAL)
+		pr_warn_ratelimited("%s: not attached: its bus addresses differ from those of what shares its address space\n",
+				    pci_name(claim->pdev));
+	if (!ret)
+		flat_attach(claim, FLAT_PAGING, d);
+	return ret;
+}
+
+/*
+ * The zero page is refused at its own address, too: up to 6.1 that is what a read-only pin of
+ * memory gets to which nothing was written yet, and the first write would go to another page.
+ */
+static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
+			  size_t pgsize, size_t pgcount, int prot, gfp_t gfp, size_t *mapped)
+{
+	struct flat_domain *d = to_flat_domain(domain);
+	struct flat_extent *new, *spare = NULL;
+	size_t size = pgsize * pgcount;
+	int ret = -ENOMEM;
+
+	new = flat_extent_alloc(gfp | __GFP_ACCOUNT);
+	if (!new)
+		return ret;
+	if (!READ_ONCE(d->spare)) {
+		spare = flat_extent_alloc(gfp | __GFP_ACCOUNT);
+		if (!spare)
+			goto free;
+	}
+	new->iova = iova;
+	new->last = iova + size - 1;
+	new->phys = phys;
+
+	spin_lock(&d->lock);
+	if (is_zero_pfn(PHYS_PFN(phys)) || flat_bus_address(&d->bus_map, phys, size) != iova)
+		ret = -EADDRNOTAVAIL;
+	else
+		ret = flat_extents_insert(&d->extents, new);
+	if (!ret) {
+		new = NULL;
+		if (!d->spare)
+			swap(d->spare, spare);
+	}
+	spin_unlock(&d->lock);
+
+	if (!ret) {
+		*mapped = size;
+		trace_flat_map(d->name, iova, phys, size);
+	} else if (ret == -EADDRNOTAVAIL) {
+		flat_refuse(d, iova, phys, size);
+	}
+free:
+	flat_extent_free(spare);
+	flat_extent_free(new);
+	return ret;
+}
+
+static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, size_t pgsize,
+			       size_t pgcount, struct iommu_iotlb_gather *gather)
+{
+	struct flat_domain *d = to_flat_domain(domain);
+	size_t unmapped;
+
+	spin_lock(&d->lock);
+	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &d->spare);
+	spin_unlock(&d->lock);
+	trace_flat_unmap(d->name, iova, unmapped);
+	return unmapped;
+}
+
+static phys_addr_t flat_iova_to_phys(struct iommu_domain *domain, dma_addr_t iova)
+{
+	struct flat_domain *d = to_flat_domain(domain);
+	struct flat_extent *e;
+	phys_addr_t phys = 0;
+
+	spin_lock(&d->lock);
+	e = flat_extents_find(&d->extents, iova);
+	if (e)
+		phys = e->phys + (iova - e->iova);
+	spin_unlock(&d->lock);
+	return phys;
+}
+
+/**
+ * flat_domain_alloc() - make a paging domain
+ *
+ * For callers with CAP_SYS_RAWIO. The domain holds a reference to the module until it is freed.
+ *
+ * Returns the domain or an error pointer: -EPERM, -ENODEV when the module is going, -ENOMEM.
+ */
+struct iommu_domain *flat_domain_alloc(void)
+{
+	struct flat_domain *d;
+
+	if (!capable(CAP_SYS_RAWIO))
+		return ERR_PTR(-EPERM);
+	if (!try_module_get(THIS_MODULE))
+		return ERR_PTR(-ENODEV);
+	d = kzalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
+	if (!d) {
+		module_put(THIS_MODULE);
+		return ERR_PTR(-ENOMEM);
+	}
+	INIT_LIST_HEAD(&d->claims);
+	spin_lock_init(&d->lock);
+	d->extents = RB_ROOT;
+	strscpy(d->name, "no device", sizeof(d->name));
+	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	d->domain.type = IOMMU_DOMAIN_UNMANAGED;
+	d->domain.ops = &flat_paging_ops;
+	/* One size, so that one map call comes for a contiguous run, of whatever length. */
+	d->domain.pgsize_bitmap = PAGE_SIZE;
+	/* Below the last page: up to 6.17 type1 loses the pin of a map that ends at 2^64. */
+	d->domain.geometry.aperture_end = (1ULL << 57) - 1;
+	d->domain.geometry.force_aperture = true;
+	return &d->domain;
+}
+
+static void free_domain(struct work_struct *work)
+{
+	struct flat_domain *d = container_of(work, struct flat_domain, free_work);
+
+	flat_extents_free(&d->extents);
+	flat_extent_free(d->spare);
+	flat_bus_map_drop(&d->bus_map);
+	kfree(d);
+	module_put(THIS_MODULE);
+}
+
+/* Who puts the last reference to the module must not return through it; exit waits for the work. */
+static void flat_domain_free(struct iommu_domain *domain)
+{
+	struct flat_domain *d = to_flat_domain(domain);
+
+	INIT_WORK(&d->free_work, free_domain);
+	queue_work(flat_wq, &d->free_work);
+}
+
+const struct iommu_domain_ops flat_paging_ops = {
+	.attach_dev = flat_domain_attach,
+	.map_pages = flat_map_pages,
+	.unmap_pages = flat_unmap_pages,
+	.iova_to_phys = flat_iova_to_phys,
+	.free = flat_domain_free,
+};
+

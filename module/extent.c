@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is mapped in a domain: one extent a map call, in a red-black tree. Neighbours are not
+ * merged, so that unmapping one of them needs no memory. Callers lock.
+ */
+#include <linux/errno.h>
+#include <linux/slab.h>
+
+#include "extent.h"
+
+static struct kmem_cache *extent_cache;
+
+int flat_extent_init(void)
+{
+	extent_cache = kmem_cache_create("flatiommu_extent", sizeof(struct flat_extent), 0,
+					 SLAB_ACCOUNT, NULL);
+	return extent_cache ? 0 : -ENOMEM;
+}
+
+void flat_extent_exit(void)
+{
+	kmem_cache_destroy(extent_cache);
+}
+
+struct flat_extent *flat_extent_alloc(gfp_t gfp)
+{
+	return kmem_cache_alloc(extent_cache, gfp);
+}
+
+void flat_extent_free(struct flat_extent *extent)
+{
+	if (extent)
+		kmem_cache_free(extent_cache, extent);
+}
+
+#define to_extent(rb) rb_entry_safe(rb, struct flat_extent, node)
+
+/**
+ * flat_extents_insert() - add an extent
+ * @extents:	the tree
+ * @new:	the extent; the tree owns it on success
+ *
+ * Returns 0, or -EEXIST where some of the range is mapped already.
+ */
+int flat_extents_insert(struct rb_root *extents, struct flat_extent *new)
+{
+	struct rb_node **link = &extents->rb_node, *parent = NULL;
+
+	while (*link) {
+		struct flat_extent *e = to_extent(*link);
+
+		parent = *link;
+		if (new->last < e->iova)
+			link = &parent->rb_left;
+		else if (new->iova > e->last)
+			link = &parent->rb_right;
+		else
+			return -EEXIST;
+	}
+	rb_link_node(&new->node, parent, link);
+	rb_insert_color(&new->node, extents);
+	return 0;
+}
+
+/* Returns the extent that holds @iova, or NULL. */
+struct flat_extent *flat_extents_find(const struct rb_root *extents, u64 iova)
+{
+	struct rb_node *n = extents->rb_node;
+
+	while (n) {
+		struct flat_extent *e = to_extent(n);
+
+		if (iova < e->iova)
+			n = n->rb_left;
+		else if (iova > e->last)
+			n = n->rb_right;
+		else
+			return e;
+	}
+	return NULL;
+}
+
+/* Keep what lies before @iova and after @last, both inside @e; @tail takes the second part. */
+static void cut_out(struct rb_root *extents, struct flat_extent *e, u64 iova, u64 last,
+		    struct flat_extent *tail)
+{
+	tail->iova = last + 1;
+	tail->last = e->last;
+	tail->phys = e->phys + (tail->iova - e->iova);
+	e->last = iova - 1;
+	flat_extents_insert(extents, tail);
+}
+
+/**
+ * flat_extents_erase() - remove a range
+ * @extents:	the tree
+ * @iova:	first byte
+ * @size:	bytes, not 0
+ * @spare:	an extent to use, and then NULL, when the range lies inside one extent
+ *
+ * Several extents, or a part of one, may lie in the range: VFIO unmaps what is physically
+ * contiguous, whatever it was mapped as. Stops at the first byte that is not mapped, and where a
+ * spare is needed and there is none.
+ *
+ * Returns the number of bytes removed, from @iova on.
+ */
+size_t flat_extents_erase(struct rb_root *extents, u64 iova, size_t size,
+			  struct flat_extent **spare)
+{
+	u64 pos = iova, last = iova + size - 1;
+	struct flat_extent *e = flat_extents_find(extents, iova);
+
+	while (e && e->iova <= pos) {
+		struct flat_extent *next = to_extent(rb_next(&e->node));
+		u64 end = min(e->last, last);
+
+		if (e->iova < pos && e->last > last) {
+			if (!*spare)
+				break;
+			cut_out(extents, e, pos, last, *spare);
+			*spare = NULL;
+		} else if (e->iova < pos) {
+			e->last = pos - 1;
+		} else if (e->last > last) {
+			e->phys += last + 1 - e->iova;
+			e->iova = last + 1;
+		} else {
+			rb_erase(&e->node, extents);
+			flat_extent_free(e);
+		}
+		pos = end + 1;
+		if (end == last)
+			break;
+		e = next;
+	}
+	return pos - iova;
+}
+
+/* Forget everything; for a domain that dies with maps in it. */
+void flat_extents_free(struct rb_root *extents)
+{
+	struct flat_extent *e, *next;
+
+	rbtree_postorder_for_each_entry_safe(e, next, extents, node)
+		flat_extent_free(e);
+	*extents = RB_ROOT;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * flatiommu: an IOMMU whose map is flat, that is, the IOVA is the bus address.
+ *
+ * One claim is one PCI function with a dummy IOMMU and a group of its own (claim.c, ops.c).
+ * One domain is one address space, the extents mapped in it and the claims attached to it
+ * (domain.c, extent.c).
+ */
+#ifndef FLATIOMMU_H
+#define FLATIOMMU_H
+
+#include <linux/iommu.h>
+#include <linux/list.h>
+#include <linux/pci.h>
+#include <linux/ratelimit.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "busmap.h"
+
+/* What the claimed function's DMA goes through now. */
+enum flat_attachment {
+	FLAT_IDENTITY,		/* a kernel driver, or nobody: all of memory */
+	FLAT_BLOCKED,		/* user space has it, without a mapping */
+	FLAT_PAGING,		/* user space has it, with a domain */
+};
+
+/**
+ * struct flat_claim - a PCI function under a dummy IOMMU
+ * @entry:	in the list of claims, or of retired ones; claims_lock
+ * @pdev:	the function; a reference is held
+ * @iommu:	the dummy IOMMU
+ * @group:	the function's group; a reference is held until no lock is (see claim.c). Written
+ *		as the core probes the function, under claims_lock
+ * @probed:	the core has put @pdev under @iommu; written as it probes the function, or releases
+ *		it, which claims_lock or the function's removal serialises
+ * @attachment:	see above; written under group->mutex and flat_attach_lock, read under either
+ * @domain:	the domain while @attachment is FLAT_PAGING; flat_attach_lock
+ * @attached:	in @domain->claims; flat_attach_lock
+ */
+struct flat_claim {
+	struct list_head entry;
+	struct pci_dev *pdev;
+	struct iommu_device iommu;
+	struct iommu_group *group;
+	bool probed;
+	enum flat_attachment attachment;
+	struct flat_domain *domain;
+	struct list_head attached;
+};
+
+/* "0000:00:04.0" and the domains of VMD, which have five or more digits. */
+#define FLAT_NAME_LEN 24
+
+/**
+ * struct flat_domain - a paging domain
+ *
+ * It may outlive claim, function and the process that made it (an iommufd HWPT lives until its fd
+ * closes), so it holds a module reference and points to none of them but through @claims.
+ *
+ * @domain:	what the core sees
+ * @claims:	attached claims; flat_attach_lock
+ * @name:	the first function attached, for the log; written once under @lock
+ * @bus_map:	how its functions see memory; written once under @lock, at the first attach
+ * @bus_known:	@bus_map and @name are set; @lock
+ * @lock:	innermost; never held over an allocation or an access to user memory
+ * @extents:	what is mapped; @lock
+ * @spare:	an extent kept for an unmap that cuts one in two; @lock
+ * @ratelimit:	of the log lines about refused maps
+ * @free_work:	the end of it
+ */
+struct flat_domain {
+	struct iommu_domain domain;
+	struct list_head claims;
+	char name[FLAT_NAME_LEN];
+	struct flat_bus_map bus_map;
+	bool bus_known;
+	spinlock_t lock;	/* see above */
+	struct rb_root extents;
+	struct flat_extent *spare;
+	struct ratelimit_state ratelimit;
+	struct work_struct free_work;
+};
+
+extern const struct iommu_ops flat_iommu_ops;
+extern const struct iommu_domain_ops flat_paging_ops;
+
+/* Protects what connects claims and domains. Taken under group->mutex, over nothing. */
+extern spinlock_t flat_attach_lock;
+
+/* What cannot be done where it falls due; ordered. Writes to release wait for it, and exit. */
+extern struct workqueue_struct *flat_wq;
+
+/* claim.c */
+int flat_claim_init(void);
+void flat_claim_start(void);
+void flat_claim_exit(void);
+struct flat_claim *flat_claim_being_made(struct device *dev);
+ssize_t flat_claim_store(const char *buf, size_t count);
+ssize_t flat_release_store(const char *buf, size_t count);
+
+/* policy.c */
+int flat_may_claim(struct pci_dev *pdev);
+bool flat_locked_down(struct pci_dev *pdev);
+
+/* ops.c */
+void flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
+		 struct flat_domain *domain);
+
+/* domain.c */
+struct iommu_domain *flat_domain_alloc(void);
+
+/* busmaster.c */
+bool flat_clear_master(struct pci_dev *pdev);
+
+#endif /* FLATIOMMU_H */

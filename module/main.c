@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The misc device, its files and the life of the module. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/sysfs.h>
+
+#include "extent.h"
+#include "flatiommu.h"
+#include "refusal.h"
+
+struct workqueue_struct *flat_wq;
+
+/*
+ * claim, release: write a PCI address, such as 0000:00:04.0. The errors of claim:
+ * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address
+ * -ENODEV		no such function, or it is being removed
+ * -EAGAIN		the module is being loaded
+ * -EEXIST, -EBUSY	claimed already; a driver is bound
+ *			and those of flat_may_claim()
+ * and of release: -EPERM, -EINVAL, -ENODEV, -EBUSY as above; -ENOENT not claimed
+ */
+static ssize_t claim_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			   size_t count)
+{
+	return flat_claim_store(buf, count);
+}
+static DEVICE_ATTR_WO(claim);
+
+static ssize_t release_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			     size_t count)
+{
+	return flat_release_store(buf, count);
+}
+static DEVICE_ATTR_WO(release);
+
+static ssize_t refusals_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return flat_refusals_show(buf);
+}
+static DEVICE_ATTR_ADMIN_RO(refusals);
+
+static struct attribute *flat_attrs[] = {
+	&dev_attr_claim.attr,
+	&dev_attr_release.attr,
+	&dev_attr_refusals.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(flat);
+
+/* The node itself offers nothing yet; the device is there for its files. */
+static int flat_open(struct inode *inode, struct file *file)
+{
+	return capable(CAP_SYS_RAWIO) ? nonseekable_open(inode, file) : -EPERM;
+}
+
+static const struct file_operations flat_fops = {
+	.owner = THIS_MODULE,
+	.open = flat_open,
+};
+
+static struct miscdevice flat_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "flatiommu",
+	.fops = &flat_fops,
+	.mode = 0600,
+	.groups = flat_groups,
+};
+
+static int __init flat_init(void)
+{
+	int ret;
+
+	ret = flat_extent_init();
+	if (ret)
+		return ret;
+	flat_wq = alloc_ordered_workqueue("flatiommu", 0);
+	if (!flat_wq) {
+		ret = -ENOMEM;
+		goto exit_extent;
+	}
+	ret = flat_claim_init();
+	if (ret)
+		goto destroy_wq;
+	ret = misc_register(&flat_misc);
+	if (ret)
+		goto exit_claim;
+	/* Nothing fails from here on: a claim would outlive the module. */
+	flat_claim_start();
+	return 0;
+
+exit_claim:
+	flat_claim_exit();
+destroy_wq:
+	destroy_workqueue(flat_wq);
+exit_extent:
+	flat_extent_exit();
+	return ret;
+}
+module_init(flat_init);
+
+/* Nothing is claimed and no domain is left: each holds a reference to the module. */
+static void __exit flat_exit(void)
+{
+	/* It waits for writers of claim and release, so no claim is begun after it. */
+	misc_deregister(&flat_misc);
+	flat_claim_exit();
+	destroy_workqueue(flat_wq);
+	flat_refusal_exit();
+	flat_extent_exit();
+}
+module_exit(flat_exit);
+
+MODULE_DESCRIPTION("A dummy IOMMU a PCI function, for VFIO on machines without an IOMMU");
+MODULE_LICENSE("GPL");

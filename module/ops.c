@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The dummy IOMMU as the IOMMU core sees it: one function an IOMMU, one group a function, and the
+ * two domains that map nothing, identity and blocked.
+ *
+ * Neither probe_device() nor release_device() takes a lock of ours but flat_attach_lock: the first
+ * runs under a lock of the core that a claim waits for, the second inside our own unregister.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/capability.h>
+#include <linux/dma-map-ops.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/sched.h>
+
+#include "compat.h"
+#include "flatiommu.h"
+
+DEFINE_SPINLOCK(flat_attach_lock);
+
+/* Record what @claim's DMA goes through from now on. */
+void flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
+		 struct flat_domain *domain)
+{
+	spin_lock(&flat_attach_lock);
+	list_del_init(&claim->attached);
+	claim->attachment = attachment;
+	claim->domain = domain;
+	if (domain)
+		list_add_tail(&claim->attached, &domain->claims);
+	spin_unlock(&flat_attach_lock);
+}
+
+static bool flat_capable(struct device *dev, enum iommu_cap cap)
+{
+	return cap == IOMMU_CAP_CACHE_COHERENCY && dev_is_dma_coherent(dev);
+}
+
+static struct iommu_device *flat_probe_device(struct device *dev)
+{
+	struct flat_claim *claim = flat_claim_being_made(dev);
+
+	/* Any other error would abort the registration, whoever's device this is. */
+	if (!claim)
+		return ERR_PTR(-ENODEV);
+	dev_iommu_priv_set(dev, claim);
+	claim->probed = true;
+	return &claim->iommu;
+}
+
+static void flat_release_device(struct device *dev)
+{
+	struct flat_claim *claim = dev_iommu_priv_get(dev);
+
+	flat_attach(claim, FLAT_IDENTITY, NULL);
+	claim->probed = false;
+}
+
+/* The name tells everybody, without privilege, that this group is no isolation. */
+static struct iommu_group *flat_device_group(struct device *dev)
+{
+	struct flat_claim *claim = dev_iommu_priv_get(dev);
+	struct iommu_group *group = generic_device_group(dev);
+	int ret;
+
+	if (IS_ERR(group))
+		return group;
+	ret = iommu_group_set_name(group, "flatiommu");
+	if (ret) {
+		iommu_group_put(group);
+		return ERR_PTR(ret);
+	}
+	claim->group = iommu_group_ref_get(group);
+	return group;
+}
+
+/* A write to the interrupt window is an interrupt and never reaches memory: Intel SDM 3, 11.11. */
+static void flat_get_resv_regions(struct device *dev, struct list_head *head)
+{
+#ifdef CONFIG_X86
+	struct iommu_resv_region *region;
+
+	region = iommu_alloc_resv_region(0xfee00000, 0x100000, 0, IOMMU_RESV_MSI, GFP_KERNEL);
+	if (region)
+		list_add_tail(&region->list, head);
+#endif
+}
+
+/* Until somebody takes the function over, its kernel driver does DMA as if nothing was claimed. */
+static int flat_def_domain_type(struct device *dev)
+{
+	return IOMMU_DOMAIN_IDENTITY;
+}
+
+static FLAT_ATTACH_DEV(flat_identity_attach)
+{
+	flat_attach(dev_iommu_priv_get(dev), FLAT_IDENTITY, NULL);
+	return 0;
+}
+
+/* Only such a driver gives its function away; for others, the core holds DMA off for a reset. */
+static bool driver_manages_dma(struct pci_dev *pdev)
+{
+	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
+
+	return driver && to_pci_driver(driver)->driver_managed_dma;
+}
+
+/*
+ * Whoever takes ownership of the function may program it to write anywhere, with or without a
+ * paging domain: VFIO's cdev opens a device with the blocked domain alone.
+ */
+static bool may_take_over(struct pci_dev *pdev)
+{
+	if (!capable(CAP_SYS_RAWIO)) {
+		pr_warn_ratelimited("%s: %s[%d] may not take it over: that needs CAP_SYS_RAWIO\n",
+				    pci_name(pdev), current->comm, task_tgid_nr(current));
+		return false;
+	}
+	return !flat_locked_down(pdev);
+}
+
+/*
+ * Blocked means no mapping, not "no DMA": who owns the function can set bus mastering again. Nor
+ * is it set again by an attach, as what the function is programmed with may be unmapped by then.
+ */
+static FLAT_ATTACH_DEV(flat_blocked_attach)
+{
+	struct flat_claim *claim = dev_iommu_priv_get(dev);
+
+	if (driver_manages_dma(claim->pdev)) {
+		if (claim->attachment == FLAT_IDENTITY && !may_take_over(claim->pdev))
+			return -EPERM;
+		flat_clear_master(claim->pdev);
+	}
+	flat_attach(claim, FLAT_BLOCKED, NULL);
+	return 0;
+}
+
+/* The static domains live as long as the module, but the core frees them like others. */
+static void flat_static_free(struct iommu_domain *domain)
+{
+}
+
+static struct iommu_domain flat_identity_domain = {
+	.type = IOMMU_DOMAIN_IDENTITY,
+	.ops = &(const struct iommu_domain_ops) {
+		.attach_dev = flat_identity_attach,
+		.free = flat_static_free,
+	},
+};
+
+static struct iommu_domain flat_blocked_domain = {
+	.type = IOMMU_DOMAIN_BLOCKED,
+	.ops = &(const struct iommu_domain_ops) {
+		.attach_dev = flat_blocked_attach,
+		.free = flat_static_free,
+	},
+};
+
+#ifdef HAVE_DOMAIN_ALLOC_PAGING
+static struct iommu_domain *flat_domain_alloc_paging(struct device *dev)
+{
+	return flat_domain_alloc();
+}
+#else
+static struct iommu_domain *flat_domain_alloc_type(unsigned int type)
+{
+	struct iommu_domain *domain;
+
+	switch (type) {
+	case IOMMU_DOMAIN_IDENTITY:
+		return &flat_identity_domain;
+	case IOMMU_DOMAIN_BLOCKED:
+		return &flat_blocked_domain;
+	case IOMMU_DOMAIN_UNMANAGED:
+		domain = flat_domain_alloc();
+		return IS_ERR(domain) ? NULL : domain;
+	default:
+		return NULL;
+	}
+}
+#endif
+
+const struct iommu_ops flat_iommu_ops = {
+	.capable = flat_capable,
+	.probe_device = flat_probe_device,
+	.release_device = flat_release_device,
+	.device_group = flat_device_group,
+	.get_resv_regions = flat_get_resv_regions,
+	.def_domain_type = flat_def_domain_type,
+#ifdef HAVE_DOMAIN_ALLOC_PAGING
+	.identity_domain = &flat_identity_domain,
+	.blocked_domain = &flat_blocked_domain,
+	.domain_alloc_paging = flat_domain_alloc_paging,
+#else
+	.domain_alloc = flat_domain_alloc_type,
+#endif
+	.default_domain_ops = &flat_paging_ops,
+	.owner = THIS_MODULE,
+};

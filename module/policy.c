@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What may be claimed. A claim promises two things: no other IOMMU stands behind the function, and
+ * a bus address is all that the function needs to reach memory.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cc_platform.h>
+#include <linux/pci.h>
+#include <linux/security.h>
+#include <linux/swiotlb.h>
+#include <xen/xen.h>
+
+#include "flatiommu.h"
+
+/* Returns why bus addresses do not suffice on this machine, or NULL. */
+static const char *addresses_are_not_plain(struct pci_dev *pdev)
+{
+	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT) || cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
+		return "memory is encrypted, and devices see the cipher text";
+	if (xen_pv_domain() || xen_initial_domain())
+		return "under Xen, physical addresses are not bus addresses";
+	if (is_swiotlb_force_bounce(&pdev->dev))
+		return "its DMA must be bounced (swiotlb=force or a restricted DMA pool)";
+	return NULL;
+}
+
+/* Does kernel lockdown keep user space from having @pdev? Logs either way. */
+bool flat_locked_down(struct pci_dev *pdev)
+{
+	if (!security_locked_down(LOCKDOWN_PCI_ACCESS))
+		return false;
+#ifdef FLATIOMMU_TRUST_SIGNER
+	pr_warn_ratelimited("%s: the kernel is locked down; going on, as this module was built with LOCKDOWN=trust-signer\n",
+			    pci_name(pdev));
+	return false;
+#else
+	pr_warn_ratelimited("%s: refused, as the kernel is locked down; a module built with LOCKDOWN=trust-signer, and signed, would go on\n",
+			    pci_name(pdev));
+	return true;
+#endif
+}
+
+/**
+ * flat_may_claim() - would a claim keep its promises?
+ * @pdev:	a function that is not claimed
+ *
+ * Returns 0, or logs the reason and returns
+ * -EOPNOTSUPP		not an endpoint, or behind an external port
+ * -EALREADY		another IOMMU has it
+ * -EAFNOSUPPORT	bus addresses do not suffice on this machine
+ * -EACCES		kernel lockdown
+ */
+int flat_may_claim(struct pci_dev *pdev)
+{
+	struct iommu_group *group;
+	const char *why;
+
+	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL) {
+		pr_warn("%s: not claimed: it is a bridge\n", pci_name(pdev));
+		return -EOPNOTSUPP;
+	}
+	if (pdev->untrusted) {
+		pr_warn("%s: not claimed: it is behind an external port, where anything may be plugged in\n",
+			pci_name(pdev));
+		return -EOPNOTSUPP;
+	}
+	group = iommu_group_get(&pdev->dev);
+	if (group) {
+		pr_warn("%s: not claimed: it is in IOMMU group %d already; VFIO works on it without this module\n",
+			pci_name(pdev), iommu_group_id(group));
+		iommu_group_put(group);
+		return -EALREADY;
+	}
+	why = addresses_are_not_plain(pdev);
+	if (why) {
+		pr_warn("%s: not claimed: %s\n", pci_name(pdev), why);
+		return -EAFNOSUPPORT;
+	}
+	return flat_locked_down(pdev) ? -EACCES : 0;
+}

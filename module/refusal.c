@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A map that is refused: find the likely cause, say it with its cure, count it, and, when
+ * on_refusal=fence, stop the DMA of a program that goes on as if the map had been made.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/capability.h>
+#include <linux/ioport.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+
+#include "flatiommu.h"
+#include "refusal.h"
+#include "trace.h"
+
+enum cause { ZERO_PAGE, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
+
+static const struct {
+	const char *name;
+	const char *text;
+	const char *cure;
+} causes[] = {
+	[ZERO_PAGE] = {
+		"zero-page",
+		"nothing was written to the memory yet, it is the kernel's shared zero page",
+		"write to it, then look its address up and map it",
+	},
+	[VIRTUAL_ADDRESS] = {
+		"virtual-address",
+		"the IOVA is a virtual address of the program",
+		"map at the bus address (DPDK and SPDK: --iova-mode=pa)",
+	},
+	[OTHER_PAGE] = {
+		"other-page",
+		"another page is at that address; this one moved since it was looked up",
+		"look it up again, map each contiguous run by itself (ZONE_MOVABLE: it moves once)",
+	},
+	[NO_ADDRESS] = {
+		"no-bus-address",
+		"no memory has that bus address",
+		"map at the bus address of the page",
+	},
+};
+
+static bool is_ram(u64 address, size_t size)
+{
+	return region_intersects(address, size, IORESOURCE_SYSTEM_RAM,
+				 IORES_DESC_NONE) == REGION_INTERSECTS;
+}
+
+static bool is_virtual_address(u64 address)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	bool found;
+
+	if (!mm || !mmap_read_trylock(mm))
+		return false;
+	vma = find_vma(mm, address);
+	found = vma && vma->vm_start <= address;
+	mmap_read_unlock(mm);
+	return found;
+}
+
+static enum cause find_cause(u64 iova, phys_addr_t phys)
+{
+	if (is_zero_pfn(PHYS_PFN(phys)) || is_zero_pfn(PHYS_PFN(iova)))
+		return ZERO_PAGE;
+	if (is_virtual_address(iova))
+		return VIRTUAL_ADDRESS;
+	return is_ram(iova, PAGE_SIZE) ? OTHER_PAGE : NO_ADDRESS;
+}
+
+/*
+ * type1 tries a map of two pages of its own at every attach, to see how unmaps behave, and takes a
+ * refusal for an answer. It is known by its memory: fresh, and not pinned as a program's would be.
+ */
+static bool is_probe_of_type1(phys_addr_t phys, size_t size)
+{
+	struct page *page = pfn_to_online_page(PHYS_PFN(phys));
+
+	return size == 2 * PAGE_SIZE && page && page_count(page) == 1 &&
+	       !folio_maybe_dma_pinned(page_folio(page));
+}
+
+/*
+ * Refusals of one process. The last MAX_PROCESSES of them are kept, also when the process is gone.
+ */
+struct refused {
+	struct list_head entry;
+	struct pid *tgid;
+	char comm[TASK_COMM_LEN];
+	char device[FLAT_NAME_LEN];
+	enum cause cause;
+	u64 refusals;
+};
+
+#define MAX_PROCESSES 32
+
+static DEFINE_MUTEX(processes_lock);	/* protects all of the list, latest first, and its length */
+static LIST_HEAD(processes);
+static unsigned int nr_processes;
+
+static struct refused *find_refused(struct pid *tgid)
+{
+	struct refused *p;
+
+	list_for_each_entry(p, &processes, entry)
+		if (p->tgid == tgid)
+			return p;
+	if (nr_processes == MAX_PROCESSES) {
+		p = list_last_entry(&processes, struct refused, entry);
+		put_pid(p->tgid);
+	} else {
+		p = kzalloc(sizeof(*p), GFP_KERNEL);
+		if (!p)
+			return NULL;
+		list_add(&p->entry, &processes);
+		nr_processes++;
+	}
+	p->tgid = get_pid(tgid);
+	p->refusals = 0;
+	return p;
+}
+
+static void count_refusal(const struct flat_domain *d, enum cause cause)
+{
+	struct refused *p;
+
+	mutex_lock(&processes_lock);
+	p = find_refused(task_tgid(current));
+	if (p) {
+		list_move(&p->entry, &processes);
+		strscpy(p->comm, current->group_leader->comm, sizeof(p->comm));
+		strscpy(p->device, d->name, sizeof(p->device));
+		p->cause = cause;
+		p->refusals++;
+	}
+	mutex_unlock(&processes_lock);
+}
+
+/**
+ * flat_refusals_show() - who was refused a map
+ * @buf:	of a page
+ *
+ * One line a process, latest first: its id, the number of refusals, the device and the cause of
+ * the last one, the program's name.
+ */
+ssize_t flat_refusals_show(char *buf)
+{
+	struct refused *p;
+	int len = 0;
+
+	mutex_lock(&processes_lock);
+	list_for_each_entry(p, &processes, entry)
+		len += sysfs_emit_at(buf, len, "%d %llu %s %s %s\n", pid_nr(p->tgid), p->refusals,
+				     p->device, causes[p->cause].name, p->comm);
+	mutex_unlock(&processes_lock);
+	return len;
+}
+
+void flat_refusal_exit(void)
+{
+	struct refused *p, *next;
+
+	list_for_each_entry_safe(p, next, &processes, entry) {
+		put_pid(p->tgid);
+		kfree(p);
+	}
+}
+
+static bool fence;
+
+static int on_refusal_set(const char *val, const struct kernel_param *kp)
+{
+	if (!capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	if (sysfs_streq(val, "fence"))
+		WRITE_ONCE(fence, true);
+	else if (sysfs_streq(val, "warn"))
+		WRITE_ONCE(fence, false);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int on_refusal_get(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%s\n", READ_ONCE(fence) ? "fence" : "warn");
+}
+
+static const struct kernel_param_ops on_refusal_ops = {
+	.set = on_refusal_set,
+	.get = on_refusal_get,
+};
+
+module_param_cb(on_refusal, &on_refusal_ops, NULL, 0644);
+MODULE_PARM_DESC(on_refusal, "when a map is refused: warn (the default), or fence, which also clears bus mastering of the devices that it was for");
+
+static bool fence_devices(struct flat_domain *d)
+{
+	struct flat_claim *claim;
+	bool any = false;
+
+	spin_lock(&flat_attach_lock);
+	list_for_each_entry(claim, &d->claims, attached)
+		any |= flat_clear_master(claim->pdev);
+	spin_unlock(&flat_attach_lock);
+	return any;
+}
+
+/**
+ * flat_refuse() - tell everybody about a map that was refused
+ * @d:		the domain
+ * @iova:	first byte
+ * @phys:	CPU address of the memory, in system RAM or in a BAR
+ * @size:	bytes
+ *
+ * In the context of the program that asked, which holds locks of VFIO or iommufd and none of ours.
+ */
+void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
+{
+	enum cause cause;
+	bool fenced;
+
+	if (is_probe_of_type1(phys, size))
+		return;
+	cause = find_cause(iova, phys);
+	trace_flat_refuse(d->name, iova, phys, size);
+	count_refusal(d, cause);
+	fenced = READ_ONCE(fence) && fence_devices(d);
+	if (__ratelimit(&d->ratelimit))
+		pr_warn("%s: %s[%d] is refused a map of %zu bytes at IOVA %#llx%s: %s; %s\n",
+			d->name, current->comm, task_tgid_nr(current), size, iova,
+			fenced ? ", bus mastering is cleared" : "", causes[cause].text,
+			causes[cause].cure);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef FLATIOMMU_REFUSAL_H
+#define FLATIOMMU_REFUSAL_H
+
+#include <linux/types.h>
+
+struct flat_domain;
+
+void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size);
+ssize_t flat_refusals_show(char *buf);
+void flat_refusal_exit(void);
+
+#endif /* FLATIOMMU_REFUSAL_H */

@@ -1,0 +1,625 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From the controller's reset to a command in its queue and back. nvme_spec.h says what "base",
+ * "nvm" and "pcie" are.
+ */
+#define _GNU_SOURCE 1
+#include "nvme.h"
+
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mmio.h"
+
+#define NVME_PAGE_SIZE		4096u	/* CC.MPS = 0 */
+#define NVME_CLASS		0x0108	/* PCI Code and ID Assignment 1.2: NVM storage */
+#define COMMAND_TIMEOUT_MS	30000
+#define SHUTDOWN_MIN_MS		5000
+
+#define ADMIN_ENTRIES		16
+#define ADMIN_CID		0	/* one admin command at a time */
+#define ADMIN_VECTOR		0
+#define IO_VECTOR		1
+
+/* The 2 MiB of nvme.queues. Queues and PRP lists start at a page: base 5.4, 5.5, 4.1.1. */
+#define ADMIN_SQ_AT	0x0000u
+#define ADMIN_CQ_AT	0x1000u
+#define IDENTIFY_AT	0x2000u
+#define IO_CQ_AT	0x4000u
+#define IO_SQ_AT	0x8000u
+#define PRP_LISTS_AT	0x10000u	/* a page for each slot */
+
+static_assert((NVME_QDEPTH_MAX + 1) * sizeof(struct nvme_cqe) <= IO_SQ_AT - IO_CQ_AT, "I/O CQ");
+static_assert((NVME_QDEPTH_MAX + 1) * sizeof(struct nvme_sqe) <= PRP_LISTS_AT - IO_SQ_AT, "I/O SQ");
+static_assert(PRP_LISTS_AT + NVME_QDEPTH_MAX * NVME_PAGE_SIZE <= DMA_BUF_SIZE, "PRP lists");
+/* A list of one page is enough for a slot that has the whole data buffer. */
+static_assert(DMA_BUF_SIZE / NVME_PAGE_SIZE <= NVME_PAGE_SIZE / sizeof(__le64), "PRP list");
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* pcie 3.1.2: tail and head doorbells alternate, DSTRD apart. */
+static uint32_t sq_doorbell(const struct nvme *n, const struct nvme_queue *q)
+{
+	return NVME_REG_DB + (2u * q->id) * (4u << NVME_CAP_DSTRD(n->cap));
+}
+
+static uint32_t cq_doorbell(const struct nvme *n, const struct nvme_queue *q)
+{
+	return NVME_REG_DB + (2u * q->id + 1) * (4u << NVME_CAP_DSTRD(n->cap));
+}
+
+/*
+ * base 3.3.1: the command goes to the tail, the doorbell says so. The queue has one entry more
+ * than there are commands in flight, so it cannot overtake its head.
+ */
+static void submit(struct nvme *n, struct nvme_queue *q, struct nvme_sqe *sqe, uint16_t cid)
+{
+	sqe->cid = to_le16(cid);
+	q->commands[cid] = (struct nvme_command){ .opcode = sqe->opcode, .pending = true };
+	q->sq[q->sq_tail] = *sqe;
+	if (++q->sq_tail == q->entries)
+		q->sq_tail = 0;
+	n->stats.commands++;
+	mmio_write32(n->regs, sq_doorbell(n, q), q->sq_tail);
+}
+
+/* Takes every new completion. Returns how many, or -errno. */
+static int reap(struct nvme *n, struct nvme_queue *q)
+{
+	int count = 0;
+
+	for (;;) {
+		struct nvme_cqe *cqe = &q->cq[q->cq_head];
+		uint16_t status = from_le16(*(volatile __le16 *)&cqe->status);
+		uint16_t cid;
+
+		/* The phase tag flips on each round: base 3.3.3.2. */
+		if (NVME_STATUS_PHASE(status) != q->phase)
+			break;
+		/* The rest of the entry, and the data, may be read after the tag was seen only. */
+		dma_barrier();
+		cid = from_le16(cqe->cid);
+		if (cid >= NVME_QDEPTH_MAX || !q->commands[cid].pending) {
+			log_error("%s: queue %u completed command %u, which is not in flight",
+				  n->vfio->bdf, q->id, cid);
+			n->broken = true;
+			return -EPROTO;
+		}
+		q->commands[cid].status = status;
+		q->commands[cid].pending = false;
+		if (++q->cq_head == q->entries) {
+			q->cq_head = 0;
+			q->phase ^= 1;
+		}
+		count++;
+	}
+	if (count)
+		mmio_write32(n->regs, cq_doorbell(n, q), q->cq_head);
+	return count;
+}
+
+/* One sleep until the queue's vector fires. Without an interrupt the queue is not looked at. */
+static int reap_after_interrupt(struct nvme *n, struct nvme_queue *q, int64_t deadline)
+{
+	struct pollfd wait = { .fd = q->eventfd, .events = POLLIN };
+	int64_t left = deadline - now_ms();
+	uint64_t fired;
+	int count;
+
+	if (poll(&wait, 1, left > 0 ? (int)left : 0) < 0)
+		return errno == EINTR ? 0 : -errno;
+	/* First clear the eventfd, then look: what comes later sets it again. */
+	if (!(wait.revents & POLLIN) || read(q->eventfd, &fired, sizeof(fired)) != sizeof(fired))
+		return 0;
+	n->stats.wakeups++;
+	count = reap(n, q);
+	if (count > 0)
+		n->stats.irq_completions += (uint64_t)count;
+	return count;
+}
+
+/* What a function that is no more answers to every read. */
+static int gone(const struct nvme *n)
+{
+	log_error("%s: does not answer (removed, or its link is down)", n->vfio->bdf);
+	return -ENODEV;
+}
+
+static int lost_command(struct nvme *n, struct nvme_queue *q, uint16_t cid)
+{
+	uint32_t csts = mmio_read32(n->regs, NVME_REG_CSTS);
+	uint8_t opcode = q->commands[cid].opcode;
+
+	n->broken = true;
+	if (csts == UINT32_MAX)
+		return gone(n);
+	if (q->eventfd >= 0 && reap(n, q) > 0)
+		log_error("%s: queue %u has completions but its MSI-X vector did not fire in %d s. "
+			  "--poll works without", n->vfio->bdf, q->id, COMMAND_TIMEOUT_MS / 1000);
+	else
+		log_error("%s: queue %u: no answer to command %02xh in %d s%s", n->vfio->bdf, q->id,
+			  opcode, COMMAND_TIMEOUT_MS / 1000,
+			  (csts & NVME_CSTS_CFS) ? " (controller fatal status)" : "");
+	return -ETIMEDOUT;
+}
+
+/* Waits for one command; others of the queue that complete meanwhile are noted on the way. */
+static int complete(struct nvme *n, struct nvme_queue *q, uint16_t cid)
+{
+	struct nvme_command *command = &q->commands[cid];
+	int64_t deadline = now_ms() + COMMAND_TIMEOUT_MS;
+	int count;
+
+	while (command->pending) {
+		if (n->broken)
+			return -EIO;
+		if (q->eventfd >= 0)
+			count = reap_after_interrupt(n, q, deadline);
+		else
+			count = reap(n, q);
+		if (count < 0)
+			return count;
+		if (!count && now_ms() >= deadline)
+			return lost_command(n, q, cid);
+	}
+	/* base 3.3.3.2.1: anything but zero beside the phase tag is a failure. */
+	if (command->status >> 1) {
+		log_error("%s: queue %u: command %02xh failed: SCT %xh SC %02xh%s (base 3.3.3.2.1)",
+			  n->vfio->bdf, q->id, command->opcode, NVME_STATUS_SCT(command->status),
+			  NVME_STATUS_SC(command->status),
+			  NVME_STATUS_DNR(command->status) ? ", do not retry" : "");
+		return -EIO;
+	}
+	return 0;
+}
+
+static int admin_command(struct nvme *n, struct nvme_sqe *sqe)
+{
+	submit(n, &n->admin, sqe, ADMIN_CID);
+	return complete(n, &n->admin, ADMIN_CID);
+}
+
+/* The answer is in the identify page until the next call. */
+static int identify(struct nvme *n, uint8_t cns, uint32_t nsid)
+{
+	struct nvme_sqe sqe = {
+		.opcode = NVME_ADMIN_IDENTIFY,
+		.nsid = to_le32(nsid),
+		.prp1 = to_le64(n->queues.bus + IDENTIFY_AT),
+		.cdw10 = to_le32(cns),
+	};
+
+	return admin_command(n, &sqe);
+}
+
+static int wait_status(struct nvme *n, uint32_t mask, uint32_t value, int timeout_ms)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int64_t deadline = now_ms() + timeout_ms;
+
+	for (;;) {
+		bool late = now_ms() >= deadline;
+		uint32_t csts = mmio_read32(n->regs, NVME_REG_CSTS);
+
+		if (csts == UINT32_MAX)
+			return gone(n);
+		if ((csts & mask) == value)
+			return 0;
+		/* A controller that failed never becomes ready: base 3.1.3.6. */
+		if (late || (value && (csts & NVME_CSTS_CFS))) {
+			log_error("%s: CSTS is %xh; waited up to %d ms for %xh in %xh",
+				  n->vfio->bdf, csts, timeout_ms, value, mask);
+			return (csts & NVME_CSTS_CFS) ? -EIO : -ETIMEDOUT;
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* base 3.1.3.5, EN: clearing it is the controller reset; queues are gone once RDY follows. */
+static int disable(struct nvme *n)
+{
+	uint32_t cc = mmio_read32(n->regs, NVME_REG_CC);
+
+	mmio_write32(n->regs, NVME_REG_CC, cc & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
+	return wait_status(n, NVME_CSTS_RDY, 0, n->ready_ms);
+}
+
+static void init_queue(struct nvme *n, struct nvme_queue *q, uint16_t id, uint16_t entries,
+		       uint32_t sq_at, uint32_t cq_at)
+{
+	q->id = id;
+	q->entries = entries;
+	q->sq = (struct nvme_sqe *)(n->queues.addr + sq_at);
+	q->cq = (struct nvme_cqe *)(n->queues.addr + cq_at);
+	q->phase = 1;
+}
+
+/* The first six steps of base 3.5.1. */
+static int enable(struct nvme *n)
+{
+	int err;
+
+	err = disable(n);
+	if (err)
+		return err;
+	init_queue(n, &n->admin, 0, ADMIN_ENTRIES, ADMIN_SQ_AT, ADMIN_CQ_AT);
+	mmio_write32(n->regs, NVME_REG_AQA, (ADMIN_ENTRIES - 1) << 16 | (ADMIN_ENTRIES - 1));
+	mmio_write64(n->regs, NVME_REG_ASQ, n->queues.bus + ADMIN_SQ_AT);
+	mmio_write64(n->regs, NVME_REG_ACQ, n->queues.bus + ADMIN_CQ_AT);
+	mmio_write32(n->regs, NVME_REG_CC, NVME_CC_IOCQES | NVME_CC_IOSQES | NVME_CC_EN);
+	n->enabled = true;
+	return wait_status(n, NVME_CSTS_RDY, NVME_CSTS_RDY, n->ready_ms);
+}
+
+/* Strings of identify are padded with blanks, not ended by a zero: base 5.17.2.1. */
+static void copy_padded(char *to, const char *from, size_t size)
+{
+	while (size && from[size - 1] == ' ')
+		size--;
+	memcpy(to, from, size);
+	to[size] = 0;
+}
+
+static int identify_controller(struct nvme *n)
+{
+	const struct nvme_id_ctrl *id = (const void *)(n->queues.addr + IDENTIFY_AT);
+	uint32_t rtd3e_ms;
+	int err;
+
+	err = identify(n, NVME_CNS_CONTROLLER, 0);
+	if (err)
+		return err;
+	copy_padded(n->model, id->mn, sizeof(id->mn));
+	copy_padded(n->serial, id->sn, sizeof(id->sn));
+	copy_padded(n->firmware, id->fr, sizeof(id->fr));
+	n->write_cache = id->vwc & 1;
+	n->mdts_bytes = SIZE_MAX;
+	if (id->mdts && id->mdts < 16)
+		n->mdts_bytes = (size_t)NVME_PAGE_SIZE << id->mdts;
+	rtd3e_ms = from_le32(id->rtd3e) / 1000;
+	if (rtd3e_ms > SHUTDOWN_MIN_MS)
+		n->shutdown_ms = (int)rtd3e_ms;
+	return 0;
+}
+
+static int identify_namespace(struct nvme *n)
+{
+	const __le32 *nsids = (const void *)(n->queues.addr + IDENTIFY_AT);
+	const struct nvme_id_ns *id = (const void *)(n->queues.addr + IDENTIFY_AT);
+	uint32_t format, log2_size;
+	int err;
+
+	err = identify(n, NVME_CNS_ACTIVE_NSIDS, 0);
+	if (err)
+		return err;
+	n->nsid = from_le32(nsids[0]);
+	if (!n->nsid)
+		return 0;
+
+	err = identify(n, NVME_CNS_NAMESPACE, n->nsid);
+	if (err)
+		return err;
+	format = from_le32(id->lbaf[(id->flbas & 0xf) | (id->flbas >> 5 & 3) << 4]);
+	log2_size = format >> 16 & 0xff;
+	n->metadata_size = format & 0xffff;
+	n->blocks = from_le64(id->nsze);
+	if (log2_size >= 9 && log2_size < 32)
+		n->block_size = 1u << log2_size;
+	return 0;
+}
+
+/* base 5.4 and 5.5 lay their first two dwords out in the same way. */
+static int create_queue(struct nvme *n, uint8_t opcode, uint32_t at, uint32_t cdw11)
+{
+	struct nvme_sqe sqe = {
+		.opcode = opcode,
+		.prp1 = to_le64(n->queues.bus + at),
+		.cdw10 = to_le32((uint32_t)(n->io.entries - 1) << 16 | n->io.id),
+		.cdw11 = to_le32(cdw11 | NVME_QUEUE_CONTIGUOUS),
+	};
+
+	return admin_command(n, &sqe);
+}
+
+static int create_io_queues(struct nvme *n)
+{
+	struct nvme_sqe features = {
+		.opcode = NVME_ADMIN_SET_FEATURES,
+		.cdw10 = to_le32(NVME_FEATURE_QUEUES),	/* cdw11 = 0: one of each, 0's based */
+	};
+	uint32_t interrupts = 0;
+	int err;
+
+	/* Before the first create: base 5.27.1.5. */
+	err = admin_command(n, &features);
+	if (err)
+		return err;
+
+	init_queue(n, &n->io, 1, (uint16_t)(n->qdepth + 1), IO_SQ_AT, IO_CQ_AT);
+	if (n->vectors)
+		interrupts = (n->vectors > 1 ? IO_VECTOR : ADMIN_VECTOR) << 16 | NVME_CQ_INTERRUPTS;
+	/* The submission queue names its completion queue, which has to be there: base 5.5. */
+	err = create_queue(n, NVME_ADMIN_CREATE_CQ, IO_CQ_AT, interrupts);
+	if (err)
+		return err;
+	n->has_io_cq = true;
+	err = create_queue(n, NVME_ADMIN_CREATE_SQ, IO_SQ_AT, (uint32_t)n->io.id << 16);
+	if (err)
+		return err;
+	n->has_io_sq = true;
+	return 0;
+}
+
+/* One vector a queue, or one for both on a function that has a single one. */
+static int enable_interrupts(struct nvme *n)
+{
+	unsigned int count, i;
+	int err;
+
+	err = vfio_irq_count(n->vfio, VFIO_PCI_MSIX_IRQ_INDEX, &count);
+	if (err)
+		return err;
+	if (!count) {
+		log_error("%s: has no MSI-X. Cure: --poll", n->vfio->bdf);
+		return -EOPNOTSUPP;
+	}
+	if (count > 2)
+		count = 2;
+	for (i = 0; i < count; i++) {
+		n->eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (n->eventfds[i] < 0) {
+			err = -errno;
+			log_error("eventfd: %s", strerror(-err));
+			return err;
+		}
+	}
+	err = vfio_msix_enable(n->vfio, n->eventfds, count);
+	if (err)
+		return err;
+	n->vectors = count;
+	n->admin.eventfd = n->eventfds[ADMIN_VECTOR];
+	n->io.eventfd = n->eventfds[count > 1 ? IO_VECTOR : ADMIN_VECTOR];
+	return 0;
+}
+
+/* What one command may carry: a part of the data buffer, MDTS, whole pages and whole blocks. */
+static void limit_transfer(struct nvme *n)
+{
+	size_t size = DMA_BUF_SIZE / n->qdepth;
+
+	if (size > n->mdts_bytes)
+		size = n->mdts_bytes;
+	size -= size % NVME_PAGE_SIZE;
+	if (n->block_size)
+		size -= size % n->block_size;
+	n->max_transfer = size;
+}
+
+int nvme_probe(struct nvme *n, struct vfio_dev *v)
+{
+	uint16_t class;
+	int err;
+
+	*n = (struct nvme){ .vfio = v, .regs = v->bar0, .eventfds = { -1, -1 } };
+	n->admin.eventfd = -1;
+	n->io.eventfd = -1;
+
+	err = vfio_config_read16(v, PCI_CLASS_DEVICE, &class);
+	if (err)
+		return err;
+	if (class != NVME_CLASS || v->bar0_size < 2 * NVME_REG_DB) {
+		log_error("%s: class %04x is not an NVMe controller", v->bdf, class);
+		return -ENODEV;
+	}
+	n->cap = mmio_read64(n->regs, NVME_REG_CAP);
+	n->version = mmio_read32(n->regs, NVME_REG_VS);
+	if (n->cap == UINT64_MAX)
+		return gone(n);
+	/* base 3.1.3.1: TO counts 500 ms; a zero must not mean "do not wait". */
+	n->ready_ms = (int)(NVME_CAP_TO(n->cap) + 1) * 500;
+	n->shutdown_ms = SHUTDOWN_MIN_MS;
+	return 0;
+}
+
+static int check_capabilities(struct nvme *n)
+{
+	size_t doorbells_end = NVME_REG_DB + 4 * ((size_t)4 << NVME_CAP_DSTRD(n->cap));
+
+	if (!NVME_CAP_CSS_NVM(n->cap) || NVME_CAP_MPSMIN(n->cap) ||
+	    n->vfio->bar0_size < doorbells_end) {
+		log_error("%s: needs the NVM command set, 4 KiB pages and two doorbell pairs in "
+			  "BAR0; CAP is %llxh", n->vfio->bdf, (unsigned long long)n->cap);
+		return -EOPNOTSUPP;
+	}
+	/* base 3.3.1: a queue of MQES + 1 entries is full with one entry left empty. */
+	if (n->qdepth > NVME_CAP_MQES(n->cap)) {
+		n->qdepth = NVME_CAP_MQES(n->cap);
+		log_error("%s: queue depth lowered to %u, the controller's limit", n->vfio->bdf,
+			  n->qdepth);
+	}
+	return 0;
+}
+
+static int start_controller(struct nvme *n, bool irq)
+{
+	int err;
+
+	err = dma_alloc(n->vfio, &n->queues);
+	if (!err)
+		err = dma_alloc(n->vfio, &n->data);
+	if (!err && irq)
+		err = enable_interrupts(n);
+	if (!err)
+		err = vfio_bus_master(n->vfio, true);
+	if (!err)
+		err = enable(n);
+	if (!err)
+		err = identify_controller(n);
+	if (!err)
+		err = identify_namespace(n);
+	if (!err)
+		err = create_io_queues(n);
+	if (!err)
+		limit_transfer(n);
+	return err;
+}
+
+int nvme_open(struct nvme *n, struct vfio_dev *v, unsigned int qdepth, bool irq)
+{
+	int err;
+
+	err = vfio_reset(v);
+	if (!err)
+		err = nvme_probe(n, v);
+	if (err)
+		return err;
+	n->qdepth = qdepth;
+	err = check_capabilities(n);
+	if (err)
+		return err;
+	err = start_controller(n, irq);
+	if (err)
+		nvme_close(n);
+	return err;
+}
+
+/* base 3.6.1: queues first, submission before completion, then CC.SHN. */
+static int shut_down(struct nvme *n)
+{
+	struct nvme_sqe sq = { .opcode = NVME_ADMIN_DELETE_SQ, .cdw10 = to_le32(n->io.id) };
+	struct nvme_sqe cq = { .opcode = NVME_ADMIN_DELETE_CQ, .cdw10 = to_le32(n->io.id) };
+	uint32_t cc;
+	int err = 0;
+
+	if (n->broken)
+		return -EIO;
+	if (n->has_io_sq)
+		err = admin_command(n, &sq);
+	if (!err && n->has_io_cq)
+		err = admin_command(n, &cq);
+	if (err)
+		return err;
+	cc = mmio_read32(n->regs, NVME_REG_CC) & ~NVME_CC_SHN_MASK;
+	mmio_write32(n->regs, NVME_REG_CC, cc | NVME_CC_SHN_NORMAL);
+	return wait_status(n, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_DONE, n->shutdown_ms);
+}
+
+void nvme_close(struct nvme *n)
+{
+	bool stopped = true;
+	unsigned int i;
+
+	if (n->enabled) {
+		/* Should the shutdown fail, there is the reset: it stops the controller's DMA. */
+		shut_down(n);
+		stopped = !disable(n);
+	}
+	/* From here on nothing of the function reaches memory; only now memory may go. */
+	if (vfio_bus_master(n->vfio, false) || !stopped)
+		vfio_reset(n->vfio);
+	if (n->vectors)
+		vfio_msix_disable(n->vfio);
+	for (i = 0; i < 2; i++) {
+		if (n->eventfds[i] >= 0)
+			close(n->eventfds[i]);
+	}
+	dma_free(n->vfio, &n->data);
+	dma_free(n->vfio, &n->queues);
+	n->enabled = false;
+}
+
+int nvme_check_namespace(const struct nvme *n)
+{
+	if (!n->nsid) {
+		log_error("%s: has no active namespace", n->vfio->bdf);
+		return -ENXIO;
+	}
+	if (!n->block_size || n->metadata_size) {
+		log_error("%s: namespace %u has a format that this example does not speak (%u "
+			  "bytes of metadata a block)", n->vfio->bdf, n->nsid, n->metadata_size);
+		return -EOPNOTSUPP;
+	}
+	if (!n->max_transfer) {
+		log_error("%s: a block of %u bytes does not fit. Cure: a smaller --qdepth",
+			  n->vfio->bdf, n->block_size);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+char *nvme_slot_data(const struct nvme *n, unsigned int slot)
+{
+	return n->data.addr + slot * n->max_transfer;
+}
+
+/*
+ * base 4.1.1: one page is in PRP1; a second one is in PRP2; with more, PRP2 is the address of a
+ * list of all but the first.
+ */
+static void set_prps(struct nvme *n, unsigned int slot, struct nvme_sqe *sqe, size_t size)
+{
+	uint64_t data = n->data.bus + slot * n->max_transfer;
+	size_t list_at = PRP_LISTS_AT + slot * NVME_PAGE_SIZE;
+	__le64 *list = (__le64 *)(n->queues.addr + list_at);
+	size_t pages = (size + NVME_PAGE_SIZE - 1) / NVME_PAGE_SIZE;
+	size_t i;
+
+	sqe->prp1 = to_le64(data);
+	if (pages == 2)
+		sqe->prp2 = to_le64(data + NVME_PAGE_SIZE);
+	if (pages <= 2)
+		return;
+	for (i = 1; i < pages; i++)
+		list[i - 1] = to_le64(data + i * NVME_PAGE_SIZE);
+	sqe->prp2 = to_le64(n->queues.bus + list_at);
+}
+
+int nvme_start(struct nvme *n, unsigned int slot, uint8_t opcode, uint64_t lba, uint32_t blocks)
+{
+	size_t size = (size_t)blocks * n->block_size;
+	struct nvme_sqe sqe = {
+		.opcode = opcode,
+		.nsid = to_le32(n->nsid),
+		.cdw10 = to_le32((uint32_t)lba),
+		.cdw11 = to_le32((uint32_t)(lba >> 32)),
+		.cdw12 = to_le32(blocks - 1),	/* 0's based: nvm 3.2.4, 3.2.6 */
+	};
+
+	if (n->broken)
+		return -EIO;
+	if (!blocks || size > n->max_transfer || slot >= n->qdepth || n->io.commands[slot].pending)
+		return -EINVAL;
+	set_prps(n, slot, &sqe, size);
+	submit(n, &n->io, &sqe, (uint16_t)slot);
+	return 0;
+}
+
+int nvme_finish(struct nvme *n, unsigned int slot)
+{
+	return complete(n, &n->io, (uint16_t)slot);
+}
+
+int nvme_flush(struct nvme *n)
+{
+	struct nvme_sqe sqe = { .opcode = NVME_CMD_FLUSH, .nsid = to_le32(n->nsid) };
+
+	if (!n->write_cache)
+		return 0;
+	if (n->broken)
+		return -EIO;
+	submit(n, &n->io, &sqe, 0);
+	return complete(n, &n->io, 0);
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+/* A page table that iommufd keeps when the device that it was made for is closed and released. */
+#include <errno.h>
+
+#include "cdev.h"
+#include "devices.h"
+#include "mem.h"
+#include "sysfs.h"
+#include "test.h"
+
+#define NOWHERE (1ull << 40)
+
+static int iommufd = -1, device = -1;
+static long pins_before;
+static char unsafe_before[8];
+
+static int begin(void **state)
+{
+	(void)state;
+	if (read_text(IOMMUFD_UNSAFE, unsafe_before, sizeof(unsafe_before)) < 0)
+		return -1;
+	pins_before = pins();
+	return write_text(IOMMUFD_UNSAFE, "1");
+}
+
+static int end(void **state)
+{
+	(void)state;
+	return write_text(IOMMUFD_UNSAFE, unsafe_before);
+}
+
+static bool unload(void *arg)
+{
+	(void)arg;
+	return !flat_unload();
+}
+
+static int clean_up(void **state)
+{
+	(void)state;
+	close_fd(&device);
+	close_fd(&iommufd);
+	pci_give_back(EDU);
+	if (!module_is_loaded("flatiommu"))
+		return 0;
+	return wait_until(unload, NULL) ? 0 : -1;
+}
+
+/* The device is claimed, used, closed and released; what is left is the page table. */
+static uint32_t leave_page_table(uint32_t *hwpt)
+{
+	int id, ioas;
+
+	expect(0, flat_load());
+	expect(0, pci_take(EDU));
+	iommufd = expect_good(iommufd_open());
+	ioas = expect_good(iommufd_alloc_ioas(iommufd));
+	device = expect_good(cdev_open(EDU));
+	id = expect_good(cdev_bind(device, iommufd));
+	*hwpt = (uint32_t)expect_good(iommufd_alloc_hwpt(iommufd, (uint32_t)id, (uint32_t)ioas));
+	close_fd(&device);
+	expect(0, pci_give_back(EDU));
+	expect(-ENOENT, pci_group(EDU));
+	return (uint32_t)ioas;
+}
+
+static void keeps_the_module(void **state)
+{
+	uint32_t hwpt;
+
+	(void)state;
+	leave_page_table(&hwpt);
+	expect(-EWOULDBLOCK, flat_unload());
+	close_fd(&iommufd);
+	assert_true(wait_until(unload, NULL));
+}
+
+static void lets_it_go_when_destroyed(void **state)
+{
+	uint32_t hwpt;
+
+	(void)state;
+	leave_page_table(&hwpt);
+	expect(0, iommufd_destroy(iommufd, hwpt));
+	assert_true(wait_until(unload, NULL));
+}
+
+static void still_maps_and_refuses(void **state)
+{
+	char *page = mem_pages(1);
+	uint32_t hwpt, ioas = leave_page_table(&hwpt);
+	uint64_t bus;
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, iommufd_map_at_bus(iommufd, ioas, page, PAGE, &bus));
+	expect(-EADDRNOTAVAIL, iommufd_map(iommufd, ioas, page, NOWHERE, PAGE));
+	expect(0, iommufd_unmap(iommufd, ioas, bus, PAGE));
+	/* This one is left for the end. */
+	expect(0, iommufd_map_at_bus(iommufd, ioas, page, PAGE, &bus));
+	close_fd(&iommufd);
+	assert_true(wait_until(unload, NULL));
+	mem_free(page, PAGE);
+	assert_int_equal(pins(), pins_before);
+}
+
+#define TEST(f) cmocka_unit_test_teardown(f, clean_up)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(keeps_the_module),
+		TEST(lets_it_go_when_destroyed),
+		TEST(still_maps_and_refuses),
+	};
+
+	if (!cdev_is_there())
+		skip_all("this kernel has no iommufd or no VFIO character devices");
+	return run_group(tests, begin, end);
+}

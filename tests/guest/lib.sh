@@ -1,0 +1,246 @@
+# shellcheck shell=bash
+# TAP for tests in shell. A test sources this and ends with done_testing:
+#
+#	. "${0%/*}/lib.sh"
+#	is "$(driver_of "$NVME")" nvme "nvme has its driver"
+#	done_testing
+
+. "${BASH_SOURCE[0]%/*}/devices.sh"
+
+_count=0 _failed=0
+
+ok() {
+	_count=$((_count + 1))
+	echo "ok $_count - $1"
+}
+
+not_ok() {
+	_count=$((_count + 1))
+	_failed=$((_failed + 1))
+	echo "not ok $_count - $1"
+}
+
+diag() {
+	printf '%s\n' "$*" | sed 's/^/# /'
+}
+
+skip() {
+	_count=$((_count + 1))
+	echo "ok $_count - $1 # SKIP $2"
+}
+
+skip_all() {
+	echo "1..0 # SKIP $1"
+	exit 0
+}
+
+# is GOT EXPECTED NAME
+is() {
+	if [[ $1 == "$2" ]]; then
+		ok "$3"
+	else
+		not_ok "$3"
+		diag "got:      $1"
+		diag "expected: $2"
+	fi
+}
+
+isnt() {
+	if [[ $1 != "$2" ]]; then
+		ok "$3"
+	else
+		not_ok "$3"
+		diag "got: $1"
+	fi
+}
+
+# like GOT REGEX NAME
+like() {
+	if [[ $1 =~ $2 ]]; then
+		ok "$3"
+	else
+		not_ok "$3"
+		diag "got:           $1"
+		diag "does not match $2"
+	fi
+}
+
+unlike() {
+	if [[ ! $1 =~ $2 ]]; then
+		ok "$3"
+	else
+		not_ok "$3"
+		diag "got:    $1"
+		diag "matches $2"
+	fi
+}
+
+# succeeds NAME COMMAND...: the command's output is shown when it fails
+succeeds() {
+	local name=$1 output status=0
+	shift
+	output=$("$@" 2>&1) || status=$?
+	if ((!status)); then
+		ok "$name"
+	else
+		not_ok "$name"
+		diag "$* : exit status $status"
+		[[ -z $output ]] || diag "$output"
+	fi
+}
+
+fails() {
+	local name=$1 output
+	shift
+	if output=$("$@" 2>&1); then
+		not_ok "$name"
+		diag "$* : exit status 0"
+		[[ -z $output ]] || diag "$output"
+	else
+		ok "$name"
+	fi
+}
+
+# Not for a test that ends early: without a plan it has failed.
+done_testing() {
+	echo "1..$_count"
+	exit "$((_failed > 0))"
+}
+
+# errno_of FILE TEXT: writes TEXT to FILE in one write() and prints OK or the name of the error
+errno_of() {
+	"${BASH_SOURCE[0]%/*}/put" "$1" "$2"
+}
+
+# driver_of DEVICE: nothing when it has none
+driver_of() {
+	local link
+	link=$(readlink "/sys/bus/pci/devices/$1/driver") && echo "${link##*/}"
+}
+
+# group_of DEVICE: the number of its IOMMU group
+group_of() {
+	local link
+	link=$(readlink "/sys/bus/pci/devices/$1/iommu_group") && echo "${link##*/}"
+}
+
+# until_true SECONDS COMMAND...: what the kernel does in its own time
+until_true() {
+	local i limit=$1
+	shift
+	for ((i = 0; i < limit * 10; i++)); do
+		if "$@"; then
+			return
+		fi
+		sleep 0.1
+	done
+	return 1
+}
+
+# unplug ID: as a host does it, by QEMU's name of the device; returns when it is gone
+unplug() {
+	local said
+	said=$(wc -l </run/qmp)
+	qmp "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"$1\"}}" >/dev/null &&
+		qmp --wait "\"DEVICE_DELETED\", \"data\": {\"device\": \"$1\"" "${2:-60}" "$said" >/dev/null
+}
+
+# plug_hotdev: the nvme that is at HOT_DEV from the start, once it was unplugged
+plug_hotdev() {
+	qmp '{"execute": "device_add", "arguments": {"driver": "nvme", "id": "hotdev", "bus": "hot1",
+		"serial": "flat4", "drive": "nvme4", "max_ioqpairs": 7, "msix_qsize": 8}}' >/dev/null &&
+		until_true 60 test -e "/sys/bus/pci/devices/$HOT_DEV"
+}
+
+# plug_edu: an edu, edu-hot by name, in the empty slot, at HOT_EMPTY_DEV
+plug_edu() {
+	qmp '{"execute": "device_add", "arguments": {"driver": "edu", "id": "edu-hot", "bus": "hot0",
+		"dma_mask": 18446744073709551615}}' >/dev/null &&
+		until_true 60 test -e "/sys/bus/pci/devices/$HOT_EMPTY_DEV"
+}
+
+_mark=
+
+log_mark() {
+	_mark="flatiommu-test: mark $$ $RANDOM$RANDOM"
+	echo "$_mark" >/dev/kmsg
+}
+
+# log_since: the kernel log since log_mark, without the time stamps
+log_since() {
+	dmesg -t | awk -v mark="$_mark" 'found; index($0, mark) { found = 1 }'
+}
+
+# What tests of the module share.
+export MODULE=/flatiommu/flatiommu.ko
+export CLAIM=/sys/class/misc/flatiommu/claim RELEASE=/sys/class/misc/flatiommu/release
+
+# iommus: all groups and IOMMUs, a line each
+iommus() {
+	ls -A /sys/kernel/iommu_groups /sys/class/iommu
+}
+
+# groups_are NUMBERS: all IOMMU groups
+groups_are() {
+	[[ $(ls /sys/kernel/iommu_groups) == "$1" ]]
+}
+
+# flat_log: what the module said since log_mark
+flat_log() {
+	log_since | grep '^flatiommu: '
+}
+
+# without_rawio COMMAND...: as root without CAP_SYS_RAWIO
+without_rawio() {
+	setpriv --inh-caps=-sys_rawio --bounding-set=-sys_rawio "$@"
+}
+
+# as_nobody COMMAND...: as a user without any capability
+as_nobody() {
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+
+# override DEVICE DRIVER: '' takes it back
+override() {
+	echo "$2" >"/sys/bus/pci/devices/$1/driver_override"
+}
+
+unbind() {
+	echo "$1" >"/sys/bus/pci/devices/$1/driver/unbind"
+}
+
+probe() {
+	echo "$1" >/sys/bus/pci/drivers_probe
+}
+
+# user_taint: 64 when TAINT_USER is set, which a claim does
+user_taint() {
+	echo $(($(</proc/sys/kernel/tainted) & 64))
+}
+
+# refused NAME ERRNO LINE COMMAND...: the module says LINE, a regex, and nothing else. COMMAND is errno_of.
+refused() {
+	local name=$1 errno=$2 line=$3 before
+	shift 3
+	before=$(iommus)
+	log_mark
+	is "$("$@")" "$errno" "$name: $errno"
+	like "$(flat_log)" "^flatiommu: $line\$" "$name: the log says why"
+	is "$(iommus)" "$before" "$name: nothing is left behind"
+}
+
+_first_disk() {
+	local path
+	for path in "/sys/bus/pci/devices/$1/nvme/"nvme*/nvme*n1; do
+		[[ ! -b /dev/${path##*/} ]] || echo "/dev/${path##*/}"
+	done
+}
+
+_has_disk() {
+	[[ -n $(_first_disk "$1") ]]
+}
+
+# disk_of DEVICE: of an nvme whose driver may be starting
+disk_of() {
+	until_true 60 _has_disk "$1" && _first_disk "$1"
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#include "mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mman.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "sysfs.h"
+
+#define NR_HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+
+/* Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_PFN ((1ull << 55) - 1)
+
+static void *map(size_t size, int flags)
+{
+	void *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
+
+	return addr == MAP_FAILED ? NULL : addr;
+}
+
+/* Touched by the kernel: NULL instead of SIGBUS where there is no memory. */
+static void *touch(void *addr, size_t size)
+{
+	if (addr && madvise(addr, size, MADV_POPULATE_WRITE)) {
+		munmap(addr, size);
+		addr = NULL;
+	}
+	return addr;
+}
+
+void *mem_pages(size_t count)
+{
+	void *addr = map(count * PAGE, MAP_PRIVATE);
+
+	if (addr)
+		madvise(addr, count * PAGE, MADV_NOHUGEPAGE);
+	return touch(addr, count * PAGE);
+}
+
+void *mem_shared(size_t count)
+{
+	return touch(map(count * PAGE, MAP_SHARED), count * PAGE);
+}
+
+void *mem_huge(void)
+{
+	return touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | MAP_HUGE_2MB), HUGE_PAGE);
+}
+
+void mem_free(void *addr, size_t size)
+{
+	if (addr)
+		munmap(addr, size);
+}
+
+/* Every other page of twice as many, put together. */
+static char *scatter(size_t count)
+{
+	char *all = mem_pages(2 * count), *to = map(count * PAGE, MAP_PRIVATE);
+	size_t i;
+
+	for (i = 0; all && to && i < count; i++)
+		if (mremap(all + 2 * i * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   to + i * PAGE) == MAP_FAILED)
+			break;
+	mem_free(all, 2 * count * PAGE);
+	if (all && to && i == count)
+		return to;
+	mem_free(to, count * PAGE);
+	return NULL;
+}
+
+void *mem_scattered(size_t count)
+{
+	unsigned int tries;
+	size_t i = 0;
+	char *addr;
+
+	for (tries = 0; tries < 8; tries++) {
+		addr = scatter(count);
+		for (i = 1; addr && i < count; i++)
+			if (bus_address(addr + i * PAGE) ==
+			    bus_address(addr + (i - 1) * PAGE) + PAGE)
+				break;
+		if (addr && i == count)
+			return addr;
+		mem_free(addr, count * PAGE);
+	}
+	return NULL;
+}
+
+int huge_pages(long count)
+{
+	char text[32];
+	int ret;
+
+	snprintf(text, sizeof(text), "%ld", count);
+	ret = write_text(NR_HUGEPAGES, text);
+	if (ret)
+		return ret;
+	return read_number(NR_HUGEPAGES) == count ? 0 : -ENOMEM;
+}
+
+uint64_t bus_address(const void *addr)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)addr / PAGE * sizeof(entry))) !=
+	    (ssize_t)sizeof(entry) || !(entry & PAGEMAP_PRESENT))
+		entry = 0;
+	close(fd);
+	return (entry & PAGEMAP_PFN) * PAGE + (entry ? (uintptr_t)addr % PAGE : 0);
+}
+
+long pins(void)
+{
+	long long acquired = 0, released = 0, value;
+	FILE *file;
+	char name[64];
+
+	/* Each processor counts for itself and tells the others now and then, or when asked. */
+	write_text("/proc/sys/vm/stat_refresh", "1");
+	file = fopen("/proc/vmstat", "re");
+	while (file && fscanf(file, "%63s %lld", name, &value) == 2) {
+		if (!strcmp(name, "nr_foll_pin_acquired"))
+			acquired = value;
+		else if (!strcmp(name, "nr_foll_pin_released"))
+			released = value;
+	}
+	if (file)
+		fclose(file);
+	return (long)(acquired - released);
+}
+
+void fill(void *addr, size_t size, uint32_t seed)
+{
+	uint32_t *word = addr;
+	size_t i;
+
+	for (i = 0; i < size / sizeof(*word); i++)
+		word[i] = (uint32_t)(i * 0x9e3779b1u) ^ seed;
+}
+
+int is_filled(const void *addr, size_t size, uint32_t seed)
+{
+	const volatile uint32_t *word = addr;
+	size_t i;
+
+	for (i = 0; i < size / sizeof(*word); i++)
+		if (word[i] != ((uint32_t)(i * 0x9e3779b1u) ^ seed))
+			return 0;
+	return 1;
+}

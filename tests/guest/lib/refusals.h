@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What the module says of a map that it refuses. */
+#ifndef TEST_REFUSALS_H
+#define TEST_REFUSALS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct cause {
+	const char *name;	/* in the file of refusals */
+	const char *text;	/* in the kernel log */
+	const char *cure;
+};
+
+extern const struct cause zero_page, virtual_address, other_page, no_address;
+
+struct refusals {
+	unsigned long long count;
+	char device[32];
+	char cause[32];
+	char program[32];
+};
+
+/* A process's line in the file of refusals; all is 0 when it has none. 0 or -errno. */
+int refusals_of(pid_t pid, struct refusals *r);
+
+/*
+ * Fails the test unless the map of @size bytes is refused at @iova because of @cause: the errno,
+ * one line in the kernel log that has all that it should and not where the memory really is, and
+ * one more refusal counted. @device is the first one of the container.
+ */
+void expect_refused(int container, const char *device, const void *addr, uint64_t iova, size_t size,
+		    const struct cause *cause);
+/* The same for a map that the device may not write to. */
+void expect_refused_read(int container, const char *device, const void *addr, uint64_t iova,
+			 size_t size, const struct cause *cause);
+
+#endif

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+#
+# make                  examples, and the module for the kernel that runs (KDIR= for another)
+# make check            everything: build, lint, the tests in the emulated machine
+# make lint             checkpatch, sparse, cppcheck, shellcheck
+# make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
+# make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
+
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
+CC ?= cc
+CFLAGS ?= -O2 -g
+warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+flags = -std=c11 -D_GNU_SOURCE $(warnings) $(CPPFLAGS) $(CFLAGS)
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+kernels := $(shell tests/vm/kernel --list)
+machines := $(shell tests/vm/machine --list)
+
+module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild
+
+all: examples module
+
+module:
+	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/module
+
+# One directory a kernel, as Kbuild writes its objects beside the sources.
+build/%/flatiommu.ko: $(module-sources)
+	mkdir -p build/$*/module
+	cp -p $^ build/$*/module
+	$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/build/$*/module KCFLAGS=-Werror modules
+	cp build/$*/module/flatiommu.ko $@
+
+# What only tests load: the sample mediated device, where the kernel has mediated devices.
+build/%/extra:
+	mkdir -p build/$*/mtty
+	if grep -qw mdev_register_parent "$$(tests/vm/kernel $*)/build/Module.symvers"; then \
+		cp "$$(tests/vm/source $(firstword $(subst -, ,$*)))/samples/vfio-mdev/mtty.c" build/$*/mtty && \
+		echo 'obj-m := mtty.o' >build/$*/mtty/Kbuild && \
+		$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/build/$*/mtty modules && \
+		cp build/$*/mtty/mtty.ko build/$*; \
+	fi
+	touch $@
+
+nvme-sources := $(wildcard examples/nvme/*.c)
+
+examples: build/bin/nvme
+
+build/bin/nvme: $(nvme-sources) $(wildcard examples/nvme/*.h)
+	mkdir -p $(@D)
+	$(CC) $(flags) -o $@ $(nvme-sources)
+
+# tests/guest/NAME.c is a test; lib/ is shared by all of them, put and the like are tools.
+test-tools := build/tests/put
+test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out tests/guest/put.c,$(wildcard tests/guest/*.c)))
+test-lib := $(wildcard tests/guest/lib/*.c)
+
+tests: $(test-tools) $(test-programs)
+
+build/tests/put: tests/guest/put.c
+	mkdir -p $(@D)
+	$(CC) $(flags) -o $@ $<
+
+build/tests/%.t: tests/guest/%.c $(test-lib) $(wildcard tests/guest/lib/*.h)
+	mkdir -p $(@D)
+	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) -lcmocka
+
+$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests examples
+	@for k in $(kernels); do for m in $(machines); do \
+		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
+	done; done
+
+check:
+	./check
+
+lint:
+	tests/lint
+
+clean:
+	rm -rf build
+
+.PHONY: all module examples tests lint check clean

@@ -270,6 +270,11 @@ static int release_function(struct pci_dev *pdev)
 	if (!claim) {
 		pr_warn("%s: not released: it is not claimed\n", pci_name(pdev));
 		ret = -ENOENT;
+	} else if (find_going(&pdev->dev)) {
+		/* Off the bus, unregistering would not find it, and the core still needs the IOMMU. */
+		pr_warn("%s: not released: it is being removed, which releases it\n",
+			pci_name(pdev));
+		ret = -ENODEV;
 	} else if (pdev->dev.driver) {
 		pr_warn("%s: not released: %s is bound to it; unbind that first\n", pci_name(pdev),
 			pdev->dev.driver->name);
@@ -284,7 +289,10 @@ static int release_function(struct pci_dev *pdev)
 	return ret;
 }
 
-/* A claim that is being made meanwhile must fail: the core would not be told of its end. */
+/*
+ * From now on the function is neither claimed nor released: the core would not be told of the end
+ * of the claim, or would be left without the IOMMU that it takes the function from.
+ */
 static void function_goes(struct device *dev)
 {
 	struct going_function *g = kmalloc(sizeof(*g), GFP_KERNEL | __GFP_NOFAIL);

@@ -78,14 +78,16 @@ for driver in nvme vfio-pci; do
 done
 rmmod vfio_pci
 
-# a claim of a device that the IOMMU core has been told to forget would stay for ever
-diag "claims while the device is removed"
+# A claim of a device that the IOMMU core has been told to forget would stay for ever; a release of one
+# that it has not forgotten yet would leave it without the IOMMU.
+diag "claims and releases while the device is removed"
 while :; do
+	[[ -e /sys/bus/pci/devices/$EDU ]] || continue
 	echo "$EDU" >"$CLAIM"
 	echo "$EDU" >"$RELEASE"
 done 2>/dev/null &
 claimer=$!
-for i in {1..30}; do
+for i in {1..60}; do
 	remove "$EDU"
 	rescan
 done

@@ -4,14 +4,28 @@
 #include "compat.h"
 #include "flatiommu.h"
 
+/*
+ * Bus Master Enable is in the low byte of the command register, PCI 3.0 section 6.2.2; Interrupt
+ * Disable is in the high one, and VFIO's interrupt handler may be setting it. Only the low byte is
+ * written, so that a masked INTx stays masked, which pci_clear_master() does not promise.
+ */
+static void clear_master(struct pci_dev *pdev)
+{
+	u8 command;
+
+	pci_read_config_byte(pdev, PCI_COMMAND, &command);
+	if (command & PCI_COMMAND_MASTER)
+		pci_write_config_byte(pdev, PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
+}
+
 /**
  * flat_clear_master() - stop a function from starting DMA
  * @pdev:	the function
  *
- * Bus Master Enable, PCI 3.0 section 6.2.2. Does nothing unless the function is awake: a read
- * from one in D3cold answers all ones, which would be written back, and some host bridges abort.
- * Does not sleep and does not wake the function up, as it is called under group->mutex; for the
- * same reason it takes no pci_cfg_access_lock(), which resets hold while they call us.
+ * Does nothing unless the function is awake: a read from one in D3cold answers all ones, which
+ * would be written back, and some host bridges abort. Does not sleep and does not wake the function
+ * up, as it is called under group->mutex; for the same reason it takes no pci_cfg_access_lock(),
+ * which resets hold while they call us. So a reset that runs meanwhile may set it again.
  *
  * Returns whether the function was awake.
  */
@@ -24,7 +38,7 @@ bool flat_clear_master(struct pci_dev *pdev)
 		return false;
 	awake = pdev->current_state == PCI_D0 && pci_device_is_present(pdev);
 	if (awake)
-		pci_clear_master(pdev);
+		clear_master(pdev);
 	if (active > 0)
 		pm_runtime_put(&pdev->dev);
 	return awake;

@@ -202,6 +202,7 @@ static int claim_function(struct pci_dev *pdev, const char *how, bool binding)
 
 	mutex_lock(&claims_lock);
 	if (!live) {
+		pr_warn("%s: not claimed: the module is still being loaded\n", pci_name(pdev));
 		ret = -EAGAIN;
 		goto unlock;
 	}
@@ -228,7 +229,7 @@ static int claim_function(struct pci_dev *pdev, const char *how, bool binding)
 	claim = new_claim(pdev);
 	if (!claim) {
 		ret = -ENOMEM;
-		goto unlock;
+		goto failed;
 	}
 	/* Not the function's child: its directory there would take the name of the core's link. */
 	ret = iommu_device_sysfs_add(&claim->iommu, NULL, NULL, "flatiommu-%s",
@@ -238,7 +239,8 @@ static int claim_function(struct pci_dev *pdev, const char *how, bool binding)
 	ret = register_claim(claim);
 	if (ret) {
 		pr_warn("%s: not claimed: the IOMMU core refused it (%d)%s\n", pci_name(pdev), ret,
-			ret == -EBUSY || ret == -EALREADY ? "; another IOMMU driver is there" : "");
+			ret == -EBUSY || ret == -EALREADY ?
+			"; another IOMMU driver is there, or it is being removed" : "");
 		retire(claim);
 		/* Up to 6.7 the core says -EBUSY, which is for a bound driver here. */
 		if (ret == -EBUSY)
@@ -254,6 +256,8 @@ static int claim_function(struct pci_dev *pdev, const char *how, bool binding)
 put_claim:
 	pci_dev_put(claim->pdev);
 	list_add(&claim->entry, &spares);
+failed:
+	pr_warn("%s: not claimed: error %d\n", pci_name(pdev), ret);
 unlock:
 	mutex_unlock(&claims_lock);
 	return ret;
@@ -271,7 +275,7 @@ static int release_function(struct pci_dev *pdev)
 		pr_warn("%s: not released: it is not claimed\n", pci_name(pdev));
 		ret = -ENOENT;
 	} else if (find_going(&pdev->dev)) {
-		/* Off the bus, unregistering would not find it, and the core still needs the IOMMU. */
+		/* Off the bus it is not found by unregister, and the core still needs the IOMMU. */
 		pr_warn("%s: not released: it is being removed, which releases it\n",
 			pci_name(pdev));
 		ret = -ENODEV;
@@ -388,15 +392,20 @@ static struct pci_dev *get_function(const struct function_address *a)
 
 typedef int (*address_fn)(const struct function_address *a, void *data);
 
-/* Calls @fn for each address in devices=. Returns the first error of @fn, -EINVAL or -ENOMEM. */
+/*
+ * Calls @fn for each address in devices=. Returns the first error of @fn, -EINVAL or -ENOMEM; the
+ * last two are logged.
+ */
 static int walk_devices(address_fn fn, void *data)
 {
 	char *list = kstrdup(devices, GFP_KERNEL), *rest = list, *word;
 	struct function_address a;
 	int ret = 0;
 
-	if (!list)
+	if (!list) {
+		pr_err("devices=: no memory to read it\n");
 		return -ENOMEM;
+	}
 	while (!ret && (word = strsep(&rest, ","))) {
 		word = strim(word);
 		if (!*word)
@@ -556,7 +565,7 @@ static void bind_overridden(void)
 		waits = !pdev->dev.driver && flat_compat_override_is_vfio(pdev);
 		device_unlock(&pdev->dev);
 		/* Binding claims it, see function_binds(). */
-		if (waits && device_attach(&pdev->dev) < 0)
+		if (waits && device_attach(&pdev->dev) != 1)
 			pr_warn("%s: its driver_override is a vfio driver, which did not bind\n",
 				pci_name(pdev));
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bus addresses. dev->dma_range_map exists only while a driver is bound, and a domain may outlive
- * that, so a domain keeps a copy.
+ * Bus addresses. dev->dma_range_map is sure to exist only while a driver is bound, and a domain may
+ * outlive that, so a domain keeps a copy.
  */
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>

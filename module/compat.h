@@ -55,10 +55,11 @@ static inline bool flat_compat_override_is_vfio(struct pci_dev *pdev)
 
 /*
  * iommu_device_register() for one function that may just be binding to its driver. From 6.15 the
- * core warns of a "late IOMMU probe" when it finds dev->driver set. It means drivers whose DMA
- * set-up is done already; a vfio driver has none, and BUS_NOTIFY_BIND_DRIVER comes before its
- * probe. Nobody else sets the field meanwhile: the caller holds device_lock(), or no driver can
- * bind yet. Hidden wherever the one-driver rule is gone (6.8), as the warning cannot be probed for.
+ * core warns of a "late IOMMU probe" when it finds dev->driver set. It means drivers that may have
+ * mapped something already; BUS_NOTIFY_BIND_DRIVER comes before the probe. Hidden, the core
+ * configures the function's DMA a second time, which changes nothing. Nobody else sets the field
+ * meanwhile: the caller holds device_lock(), or no driver can bind yet. Hidden wherever the
+ * one-driver rule is gone (6.8), as the warning cannot be probed for.
  */
 static inline int flat_compat_register(struct iommu_device *iommu, const struct iommu_ops *ops,
 				       struct device *dev)

@@ -30,7 +30,16 @@ static struct flat_domain *to_flat_domain(struct iommu_domain *domain)
 static int adopt_bus_map(struct flat_domain *d, struct pci_dev *pdev)
 {
 	struct flat_bus_map map;
+	bool known;
 	int ret;
+
+	/* An attach to what it was attached to before, after a reset, must not need memory. */
+	spin_lock(&d->lock);
+	known = d->bus_known;
+	ret = known && !flat_bus_map_fits(&d->bus_map, pdev) ? -EINVAL : 0;
+	spin_unlock(&d->lock);
+	if (known)
+		return ret;
 
 	ret = flat_bus_map_take(&map, pdev);
 	if (ret)
@@ -52,8 +61,12 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 {
 	struct flat_claim *claim = dev_iommu_priv_get(dev);
 	struct flat_domain *d = to_flat_domain(domain);
-	int ret = adopt_bus_map(d, claim->pdev);
+	int ret;
 
+	/* VFIO comes by way of the blocked domain; vhost-vdpa, for one, does not. */
+	if (claim->attachment == FLAT_IDENTITY && !flat_may_take_over(claim->pdev))
+		return -EPERM;
+	ret = adopt_bus_map(d, claim->pdev);
 	if (ret == -EINVAL)
 		pr_warn_ratelimited("%s: not attached: its bus addresses differ from those of what shares its address space\n",
 				    pci_name(claim->pdev));
@@ -63,7 +76,7 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 }
 
 /*
- * The zero page is refused at its own address, too: up to 6.1 that is what a read-only pin of
+ * A page of zeros is refused at its own address, too: up to 6.1 that is what a read-only pin of
  * memory gets to which nothing was written yet, and the first write would go to another page.
  */
 static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
@@ -72,11 +85,13 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 	struct flat_domain *d = to_flat_domain(domain);
 	struct flat_extent *new, *spare = NULL;
 	size_t size = pgsize * pgcount;
+	bool zero = !(prot & IOMMU_WRITE) && flat_is_zero_page(phys);
 	int ret = -ENOMEM;
 
 	new = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 	if (!new)
 		return ret;
+	/* A hint; that there is one is made sure of under the lock. */
 	if (!READ_ONCE(d->spare)) {
 		spare = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 		if (!spare)
@@ -87,7 +102,7 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 	new->phys = phys;
 
 	spin_lock(&d->lock);
-	if (is_zero_pfn(PHYS_PFN(phys)) || flat_bus_address(&d->bus_map, phys, size) != iova)
+	if (zero || flat_bus_address(&d->bus_map, phys, size) != iova)
 		ret = -EADDRNOTAVAIL;
 	else
 		ret = flat_extents_insert(&d->extents, new);
@@ -184,7 +199,10 @@ static void free_domain(struct work_struct *work)
 	module_put(THIS_MODULE);
 }
 
-/* Who puts the last reference to the module must not return through it; exit waits for the work. */
+/*
+ * The work puts the last reference to the module, and exit waits for its end. Whoever calls this
+ * must not, as it would return to a module that is gone.
+ */
 static void flat_domain_free(struct iommu_domain *domain)
 {
 	struct flat_domain *d = to_flat_domain(domain);

@@ -35,7 +35,8 @@ enum flat_attachment {
  *		as the core probes the function, under claims_lock
  * @probed:	the core has put @pdev under @iommu; written as it probes the function, or releases
  *		it, which claims_lock or the function's removal serialises
- * @attachment:	see above; written under group->mutex and flat_attach_lock, read under either
+ * @attachment:	see above; written under flat_attach_lock, as the core attaches or releases the
+ *		function, which it never does twice at once
  * @domain:	the domain while @attachment is FLAT_PAGING; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
  */
@@ -64,7 +65,8 @@ struct flat_claim {
  * @name:	the first function attached, for the log; written once under @lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
  * @bus_known:	@bus_map and @name are set; @lock
- * @lock:	innermost; never held over an allocation or an access to user memory
+ * @lock:	taken over no other lock of ours; never held over an allocation or an access to user
+ *		memory
  * @extents:	what is mapped; @lock
  * @spare:	an extent kept for an unmap that cuts one in two; @lock
  * @ratelimit:	of the log lines about refused maps
@@ -86,7 +88,7 @@ struct flat_domain {
 extern const struct iommu_ops flat_iommu_ops;
 extern const struct iommu_domain_ops flat_paging_ops;
 
-/* Protects what connects claims and domains. Taken under group->mutex, over nothing. */
+/* Protects what connects claims and domains. Under group->mutex, over no other lock of ours. */
 extern spinlock_t flat_attach_lock;
 
 /* What cannot be done where it falls due; ordered. Writes to release wait for it, and exit. */
@@ -105,6 +107,7 @@ int flat_may_claim(struct pci_dev *pdev);
 bool flat_locked_down(struct pci_dev *pdev);
 
 /* ops.c */
+bool flat_may_take_over(struct pci_dev *pdev);
 void flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		 struct flat_domain *domain);
 

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/sysfs.h>
 
 #include "extent.h"
@@ -109,6 +110,8 @@ static void __exit flat_exit(void)
 	misc_deregister(&flat_misc);
 	flat_claim_exit();
 	destroy_workqueue(flat_wq);
+	/* Who queued the end of the last domain may have been preempted before it returned. */
+	synchronize_rcu_tasks();
 	flat_refusal_exit();
 	flat_extent_exit();
 }

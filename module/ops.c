@@ -100,7 +100,7 @@ static FLAT_ATTACH_DEV(flat_identity_attach)
 	return 0;
 }
 
-/* Only such a driver gives its function away; for others, the core holds DMA off for a reset. */
+/* For a driver that does not, the core blocks its function for the length of a reset only. */
 static bool driver_manages_dma(struct pci_dev *pdev)
 {
 	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
@@ -112,7 +112,7 @@ static bool driver_manages_dma(struct pci_dev *pdev)
  * Whoever takes ownership of the function may program it to write anywhere, with or without a
  * paging domain: VFIO's cdev opens a device with the blocked domain alone.
  */
-static bool may_take_over(struct pci_dev *pdev)
+bool flat_may_take_over(struct pci_dev *pdev)
 {
 	if (!capable(CAP_SYS_RAWIO)) {
 		pr_warn_ratelimited("%s: %s[%d] may not take it over: that needs CAP_SYS_RAWIO\n",
@@ -131,7 +131,7 @@ static FLAT_ATTACH_DEV(flat_blocked_attach)
 	struct flat_claim *claim = dev_iommu_priv_get(dev);
 
 	if (driver_manages_dma(claim->pdev)) {
-		if (claim->attachment == FLAT_IDENTITY && !may_take_over(claim->pdev))
+		if (claim->attachment == FLAT_IDENTITY && !flat_may_take_over(claim->pdev))
 			return -EPERM;
 		flat_clear_master(claim->pdev);
 	}

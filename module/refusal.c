@@ -61,7 +61,7 @@ static bool is_virtual_address(u64 address)
 	struct vm_area_struct *vma;
 	bool found;
 
-	if (!mm || !mmap_read_trylock(mm))
+	if (!mm || mmap_read_lock_killable(mm))
 		return false;
 	vma = find_vma(mm, address);
 	found = vma && vma->vm_start <= address;
@@ -69,9 +69,30 @@ static bool is_virtual_address(u64 address)
 	return found;
 }
 
+/**
+ * flat_is_zero_page() - do all that read unwritten memory share this page?
+ * @phys:	any address
+ *
+ * The huge one is not exported; it is known as a huge page that belongs to no mapping, neither
+ * anonymous nor of a file.
+ */
+bool flat_is_zero_page(phys_addr_t phys)
+{
+	struct folio *folio;
+	struct page *page;
+
+	if (is_zero_pfn(PHYS_PFN(phys)))
+		return true;
+	page = pfn_to_online_page(PHYS_PFN(phys));
+	if (!page)
+		return false;
+	folio = page_folio(page);
+	return folio_order(folio) == PMD_SHIFT - PAGE_SHIFT && !folio->mapping;
+}
+
 static enum cause find_cause(u64 iova, phys_addr_t phys)
 {
-	if (is_zero_pfn(PHYS_PFN(phys)) || is_zero_pfn(PHYS_PFN(iova)))
+	if (flat_is_zero_page(phys) || flat_is_zero_page(iova))
 		return ZERO_PAGE;
 	if (is_virtual_address(iova))
 		return VIRTUAL_ADDRESS;
@@ -151,7 +172,7 @@ static void count_refusal(const struct flat_domain *d, enum cause cause)
  * @buf:	of a page
  *
  * One line a process, latest first: its id, the number of refusals, the device and the cause of
- * the last one, the program's name.
+ * the last one, the program's name with what cannot be printed escaped.
  */
 ssize_t flat_refusals_show(char *buf)
 {
@@ -160,8 +181,9 @@ ssize_t flat_refusals_show(char *buf)
 
 	mutex_lock(&processes_lock);
 	list_for_each_entry(p, &processes, entry)
-		len += sysfs_emit_at(buf, len, "%d %llu %s %s %s\n", pid_nr(p->tgid), p->refusals,
-				     p->device, causes[p->cause].name, p->comm);
+		len += sysfs_emit_at(buf, len, "%d %llu %s %s %*pE\n", pid_nr(p->tgid),
+				     p->refusals, p->device, causes[p->cause].name,
+				     (int)strlen(p->comm), p->comm);
 	mutex_unlock(&processes_lock);
 	return len;
 }
@@ -232,10 +254,11 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 
 	if (is_probe_of_type1(phys, size))
 		return;
+	/* First, as finding the cause may wait. */
+	fenced = READ_ONCE(fence) && fence_devices(d);
 	cause = find_cause(iova, phys);
 	trace_flat_refuse(d->name, iova, phys, size);
 	count_refusal(d, cause);
-	fenced = READ_ONCE(fence) && fence_devices(d);
 	if (__ratelimit(&d->ratelimit))
 		pr_warn("%s: %s[%d] is refused a map of %zu bytes at IOVA %#llx%s: %s; %s\n",
 			d->name, current->comm, task_tgid_nr(current), size, iova,

@@ -184,6 +184,29 @@ static void refuses_unwritten_memory_to_read(void **state)
 	expect_pins_back();
 }
 
+/* The same for a whole huge page, which has a page of zeros of its own. */
+static void refuses_unwritten_huge_page_to_read(void **state)
+{
+	char *space = mmap(NULL, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *page;
+	uint64_t bus;
+
+	(void)state;
+	assert_ptr_not_equal(space, MAP_FAILED);
+	page = (char *)(((uintptr_t)space + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+	assert_int_equal(madvise((char *)page, HUGE_PAGE, MADV_HUGEPAGE), 0);
+	assert_int_equal(page[0], 0);
+	bus = bus_address((char *)page + PAGE);
+	/* Else it is the small one. */
+	assert_int_not_equal(bus, 0);
+	assert_int_equal(bus, bus_address((char *)page) + PAGE);
+	expect_refused_read(container, EDU, (char *)page + PAGE, bus, PAGE, &zero_page);
+	expect_container_works();
+	mem_free(space, 2 * HUGE_PAGE);
+	expect_pins_back();
+}
+
 static int map_wrongly_twice(void *arg)
 {
 	char *page = mem_pages(1);
@@ -533,6 +556,7 @@ int main(void)
 		TEST(refuses_nowhere),
 		TEST(refuses_unwritten_memory),
 		TEST(refuses_unwritten_memory_to_read),
+		TEST(refuses_unwritten_huge_page_to_read),
 		TEST(counts_each_process_for_itself),
 		TEST(log_is_limited),
 		TEST(range_fails_whole),

@@ -27,15 +27,24 @@ module:
 	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/module
 
-# One directory a kernel, as Kbuild writes its objects beside the sources.
-build/%/flatiommu.ko: $(module-sources)
-	mkdir -p build/$*/module
-	cp -p $^ build/$*/module
-	$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/build/$*/module KCFLAGS=-Werror modules
-	cp build/$*/module/flatiommu.ko $@
+# In a directory of its own, as Kbuild writes its objects beside the sources.
+define build-module
+	mkdir -p $(@:.ko=)
+	cp -p $^ $(@:.ko=)
+	$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
+	cp $(@:.ko=)/flatiommu.ko $@
+endef
 
-# What only tests load: the sample mediated device, where the kernel has mediated devices.
-build/%/extra:
+build/%/flatiommu.ko: $(module-sources)
+	$(call build-module)
+
+.PRECIOUS: build/%/trust-signer.ko
+build/%/trust-signer.ko: $(module-sources)
+	$(call build-module,LOCKDOWN=trust-signer)
+
+# What only tests load: the module as it is built for a locked down kernel, and the sample mediated
+# device, where the kernel has mediated devices.
+build/%/extra: build/%/trust-signer.ko
 	mkdir -p build/$*/mtty
 	if grep -qw mdev_register_parent "$$(tests/vm/kernel $*)/build/Module.symvers"; then \
 		cp "$$(tests/vm/source $(firstword $(subst -, ,$*)))/samples/vfio-mdev/mtty.c" build/$*/mtty && \

@@ -13,13 +13,14 @@ MAKEFLAGS += --no-builtin-rules
 CC ?= cc
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-flags = -std=c11 -D_GNU_SOURCE $(warnings) $(CPPFLAGS) $(CFLAGS)
+flags = -std=c11 -D_GNU_SOURCE -Iinclude $(warnings) $(CPPFLAGS) $(CFLAGS)
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 kernels := $(shell tests/vm/kernel --list)
 machines := $(shell tests/vm/machine --list)
 
-module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild
+module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild \
+	$(wildcard include/linux/*.h)
 
 all: examples module
 
@@ -30,7 +31,8 @@ module:
 # In a directory of its own, as Kbuild writes its objects beside the sources.
 define build-module
 	mkdir -p $(@:.ko=)
-	cp -p $^ $(@:.ko=)
+	cp -p $(filter module/%,$^) $(@:.ko=)
+	cp -pr include build/$*
 	$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
 	cp $(@:.ko=)/flatiommu.ko $@
 endef

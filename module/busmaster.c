@@ -9,13 +9,15 @@
  * Disable is in the high one, and VFIO's interrupt handler may be setting it. Only the low byte is
  * written, so that a masked INTx stays masked, which pci_clear_master() does not promise.
  */
-static void clear_master(struct pci_dev *pdev)
+static bool clear_master(struct pci_dev *pdev)
 {
 	u8 command;
 
 	pci_read_config_byte(pdev, PCI_COMMAND, &command);
-	if (command & PCI_COMMAND_MASTER)
-		pci_write_config_byte(pdev, PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
+	if (!(command & PCI_COMMAND_MASTER))
+		return false;
+	pci_write_config_byte(pdev, PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
+	return true;
 }
 
 /**
@@ -27,19 +29,18 @@ static void clear_master(struct pci_dev *pdev)
  * up, as it is called under group->mutex; for the same reason it takes no pci_cfg_access_lock(),
  * which resets hold while they call us. So a reset that runs meanwhile may set it again.
  *
- * Returns whether the function was awake.
+ * Returns whether it could start DMA until now.
  */
 bool flat_clear_master(struct pci_dev *pdev)
 {
 	int active = flat_compat_pm_get_if_active(&pdev->dev);
-	bool awake;
+	bool cleared;
 
 	if (!active)
 		return false;
-	awake = pdev->current_state == PCI_D0 && pci_device_is_present(pdev);
-	if (awake)
-		clear_master(pdev);
+	cleared = pdev->current_state == PCI_D0 && pci_device_is_present(pdev) &&
+		  clear_master(pdev);
 	if (active > 0)
 		pm_runtime_put(&pdev->dev);
-	return awake;
+	return cleared;
 }

@@ -31,6 +31,7 @@
 
 #include "compat.h"
 #include "flatiommu.h"
+#include "lookup.h"
 
 static DEFINE_MUTEX(claims_lock);
 
@@ -85,6 +86,17 @@ struct flat_claim *flat_claim_being_made(struct device *dev)
 	return claiming;
 }
 
+/* For those who use a claim without making one. It is not released meanwhile. */
+void flat_claims_lock(void)
+{
+	mutex_lock(&claims_lock);
+}
+
+void flat_claims_unlock(void)
+{
+	mutex_unlock(&claims_lock);
+}
+
 static struct flat_claim *find_claim(struct device *dev)
 {
 	struct flat_claim *claim;
@@ -93,6 +105,26 @@ static struct flat_claim *find_claim(struct device *dev)
 		if (&claim->pdev->dev == dev)
 			return claim;
 	return NULL;
+}
+
+/* Returns the claim of @pdev, or NULL. Caller holds flat_claims_lock(). */
+struct flat_claim *flat_claim_of(struct pci_dev *pdev)
+{
+	return find_claim(&pdev->dev);
+}
+
+/* Returns the claimed function in a group, with a reference for the caller, or NULL. */
+struct pci_dev *flat_claimed_with_group(int group)
+{
+	struct pci_dev *pdev = NULL;
+	struct flat_claim *claim;
+
+	mutex_lock(&claims_lock);
+	list_for_each_entry(claim, &claims, entry)
+		if (iommu_group_id(claim->group) == group)
+			pdev = pci_dev_get(claim->pdev);
+	mutex_unlock(&claims_lock);
+	return pdev;
 }
 
 static struct going_function *find_going(struct device *dev)
@@ -131,6 +163,7 @@ static DECLARE_WORK(reap_work, reap_retired);
 /* @claim is unregistered and in no list. */
 static void retire(struct flat_claim *claim)
 {
+	flat_forget_declarations(claim);
 	iommu_device_sysfs_remove(&claim->iommu);
 	list_add(&claim->entry, &retired);
 	queue_work(flat_wq, &reap_work);
@@ -157,6 +190,7 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 	claim->attachment = FLAT_IDENTITY;
 	claim->domain = NULL;
 	INIT_LIST_HEAD(&claim->attached);
+	INIT_LIST_HEAD(&claim->declarations);
 	return claim;
 }
 

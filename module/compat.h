@@ -8,6 +8,7 @@
 
 #include <linux/device.h>
 #include <linux/iommu.h>
+#include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
@@ -36,6 +37,32 @@ static inline int flat_compat_pm_get_if_active(struct device *dev)
 #else
 	return pm_runtime_get_if_active(dev, true);
 #endif
+}
+
+/*
+ * How to pin a page to read: more flags for pin_user_pages_fast(), and for how many pages, up to
+ * @n, they are right. Up to 6.1 such a pin gets the page that is there, which the first write of
+ * the program may replace by one of its own; a pin to write makes that one, also where the program
+ * may not write.
+ */
+static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned long *n)
+{
+	unsigned int flags = 0;
+#ifdef HAVE_GUP_READS_COW
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(current->mm);
+	vma = find_vma(current->mm, addr);
+	if (vma && vma->vm_start <= addr && vma->vm_flags & VM_READ) {
+		*n = min(*n, (vma->vm_end - addr) >> PAGE_SHIFT);
+		if (vma->vm_flags & VM_WRITE && !(vma->vm_flags & VM_SHARED))
+			flags = FOLL_WRITE;
+		else if (!(vma->vm_flags & (VM_SHARED | VM_HUGETLB)))
+			flags = FOLL_WRITE | FOLL_FORCE;
+	}
+	mmap_read_unlock(current->mm);
+#endif
+	return flags;
 }
 
 /* Is @dev meant for a vfio driver? Caller holds device_lock(), which guards the older field. */

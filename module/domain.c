@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The paging domain: it maps nothing, it only accepts the maps that are true already, those whose
- * IOVA is the bus address of the memory, and remembers them. VFIO unpins what iova_to_phys()
- * answers, so an address that is not mapped must answer 0.
+ * IOVA is the bus address of the memory, and those of programs that look the bus address up, and
+ * remembers them. VFIO unpins what iova_to_phys() answers, so an address that is not mapped must
+ * answer 0.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/capability.h>
+#include <linux/dma-mapping.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "compat.h"
 #include "extent.h"
 #include "flatiommu.h"
+#include "lookup.h"
 #include "refusal.h"
 
 #define CREATE_TRACE_POINTS
@@ -45,7 +49,7 @@ static int adopt_bus_map(struct flat_domain *d, struct pci_dev *pdev)
 	if (ret)
 		return ret;
 	spin_lock(&d->lock);
-	if (!d->bus_known && !(map.regions && !RB_EMPTY_ROOT(&d->extents))) {
+	if (!d->bus_known && !(map.regions && !RB_EMPTY_ROOT(&d->extents.root))) {
 		swap(d->bus_map, map);
 		strscpy(d->name, pci_name(pdev), sizeof(d->name));
 		d->bus_known = true;
@@ -70,8 +74,54 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 	if (ret == -EINVAL)
 		pr_warn_ratelimited("%s: not attached: its bus addresses differ from those of what shares its address space\n",
 				    pci_name(claim->pdev));
-	if (!ret)
-		flat_attach(claim, FLAT_PAGING, d);
+	return ret ? ret : flat_attach(claim, FLAT_PAGING, d);
+}
+
+/*
+ * Must whoever programs @claim's function know that addresses in @d have to be looked up? Then only
+ * who has declared so may join. What was blocked for a reset must be let back in; it has counted
+ * among the functions in @d all the time. Caller holds flat_attach_lock.
+ */
+bool flat_domain_admits(struct flat_domain *d, struct flat_claim *claim)
+{
+	bool admits;
+
+	spin_lock(&d->lock);
+	admits = !d->extents.lookup || claim->domain == d ||
+		 flat_is_declared(claim, d->lookup_mm);
+	spin_unlock(&d->lock);
+	return admits;
+}
+
+/*
+ * A map at an IOVA that is looked up: the program that maps has declared all functions in @d, and
+ * nobody else's look-up maps are there. Takes a reference to the program's address space the first
+ * time, so that no other one can be mistaken for it.
+ */
+static int insert_lookup(struct flat_domain *d, struct flat_extent *new)
+{
+	struct mm_struct *old = NULL;
+	int ret = -EADDRNOTAVAIL;
+
+	if (!flat_is_lookup_iova(&d->bus_map, new->iova, new->last - new->iova + 1))
+		return ret;
+	spin_lock(&flat_attach_lock);
+	if (flat_all_declared(d, current->mm)) {
+		spin_lock(&d->lock);
+		if (!d->extents.lookup || d->lookup_mm == current->mm) {
+			new->lookup = true;
+			ret = flat_extents_insert(&d->extents, new);
+		}
+		if (!ret && d->lookup_mm != current->mm) {
+			old = d->lookup_mm;
+			d->lookup_mm = current->mm;
+			mmgrab(current->mm);
+		}
+		spin_unlock(&d->lock);
+	}
+	spin_unlock(&flat_attach_lock);
+	if (old)
+		mmdrop(old);
 	return ret;
 }
 
@@ -85,6 +135,7 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 	struct flat_domain *d = to_flat_domain(domain);
 	struct flat_extent *new, *spare = NULL;
 	size_t size = pgsize * pgcount;
+	dma_addr_t bus;
 	bool zero = !(prot & IOMMU_WRITE) && flat_is_zero_page(phys);
 	int ret = -ENOMEM;
 
@@ -92,7 +143,7 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 	if (!new)
 		return ret;
 	/* A hint; that there is one is made sure of under the lock. */
-	if (!READ_ONCE(d->spare)) {
+	if (!READ_ONCE(d->extents.spare)) {
 		spare = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 		if (!spare)
 			goto free;
@@ -100,18 +151,21 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 	new->iova = iova;
 	new->last = iova + size - 1;
 	new->phys = phys;
+	new->lookup = false;
 
 	spin_lock(&d->lock);
-	if (zero || flat_bus_address(&d->bus_map, phys, size) != iova)
+	bus = flat_bus_address(&d->bus_map, phys, size);
+	if (zero || bus != iova)
 		ret = -EADDRNOTAVAIL;
 	else
 		ret = flat_extents_insert(&d->extents, new);
-	if (!ret) {
-		new = NULL;
-		if (!d->spare)
-			swap(d->spare, spare);
-	}
+	if (!d->extents.spare)
+		swap(d->extents.spare, spare);
 	spin_unlock(&d->lock);
+	if (ret == -EADDRNOTAVAIL && !zero && bus != DMA_MAPPING_ERROR)
+		ret = insert_lookup(d, new);
+	if (!ret)
+		new = NULL;
 
 	if (!ret) {
 		*mapped = size;
@@ -132,7 +186,7 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 	size_t unmapped;
 
 	spin_lock(&d->lock);
-	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &d->spare);
+	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount);
 	spin_unlock(&d->lock);
 	trace_flat_unmap(d->name, iova, unmapped);
 	return unmapped;
@@ -172,9 +226,9 @@ struct iommu_domain *flat_domain_alloc(void)
 		module_put(THIS_MODULE);
 		return ERR_PTR(-ENOMEM);
 	}
+	refcount_set(&d->refs, 1);
 	INIT_LIST_HEAD(&d->claims);
 	spin_lock_init(&d->lock);
-	d->extents = RB_ROOT;
 	strscpy(d->name, "no device", sizeof(d->name));
 	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 
@@ -193,7 +247,8 @@ static void free_domain(struct work_struct *work)
 	struct flat_domain *d = container_of(work, struct flat_domain, free_work);
 
 	flat_extents_free(&d->extents);
-	flat_extent_free(d->spare);
+	if (d->lookup_mm)
+		mmdrop(d->lookup_mm);
 	flat_bus_map_drop(&d->bus_map);
 	kfree(d);
 	module_put(THIS_MODULE);
@@ -203,12 +258,27 @@ static void free_domain(struct work_struct *work)
  * The work puts the last reference to the module, and exit waits for its end. Whoever calls this
  * must not, as it would return to a module that is gone.
  */
+void flat_domain_put(struct flat_domain *d)
+{
+	if (!refcount_dec_and_test(&d->refs))
+		return;
+	INIT_WORK(&d->free_work, free_domain);
+	queue_work(flat_wq, &d->free_work);
+}
+
 static void flat_domain_free(struct iommu_domain *domain)
 {
 	struct flat_domain *d = to_flat_domain(domain);
+	struct flat_claim *claim, *next;
 
-	INIT_WORK(&d->free_work, free_domain);
-	queue_work(flat_wq, &d->free_work);
+	/* Those that are blocked since. */
+	spin_lock(&flat_attach_lock);
+	list_for_each_entry_safe(claim, next, &d->claims, attached) {
+		list_del_init(&claim->attached);
+		claim->domain = NULL;
+	}
+	spin_unlock(&flat_attach_lock);
+	flat_domain_put(d);
 }
 
 const struct iommu_domain_ops flat_paging_ops = {

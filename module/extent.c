@@ -37,14 +37,14 @@ void flat_extent_free(struct flat_extent *extent)
 
 /**
  * flat_extents_insert() - add an extent
- * @extents:	the tree
- * @new:	the extent; the tree owns it on success
+ * @extents:	the extents
+ * @new:	the extent; they own it on success
  *
  * Returns 0, or -EEXIST where some of the range is mapped already.
  */
-int flat_extents_insert(struct rb_root *extents, struct flat_extent *new)
+int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new)
 {
-	struct rb_node **link = &extents->rb_node, *parent = NULL;
+	struct rb_node **link = &extents->root.rb_node, *parent = NULL;
 
 	while (*link) {
 		struct flat_extent *e = to_extent(*link);
@@ -58,14 +58,16 @@ int flat_extents_insert(struct rb_root *extents, struct flat_extent *new)
 			return -EEXIST;
 	}
 	rb_link_node(&new->node, parent, link);
-	rb_insert_color(&new->node, extents);
+	rb_insert_color(&new->node, &extents->root);
+	if (new->lookup)
+		extents->lookup += new->last - new->iova + 1;
 	return 0;
 }
 
 /* Returns the extent that holds @iova, or NULL. */
-struct flat_extent *flat_extents_find(const struct rb_root *extents, u64 iova)
+struct flat_extent *flat_extents_find(const struct flat_extents *extents, u64 iova)
 {
-	struct rb_node *n = extents->rb_node;
+	struct rb_node *n = extents->root.rb_node;
 
 	while (n) {
 		struct flat_extent *e = to_extent(n);
@@ -80,23 +82,32 @@ struct flat_extent *flat_extents_find(const struct rb_root *extents, u64 iova)
 	return NULL;
 }
 
+/* Returns the extent that follows, which need not be next to it, or NULL. */
+struct flat_extent *flat_extents_next(struct flat_extent *extent)
+{
+	return to_extent(rb_next(&extent->node));
+}
+
 /* Keep what lies before @iova and after @last, both inside @e; @tail takes the second part. */
-static void cut_out(struct rb_root *extents, struct flat_extent *e, u64 iova, u64 last,
+static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iova, u64 last,
 		    struct flat_extent *tail)
 {
 	tail->iova = last + 1;
 	tail->last = e->last;
 	tail->phys = e->phys + (tail->iova - e->iova);
+	tail->lookup = e->lookup;
+	/* It is counted already; inserting it counts it again. */
+	if (e->lookup)
+		extents->lookup -= tail->last - tail->iova + 1;
 	e->last = iova - 1;
 	flat_extents_insert(extents, tail);
 }
 
 /**
  * flat_extents_erase() - remove a range
- * @extents:	the tree
+ * @extents:	the extents
  * @iova:	first byte
  * @size:	bytes, not 0
- * @spare:	an extent to use, and then NULL, when the range lies inside one extent
  *
  * Several extents, or a part of one, may lie in the range: VFIO unmaps what is physically
  * contiguous, whatever it was mapped as. Stops at the first byte that is not mapped, and where a
@@ -104,28 +115,29 @@ static void cut_out(struct rb_root *extents, struct flat_extent *e, u64 iova, u6
  *
  * Returns the number of bytes removed, from @iova on.
  */
-size_t flat_extents_erase(struct rb_root *extents, u64 iova, size_t size,
-			  struct flat_extent **spare)
+size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size)
 {
 	u64 pos = iova, last = iova + size - 1;
 	struct flat_extent *e = flat_extents_find(extents, iova);
 
 	while (e && e->iova <= pos) {
-		struct flat_extent *next = to_extent(rb_next(&e->node));
+		struct flat_extent *next = flat_extents_next(e);
 		u64 end = min(e->last, last);
 
+		if (e->iova < pos && e->last > last && !extents->spare)
+			break;
+		if (e->lookup)
+			extents->lookup -= end - pos + 1;
 		if (e->iova < pos && e->last > last) {
-			if (!*spare)
-				break;
-			cut_out(extents, e, pos, last, *spare);
-			*spare = NULL;
+			cut_out(extents, e, pos, last, extents->spare);
+			extents->spare = NULL;
 		} else if (e->iova < pos) {
 			e->last = pos - 1;
 		} else if (e->last > last) {
 			e->phys += last + 1 - e->iova;
 			e->iova = last + 1;
 		} else {
-			rb_erase(&e->node, extents);
+			rb_erase(&e->node, &extents->root);
 			flat_extent_free(e);
 		}
 		pos = end + 1;
@@ -137,11 +149,12 @@ size_t flat_extents_erase(struct rb_root *extents, u64 iova, size_t size,
 }
 
 /* Forget everything; for a domain that dies with maps in it. */
-void flat_extents_free(struct rb_root *extents)
+void flat_extents_free(struct flat_extents *extents)
 {
 	struct flat_extent *e, *next;
 
-	rbtree_postorder_for_each_entry_safe(e, next, extents, node)
+	rbtree_postorder_for_each_entry_safe(e, next, &extents->root, node)
 		flat_extent_free(e);
-	*extents = RB_ROOT;
+	flat_extent_free(extents->spare);
+	*extents = (struct flat_extents){ };
 }

@@ -11,12 +11,26 @@
  * @iova:	first byte
  * @last:	last byte
  * @phys:	CPU address behind @iova
+ * @lookup:	@iova is not the bus address
  */
 struct flat_extent {
 	struct rb_node node;
 	u64 iova;
 	u64 last;
 	phys_addr_t phys;
+	bool lookup;
+};
+
+/**
+ * struct flat_extents - what is mapped in a domain
+ * @root:	the extents
+ * @spare:	one kept for an erase that cuts an extent in two, or NULL
+ * @lookup:	bytes of extents that are at another IOVA than their bus address
+ */
+struct flat_extents {
+	struct rb_root root;
+	struct flat_extent *spare;
+	u64 lookup;
 };
 
 int flat_extent_init(void);
@@ -25,10 +39,10 @@ void flat_extent_exit(void);
 struct flat_extent *flat_extent_alloc(gfp_t gfp);
 void flat_extent_free(struct flat_extent *extent);
 
-int flat_extents_insert(struct rb_root *extents, struct flat_extent *new);
-struct flat_extent *flat_extents_find(const struct rb_root *extents, u64 iova);
-size_t flat_extents_erase(struct rb_root *extents, u64 iova, size_t size,
-			  struct flat_extent **spare);
-void flat_extents_free(struct rb_root *extents);
+int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new);
+struct flat_extent *flat_extents_find(const struct flat_extents *extents, u64 iova);
+struct flat_extent *flat_extents_next(struct flat_extent *extent);
+size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size);
+void flat_extents_free(struct flat_extents *extents);
 
 #endif /* FLATIOMMU_EXTENT_H */

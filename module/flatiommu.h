@@ -13,11 +13,14 @@
 #include <linux/list.h>
 #include <linux/pci.h>
 #include <linux/ratelimit.h>
-#include <linux/rbtree.h>
+#include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include "busmap.h"
+#include "extent.h"
+
+struct mm_struct;
 
 /* What the claimed function's DMA goes through now. */
 enum flat_attachment {
@@ -37,8 +40,10 @@ enum flat_attachment {
  *		it, which claims_lock or the function's removal serialises
  * @attachment:	see above; written under flat_attach_lock, as the core attaches or releases the
  *		function, which it never does twice at once
- * @domain:	the domain while @attachment is FLAT_PAGING; flat_attach_lock
+ * @domain:	the domain while @attachment is FLAT_PAGING, and while it is FLAT_BLOCKED after
+ *		that, until the domain ends; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
+ * @declarations: who looks addresses up for the function; flat_attach_lock
  */
 struct flat_claim {
 	struct list_head entry;
@@ -49,6 +54,7 @@ struct flat_claim {
 	enum flat_attachment attachment;
 	struct flat_domain *domain;
 	struct list_head attached;
+	struct list_head declarations;
 };
 
 /* "0000:00:04.0" and the domains of VMD, which have five or more digits. */
@@ -61,26 +67,28 @@ struct flat_claim {
  * closes), so it holds a module reference and points to none of them but through @claims.
  *
  * @domain:	what the core sees
- * @claims:	attached claims; flat_attach_lock
+ * @refs:	the core's, and one for each look-up that is under way
+ * @claims:	claims whose @domain this is; flat_attach_lock
  * @name:	the first function attached, for the log; written once under @lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
  * @bus_known:	@bus_map and @name are set; @lock
  * @lock:	taken over no other lock of ours; never held over an allocation or an access to user
  *		memory
  * @extents:	what is mapped; @lock
- * @spare:	an extent kept for an unmap that cuts one in two; @lock
+ * @lookup_mm:	whose look-up maps @extents has, if any; a reference is held. @lock
  * @ratelimit:	of the log lines about refused maps
  * @free_work:	the end of it
  */
 struct flat_domain {
 	struct iommu_domain domain;
+	refcount_t refs;
 	struct list_head claims;
 	char name[FLAT_NAME_LEN];
 	struct flat_bus_map bus_map;
 	bool bus_known;
 	spinlock_t lock;	/* see above */
-	struct rb_root extents;
-	struct flat_extent *spare;
+	struct flat_extents extents;
+	struct mm_struct *lookup_mm;
 	struct ratelimit_state ratelimit;
 	struct work_struct free_work;
 };
@@ -88,7 +96,10 @@ struct flat_domain {
 extern const struct iommu_ops flat_iommu_ops;
 extern const struct iommu_domain_ops flat_paging_ops;
 
-/* Protects what connects claims and domains. Under group->mutex, over no other lock of ours. */
+/*
+ * Protects what connects claims, domains and declarations. Taken under group->mutex, and over a
+ * domain's lock only.
+ */
 extern spinlock_t flat_attach_lock;
 
 /* What cannot be done where it falls due; ordered. Writes to release wait for it, and exit. */
@@ -99,20 +110,27 @@ int flat_claim_init(void);
 void flat_claim_start(void);
 void flat_claim_exit(void);
 struct flat_claim *flat_claim_being_made(struct device *dev);
+void flat_claims_lock(void);
+void flat_claims_unlock(void);
+struct flat_claim *flat_claim_of(struct pci_dev *pdev);
+struct pci_dev *flat_claimed_with_group(int group);
 ssize_t flat_claim_store(const char *buf, size_t count);
 ssize_t flat_release_store(const char *buf, size_t count);
 
 /* policy.c */
 int flat_may_claim(struct pci_dev *pdev);
+int flat_uses_bus_addresses(struct pci_dev *pdev);
 bool flat_locked_down(struct pci_dev *pdev);
 
 /* ops.c */
 bool flat_may_take_over(struct pci_dev *pdev);
-void flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
-		 struct flat_domain *domain);
+int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
+		struct flat_domain *domain);
 
 /* domain.c */
 struct iommu_domain *flat_domain_alloc(void);
+void flat_domain_put(struct flat_domain *d);
+bool flat_domain_admits(struct flat_domain *d, struct flat_claim *claim);
 
 /* busmaster.c */
 bool flat_clear_master(struct pci_dev *pdev);

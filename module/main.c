@@ -2,14 +2,13 @@
 /* The misc device, its files and the life of the module. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/capability.h>
-#include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sysfs.h>
 
 #include "extent.h"
+#include "file.h"
 #include "flatiommu.h"
 #include "refusal.h"
 
@@ -51,17 +50,6 @@ static struct attribute *flat_attrs[] = {
 	NULL
 };
 ATTRIBUTE_GROUPS(flat);
-
-/* The node itself offers nothing yet; the device is there for its files. */
-static int flat_open(struct inode *inode, struct file *file)
-{
-	return capable(CAP_SYS_RAWIO) ? nonseekable_open(inode, file) : -EPERM;
-}
-
-static const struct file_operations flat_fops = {
-	.owner = THIS_MODULE,
-	.open = flat_open,
-};
 
 static struct miscdevice flat_misc = {
 	.minor = MISC_DYNAMIC_MINOR,

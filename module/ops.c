@@ -20,17 +20,35 @@
 
 DEFINE_SPINLOCK(flat_attach_lock);
 
-/* Record what @claim's DMA goes through from now on. */
-void flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
-		 struct flat_domain *domain)
+/**
+ * flat_attach() - record what a function's DMA goes through from now on
+ * @claim:	the function's
+ * @attachment:	what
+ * @domain:	with FLAT_PAGING, else NULL
+ *
+ * Returns 0, or -EINVAL where the function may not share what @domain has mapped.
+ */
+int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
+		struct flat_domain *domain)
 {
+	int ret = 0;
+
 	spin_lock(&flat_attach_lock);
-	list_del_init(&claim->attached);
+	if (domain && !flat_domain_admits(domain, claim)) {
+		ret = -EINVAL;
+		goto unlock;
+	}
 	claim->attachment = attachment;
-	claim->domain = domain;
+	/* Blocked for a reset, the function comes back to its domain. */
+	if (attachment != FLAT_BLOCKED) {
+		list_del_init(&claim->attached);
+		claim->domain = domain;
+	}
 	if (domain)
 		list_add_tail(&claim->attached, &domain->claims);
+unlock:
 	spin_unlock(&flat_attach_lock);
+	return ret;
 }
 
 static bool flat_capable(struct device *dev, enum iommu_cap cap)

@@ -42,6 +42,29 @@ bool flat_locked_down(struct pci_dev *pdev)
 }
 
 /**
+ * flat_uses_bus_addresses() - does a function reach memory at bus addresses?
+ * @pdev:	a function, claimed or not
+ *
+ * Returns 0, or -EALREADY where an IOMMU translates for it, or -EAFNOSUPPORT where bus addresses do
+ * not suffice on this machine.
+ */
+int flat_uses_bus_addresses(struct pci_dev *pdev)
+{
+	struct iommu_group *group = iommu_group_get(&pdev->dev);
+	bool claimed, translated;
+
+	flat_claims_lock();
+	claimed = flat_claim_of(pdev);
+	flat_claims_unlock();
+	/* The group of VFIO's no-IOMMU mode has no domain. */
+	translated = group && !claimed && iommu_get_domain_for_dev(&pdev->dev);
+	iommu_group_put(group);
+	if (translated)
+		return -EALREADY;
+	return addresses_are_not_plain(pdev) ? -EAFNOSUPPORT : 0;
+}
+
+/**
  * flat_may_claim() - would a claim keep its promises?
  * @pdev:	a function that is not claimed
  *

@@ -70,6 +70,12 @@ const char *name(struct device *dev);
 const char *name(struct device *dev) { return dev->driver_override.name; }
 END
 
+probe GUP_READS_COW << 'END'
+#include <linux/mm.h>
+int unshare(void);
+int unshare(void) { return gup_must_unshare(0, (struct page *)0); }
+END
+
 probe PM_GET_IF_ACTIVE_ONE_ARG << 'END'
 #include <linux/pm_runtime.h>
 int get(struct device *dev);

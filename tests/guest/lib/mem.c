@@ -54,6 +54,52 @@ void *mem_huge(void)
 	return touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | MAP_HUGE_2MB), HUGE_PAGE);
 }
 
+void *mem_giant(void)
+{
+	return touch(map(GIANT_PAGE, MAP_PRIVATE | MAP_HUGETLB | MAP_HUGE_1GB), GIANT_PAGE);
+}
+
+void *mem_transparent(void)
+{
+	char *space = map(2 * HUGE_PAGE, MAP_PRIVATE), *page;
+	size_t before;
+
+	if (!space)
+		return NULL;
+	page = (char *)(((uintptr_t)space + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+	before = (size_t)(page - space);
+	if (before)
+		munmap(space, before);
+	munmap(page + HUGE_PAGE, HUGE_PAGE - before);
+	if (madvise(page, HUGE_PAGE, MADV_HUGEPAGE)) {
+		munmap(page, HUGE_PAGE);
+		return NULL;
+	}
+	return touch(page, HUGE_PAGE);
+}
+
+/* Pages come one after the other, and go into the file with a stride. */
+void *mem_file_scattered(size_t count)
+{
+	const size_t stride = 61;
+	int fd = memfd_create("scattered", MFD_CLOEXEC);
+	void *addr = MAP_FAILED;
+	size_t first, i;
+
+	if (fd < 0)
+		return NULL;
+	if (!ftruncate(fd, (off_t)(count * PAGE))) {
+		for (first = 0; first < stride; first++)
+			for (i = first; i < count; i += stride)
+				if (pwrite(fd, "", 1, (off_t)(i * PAGE)) != 1)
+					goto close;
+		addr = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	}
+close:
+	close(fd);
+	return touch(addr == MAP_FAILED ? NULL : addr, count * PAGE);
+}
+
 void mem_free(void *addr, size_t size)
 {
 	if (addr)
@@ -108,18 +154,30 @@ int huge_pages(long count)
 	return read_number(NR_HUGEPAGES) == count ? 0 : -ENOMEM;
 }
 
-uint64_t bus_address(const void *addr)
+int bus_addresses(const void *addr, uint64_t *bus, size_t count)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
+	ssize_t size = (ssize_t)(count * sizeof(*bus)), done;
+	size_t i;
 
 	if (fd < 0)
-		return 0;
-	if (pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)addr / PAGE * sizeof(entry))) !=
-	    (ssize_t)sizeof(entry) || !(entry & PAGEMAP_PRESENT))
-		entry = 0;
+		return -errno;
+	done = pread(fd, bus, (size_t)size, (off_t)((uintptr_t)addr / PAGE * sizeof(*bus)));
 	close(fd);
-	return (entry & PAGEMAP_PFN) * PAGE + (entry ? (uintptr_t)addr % PAGE : 0);
+	if (done != size)
+		return -EIO;
+	for (i = 0; i < count; i++)
+		bus[i] = bus[i] & PAGEMAP_PRESENT ? (bus[i] & PAGEMAP_PFN) * PAGE : 0;
+	return 0;
+}
+
+uint64_t bus_address(const void *addr)
+{
+	uint64_t bus;
+
+	if (bus_addresses(addr, &bus, 1) || !bus)
+		return 0;
+	return bus + (uintptr_t)addr % PAGE;
 }
 
 long pins(void)

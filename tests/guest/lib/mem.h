@@ -8,6 +8,7 @@
 
 #define PAGE ((size_t)4096)
 #define HUGE_PAGE ((size_t)2 << 20)
+#define GIANT_PAGE ((size_t)1 << 30)
 
 /* Ordinary pages, written to, none of them part of a huge one; NULL when there are none. */
 void *mem_pages(size_t count);
@@ -17,13 +18,24 @@ void *mem_shared(size_t count);
 void *mem_scattered(size_t count);
 /* One huge page of hugetlb. */
 void *mem_huge(void);
+/* The same of 1 GiB; NULL also where the machine has none. */
+void *mem_giant(void);
+/* A transparent huge page, aligned to its size; NULL also where the kernel has none. */
+void *mem_transparent(void);
+/* A file's pages, in one map, of which hardly two neighbours are neighbours on the bus. */
+void *mem_file_scattered(size_t count);
 void mem_free(void *addr, size_t size);
 
 /* How many huge pages of hugetlb there are to be: 0 or -errno, -ENOMEM where there are less. */
 int huge_pages(long count);
 
-/* Where the page is now, or 0. For root. */
+/*
+ * Where the page is now, or 0. For root. By pagemap, as a second opinion on what the module says, and
+ * for memory that is not pinned; nothing that is no test should do this.
+ */
 uint64_t bus_address(const void *addr);
+/* The same for @count pages at once; 0 or -errno. */
+int bus_addresses(const void *addr, uint64_t *bus, size_t count);
 
 /* Pins taken and not given back since the machine started. */
 long pins(void);

@@ -149,15 +149,20 @@ int nvme_admin(struct nvme *n, struct nvme_sqe *sqe)
 	return r.result;
 }
 
-int nvme_identify(struct nvme *n, uint32_t cns)
+int nvme_identify_to(struct nvme *n, uint32_t cns, uint64_t bus)
 {
 	struct nvme_sqe sqe = {
 		.opcode = NVME_ADMIN_IDENTIFY,
-		.prp1 = to_le64(n->data_bus),
+		.prp1 = to_le64(bus),
 		.cdw10 = to_le32(cns),
 	};
 
 	return nvme_admin(n, &sqe);
+}
+
+int nvme_identify(struct nvme *n, uint32_t cns)
+{
+	return nvme_identify_to(n, cns, n->data_bus);
 }
 
 int nvme_set_queues(struct nvme *n, unsigned int count)

@@ -49,6 +49,8 @@ bool nvme_is_ready(const struct nvme *n);
 int nvme_admin(struct nvme *n, struct nvme_sqe *sqe);
 /* Its answer is in n->data. */
 int nvme_identify(struct nvme *n, uint32_t cns);
+/* Its answer is in the page at a bus address. */
+int nvme_identify_to(struct nvme *n, uint32_t cns, uint64_t bus);
 int nvme_set_queues(struct nvme *n, unsigned int count);
 /* Queues from 1 on, in order. */
 int nvme_create_queue(struct nvme *n, unsigned int id, unsigned int vector);

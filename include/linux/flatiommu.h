@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * /dev/flatiommu: bus addresses of memory, for programs that drive PCI functions on a machine
+ * without an IOMMU.
+ *
+ * A bus address is good for as long as the kernel may not move the memory, that is, while it is
+ * pinned. There are two ways to pinned memory, and each has its way to the addresses:
+ *
+ * - through VFIO, for a function that flatiommu has claimed: DECLARE that this program programs the
+ *   function with looked-up addresses, map the buffer with VFIO_IOMMU_MAP_DMA or
+ *   IOMMU_IOAS_MAP at an IOVA of its own choice, and LOOKUP that IOVA. VFIO pins until the unmap;
+ * - without VFIO, for any function that no IOMMU translates: PIN the buffer, and LOOKUP the pin.
+ *
+ * The node opens for CAP_SYS_RAWIO only (EPERM).
+ *
+ * Each call takes a struct that begins with its own size in bytes, as the program was compiled. A
+ * longer one than the kernel knows is E2BIG, unless what the kernel does not know is zero; a
+ * shorter one than the first version of the struct is EINVAL. Members called reserved must be zero,
+ * and unknown flags too (EOPNOTSUPP). An unknown call is ENOTTY. Unless said otherwise a call that
+ * fails has changed nothing. Members called out_* are written by the kernel, as are those that are
+ * said to be.
+ *
+ * Errors of any call besides its own: EFAULT the struct or an array is not readable or writable,
+ * ENOMEM the kernel has no memory, EINTR a fatal signal.
+ */
+#ifndef _LINUX_FLATIOMMU_H
+#define _LINUX_FLATIOMMU_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define FLATIOMMU_TYPE '>'
+
+/* Of this file: raised when something is added that a program must ask for before it uses it. */
+#define FLATIOMMU_VERSION 1
+
+/**
+ * struct flatiommu_function - a PCI function, by its address
+ * @segment:	PCI segment (domain)
+ * @bus:	bus number
+ * @devfn:	device << 3 | function
+ * @reserved:	0
+ */
+struct flatiommu_function {
+	__u32 segment;
+	__u8 bus;
+	__u8 devfn;
+	__u16 reserved;
+};
+
+/**
+ * struct flatiommu_segment - memory at consecutive bus addresses
+ * @address:	what the function is to be told
+ * @length:	bytes
+ * @flags:	FLATIOMMU_SEGMENT_MMIO: registers or memory of a PCI function, not RAM
+ * @reserved:	0
+ */
+struct flatiommu_segment {
+	__aligned_u64 address;
+	__aligned_u64 length;
+	__u32 flags;
+	__u32 reserved;
+};
+
+#define FLATIOMMU_SEGMENT_MMIO 0x1
+
+/**
+ * struct flatiommu_info - what is there, and what applies to a function
+ * @size:	sizeof(struct flatiommu_info)
+ * @flags:	FLATIOMMU_INFO_FUNCTION: of @function. FLATIOMMU_INFO_GROUP: of the claimed function
+ *		whose IOMMU group is @group; @function is written. 0: of none, @out_state is 0
+ * @function:	the function
+ * @group:	number of an IOMMU group; written with FLATIOMMU_INFO_FUNCTION, -1 for none
+ * @out_version: FLATIOMMU_VERSION of the module
+ * @out_state:	FLATIOMMU_STATE_* of the function
+ * @reserved:	0
+ *
+ * Ioctl FLATIOMMU_INFO. Errors: ENODEV no such function; ENOENT no claimed function has the group;
+ * EINVAL both flags.
+ */
+struct flatiommu_info {
+	__u32 size;
+	__u32 flags;
+	struct flatiommu_function function;
+	__s32 group;
+	__u32 out_version;
+	__u32 out_state;
+	__u32 reserved;
+};
+
+#define FLATIOMMU_INFO_FUNCTION	0x1
+#define FLATIOMMU_INFO_GROUP	0x2
+
+/* Nothing translates the function's DMA: it must be told bus addresses. */
+#define FLATIOMMU_STATE_BUS_ADDRESSES	0x1
+/* flatiommu has claimed it: VFIO works on it, and DECLARE. */
+#define FLATIOMMU_STATE_CLAIMED		0x2
+/* An IOMMU translates: it must be told IOVAs, and none of the calls below is for it. */
+#define FLATIOMMU_STATE_TRANSLATED	0x4
+/* Declared through this file descriptor. */
+#define FLATIOMMU_STATE_DECLARED	0x8
+
+#define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
+
+/* The most functions that one call takes. */
+#define FLATIOMMU_MAX_FUNCTIONS 64
+
+/**
+ * struct flatiommu_declare - this program looks addresses up
+ * @size:	sizeof(struct flatiommu_declare)
+ * @flags:	0
+ * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
+ * @reserved:	0
+ * @functions:	address of an array of struct flatiommu_function, all of them claimed
+ *
+ * From now on a map at an IOVA that is not the memory's bus address is accepted, as long as the
+ * caller's address space has declared all functions that share the mappings, and the IOVA range has
+ * neither memory nor a PCI window at it: an address that somebody forgot to look up then reaches
+ * nothing. Whoever did not declare itself, in the same container or in another process, is refused
+ * as before. With iommufd it is also acceptance of what the IOAS has mapped at the time of attach.
+ *
+ * The declaration holds for the address space that opened the node, so that neither fork, exec nor
+ * passing the file descriptor hands it on. It ends when the file is closed or the claim released;
+ * what is mapped then stays, can be unmapped, and is not looked up any more. Declared twice is
+ * declared.
+ *
+ * Ioctl FLATIOMMU_DECLARE. Errors: EPERM the caller has not opened the node itself, or has lost
+ * CAP_SYS_RAWIO; ENODEV no such function; ENOENT it is not claimed; EACCES the kernel is locked
+ * down; EINVAL @nr_functions.
+ */
+struct flatiommu_declare {
+	__u32 size;
+	__u32 flags;
+	__u32 nr_functions;
+	__u32 reserved;
+	__aligned_u64 functions;
+};
+
+#define FLATIOMMU_DECLARE _IO(FLATIOMMU_TYPE, 0x81)
+
+/**
+ * struct flatiommu_lookup - bus addresses of what is mapped or pinned
+ * @size:	sizeof(struct flatiommu_lookup)
+ * @flags:	FLATIOMMU_LOOKUP_PIN: of @pin. 0: of an IOVA
+ * @function:	the function that will be told the addresses; one that was declared, or that the pin
+ *		is for
+ * @pin:	what PIN returned, or 0
+ * @nr_segments: length of @segments, not 0; set to the number written
+ * @start:	an IOVA, or bytes from the start of the pinned memory; any alignment
+ * @length:	bytes, not 0; set to those that the segments written stand for, from @start on
+ * @segments:	address of an array of struct flatiommu_segment; neighbours that could be one are
+ *
+ * Less than the length that was asked for is no error: the array was full, or what follows is not
+ * mapped. Ask again for the rest. The answer to a range that is being mapped or unmapped meanwhile
+ * is of some time during the call.
+ *
+ * Ioctl FLATIOMMU_LOOKUP. Errors: ENOENT nothing is mapped at @start, or @start is behind the end
+ * of the pin, or there is no such pin; ENODEV the function is not declared through this file
+ * descriptor, or the pin is not for it; EPERM (of an IOVA) the caller has not opened the node
+ * itself; EINVAL @length, @nr_segments, a range that wraps; ERANGE the function has no bus address
+ * for the memory. An array that is written to in part is one of the things that may have changed.
+ */
+struct flatiommu_lookup {
+	__u32 size;
+	__u32 flags;
+	struct flatiommu_function function;
+	__u32 pin;
+	__u32 nr_segments;
+	__aligned_u64 start;
+	__aligned_u64 length;
+	__aligned_u64 segments;
+};
+
+#define FLATIOMMU_LOOKUP_PIN 0x1
+
+#define FLATIOMMU_LOOKUP _IO(FLATIOMMU_TYPE, 0x82)
+
+/**
+ * struct flatiommu_pin - pin memory for functions
+ * @size:	sizeof(struct flatiommu_pin)
+ * @flags:	FLATIOMMU_PIN_READ_ONLY: the functions will not write to it. Without an IOMMU
+ *		nothing keeps them from it, and what they write is not saved to a file then
+ * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
+ * @out_pin:	names the pin, in calls through this file descriptor; not 0
+ * @functions:	address of an array of struct flatiommu_function: all that will be told addresses
+ * @vaddr:	the memory, in the caller's address space; any alignment
+ * @length:	bytes, not 0
+ *
+ * All of the memory is made present, moved out of ZONE_MOVABLE and CMA, and does not move until
+ * UNPIN, or until the last file descriptor of this open of the node is closed, be it by the death
+ * of the process. It counts against RLIMIT_MEMLOCK of the caller, in whole pages, unless it has
+ * CAP_IPC_LOCK. A huge page of hugetlb costs one pin.
+ *
+ * On a process's death files are closed in an order that nobody chose, and the functions may be
+ * running. So before the memory pinned for a function is let go by closing the file, and before
+ * the last memory pinned for it, by anybody, is let go by UNPIN, the function's bus mastering is
+ * cleared and its pending transactions are waited for, unless a kernel driver has it.
+ *
+ * Ioctl FLATIOMMU_PIN. Errors: EINVAL @length, a range that wraps, @nr_functions; EFAULT not
+ * mapped, not readable or, without the flag, not writable, or memory that cannot be pinned: of a
+ * device or, from Linux 6.5 on, writable and shared with a file system that tracks changes; ENOMEM
+ * over RLIMIT_MEMLOCK; ENODEV no such function; EALREADY an IOMMU translates for it; EAFNOSUPPORT
+ * bus addresses do not suffice on this machine; EACCES the kernel is locked down; EBUSY the
+ * function is being bound or unbound, try again; ENOSPC too many pins.
+ */
+struct flatiommu_pin {
+	__u32 size;
+	__u32 flags;
+	__u32 nr_functions;
+	__u32 out_pin;
+	__aligned_u64 functions;
+	__aligned_u64 vaddr;
+	__aligned_u64 length;
+};
+
+#define FLATIOMMU_PIN_READ_ONLY 0x1
+
+#define FLATIOMMU_PIN _IO(FLATIOMMU_TYPE, 0x83)
+
+/**
+ * struct flatiommu_unpin - let pinned memory go
+ * @size:	sizeof(struct flatiommu_unpin)
+ * @pin:	what PIN returned; it may name another pin after this
+ *
+ * A LOOKUP of it that is under way ends first. See PIN for what happens to functions that have no
+ * other pin.
+ *
+ * Ioctl FLATIOMMU_UNPIN. Errors: ENOENT no such pin.
+ */
+struct flatiommu_unpin {
+	__u32 size;
+	__u32 pin;
+};
+
+#define FLATIOMMU_UNPIN _IO(FLATIOMMU_TYPE, 0x84)
+
+#endif /* _LINUX_FLATIOMMU_H */

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* An open of /dev/flatiommu and its calls; what they do is in <linux/flatiommu.h>. */
+#include <linux/capability.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include <linux/flatiommu.h>
+
+#include "file.h"
+#include "flatiommu.h"
+#include "lookup.h"
+#include "pin.h"
+
+/* Returns 0 with a reference to the function for the caller, -EOPNOTSUPP or -ENODEV. */
+int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pdev)
+{
+	if (name->reserved)
+		return -EOPNOTSUPP;
+	*pdev = NULL;
+	if (name->segment <= INT_MAX)
+		*pdev = pci_get_domain_bus_and_slot(name->segment, name->bus, name->devfn);
+	return *pdev ? 0 : -ENODEV;
+}
+
+/**
+ * flat_get_functions() - the functions that a call names
+ * @names:	address of an array in the program
+ * @n:		its length, as the program has it
+ * @pdevs:	of FLATIOMMU_MAX_FUNCTIONS; filled, to be put with flat_put_functions()
+ *
+ * Returns 0, -EINVAL, -EFAULT, -EOPNOTSUPP or -ENODEV.
+ */
+int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs)
+{
+	struct flatiommu_function __user *user = u64_to_user_ptr(names);
+	struct flatiommu_function name;
+	unsigned int i;
+	int ret = 0;
+
+	if (!n || n > FLATIOMMU_MAX_FUNCTIONS)
+		return -EINVAL;
+	for (i = 0; i < n; i++) {
+		if (copy_from_user(&name, user + i, sizeof(name)))
+			ret = -EFAULT;
+		else
+			ret = flat_get_function(&name, &pdevs[i]);
+		if (ret)
+			break;
+	}
+	if (ret)
+		flat_put_functions(pdevs, i);
+	return ret;
+}
+
+void flat_put_functions(struct pci_dev **pdevs, unsigned int n)
+{
+	while (n--)
+		pci_dev_put(pdevs[n]);
+}
+
+static int group_of(struct pci_dev *pdev)
+{
+	struct iommu_group *group = iommu_group_get(&pdev->dev);
+	int id = group ? iommu_group_id(group) : -1;
+
+	iommu_group_put(group);
+	return id;
+}
+
+static u32 state_of(struct flat_file *f, struct pci_dev *pdev)
+{
+	u32 state = 0;
+	int ret = flat_uses_bus_addresses(pdev);
+
+	if (!ret)
+		state |= FLATIOMMU_STATE_BUS_ADDRESSES;
+	if (ret == -EALREADY)
+		state |= FLATIOMMU_STATE_TRANSLATED;
+	flat_claims_lock();
+	if (flat_claim_of(pdev))
+		state |= FLATIOMMU_STATE_CLAIMED;
+	flat_claims_unlock();
+	if (flat_has_declared(f, pdev))
+		state |= FLATIOMMU_STATE_DECLARED;
+	return state;
+}
+
+static int get_info(struct flat_file *f, struct flatiommu_info *arg)
+{
+	struct pci_dev *pdev = NULL;
+	int ret = 0;
+
+	switch (arg->flags) {
+	case 0:
+		arg->group = -1;
+		break;
+	case FLATIOMMU_INFO_FUNCTION:
+		ret = flat_get_function(&arg->function, &pdev);
+		break;
+	case FLATIOMMU_INFO_GROUP:
+		pdev = flat_claimed_with_group(arg->group);
+		ret = pdev ? 0 : -ENOENT;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (ret)
+		return ret;
+	arg->out_version = FLATIOMMU_VERSION;
+	arg->out_state = 0;
+	if (!pdev)
+		return 0;
+	arg->function.segment = pci_domain_nr(pdev->bus);
+	arg->function.bus = pdev->bus->number;
+	arg->function.devfn = pdev->devfn;
+	arg->group = group_of(pdev);
+	arg->out_state = state_of(f, pdev);
+	pci_dev_put(pdev);
+	return 0;
+}
+
+static int look_up(struct flat_file *f, struct flatiommu_lookup *arg)
+{
+	if (arg->flags & FLATIOMMU_LOOKUP_PIN)
+		return flat_lookup_pin(f, arg);
+	return arg->pin ? -EOPNOTSUPP : flat_lookup_iova(f, arg);
+}
+
+/* What a call's argument may be; begins with its size and its flags, or just its size. */
+union flat_arg {
+	u32 size;
+	struct {
+		u32 size;
+		u32 flags;
+	} head;
+	struct flatiommu_info info;
+	struct flatiommu_declare declare;
+	struct flatiommu_lookup lookup;
+	struct flatiommu_pin pin;
+	struct flatiommu_unpin unpin;
+};
+
+static int do_info(struct flat_file *f, union flat_arg *arg)
+{
+	return arg->info.reserved ? -EOPNOTSUPP : get_info(f, &arg->info);
+}
+
+static int do_declare(struct flat_file *f, union flat_arg *arg)
+{
+	return arg->declare.reserved ? -EOPNOTSUPP : flat_declare(f, &arg->declare);
+}
+
+static int do_lookup(struct flat_file *f, union flat_arg *arg)
+{
+	return look_up(f, &arg->lookup);
+}
+
+static int do_pin(struct flat_file *f, union flat_arg *arg)
+{
+	return flat_pin(f, &arg->pin);
+}
+
+static int do_unpin(struct flat_file *f, union flat_arg *arg)
+{
+	return flat_unpin(f, arg->unpin.pin);
+}
+
+#define CALL(name, last, known_flags, ...) {				\
+		.size = sizeof(struct flatiommu_##name),		\
+		.first_size = offsetofend(struct flatiommu_##name, last),	\
+		.flags = known_flags,					\
+		.fn = do_##name,					\
+		__VA_ARGS__						\
+	}
+
+/**
+ * struct flat_call - a call, in the order of their numbers
+ * @size:	of the argument
+ * @first_size:	of the argument in the first version of <linux/flatiommu.h>
+ * @flags:	that there are; @no_flags where the argument has no such member
+ * @writes:	the argument goes back to the program
+ */
+static const struct flat_call {
+	size_t size;
+	size_t first_size;
+	u32 flags;
+	bool no_flags;
+	bool writes;
+	int (*fn)(struct flat_file *f, union flat_arg *arg);
+} calls[] = {
+	CALL(info, reserved, FLATIOMMU_INFO_FUNCTION | FLATIOMMU_INFO_GROUP, .writes = true),
+	CALL(declare, functions, 0),
+	CALL(lookup, segments, FLATIOMMU_LOOKUP_PIN, .writes = true),
+	CALL(pin, length, FLATIOMMU_PIN_READ_ONLY, .writes = true),
+	CALL(unpin, pin, 0, .no_flags = true),
+};
+
+static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
+{
+	unsigned int nr = _IOC_NR(cmd) - _IOC_NR(FLATIOMMU_INFO);
+	void __user *to = (void __user *)user;
+	const struct flat_call *call;
+	union flat_arg arg = { };
+	u32 size;
+	int ret;
+
+	if (cmd != _IO(FLATIOMMU_TYPE, _IOC_NR(cmd)) || nr >= ARRAY_SIZE(calls))
+		return -ENOTTY;
+	call = &calls[nr];
+	if (get_user(size, (u32 __user *)to))
+		return -EFAULT;
+	if (size < call->first_size)
+		return -EINVAL;
+	ret = copy_struct_from_user(&arg, call->size, to, size);
+	if (ret)
+		return ret;
+	if (!call->no_flags && arg.head.flags & ~call->flags)
+		return -EOPNOTSUPP;
+	ret = call->fn(file->private_data, &arg);
+	if (ret || !call->writes)
+		return ret;
+	arg.size = size;
+	if (!copy_to_user(to, &arg, min_t(size_t, size, call->size)))
+		return 0;
+	/* The program will never know the number. */
+	if (cmd == FLATIOMMU_PIN)
+		flat_unpin(file->private_data, arg.pin.out_pin);
+	return -EFAULT;
+}
+
+static int flat_open(struct inode *inode, struct file *file)
+{
+	struct flat_file *f;
+
+	if (!capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
+	if (!f)
+		return -ENOMEM;
+	f->mm = current->mm;
+	mmgrab(f->mm);
+	INIT_LIST_HEAD(&f->declarations);
+	xa_init_flags(&f->pins, XA_FLAGS_ALLOC1);
+	file->private_data = f;
+	return nonseekable_open(inode, file);
+}
+
+/* No call is under way. Functions may be doing DMA, see flat_unpin_all(). */
+static int flat_release(struct inode *inode, struct file *file)
+{
+	struct flat_file *f = file->private_data;
+
+	flat_end_declarations(f);
+	flat_unpin_all(f);
+	mmdrop(f->mm);
+	kfree(f);
+	return 0;
+}
+
+const struct file_operations flat_fops = {
+	.owner = THIS_MODULE,
+	.open = flat_open,
+	.release = flat_release,
+	.unlocked_ioctl = flat_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};

@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Look-up mode: a program that has declared itself maps anything anywhere, and is told the bus
+ * addresses; nobody else may.
+ */
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <linux/vfio.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "devices.h"
+#include "edu.h"
+#include "flat.h"
+#include "kmsg.h"
+#include "mem.h"
+#include "nvme.h"
+#include "refusals.h"
+#include "sysfs.h"
+#include "test.h"
+#include "vfio.h"
+
+#define NOWHERE (1ull << 40)
+
+static const char *const devices[] = { EDU, FN1, NVME, NULL };
+
+static struct vfio_dev edu = VFIO_DEV_INIT, edu2 = VFIO_DEV_INIT, ctrl = VFIO_DEV_INIT;
+static struct nvme nvme;
+static int container = -1, container2 = -1, flat = -1;
+static long pins_before;
+
+static int begin(void **state)
+{
+	(void)state;
+	return flat_begin(devices);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	huge_pages(0);
+	return flat_end(devices);
+}
+
+/* edu in a container, without a declaration. */
+static int open_all(void **state)
+{
+	int ret;
+
+	(void)state;
+	pins_before = pins();
+	container = vfio_container();
+	if (container < 0)
+		return container;
+	ret = vfio_open(&edu, container, EDU);
+	if (!ret)
+		ret = vfio_set_bus_master(&edu, true);
+	if (ret)
+		return ret;
+	flat = flat_open();
+	return flat < 0 ? flat : 0;
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	nvme_stop(&nvme);
+	vfio_close(&ctrl);
+	vfio_close(&edu2);
+	vfio_close(&edu);
+	close_fd(&container2);
+	close_fd(&container);
+	close_fd(&flat);
+	return huge_pages(0);
+}
+
+static void expect_pins_back(void)
+{
+	close_all(NULL);
+	assert_int_equal(pins(), pins_before);
+}
+
+static uint64_t iova_of(const void *addr)
+{
+	return (uintptr_t)addr;
+}
+
+/* Every page's address, by segments and one by one, is the one that pagemap has. */
+static void expect_addresses(const char *addr, size_t count)
+{
+	struct flatiommu_segment *segments = calloc(count, sizeof(*segments));
+	uint64_t *bus = calloc(count, sizeof(*bus));
+	size_t page = 0;
+	int i, n;
+
+	expect(0, bus_addresses(addr, bus, count));
+	n = expect_good(flat_lookup(flat, EDU, iova_of(addr), count * PAGE, segments,
+				    (unsigned int)count));
+	for (i = 0; i < n; i++) {
+		uint64_t at;
+
+		assert_int_equal(segments[i].flags, 0);
+		if (i)
+			assert_int_not_equal(segments[i].address,
+					     segments[i - 1].address + segments[i - 1].length);
+		for (at = 0; at < segments[i].length; at += PAGE)
+			assert_int_equal(segments[i].address + at, bus[page++]);
+	}
+	assert_int_equal(page, count);
+	for (page = 0; page < count; page += count / 16 + 1)
+		assert_int_equal(flat_address(flat, EDU, iova_of(addr) + page * PAGE + 5),
+				 bus[page] + 5);
+	free(segments);
+	free(bus);
+}
+
+/* The controller writes a page into each page, where the program finds it, and only there. */
+static void expect_dma(char *addr, size_t count, size_t step)
+{
+	size_t i;
+
+	for (i = 0; i < count; i += step)
+		memset(addr + i * PAGE, 0xa5, PAGE);
+	for (i = 0; i < count; i += step) {
+		struct nvme_id_ctrl *id = (void *)(addr + i * PAGE);
+
+		assert_int_equal(addr[i * PAGE + 4], (char)0xa5);
+		expect(0, nvme_identify_to(&nvme, NVME_CNS_CONTROLLER,
+					   flat_address(flat, NVME, iova_of(id))));
+		assert_memory_equal(id->sn, "flat0", 5);
+	}
+}
+
+static void lookup_works(char *addr, size_t size, size_t step)
+{
+	assert_non_null(addr);
+	expect(0, log_mark());
+	expect(0, vfio_map(container, addr, iova_of(addr), size));
+	assert_int_equal(log_count("is refused"), 0);
+	expect_addresses(addr, size / PAGE);
+	expect_dma(addr, size / PAGE, step);
+	expect(0, vfio_unmap(container, iova_of(addr), size));
+	assert_int_equal(flat_address(flat, EDU, iova_of(addr)), 0);
+	mem_free(addr, size);
+}
+
+/* With a controller in the same container, which writes whole pages quickly. */
+static void open_declared(void)
+{
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_open(&ctrl, container, NVME));
+	expect(0, flat_declare(flat, NVME));
+	expect(0, nvme_start(&nvme, &ctrl, container));
+}
+
+static void each_kind_of_memory(void **state)
+{
+	char *page;
+
+	(void)state;
+	open_declared();
+	lookup_works(mem_scattered(64), 64 * PAGE, 1);
+	lookup_works(mem_pages(64), 64 * PAGE, 1);
+	lookup_works(mem_shared(64), 64 * PAGE, 1);
+	lookup_works(mem_file_scattered(64), 64 * PAGE, 1);
+	page = mem_transparent();
+	if (page)
+		lookup_works(page, HUGE_PAGE, 1);
+	if (!kernel_is(6, 2) && !strcmp(getenv("FLATIOMMU_MACHINE"), "movable"))
+		return;	/* see moved.c */
+	expect(0, huge_pages(1));
+	lookup_works(mem_huge(), HUGE_PAGE, 1);
+	page = mem_giant();
+	if (page)
+		lookup_works(page, GIANT_PAGE, 512 * 32 + 1);
+	expect_pins_back();
+}
+
+/* It starts and ends inside a page; what VFIO maps is whole pages. */
+static void parts_of_pages(void **state)
+{
+	struct flatiommu_segment segments[3];
+	char *pages = mem_scattered(3), *addr = pages + 100;
+	size_t length = 2 * PAGE;
+
+	(void)state;
+	assert_non_null(pages);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, pages, iova_of(pages), 3 * PAGE));
+	expect(3, flat_lookup(flat, EDU, iova_of(addr), length, segments, 3));
+	assert_int_equal(segments[0].address, bus_address(pages) + 100);
+	assert_int_equal(segments[0].length, PAGE - 100);
+	assert_int_equal(segments[1].address, bus_address(pages + PAGE));
+	assert_int_equal(segments[1].length, PAGE);
+	assert_int_equal(segments[2].address, bus_address(pages + 2 * PAGE));
+	assert_int_equal(segments[2].length, 100);
+	fill(addr, EDU_COPY, 7);
+	expect(0, edu_load(edu.bar0, segments[0].address, EDU_COPY));
+	expect(0, edu_store(edu.bar0, flat_address(flat, EDU, iova_of(addr) + PAGE), EDU_COPY));
+	assert_true(is_filled(addr + PAGE, EDU_COPY, 7));
+	mem_free(pages, 3 * PAGE);
+	expect_pins_back();
+}
+
+/* More pages than type1 has maps. */
+static void one_map_for_all(void **state)
+{
+	const size_t count = 66000;
+	struct flatiommu_segment *segments = calloc(count, sizeof(*segments));
+	char *addr = mem_file_scattered(count);
+	uint64_t *bus = calloc(count, sizeof(*bus));
+	size_t page = 0;
+	int i, n;
+
+	(void)state;
+	assert_non_null(addr);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, addr, NOWHERE, count * PAGE));
+	expect(0, bus_addresses(addr, bus, count));
+	n = expect_good(flat_lookup(flat, EDU, NOWHERE, count * PAGE, segments, count));
+	/* What it takes in strict mode, each a map. */
+	assert_true(n > 60000);
+	for (i = 0; i < n; i++) {
+		uint64_t at;
+
+		for (at = 0; at < segments[i].length; at += PAGE)
+			if (segments[i].address + at != bus[page++])
+				fail();
+	}
+	assert_int_equal(page, count);
+	expect(0, vfio_unmap(container, NOWHERE, count * PAGE));
+	assert_int_equal(pins(), pins_before);
+	free(segments);
+	free(bus);
+	mem_free(addr, count * PAGE);
+	expect_pins_back();
+}
+
+static void small_arrays_are_resumed(void **state)
+{
+	struct flatiommu_segment segments[64];
+	char *pages = mem_scattered(64);
+	struct flatiommu_lookup arg = {
+		.size = sizeof(arg),
+		.function = flat_function(EDU),
+		.start = iova_of(pages),
+		.length = 64 * PAGE,
+		.nr_segments = 3,
+		.segments = (uintptr_t)segments,
+	};
+	unsigned int i;
+
+	(void)state;
+	assert_non_null(pages);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, pages, iova_of(pages), 64 * PAGE));
+	segments[3].length = 1;
+	expect(0, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	assert_int_equal(arg.nr_segments, 3);
+	assert_int_equal(arg.length, 3 * PAGE);
+	assert_int_equal(segments[3].length, 1);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(segments[i].address, bus_address(pages + i * PAGE));
+
+	/* Up to a hole, and at one. */
+	arg.start = iova_of(pages) + 62 * PAGE;
+	arg.length = 8 * PAGE;
+	arg.nr_segments = 64;
+	expect(0, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	assert_int_equal(arg.nr_segments, 2);
+	assert_int_equal(arg.length, 2 * PAGE);
+	arg.start = iova_of(pages) + 64 * PAGE;
+	arg.nr_segments = 64;
+	expect(-ENOENT, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	mem_free(pages, 64 * PAGE);
+	expect_pins_back();
+}
+
+/* At its bus address or anywhere, a BAR is not RAM. */
+static void bars_are_told_apart(void **state)
+{
+	struct flatiommu_segment segment;
+	uint64_t start, size;
+
+	(void)state;
+	expect(0, flat_declare(flat, EDU));
+	expect(0, pci_bar(EDU, 0, &start, &size));
+	expect(0, vfio_map(container, edu.bar0, NOWHERE, size));
+	expect(0, vfio_map(container, edu.bar0, start, size));
+	expect(1, flat_lookup(flat, EDU, NOWHERE, size, &segment, 1));
+	assert_int_equal(segment.address, start);
+	assert_int_equal(segment.length, size);
+	assert_int_equal(segment.flags, FLATIOMMU_SEGMENT_MMIO);
+	expect(1, flat_lookup(flat, EDU, start, size, &segment, 1));
+	assert_int_equal(segment.flags, FLATIOMMU_SEGMENT_MMIO);
+	expect_pins_back();
+}
+
+/* An IOVA that a device could take for an address, should somebody forget to look it up. */
+static void keys_reach_nothing(void **state)
+{
+	char *pages = mem_scattered(2);
+	uint64_t start, size;
+
+	(void)state;
+	assert_non_null(pages);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, pci_bar(EDU, 0, &start, &size));
+	expect_refused(container, EDU, pages, bus_address(pages + PAGE), PAGE, &other_page);
+	expect_refused(container, EDU, pages, start, PAGE, &no_address);
+	/* One page of the range is enough. */
+	expect(-EADDRNOTAVAIL, vfio_map(container, pages, start - PAGE, 2 * PAGE));
+	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
+	mem_free(pages, 2 * PAGE);
+	expect_pins_back();
+}
+
+static void strict_without_declaration(void **state)
+{
+	char *page = mem_pages(1);
+	uint64_t bus;
+
+	(void)state;
+	assert_non_null(page);
+	expect_refused(container, EDU, page, iova_of(page), PAGE, &virtual_address);
+	/* Another function's does not count. */
+	expect(0, flat_declare(flat, FN1));
+	expect_refused(container, EDU, page, iova_of(page), PAGE, &virtual_address);
+	expect(0, vfio_map_at_bus(container, page, PAGE, &bus));
+	assert_int_equal(flat_address(flat, EDU, bus), 0);
+	/* What is mapped is looked up, wherever it is, once it is declared. */
+	expect(0, flat_declare(flat, EDU));
+	assert_int_equal(flat_address(flat, EDU, bus), bus);
+	mem_free(page, PAGE);
+	expect_pins_back();
+}
+
+/* A library that looks addresses up beside one that does not, in one program. */
+static void other_containers_stay_strict(void **state)
+{
+	char *page = mem_pages(1);
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, flat_declare(flat, EDU));
+	container2 = expect_good(vfio_container());
+	expect(0, vfio_open(&edu2, container2, FN1));
+	expect_refused(container2, FN1, page, iova_of(page), PAGE, &virtual_address);
+	expect(0, vfio_map(container, page, iova_of(page), PAGE));
+	mem_free(page, PAGE);
+	expect_pins_back();
+}
+
+static void undeclared_function_does_not_join(void **state)
+{
+	char *pages = mem_scattered(2);
+	uint64_t bus;
+
+	(void)state;
+	assert_non_null(pages);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map_at_bus(container, pages, PAGE, &bus));
+	expect(0, vfio_map(container, pages + PAGE, NOWHERE, PAGE));
+	expect(0, log_mark());
+	edu2.group = expect_good(vfio_group(FN1));
+	expect(-EADDRNOTAVAIL, vfio_set_container(edu2.group, container));
+	assert_int_equal(log_count("is refused a map"), 1);
+	close_fd(&edu2.group);
+
+	/* Nothing is spoilt. */
+	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages + PAGE));
+	assert_int_equal(pins(), pins_before + 2);
+
+	/* Without such maps it may; then there is none for both, until it is declared, too. */
+	expect(0, vfio_unmap(container, NOWHERE, PAGE));
+	expect(0, vfio_open(&edu2, container, FN1));
+	expect(-EADDRNOTAVAIL, vfio_map(container, pages + PAGE, NOWHERE, PAGE));
+	expect(0, flat_declare(flat, FN1));
+	expect(0, vfio_map(container, pages + PAGE, NOWHERE, PAGE));
+	assert_int_equal(flat_address(flat, FN1, NOWHERE), bus_address(pages + PAGE));
+
+	/* And it may leave and come again. */
+	vfio_close(&edu2);
+	expect(0, vfio_open(&edu2, container, FN1));
+	assert_int_equal(flat_address(flat, FN1, NOWHERE), bus_address(pages + PAGE));
+	mem_free(pages, 2 * PAGE);
+	expect_pins_back();
+}
+
+
+/* A child has the file descriptors and not the address space. */
+static int try_as_heir(void *arg)
+{
+	char *page = arg;
+
+	if (flat_declare(flat, EDU) != -EPERM)
+		return -EEXIST;
+	if (flat_lookup(flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1) != -EPERM)
+		return -ENOLCK;
+	if (vfio_map(container, page, iova_of(page), PAGE) != -EADDRNOTAVAIL)
+		return -EISDIR;
+	return 0;
+}
+
+static int exec_heir(void *arg)
+{
+	char flat_fd[16], container_fd[16];
+
+	(void)arg;
+	fcntl(flat, F_SETFD, 0);
+	fcntl(container, F_SETFD, 0);
+	snprintf(flat_fd, sizeof(flat_fd), "%d", flat);
+	snprintf(container_fd, sizeof(container_fd), "%d", container);
+	execl("/proc/self/exe", "lookup.t", "heir", flat_fd, container_fd, NULL);
+	return -errno;
+}
+
+static void nobody_inherits_it(void **state)
+{
+	char *page = mem_pages(1);
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, page, NOWHERE, PAGE));
+	expect(0, in_child(try_as_heir, page));
+	expect(0, in_child(exec_heir, page));
+	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(page));
+	mem_free(page, PAGE);
+	expect_pins_back();
+}
+
+static void ends_with_the_file(void **state)
+{
+	char *pages = mem_scattered(2);
+
+	(void)state;
+	assert_non_null(pages);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
+	close_fd(&flat);
+	expect(-EADDRNOTAVAIL, vfio_map(container, pages + PAGE, NOWHERE + PAGE, PAGE));
+	flat = expect_good(flat_open());
+	expect(-ENODEV, flat_lookup(flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1));
+	/* What is there stays, and can be unmapped. */
+	assert_int_equal(pins(), pins_before + 1);
+	expect(0, flat_declare(flat, EDU));
+	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages));
+	close_fd(&flat);
+	expect(0, vfio_unmap(container, NOWHERE, PAGE));
+	assert_int_equal(pins(), pins_before);
+	mem_free(pages, 2 * PAGE);
+	expect_pins_back();
+}
+
+static void ends_with_the_claim(void **state)
+{
+	(void)state;
+	expect(0, flat_declare(flat, EDU));
+	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES |
+			 FLATIOMMU_STATE_CLAIMED | FLATIOMMU_STATE_DECLARED);
+	vfio_close(&edu);
+	expect(0, pci_give_back(EDU));
+	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES);
+	expect(-ENOENT, flat_declare(flat, EDU));
+	expect(0, pci_take(EDU));
+	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES |
+			 FLATIOMMU_STATE_CLAIMED);
+	expect(-ENODEV, flat_lookup(flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1));
+	expect_pins_back();
+}
+
+/* A function reset blocks the function for a while; it comes back to its maps. */
+static void survives_a_reset(void **state)
+{
+	char *page = mem_pages(1);
+
+	(void)state;
+	assert_non_null(page);
+	open_declared();
+	expect(0, vfio_map(container, page, NOWHERE, PAGE));
+	expect(0, vfio_reset(&ctrl));
+	assert_int_equal(flat_address(flat, NVME, NOWHERE), bus_address(page));
+	nvme_stop(&nvme);
+	expect(0, nvme_start(&nvme, &ctrl, container));
+	expect(0, nvme_identify_to(&nvme, NVME_CNS_CONTROLLER, flat_address(flat, NVME, NOWHERE)));
+	assert_memory_equal(((struct nvme_id_ctrl *)page)->sn, "flat0", 5);
+	expect(0, vfio_unmap(container, NOWHERE, PAGE));
+	mem_free(page, PAGE);
+	expect_pins_back();
+}
+
+static void *look_up_into(void *array)
+{
+	static int ret;
+
+	ret = flat_lookup(flat, EDU, NOWHERE, PAGE, array, 1);
+	return &ret;
+}
+
+/* The array is on a page that somebody else has yet to supply: nobody but the caller waits for it. */
+static void array_may_wait(void **state)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	char *pages = mem_scattered(2);
+	struct uffdio_zeropage zero;
+	struct uffd_msg message;
+	pthread_t thread;
+	void *array, *ret;
+	int fd;
+
+	(void)state;
+	assert_non_null(pages);
+	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (fd < 0) {
+		mem_free(pages, 2 * PAGE);
+		skip();
+	}
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
+	array = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = iova_of(array);
+	reg.range.len = PAGE;
+	expect(0, ioctl(fd, UFFDIO_API, &api));
+	expect(0, ioctl(fd, UFFDIO_REGISTER, &reg));
+	assert_int_equal(pthread_create(&thread, NULL, look_up_into, array), 0);
+	/* It has come so far. */
+	assert_int_equal(read(fd, &message, sizeof(message)), sizeof(message));
+	assert_int_equal(message.event, UFFD_EVENT_PAGEFAULT);
+
+	expect(0, vfio_map(container, pages + PAGE, NOWHERE + PAGE, PAGE));
+	assert_int_equal(flat_address(flat, EDU, NOWHERE + PAGE), bus_address(pages + PAGE));
+	expect(0, vfio_unmap(container, NOWHERE + PAGE, PAGE));
+	expect(0, flat_declare(flat, FN1));
+
+	zero.range = reg.range;
+	zero.mode = 0;
+	expect(0, ioctl(fd, UFFDIO_ZEROPAGE, &zero));
+	assert_int_equal(pthread_join(thread, &ret), 0);
+	assert_int_equal(*(int *)ret, 1);
+	assert_int_equal(((struct flatiommu_segment *)array)->address, bus_address(pages));
+	close(fd);
+	munmap(array, PAGE);
+	mem_free(pages, 2 * PAGE);
+	expect_pins_back();
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(each_kind_of_memory),
+		TEST(parts_of_pages),
+		TEST(one_map_for_all),
+		TEST(small_arrays_are_resumed),
+		TEST(bars_are_told_apart),
+		TEST(keys_reach_nothing),
+		TEST(strict_without_declaration),
+		TEST(other_containers_stay_strict),
+		TEST(undeclared_function_does_not_join),
+		TEST(nobody_inherits_it),
+		TEST(ends_with_the_file),
+		TEST(ends_with_the_claim),
+		TEST(survives_a_reset),
+		TEST(array_may_wait),
+	};
+
+	if (argc == 4 && !strcmp(argv[1], "heir")) {
+		flat = atoi(argv[2]);
+		container = atoi(argv[3]);
+		return -try_as_heir(mem_pages(1));
+	}
+	return run_group(tests, begin, end);
+}

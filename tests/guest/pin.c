@@ -1,0 +1,654 @@
+// SPDX-License-Identifier: MIT
+/* Memory that is pinned through /dev/flatiommu, and what becomes of the functions that it is for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/pci_regs.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "caps.h"
+#include "devices.h"
+#include "edu.h"
+#include "flat.h"
+#include "kmsg.h"
+#include "mem.h"
+#include "sysfs.h"
+#include "test.h"
+#include "vfio.h"
+
+#define CLEARED "bus mastering is cleared"
+#define NR_HUGE 2
+
+static const char *const devices[] = { EDU, FN1, NULL };
+
+static struct vfio_dev edu = VFIO_DEV_INIT;
+static int container = -1, flat = -1;
+static long pins_before;
+
+static int begin(void **state)
+{
+	(void)state;
+	return flat_begin(devices);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	huge_pages(0);
+	return flat_end(devices);
+}
+
+/* edu as VFIO opens it, with nothing mapped; it does DMA all the same. */
+static int open_all(void **state)
+{
+	int ret;
+
+	(void)state;
+	pins_before = pins();
+	container = vfio_container();
+	if (container < 0)
+		return container;
+	ret = vfio_open(&edu, container, EDU);
+	if (!ret)
+		ret = vfio_set_bus_master(&edu, true);
+	if (ret)
+		return ret;
+	flat = flat_open();
+	return flat < 0 ? flat : 0;
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	vfio_close(&edu);
+	close_fd(&container);
+	close_fd(&flat);
+	return huge_pages(0);
+}
+
+static long locked_kib(void)
+{
+	char text[4096], *line;
+
+	if (read_text("/proc/self/status", text, sizeof(text)) < 0)
+		return -1;
+	line = strstr(text, "VmLck:");
+	return line ? strtol(line + 6, NULL, 10) : -1;
+}
+
+/* The page's address, by the pin, is where the program finds what the device writes. */
+static void expect_dma(uint32_t pin, char *addr, uint64_t offset)
+{
+	uint64_t bus = flat_address_in_pin(flat, EDU, pin, offset);
+	char *at = addr + offset;
+
+	assert_int_equal(bus, bus_address(at));
+	fill(at, 1024, (uint32_t)offset);
+	expect(0, edu_load(edu.bar0, bus, 1024));
+	memset(at, 0, 1024);
+	expect(0, edu_store(edu.bar0, bus, 1024));
+	assert_true(is_filled(at, 1024, (uint32_t)offset));
+}
+
+static void pin_works(char *addr, size_t size, long cost)
+{
+	const size_t count = size / PAGE;
+	struct flatiommu_segment *segments = calloc(count, sizeof(*segments));
+	uint64_t *bus = calloc(count, sizeof(*bus)), at;
+	long locked = locked_kib();
+	size_t page = 0;
+	uint32_t pin;
+	int i, n;
+
+	assert_non_null(addr);
+	expect(0, flat_pin(flat, EDU, addr, size, 0, &pin));
+	assert_int_equal(pins(), pins_before + cost);
+	assert_int_equal(locked_kib(), locked + (long)size / 1024);
+	expect(0, bus_addresses(addr, bus, count));
+	n = expect_good(flat_lookup_pin(flat, EDU, pin, 0, size, segments, (unsigned int)count));
+	for (i = 0; i < n; i++) {
+		if (i)
+			assert_int_not_equal(segments[i].address,
+					     segments[i - 1].address + segments[i - 1].length);
+		for (at = 0; at < segments[i].length; at += PAGE)
+			if (segments[i].address + at != bus[page++])
+				fail();
+	}
+	assert_int_equal(page, count);
+	expect_dma(pin, addr, 0);
+	expect_dma(pin, addr, size / 2);
+	expect_dma(pin, addr, size - PAGE);
+	expect(0, flat_unpin(flat, pin));
+	assert_int_equal(pins(), pins_before);
+	assert_int_equal(locked_kib(), locked);
+	expect(0, vfio_set_bus_master(&edu, true));
+	mem_free(addr, size);
+	free(segments);
+	free(bus);
+}
+
+static void each_kind_of_memory(void **state)
+{
+	char *page;
+
+	(void)state;
+	pin_works(mem_scattered(64), 64 * PAGE, 64);
+	pin_works(mem_pages(1500), 1500 * PAGE, 1500);
+	pin_works(mem_shared(64), 64 * PAGE, 64);
+	pin_works(mem_file_scattered(1200), 1200 * PAGE, 1200);
+	page = mem_transparent();
+	if (page)
+		pin_works(page, HUGE_PAGE, 512);
+	expect(0, huge_pages(NR_HUGE));
+	pin_works(mem_huge(), HUGE_PAGE, 1);
+	page = mem_giant();
+	if (page)
+		pin_works(page, GIANT_PAGE, 1);
+}
+
+/* Ordinary pages, a huge page and ordinary pages again, from inside a page to inside a page. */
+static void mixed_memory(void **state)
+{
+	struct flatiommu_segment segments[16];
+	uint64_t got = 0;
+	size_t length;
+	uint32_t pin;
+	char *space, *addr;
+	int i, n;
+
+	(void)state;
+	expect(0, huge_pages(1));
+	space = mem_pages(4 * HUGE_PAGE / PAGE);
+	assert_non_null(space);
+	addr = (char *)(((uintptr_t)space + 2 * HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+	assert_ptr_equal(mmap(addr, HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED |
+			      MAP_ANONYMOUS | MAP_HUGETLB, -1, 0), addr);
+	addr[0] = 1;
+	addr -= 3 * PAGE - 100;
+	length = 2 * PAGE + PAGE - 100 + HUGE_PAGE + 4 * PAGE + 5;
+	expect(0, flat_pin(flat, EDU, addr, length, 0, &pin));
+	assert_int_equal(pins(), pins_before + 3 + 1 + 5);
+	n = expect_good(flat_lookup_pin(flat, EDU, pin, 0, length, segments, 16));
+	for (i = 0; i < n; i++) {
+		assert_int_equal(segments[i].address, bus_address(addr + got));
+		got += segments[i].length;
+		assert_int_equal(segments[i].address + segments[i].length - 1,
+				 bus_address(addr + got - 1));
+	}
+	assert_int_equal(got, length);
+	/* From inside the huge page to its end. */
+	n = expect_good(flat_lookup_pin(flat, EDU, pin, 3 * PAGE + HUGE_PAGE / 2,
+					HUGE_PAGE / 2 - 100, segments, 16));
+	assert_int_equal(segments[n - 1].address + segments[n - 1].length,
+			 bus_address(addr + 3 * PAGE - 100 + HUGE_PAGE - 1) + 1);
+	expect(0, flat_unpin(flat, pin));
+	assert_int_equal(pins(), pins_before);
+
+	/* A part of the huge page, and the same again. */
+	for (i = 0; i < 2; i++)
+		expect(0, flat_pin(flat, EDU, addr + 4 * PAGE, 10 * PAGE, 0, &pin));
+	assert_int_equal(pins(), pins_before + 2);
+	close_fd(&flat);
+	assert_int_equal(pins(), pins_before);
+	mem_free(space, 4 * HUGE_PAGE);
+}
+
+/* What the program writes after the pin is what the device reads. */
+static void read_only_sees_later_writes(void *addr, size_t size, int protect)
+{
+	char *to = mem_pages(1), *from = addr;
+	uint32_t pin, pin_to;
+
+	assert_non_null(to);
+	if (protect)
+		assert_int_equal(mprotect(from, size, PROT_READ), 0);
+	expect(0, flat_pin(flat, EDU, from, size, FLATIOMMU_PIN_READ_ONLY, &pin));
+	expect(0, flat_pin(flat, EDU, to, PAGE, 0, &pin_to));
+	if (protect)
+		assert_int_equal(mprotect(from, size, PROT_READ | PROT_WRITE), 0);
+	fill(from, EDU_COPY, 9);
+	expect(0, edu_load(edu.bar0, flat_address_in_pin(flat, EDU, pin, 0), EDU_COPY));
+	expect(0, edu_store(edu.bar0, flat_address_in_pin(flat, EDU, pin_to, 0), EDU_COPY));
+	assert_true(is_filled(to, EDU_COPY, 9));
+	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_unpin(flat, pin_to));
+	expect(0, vfio_set_bus_master(&edu, true));
+	assert_int_equal(pins(), pins_before);
+	mem_free(to, PAGE);
+	munmap(from, size);
+}
+
+static void *untouched(size_t size, int flags)
+{
+	void *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
+
+	assert_ptr_not_equal(addr, MAP_FAILED);
+	return addr;
+}
+
+static void read_only(void **state)
+{
+	volatile char *page;
+
+	(void)state;
+	read_only_sees_later_writes(untouched(4 * PAGE, MAP_PRIVATE), 4 * PAGE, 0);
+	read_only_sees_later_writes(untouched(4 * PAGE, MAP_PRIVATE), 4 * PAGE, 1);
+	read_only_sees_later_writes(untouched(4 * PAGE, MAP_SHARED), 4 * PAGE, 0);
+	read_only_sees_later_writes(untouched(4 * PAGE, MAP_SHARED), 4 * PAGE, 1);
+	page = untouched(4 * PAGE, MAP_PRIVATE);
+	assert_int_equal(page[0], 0);
+	read_only_sees_later_writes((void *)page, 4 * PAGE, 0);
+	expect(0, huge_pages(NR_HUGE));
+	read_only_sees_later_writes(untouched(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB), HUGE_PAGE, 0);
+}
+
+static void memory_that_cannot_be_pinned(void **state)
+{
+	char *page = mem_pages(3);
+	uint32_t pin;
+
+	(void)state;
+	assert_non_null(page);
+	expect(-EFAULT, flat_pin(flat, EDU, NULL, PAGE, 0, &pin));
+	expect(-EFAULT, flat_pin(flat, EDU, (void *)(1ull << 63), PAGE, 0, &pin));
+	expect(-EFAULT, flat_pin(flat, EDU, page, 1ull << 46, 0, &pin));
+	expect(-EFAULT, flat_pin(flat, EDU, page, 1ull << 62, 0, &pin));
+	expect(-EINVAL, flat_pin(flat, EDU, page, 0, 0, &pin));
+	expect(-EINVAL, flat_pin(flat, EDU, page, ~0ull, 0, &pin));
+	expect(-EINVAL, flat_pin(flat, EDU, (void *)(~0ull - 10), 100, 0, &pin));
+	/* The last page, a page in the middle. */
+	munmap(page + 2 * PAGE, PAGE);
+	expect(-EFAULT, flat_pin(flat, EDU, page, 3 * PAGE, 0, &pin));
+	mprotect(page + PAGE, PAGE, PROT_NONE);
+	expect(-EFAULT, flat_pin(flat, EDU, page, 2 * PAGE, 0, &pin));
+	expect(-EFAULT, flat_pin(flat, EDU, page, 2 * PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
+	mprotect(page + PAGE, PAGE, PROT_READ);
+	expect(-EFAULT, flat_pin(flat, EDU, page, 2 * PAGE, 0, &pin));
+	expect(0, flat_pin(flat, EDU, page, 2 * PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
+	expect(0, flat_unpin(flat, pin));
+	/* A BAR. */
+	expect(-EFAULT, flat_pin(flat, EDU, edu.bar0, PAGE, 0, &pin));
+	assert_int_equal(pins(), pins_before);
+	assert_int_equal(locked_kib(), 0);
+	mem_free(page, 2 * PAGE);
+}
+
+static void numbers(void **state)
+{
+	char *page = mem_pages(1);
+	struct flatiommu_segment segment;
+	uint32_t pin, other;
+	int flat2;
+
+	(void)state;
+	assert_non_null(page);
+	expect(-ENOENT, flat_unpin(flat, 0));
+	expect(-ENOENT, flat_unpin(flat, 1));
+	expect(-ENOENT, flat_unpin(flat, ~0u));
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	assert_int_not_equal(pin, 0);
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &other));
+	assert_int_not_equal(pin, other);
+	flat2 = expect_good(flat_open());
+	expect(-ENOENT, flat_unpin(flat2, pin));
+	expect(-ENOENT, flat_lookup_pin(flat2, EDU, pin, 0, 1, &segment, 1));
+	/* It is not for this function. */
+	expect(-ENODEV, flat_lookup_pin(flat, FN1, pin, 0, 1, &segment, 1));
+	expect(-ENOENT, flat_lookup_pin(flat, EDU, pin, PAGE, 1, &segment, 1));
+	expect(1, flat_lookup_pin(flat, EDU, pin, PAGE - 1, 1, &segment, 1));
+	expect(0, flat_unpin(flat, pin));
+	expect(-ENOENT, flat_unpin(flat, pin));
+	expect(-ENOENT, flat_lookup_pin(flat, EDU, pin, 0, 1, &segment, 1));
+	close_fd(&flat2);
+	close_fd(&flat);
+	assert_int_equal(pins(), pins_before);
+	mem_free(page, PAGE);
+}
+
+/* Eight pages may be locked, and are. */
+static int pin_within_limit(void *arg)
+{
+	const struct rlimit limit = { 8 * PAGE, 8 * PAGE };
+	char *page = arg;
+	uint32_t pin, none;
+	int ret;
+
+	setrlimit(RLIMIT_MEMLOCK, &limit);
+	ret = drop_capability(CAP_IPC_LOCK);
+	if (ret)
+		return ret;
+	if (flat_pin(flat, EDU, page, 9 * PAGE, 0, &pin) != -ENOMEM)
+		return -E2BIG;
+	/* Ten pages have a byte in it. */
+	if (flat_pin(flat, EDU, page + PAGE - 1, 7 * PAGE + 2, 0, &pin) != -ENOMEM)
+		return -EDOM;
+	ret = flat_pin(flat, EDU, page, 8 * PAGE, 0, &pin);
+	if (ret)
+		return ret;
+	if (flat_pin(flat, EDU, page, 1, 0, &none) != -ENOMEM)
+		return -ENFILE;
+	ret = flat_unpin(flat, pin);
+	if (ret)
+		return -EBADF;
+	return locked_kib() == 0 ? 0 : -ENOTEMPTY;
+}
+
+static void memlock_is_accounted(void **state)
+{
+	char *page = mem_pages(10);
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, in_child(pin_within_limit, page));
+	assert_int_equal(pins(), pins_before);
+	mem_free(page, 10 * PAGE);
+}
+
+/* In the second function the program sees that it is stopped only when nothing else is pinned for it. */
+static void unpin_stops_the_function(void **state)
+{
+	char *page = mem_pages(2);
+	uint32_t pin[2];
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin[0]));
+	expect(0, flat_pin(flat, EDU, page + PAGE, PAGE, 0, &pin[1]));
+	expect(0, log_mark());
+	expect(0, flat_unpin(flat, pin[0]));
+	expect(1, vfio_bus_master(&edu));
+	assert_int_equal(log_count(CLEARED), 0);
+	expect(0, flat_unpin(flat, pin[1]));
+	expect(0, vfio_bus_master(&edu));
+	assert_int_equal(log_count(EDU ": " CLEARED), 1);
+
+	/* Stopped by the program itself, there is nothing to say. */
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin[0]));
+	expect(0, log_mark());
+	expect(0, flat_unpin(flat, pin[0]));
+	assert_int_equal(log_count(CLEARED), 0);
+
+	/* A pin of somebody else's holds it, too. */
+	expect(0, vfio_set_bus_master(&edu, true));
+	{
+		int flat2 = expect_good(flat_open());
+
+		expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin[0]));
+		expect(0, flat_pin(flat2, EDU, page, PAGE, 0, &pin[1]));
+		expect(0, flat_unpin(flat, pin[0]));
+		expect(1, vfio_bus_master(&edu));
+		/* But not when it is closed with memory in use. */
+		expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin[0]));
+		close_fd(&flat2);
+		expect(0, vfio_bus_master(&edu));
+	}
+	/* A pin that fails stops nobody. */
+	expect(0, flat_unpin(flat, pin[0]));
+	expect(0, vfio_set_bus_master(&edu, true));
+	expect(-EFAULT, flat_pin(flat, EDU, NULL, PAGE, 0, &pin[0]));
+	expect(1, vfio_bus_master(&edu));
+	mem_free(page, 2 * PAGE);
+}
+
+/* A kernel driver has it, whose bus mastering is not ours. */
+static void kernel_driver_is_left_alone(void **state)
+{
+	char *page = mem_pages(1), path[64], command[2];
+	uint32_t pin;
+	int fd;
+
+	(void)state;
+	assert_non_null(page);
+	assert_string_equal(pci_driver(NVME), "nvme");
+	assert_int_equal(flat_state(flat, NVME), FLATIOMMU_STATE_BUS_ADDRESSES);
+	expect(0, flat_pin(flat, NVME, page, PAGE, 0, &pin));
+	close_fd(&flat);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", NVME);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(pread(fd, command, 2, PCI_COMMAND), 2);
+	assert_int_not_equal(command[0] & PCI_COMMAND_MASTER, 0);
+	close(fd);
+	mem_free(page, PAGE);
+}
+
+/* What a child does with edu, before it is killed. */
+struct child {
+	int tell[2];
+	int (*prepare)(void);
+};
+
+static char *shared;
+
+static int hold(void *arg)
+{
+	struct child *c = arg;
+	uint32_t pin;
+	int ret = c->prepare();
+
+	if (!ret)
+		ret = flat < 0 ? flat : flat_pin(flat, EDU, shared, PAGE, 0, &pin);
+	if (ret)
+		return ret;
+	if (write(c->tell[1], "", 1) != 1)
+		return -errno;
+	for (;;)
+		pause();
+}
+
+static void kill_holder(int (*prepare)(void))
+{
+	struct child c = { .prepare = prepare };
+	pid_t pid;
+	char byte;
+
+	assert_int_equal(pipe(c.tell), 0);
+	pid = expect_good(child_begin(hold, &c));
+	close(c.tell[1]);
+	assert_int_equal(read(c.tell[0], &byte, 1), 1);
+	close(c.tell[0]);
+	assert_int_equal(pins(), pins_before + 1);
+	expect(0, log_mark());
+	kill(pid, SIGKILL);
+	expect(-EINTR, child_end(pid));
+}
+
+static bool pins_are_back(void *arg)
+{
+	(void)arg;
+	return pins() == pins_before;
+}
+
+/* /dev/flatiommu is the last file opened, so that it is the first one to be closed. */
+static int flat_comes_last(void)
+{
+	container = vfio_container();
+	if (container < 0)
+		return container;
+	if (vfio_open(&edu, container, EDU) || vfio_set_bus_master(&edu, true))
+		return -EIO;
+	flat = flat_open();
+	return 0;
+}
+
+static void death_stops_the_function(void **state)
+{
+	close_all(state);
+	shared = mem_shared(1);
+	kill_holder(flat_comes_last);
+	assert_true(wait_until(pins_are_back, NULL));
+	assert_int_equal(log_count(EDU ": " CLEARED), 1);
+	mem_free(shared, PAGE);
+}
+
+/* The device's file is ours, too, so that it is not closed by the death of the child. */
+static int flat_of_its_own(void)
+{
+	flat = flat_open();
+	return 0;
+}
+
+static void death_of_one_of_two(void **state)
+{
+	uint64_t bus;
+
+	(void)state;
+	shared = mem_shared(1);
+	fill(shared, EDU_COPY, 3);
+	bus = bus_address(shared);
+	expect(0, edu_load(edu.bar0, bus, EDU_COPY));
+	kill_holder(flat_of_its_own);
+	assert_true(wait_until(pins_are_back, NULL));
+	assert_int_equal(log_count(EDU ": " CLEARED), 1);
+	expect(0, vfio_bus_master(&edu));
+	memset(shared, 0, PAGE);
+	expect(0, edu_store(edu.bar0, bus, EDU_COPY));
+	assert_false(is_filled(shared, EDU_COPY, 3));
+	mem_free(shared, PAGE);
+}
+
+/* A program on uio, which has no group and no claim. */
+static int uio = -1, config = -1;
+
+static int open_uio(void)
+{
+	char path[256], node[300];
+	uint16_t command;
+
+	if (find_path("/sys/bus/pci/devices/" EDU "/uio/uio*", path, sizeof(path)))
+		return -ENOENT;
+	snprintf(node, sizeof(node), "/dev/%s", last_part(path));
+	uio = open(node, O_RDWR | O_CLOEXEC);
+	if (uio < 0 || pread(config, &command, 2, PCI_COMMAND) != 2)
+		return -EIO;
+	command |= PCI_COMMAND_MASTER;
+	if (pwrite(config, &command, 2, PCI_COMMAND) != 2)
+		return -EIO;
+	flat = flat_open();
+	return 0;
+}
+
+static void uio_and_a_pin(void **state)
+{
+	uint16_t command;
+
+	close_all(state);
+	expect(0, pci_give_back(EDU));
+	expect(0, module_probe("uio_pci_generic"));
+	expect(0, pci_bind(EDU, "uio_pci_generic"));
+	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
+	/* Ours, which keeps uio_pci_generic from stopping the device when the child dies. */
+	expect(0, open_uio());
+	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES);
+	close_fd(&flat);
+	shared = mem_shared(1);
+	kill_holder(open_uio);
+	assert_true(wait_until(pins_are_back, NULL));
+	assert_int_equal(log_count(EDU ": " CLEARED), 1);
+	assert_int_equal(pread(config, &command, 2, PCI_COMMAND), 2);
+	assert_int_equal(command & PCI_COMMAND_MASTER, 0);
+	close_fd(&config);
+	close_fd(&uio);
+	mem_free(shared, PAGE);
+	expect(0, pci_unbind(EDU));
+	expect(0, pci_take(EDU));
+}
+
+struct big {
+	size_t size;
+	volatile bool done;
+};
+
+static int pin_big(void *arg)
+{
+	struct big *big = arg;
+	uint32_t pin;
+	int fd = flat_open();
+	void *addr = untouched(big->size, MAP_PRIVATE);
+
+	madvise(addr, big->size, MADV_NOHUGEPAGE);
+	flat_pin(fd, EDU, addr, big->size, 0, &pin);
+	big->done = true;
+	return 0;
+}
+
+static long free_kib(void)
+{
+	char text[4096], *line;
+
+	if (read_text("/proc/meminfo", text, sizeof(text)) < 0)
+		return 0;
+	line = strstr(text, "MemAvailable:");
+	return line ? strtol(line + 13, NULL, 10) : 0;
+}
+
+/* As much as there is: up to 4 GiB of pages that are not there before they are pinned. */
+static void signal_in_the_middle(void **state)
+{
+	struct big *big = mem_shared(1);
+	uint64_t all = (uint64_t)free_kib() * 1024;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(big);
+	big->size = (all > 6ull << 30 ? 4ull << 30 : all / 3 * 2) & ~(PAGE - 1);
+	print_message("%zu bytes\n", big->size);
+	pid = expect_good(child_begin(pin_big, big));
+	while (pins() < pins_before + 2000)
+		assert_false(big->done);
+	kill(pid, SIGKILL);
+	expect(-EINTR, child_end(pid));
+	assert_false(big->done);
+	assert_true(wait_until(pins_are_back, NULL));
+	mem_free(big, PAGE);
+}
+
+static int pin_own_memory(void *arg)
+{
+	char *page = mem_pages(4);
+	uint32_t pin;
+	int ret;
+
+	(void)arg;
+	ret = flat_pin(flat, EDU, page, 4 * PAGE, 0, &pin);
+	if (ret)
+		return ret;
+	return flat_address_in_pin(flat, EDU, pin, PAGE) == bus_address(page + PAGE) ? 0 : -EIO;
+}
+
+/* A child's pins, through the file that it has from its parent, last as long as that. */
+static void file_outlives_the_child(void **state)
+{
+	(void)state;
+	expect(0, in_child(pin_own_memory, NULL));
+	assert_int_equal(pins(), pins_before + 4);
+	close_fd(&flat);
+	assert_int_equal(pins(), pins_before);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(each_kind_of_memory),
+		TEST(mixed_memory),
+		TEST(read_only),
+		TEST(memory_that_cannot_be_pinned),
+		TEST(numbers),
+		TEST(memlock_is_accounted),
+		TEST(unpin_stops_the_function),
+		TEST(kernel_driver_is_left_alone),
+		TEST(death_stops_the_function),
+		TEST(death_of_one_of_two),
+		TEST(uio_and_a_pin),
+		TEST(signal_in_the_middle),
+		TEST(file_outlives_the_child),
+	};
+
+	return run_group(tests, begin, end);
+}

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: MIT
+/* The conventions of /dev/flatiommu, its INFO, and who may open it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "caps.h"
+#include "devices.h"
+#include "flat.h"
+#include "mem.h"
+#include "sysfs.h"
+#include "test.h"
+#include "vfio.h"
+
+#define NOWHERE (1ull << 40)
+
+static int flat = -1;
+
+static int begin(void **state)
+{
+	(void)state;
+	if (flat_load() || pci_take(EDU))
+		return -1;
+	flat = flat_open();
+	return flat < 0 ? flat : 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	close_fd(&flat);
+	return pci_give_back(EDU) || flat_unload() ? -1 : 0;
+}
+
+/* An argument of each call that succeeds, or at least gets to where the call itself fails. */
+static struct flatiommu_function edu;
+static char *page;
+
+static const struct {
+	unsigned long call;
+	uint32_t size;
+	int result;
+	bool has_flags;
+} calls[] = {
+	{ FLATIOMMU_INFO, sizeof(struct flatiommu_info), 0, true },
+	{ FLATIOMMU_DECLARE, sizeof(struct flatiommu_declare), 0, true },
+	{ FLATIOMMU_LOOKUP, sizeof(struct flatiommu_lookup), -ENOENT, true },
+	{ FLATIOMMU_PIN, sizeof(struct flatiommu_pin), 0, true },
+	{ FLATIOMMU_UNPIN, sizeof(struct flatiommu_unpin), -ENOENT, false },
+};
+
+union argument {
+	uint32_t size;
+	struct flatiommu_info info;
+	struct flatiommu_declare declare;
+	struct flatiommu_lookup lookup;
+	struct flatiommu_pin pin;
+	struct flatiommu_unpin unpin;
+	char bytes[4096];
+};
+
+static struct flatiommu_segment segment;
+
+static union argument good(unsigned int i)
+{
+	union argument arg;
+
+	memset(&arg, 0, sizeof(arg));
+	arg.size = calls[i].size;
+	switch (calls[i].call) {
+	case FLATIOMMU_INFO:
+		arg.info.flags = FLATIOMMU_INFO_FUNCTION;
+		arg.info.function = edu;
+		break;
+	case FLATIOMMU_DECLARE:
+		arg.declare.nr_functions = 1;
+		arg.declare.functions = (uintptr_t)&edu;
+		break;
+	case FLATIOMMU_LOOKUP:
+		arg.lookup.function = edu;
+		arg.lookup.nr_segments = 1;
+		arg.lookup.start = NOWHERE;
+		arg.lookup.length = 1;
+		arg.lookup.segments = (uintptr_t)&segment;
+		break;
+	case FLATIOMMU_PIN:
+		arg.pin.nr_functions = 1;
+		arg.pin.functions = (uintptr_t)&edu;
+		arg.pin.vaddr = (uintptr_t)page;
+		arg.pin.length = PAGE;
+		break;
+	case FLATIOMMU_UNPIN:
+		arg.unpin.pin = 12345;
+		break;
+	}
+	return arg;
+}
+
+#define for_each_call(i) for (i = 0; i < ARRAY_SIZE(calls); i++)
+
+static void sizes(void **state)
+{
+	union argument arg;
+	unsigned int i;
+
+	(void)state;
+	for_each_call(i) {
+		arg = good(i);
+		expect(calls[i].result, flat_call(flat, calls[i].call, &arg));
+		arg = good(i);
+		arg.size = calls[i].size - 1;
+		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
+		arg.size = 0;
+		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
+
+		/* A program that is newer than the module. */
+		arg = good(i);
+		arg.size = calls[i].size + 64;
+		expect(calls[i].result, flat_call(flat, calls[i].call, &arg));
+		assert_int_equal(arg.size, calls[i].size + 64);
+		arg = good(i);
+		arg.size = calls[i].size + 64;
+		arg.bytes[calls[i].size + 63] = 1;
+		expect(-E2BIG, flat_call(flat, calls[i].call, &arg));
+		arg = good(i);
+		arg.size = ~0u;
+		expect(-E2BIG, flat_call(flat, calls[i].call, &arg) == -EFAULT ? -E2BIG :
+		       flat_call(flat, calls[i].call, &arg));
+	}
+}
+
+static void flags(void **state)
+{
+	union argument arg;
+	unsigned int i;
+
+	(void)state;
+	for_each_call(i) {
+		if (!calls[i].has_flags)
+			continue;
+		arg = good(i);
+		arg.info.flags |= 1u << 31;
+		expect(-EOPNOTSUPP, flat_call(flat, calls[i].call, &arg));
+	}
+	arg = good(0);
+	arg.info.flags |= FLATIOMMU_INFO_GROUP;
+	expect(-EINVAL, flat_call(flat, FLATIOMMU_INFO, &arg));
+}
+
+static void reserved_members(void **state)
+{
+	struct flatiommu_function function = edu;
+	union argument arg;
+
+	(void)state;
+	arg = good(0);
+	arg.info.reserved = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_INFO, &arg));
+	arg = good(0);
+	arg.info.function.reserved = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_INFO, &arg));
+	arg = good(1);
+	arg.declare.reserved = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_DECLARE, &arg));
+	function.reserved = 1;
+	arg = good(1);
+	arg.declare.functions = (uintptr_t)&function;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_DECLARE, &arg));
+	arg = good(2);
+	arg.lookup.function.reserved = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	/* It is not looked at without the flag. */
+	arg = good(2);
+	arg.lookup.pin = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	arg = good(3);
+	arg.pin.functions = (uintptr_t)&function;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
+}
+
+static void no_such_call(void **state)
+{
+	union argument arg = good(0);
+
+	(void)state;
+	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x7f), &arg));
+	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x85), &arg));
+	expect(-ENOTTY, flat_call(flat, _IO(';', 0x80), &arg));
+	expect(-ENOTTY, flat_call(flat, _IOWR(FLATIOMMU_TYPE, 0x80, struct flatiommu_info), &arg));
+}
+
+static void arguments_that_are_not_there(void **state)
+{
+	char *nothing = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long before = pins();
+	union argument arg;
+	unsigned int i;
+
+	(void)state;
+	munmap(nothing + PAGE, PAGE);
+	for_each_call(i) {
+		expect(-EFAULT, flat_call(flat, calls[i].call, NULL));
+		/* Only the size is there. */
+		arg = good(i);
+		memcpy(nothing + PAGE - 4, &arg, 4);
+		expect(-EFAULT, flat_call(flat, calls[i].call, nothing + PAGE - 4));
+		if (calls[i].result)
+			continue;
+		/* It cannot be written. */
+		memcpy(nothing, &arg, calls[i].size);
+		mprotect(nothing, PAGE, PROT_READ);
+		expect(calls[i].call == FLATIOMMU_DECLARE ? 0 : -EFAULT,
+		       flat_call(flat, calls[i].call, nothing));
+		mprotect(nothing, PAGE, PROT_READ | PROT_WRITE);
+	}
+	assert_int_equal(pins(), before);
+	arg = good(1);
+	arg.declare.functions = 8;
+	expect(-EFAULT, flat_call(flat, FLATIOMMU_DECLARE, &arg));
+	arg = good(3);
+	arg.pin.functions = 8;
+	expect(-EFAULT, flat_call(flat, FLATIOMMU_PIN, &arg));
+
+	/* A pin's addresses, to an array that cannot be written. */
+	arg = good(3);
+	expect(0, flat_call(flat, FLATIOMMU_PIN, &arg));
+	{
+		union argument lookup = good(2);
+
+		lookup.lookup.flags = FLATIOMMU_LOOKUP_PIN;
+		lookup.lookup.pin = arg.pin.out_pin;
+		lookup.lookup.start = 0;
+		lookup.lookup.segments = 8;
+		expect(-EFAULT, flat_call(flat, FLATIOMMU_LOOKUP, &lookup));
+		lookup.lookup.segments = (uintptr_t)&segment;
+		expect(0, flat_call(flat, FLATIOMMU_LOOKUP, &lookup));
+	}
+	expect(0, flat_unpin(flat, arg.pin.out_pin));
+	munmap(nothing, PAGE);
+	assert_int_equal(pins(), before);
+}
+
+static void lists_of_functions(void **state)
+{
+	struct flatiommu_function list[FLATIOMMU_MAX_FUNCTIONS + 1];
+	union argument arg;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(list); i++)
+		list[i] = edu;
+	for (i = 1; i < 4; i += 2) {
+		struct { uint32_t size, flags, count; } *head = (void *)&arg;
+
+		arg = good(i);
+		head->count = 0;
+		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
+		head->count = FLATIOMMU_MAX_FUNCTIONS + 1;
+		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
+		arg.declare.functions = (uintptr_t)list;
+		if (calls[i].call == FLATIOMMU_PIN)
+			arg.pin.functions = (uintptr_t)list;
+		head->count = FLATIOMMU_MAX_FUNCTIONS;
+		expect(0, flat_call(flat, calls[i].call, &arg));
+		if (calls[i].call == FLATIOMMU_PIN)
+			expect(0, flat_unpin(flat, arg.pin.out_pin));
+	}
+	/* One that is not there, among others; nothing is declared then. */
+	list[3].devfn = 0xff;
+	arg = good(1);
+	arg.declare.nr_functions = 5;
+	arg.declare.functions = (uintptr_t)list;
+	expect(-ENODEV, flat_call(flat, FLATIOMMU_DECLARE, &arg));
+	list[3] = flat_function(TESTDEV);
+	close_fd(&flat);
+	flat = expect_good(flat_open());
+	expect(-ENOENT, flat_call(flat, FLATIOMMU_DECLARE, &arg));
+	assert_int_equal(flat_state(flat, EDU) & FLATIOMMU_STATE_DECLARED, 0);
+	list[3].segment = ~0u;
+	expect(-ENODEV, flat_call(flat, FLATIOMMU_DECLARE, &arg));
+}
+
+static void lookups(void **state)
+{
+	union argument arg;
+
+	(void)state;
+	expect(0, flat_declare(flat, EDU));
+	arg = good(2);
+	arg.lookup.length = 0;
+	expect(-EINVAL, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	arg = good(2);
+	arg.lookup.nr_segments = 0;
+	expect(-EINVAL, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	arg = good(2);
+	arg.lookup.length = ~0ull;
+	expect(-EINVAL, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	arg = good(2);
+	arg.lookup.function = flat_function(TESTDEV);
+	expect(-ENODEV, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	arg = good(2);
+	arg.lookup.flags = FLATIOMMU_LOOKUP_PIN;
+	arg.lookup.pin = 77;
+	expect(-ENOENT, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+}
+
+static void info(void **state)
+{
+	union argument arg = good(0);
+	int edu_group = pci_group(EDU);
+
+	(void)state;
+	arg.info.flags = 0;
+	expect(0, flat_call(flat, FLATIOMMU_INFO, &arg));
+	assert_int_equal(arg.info.out_version, FLATIOMMU_VERSION);
+	assert_int_equal(arg.info.out_state, 0);
+	assert_int_equal(arg.info.group, -1);
+	arg = good(0);
+	expect(0, flat_call(flat, FLATIOMMU_INFO, &arg));
+	assert_int_equal(arg.info.group, edu_group);
+	assert_int_equal(arg.info.out_state & ~FLATIOMMU_STATE_DECLARED,
+			 FLATIOMMU_STATE_BUS_ADDRESSES | FLATIOMMU_STATE_CLAIMED);
+	arg = good(0);
+	arg.info.flags = FLATIOMMU_INFO_GROUP;
+	arg.info.group = edu_group;
+	arg.info.function = (struct flatiommu_function){ 0 };
+	expect(0, flat_call(flat, FLATIOMMU_INFO, &arg));
+	assert_memory_equal(&arg.info.function, &edu, sizeof(edu));
+	arg.info.group = 999;
+	expect(-ENOENT, flat_call(flat, FLATIOMMU_INFO, &arg));
+	arg.info.group = -1;
+	expect(-ENOENT, flat_call(flat, FLATIOMMU_INFO, &arg));
+	expect(FLATIOMMU_STATE_BUS_ADDRESSES, flat_state(flat, TESTDEV));
+	expect(-ENODEV, flat_state(flat, "0000:7f:1f.7"));
+}
+
+static int open_without_rawio(void *arg)
+{
+	int ret = drop_capability(CAP_SYS_RAWIO);
+
+	(void)arg;
+	return ret ? ret : flat_open();
+}
+
+static int open_as_nobody(void *arg)
+{
+	int ret = become_nobody();
+
+	(void)arg;
+	return ret ? ret : flat_open();
+}
+
+/* pagemap answers 0 then, silently. */
+static int work_without_admin(void *arg)
+{
+	struct flatiommu_segment s;
+	uint64_t real;
+	uint32_t pin;
+	int fd, ret;
+
+	(void)arg;
+	page[0] = 1;
+	real = bus_address(page);
+	ret = become_nobody_with(CAP_SYS_RAWIO);
+	if (ret)
+		return ret;
+	fd = flat_open();
+	if (fd < 0)
+		return fd;
+	if (bus_address(page))
+		return -EXDEV;
+	ret = flat_declare(fd, EDU);
+	if (!ret)
+		ret = flat_pin(fd, EDU, page, PAGE, 0, &pin);
+	if (ret)
+		return ret;
+	ret = flat_lookup_pin(fd, EDU, pin, 0, PAGE, &s, 1);
+	if (ret != 1)
+		return -EIO;
+	return s.address == real ? 0 : -ERANGE;
+}
+
+static void privilege(void **state)
+{
+	(void)state;
+	chmod("/dev/flatiommu", 0666);
+	expect(-EPERM, in_child(open_without_rawio, NULL));
+	expect(-EPERM, in_child(open_as_nobody, NULL));
+	/* The page is a child's, too, so that its address is known here. */
+	expect(0, in_child(work_without_admin, NULL));
+	chmod("/dev/flatiommu", 0600);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(flags),
+		cmocka_unit_test(reserved_members),
+		cmocka_unit_test(no_such_call),
+		cmocka_unit_test(arguments_that_are_not_there),
+		cmocka_unit_test(lists_of_functions),
+		cmocka_unit_test(lookups),
+		cmocka_unit_test(info),
+		cmocka_unit_test(privilege),
+	};
+
+	edu = flat_function(EDU);
+	page = mem_shared(1);
+	return run_group(tests, begin, end);
+}

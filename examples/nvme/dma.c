@@ -1,70 +1,34 @@
 // SPDX-License-Identifier: MIT
 /*
- * Huge page, its bus address, and its mapping at IOVA = bus address.
+ * A huge page, its mapping, and what the device calls it.
  */
 #define _GNU_SOURCE 1
 #include "dma.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "flat.h"
 #include "log.h"
 
 #define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 
-/* An entry of pagemap: Documentation/admin-guide/mm/pagemap.rst of Linux. */
-#define PAGEMAP_PRESENT		(1ull << 63)
-#define PAGEMAP_PFN_MASK	((1ull << 55) - 1)
+/* Where an IOMMU translates, buffers follow each other from here on. */
+#define FIRST_IOVA (4ull << 30)
 
-#define MAP_TRIES	5
-
-/* Stands in until flatiommu's translation API exists: pagemap tells root physical addresses. */
-static int bus_address(const void *addr, uint64_t *bus)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), entry = 0;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	ssize_t len;
-
-	if (fd < 0) {
-		int err = -errno;
-
-		log_error("/proc/self/pagemap: %s", strerror(-err));
-		return err;
-	}
-	len = pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)addr / page * sizeof(entry)));
-	close(fd);
-	if (len != sizeof(entry) || !(entry & PAGEMAP_PRESENT)) {
-		log_error("/proc/self/pagemap: no entry for a page that was just touched");
-		return -EIO;
-	}
-	if (!(entry & PAGEMAP_PFN_MASK)) {
-		log_error("/proc/self/pagemap: hides physical addresses. Cure: run as root "
-			  "(CAP_SYS_ADMIN)");
-		return -EPERM;
-	}
-	*bus = (entry & PAGEMAP_PFN_MASK) * page;
-	return 0;
-}
-
-static void explain_map(const struct vfio_dev *v, int err)
+static void explain_map(const struct vfio_dev *v, uint64_t iova, int err)
 {
 	switch (err) {
 	case -EADDRNOTAVAIL:
-		log_error("%s: VFIO_IOMMU_MAP_DMA: EADDRNOTAVAIL %d times: the page is not where "
-			  "it was looked up (the kernel log has the cause). Cure: reserve huge pages at "
-			  "boot, outside of movable memory", v->bdf, MAP_TRIES);
+		log_error("%s: VFIO_IOMMU_MAP_DMA: flatiommu refuses IOVA %#llx (the kernel log has the "
+			  "cause)", v->bdf, (unsigned long long)iova);
 		break;
 	case -ENOMEM:
 		log_error("%s: VFIO_IOMMU_MAP_DMA: cannot pin 2 MiB. Cure: ulimit -l unlimited, or "
 			  "free huge pages outside of movable memory (" HUGEPAGES ")", v->bdf);
-		break;
-	case -EINVAL:
-		log_error("%s: VFIO_IOMMU_MAP_DMA: the page's physical address is outside of what "
-			  "this IOMMU can map", v->bdf);
 		break;
 	default:
 		log_error("%s: VFIO_IOMMU_MAP_DMA: %s", v->bdf, strerror(-err));
@@ -72,33 +36,38 @@ static void explain_map(const struct vfio_dev *v, int err)
 }
 
 /*
- * Between the look-up and the pin the page may move, and the pin itself moves it out of
- * ZONE_MOVABLE: the old address is then refused, and the new one is good.
+ * With an IOMMU the device is told the IOVA, which is ours to choose. Without one it is told the bus
+ * address, and the IOVA is nothing but a name to look it up by: that of the program for it, which
+ * no device can mistake for memory.
  */
-static int map_at_bus_address(const struct vfio_dev *v, struct dma_buf *buf)
+static int map_for_device(struct vfio_dev *v, struct dma_buf *buf)
 {
-	int err = -EADDRNOTAVAIL;
-	int tries;
+	int err;
 
-	for (tries = 0; err == -EADDRNOTAVAIL && tries < MAP_TRIES; tries++) {
-		err = bus_address(buf->addr, &buf->bus);
-		if (err)
-			return err;
-		err = vfio_dma_map(v, buf->addr, buf->bus, DMA_BUF_SIZE);
+	buf->iova = v->flat < 0 ? FIRST_IOVA + v->mapped : (uintptr_t)buf->addr;
+	err = vfio_dma_map(v, buf->addr, buf->iova, DMA_BUF_SIZE);
+	if (err) {
+		explain_map(v, buf->iova, err);
+		return err;
 	}
+	buf->bus = buf->iova;
+	if (v->flat >= 0)
+		err = flat_bus_address(v->flat, v->bdf, buf->iova, DMA_BUF_SIZE, &buf->bus);
 	if (err)
-		explain_map(v, err);
+		vfio_dma_unmap(v, buf->iova, DMA_BUF_SIZE);
+	else
+		v->mapped += DMA_BUF_SIZE;
 	return err;
 }
 
-int dma_alloc(const struct vfio_dev *v, struct dma_buf *buf)
+int dma_alloc(struct vfio_dev *v, struct dma_buf *buf)
 {
 	void *addr;
 	int err;
 
 	addr = mmap(NULL, DMA_BUF_SIZE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
-	/* Only a touched page has an address. Touched by the kernel: an errno instead of SIGBUS. */
+	/* Touched by the kernel: an errno instead of SIGBUS where there is none. */
 	if (addr == MAP_FAILED || madvise(addr, DMA_BUF_SIZE, MADV_POPULATE_WRITE)) {
 		err = -errno;
 		log_error("a 2 MiB huge page: %s. Cure: sysctl vm.nr_hugepages=8 (or echo 8 > "
@@ -108,7 +77,7 @@ int dma_alloc(const struct vfio_dev *v, struct dma_buf *buf)
 		return err;
 	}
 	buf->addr = addr;
-	err = map_at_bus_address(v, buf);
+	err = map_for_device(v, buf);
 	if (err) {
 		munmap(addr, DMA_BUF_SIZE);
 		buf->addr = NULL;
@@ -122,7 +91,7 @@ void dma_free(const struct vfio_dev *v, struct dma_buf *buf)
 
 	if (!buf->addr)
 		return;
-	err = vfio_dma_unmap(v, buf->bus, DMA_BUF_SIZE);
+	err = vfio_dma_unmap(v, buf->iova, DMA_BUF_SIZE);
 	if (err)
 		log_error("%s: VFIO_IOMMU_UNMAP_DMA: %s", v->bdf, strerror(-err));
 	munmap(buf->addr, DMA_BUF_SIZE);

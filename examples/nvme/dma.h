@@ -14,11 +14,12 @@
 
 struct dma_buf {
 	char *addr;		/* for the program */
+	uint64_t iova;		/* for VFIO */
 	uint64_t bus;		/* for the device */
 };
 
 /* Zeroed. Returns 0 or -errno, and has named the cause on stderr when it fails. */
-int dma_alloc(const struct vfio_dev *v, struct dma_buf *buf);
+int dma_alloc(struct vfio_dev *v, struct dma_buf *buf);
 void dma_free(const struct vfio_dev *v, struct dma_buf *buf);
 
 #endif

@@ -5,8 +5,8 @@
  * One read, to the hardware: main() -> run() -> copy_read() -> nvme_start() -> submit(), which
  * writes the doorbell; and back: nvme_finish() -> complete() -> reap().
  *
- * Its buffers are mapped at IOVA = physical address. An IOMMU allows that, and on a machine
- * without one flatiommu allows nothing else, so this program runs on both in the same way.
+ * It runs with an IOMMU and, with flatiommu, without one; the difference is map_for_device() in
+ * dma.c.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "flat.h"
 #include "log.h"
 
 #define UNSAFE_INTERRUPTS "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
@@ -86,9 +87,9 @@ static int group_name(const struct vfio_dev *v, char *text, size_t size)
 
 void vfio_backend(const struct vfio_dev *v, char *text, size_t size)
 {
-	char name[64], iommu[64];
+	char iommu[64];
 
-	if (!group_name(v, name, sizeof(name)) && !strcmp(name, "flatiommu"))
+	if (v->flat >= 0)
 		snprintf(text, size, "vfio_iommu_type1 on flatiommu: bus addresses, no isolation");
 	else if (!sysfs_link(v->bdf, "iommu", iommu, sizeof(iommu)))
 		snprintf(text, size, "vfio_iommu_type1 on IOMMU %s", iommu);
@@ -267,11 +268,22 @@ static int open_device(struct vfio_dev *v)
 	return 0;
 }
 
+/* The group's name says whether bus addresses have to be looked up. */
+static int open_flat(struct vfio_dev *v)
+{
+	char name[64];
+
+	if (group_name(v, name, sizeof(name)) || strcmp(name, "flatiommu"))
+		return 0;
+	v->flat = flat_open(v->bdf);
+	return v->flat < 0 ? v->flat : 0;
+}
+
 int vfio_open(struct vfio_dev *v, const char *bdf)
 {
 	int err;
 
-	*v = (struct vfio_dev){ .container = -1, .group = -1, .device = -1 };
+	*v = (struct vfio_dev){ .container = -1, .group = -1, .device = -1, .flat = -1 };
 	err = parse_bdf(bdf, v->bdf, sizeof(v->bdf));
 	if (!err)
 		err = find_group(v);
@@ -283,6 +295,8 @@ int vfio_open(struct vfio_dev *v, const char *bdf)
 		err = attach(v);
 	if (!err)
 		err = open_device(v);
+	if (!err)
+		err = open_flat(v);
 	if (err)
 		vfio_close(v);
 	return err;
@@ -299,7 +313,9 @@ void vfio_close(struct vfio_dev *v)
 		close(v->group);
 	if (v->container >= 0)
 		close(v->container);
-	*v = (struct vfio_dev){ .container = -1, .group = -1, .device = -1 };
+	if (v->flat >= 0)
+		close(v->flat);
+	*v = (struct vfio_dev){ .container = -1, .group = -1, .device = -1, .flat = -1 };
 }
 
 int vfio_reset(const struct vfio_dev *v)

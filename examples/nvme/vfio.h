@@ -15,6 +15,8 @@ struct vfio_dev {
 	int container;
 	int group;
 	int device;
+	int flat;			/* /dev/flatiommu, or -1: an IOMMU translates */
+	uint64_t mapped;		/* bytes, so far */
 	uint32_t flags;			/* VFIO_DEVICE_FLAGS_* */
 	uint64_t config_offset;		/* of config space in the device's file */
 	void *bar0;

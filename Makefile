@@ -31,8 +31,8 @@ module:
 # In a directory of its own, as Kbuild writes its objects beside the sources.
 define build-module
 	mkdir -p $(@:.ko=)
-	cp -p $(filter module/%,$^) $(@:.ko=)
-	cp -pr include build/$*
+	cp $(filter module/%,$^) $(@:.ko=)
+	cp -r include build/$*
 	$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
 	cp $(@:.ko=)/flatiommu.ko $@
 endef

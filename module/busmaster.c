@@ -5,6 +5,16 @@
 #include "flatiommu.h"
 
 /*
+ * Can its config space be read and written? The state of a function that has lost its driver is not
+ * known; then it is asked.
+ */
+bool flat_is_awake(struct pci_dev *pdev)
+{
+	return (pdev->current_state == PCI_D0 || pdev->current_state == PCI_UNKNOWN) &&
+	       pci_device_is_present(pdev);
+}
+
+/*
  * Bus Master Enable is in the low byte of the command register, PCI 3.0 section 6.2.2; Interrupt
  * Disable is in the high one, and VFIO's interrupt handler may be setting it. Only the low byte is
  * written, so that a masked INTx stays masked, which pci_clear_master() does not promise.
@@ -38,8 +48,7 @@ bool flat_clear_master(struct pci_dev *pdev)
 
 	if (!active)
 		return false;
-	cleared = pdev->current_state == PCI_D0 && pci_device_is_present(pdev) &&
-		  clear_master(pdev);
+	cleared = flat_is_awake(pdev) && clear_master(pdev);
 	if (active > 0)
 		pm_runtime_put(&pdev->dev);
 	return cleared;

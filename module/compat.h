@@ -53,7 +53,10 @@ static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned 
 
 	mmap_read_lock(current->mm);
 	vma = find_vma(current->mm, addr);
-	if (vma && vma->vm_start <= addr && vma->vm_flags & VM_READ) {
+	/* Below a stack, which grows; elsewhere there is nothing to pin. */
+	if (!vma || vma->vm_start > addr) {
+		flags = FOLL_WRITE;
+	} else if (vma->vm_flags & VM_READ) {
 		*n = min(*n, (vma->vm_end - addr) >> PAGE_SHIFT);
 		if (vma->vm_flags & VM_WRITE && !(vma->vm_flags & VM_SHARED))
 			flags = FOLL_WRITE;

@@ -2,6 +2,7 @@
 /* An open of /dev/flatiommu and its calls; what they do is in <linux/flatiommu.h>. */
 #include <linux/capability.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/pci.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -145,7 +146,8 @@ union flat_arg {
 
 static int do_info(struct flat_file *f, union flat_arg *arg)
 {
-	return arg->info.reserved ? -EOPNOTSUPP : get_info(f, &arg->info);
+	return arg->info.reserved || arg->info.function.reserved ?
+	       -EOPNOTSUPP : get_info(f, &arg->info);
 }
 
 static int do_declare(struct flat_file *f, union flat_arg *arg)
@@ -209,11 +211,14 @@ static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 
 	if (cmd != _IO(FLATIOMMU_TYPE, _IOC_NR(cmd)) || nr >= ARRAY_SIZE(calls))
 		return -ENOTTY;
-	call = &calls[nr];
+	call = &calls[array_index_nospec(nr, ARRAY_SIZE(calls))];
 	if (get_user(size, (u32 __user *)to))
 		return -EFAULT;
 	if (size < call->first_size)
 		return -EINVAL;
+	/* A limit to what is looked at for zeros. */
+	if (size > PAGE_SIZE)
+		return -E2BIG;
 	ret = copy_struct_from_user(&arg, call->size, to, size);
 	if (ret)
 		return ret;
@@ -225,9 +230,8 @@ static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 	arg.size = size;
 	if (!copy_to_user(to, &arg, min_t(size_t, size, call->size)))
 		return 0;
-	/* The program will never know the number. */
 	if (cmd == FLATIOMMU_PIN)
-		flat_unpin(file->private_data, arg.pin.out_pin);
+		flat_take_back_pin(file->private_data, arg.pin.out_pin);
 	return -EFAULT;
 }
 

@@ -133,6 +133,7 @@ void flat_domain_put(struct flat_domain *d);
 bool flat_domain_admits(struct flat_domain *d, struct flat_claim *claim);
 
 /* busmaster.c */
+bool flat_is_awake(struct pci_dev *pdev);
 bool flat_clear_master(struct pci_dev *pdev);
 
 #endif /* FLATIOMMU_H */

@@ -11,13 +11,14 @@
 #include <linux/err.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/pm_runtime.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "flatiommu.h"
 #include "guard.h"
 
-static DEFINE_MUTEX(guards_lock);	/* see struct flat_guard */
+static DEFINE_MUTEX(guards_lock);	/* see struct flat_guard; taken over no other lock */
 static LIST_HEAD(guards);
 
 static struct flat_guard *find_guard(const struct pci_dev *pdev)
@@ -33,38 +34,47 @@ static struct flat_guard *find_guard(const struct pci_dev *pdev)
 static struct flat_guard *new_guard(struct pci_dev *pdev)
 {
 	struct flat_guard *guard = kzalloc(sizeof(*guard), GFP_KERNEL_ACCOUNT);
-	int ret;
+	int ret = -ENODEV;
 
 	if (!guard)
 		return ERR_PTR(-ENOMEM);
-	/* Keeps dma_range_map. Not waited for, as an unbind may wait for us. */
+	/* Keeps dma_range_map and the buses above. Not waited for: an unbind may wait for us. */
 	if (!device_trylock(&pdev->dev)) {
 		kfree(guard);
 		return ERR_PTR(-EBUSY);
 	}
-	ret = flat_bus_map_take(&guard->bus_map, pdev);
+	if (device_is_registered(&pdev->dev)) {
+		guard->name.segment = pci_domain_nr(pdev->bus);
+		guard->name.bus = pdev->bus->number;
+		guard->name.devfn = pdev->devfn;
+		ret = flat_bus_map_take(&guard->bus_map, pdev);
+	}
 	device_unlock(&pdev->dev);
 	if (ret) {
 		kfree(guard);
 		return ERR_PTR(ret);
 	}
+	mutex_init(&guard->lock);
 	guard->pdev = pci_dev_get(pdev);
 	list_add(&guard->entry, &guards);
 	return guard;
 }
 
 /**
- * flat_guard_get() - memory is being pinned for a function
+ * flat_guard_get() - memory is to be pinned for a function
  * @pdev:	the function
  *
- * Returns the guard, which counts one pin more, or -EALREADY, -EAFNOSUPPORT, -EACCES, -EBUSY or
- * -ENOMEM as an error pointer, see FLATIOMMU_PIN.
+ * Returns the guard, or an error of FLATIOMMU_PIN as an error pointer.
  */
 struct flat_guard *flat_guard_get(struct pci_dev *pdev)
 {
 	struct flat_guard *guard;
-	int ret = flat_uses_bus_addresses(pdev);
+	int ret;
 
+	/* Stopped, it would take along everything behind it. */
+	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+		return ERR_PTR(-EOPNOTSUPP);
+	ret = flat_uses_bus_addresses(pdev);
 	if (ret)
 		return ERR_PTR(ret);
 	if (flat_locked_down(pdev))
@@ -74,25 +84,30 @@ struct flat_guard *flat_guard_get(struct pci_dev *pdev)
 	if (!guard)
 		guard = new_guard(pdev);
 	if (!IS_ERR(guard))
-		guard->pins++;
+		guard->refs++;
 	mutex_unlock(&guards_lock);
 	return guard;
 }
 
-/* Caller holds device_lock(). A kernel driver may have come to the function since. */
-static bool is_for_user_space(struct pci_dev *pdev)
+void flat_guard_put(struct flat_guard *guard)
 {
-	struct device_driver *driver = pdev->dev.driver;
+	bool last;
 
-	return !driver || to_pci_driver(driver)->driver_managed_dma || strstr(driver->name, "uio");
+	mutex_lock(&guards_lock);
+	last = !--guard->refs;
+	if (last)
+		list_del(&guard->entry);
+	mutex_unlock(&guards_lock);
+	if (!last)
+		return;
+	flat_bus_map_drop(&guard->bus_map);
+	pci_dev_put(guard->pdev);
+	kfree(guard);
 }
 
 #define LOCK_TRIES 50
 
-/*
- * Whoever holds device_lock() for long is an unbind that waits for the program which lets go here;
- * it has the function until then.
- */
+/* Who holds device_lock() for long may be an unbind that waits for the program that ends here. */
 static bool lock_for_a_while(struct device *dev)
 {
 	int i;
@@ -105,44 +120,62 @@ static bool lock_for_a_while(struct device *dev)
 	return false;
 }
 
+/*
+ * A kernel driver may have come to the function since. It is there from before its probe on, and
+ * the one that an unbind waits for is there still.
+ */
+static bool is_for_user_space(struct device_driver *driver)
+{
+	return !driver || to_pci_driver(driver)->driver_managed_dma || strstr(driver->name, "uio");
+}
+
+static void stop_dma(struct pci_dev *pdev)
+{
+	if (flat_clear_master(pdev))
+		pr_notice("%s: bus mastering is cleared, as %s[%d] lets go of memory that was pinned for it\n",
+			  pci_name(pdev), current->comm, task_tgid_nr(current));
+	/* Also when the program has cleared it just before. PCIe 6.0 section 7.5.3.5. */
+	if (flat_is_awake(pdev) && !pci_wait_for_pending_transaction(pdev))
+		pr_warn("%s: transactions are still pending\n", pci_name(pdev));
+}
+
 static void quiesce(struct pci_dev *pdev)
 {
 	bool locked = lock_for_a_while(&pdev->dev);
+	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
 
-	if (!locked || is_for_user_space(pdev)) {
-		if (flat_clear_master(pdev))
-			pr_notice("%s: bus mastering is cleared, as %s[%d] lets go of memory that was pinned for it\n",
-				  pci_name(pdev), current->comm, task_tgid_nr(current));
-		/* Also when the program has cleared it just before. PCIe 6.0 section 7.5.3.5. */
-		if (pdev->current_state == PCI_D0 && pci_device_is_present(pdev) &&
-		    !pci_wait_for_pending_transaction(pdev))
-			pr_warn("%s: transactions are still pending\n", pci_name(pdev));
+	/* Another function may be there by now. */
+	if (device_is_registered(&pdev->dev) && is_for_user_space(driver)) {
+		/* Without a driver it may be suspended, and do DMA all the same. */
+		if (!driver && locked)
+			pm_runtime_get_sync(&pdev->dev);
+		stop_dma(pdev);
+		if (!driver && locked)
+			pm_runtime_put(&pdev->dev);
 	}
 	if (locked)
 		device_unlock(&pdev->dev);
 }
 
-/**
- * flat_guard_put() - memory that was pinned for a function is about to be let go
- * @guard:	from flat_guard_get()
- * @stop:	stop the function when nothing else is pinned for it; not where it was never told
- */
-void flat_guard_put(struct flat_guard *guard, bool stop)
+/* A program is about to be told of memory that is pinned for the function. */
+void flat_guard_pinned(struct flat_guard *guard)
 {
-	bool last;
+	mutex_lock(&guard->lock);
+	guard->pins++;
+	mutex_unlock(&guard->lock);
+}
 
-	mutex_lock(&guards_lock);
-	last = !--guard->pins;
-	if (last)
-		list_del(&guard->entry);
-	mutex_unlock(&guards_lock);
-	if (!last)
-		return;
-	if (stop)
+/**
+ * flat_guard_unpinned() - such memory is about to be let go
+ * @guard:	the function's
+ * @stop:	stop the function when nothing else is pinned for it
+ */
+void flat_guard_unpinned(struct flat_guard *guard, bool stop)
+{
+	mutex_lock(&guard->lock);
+	if (!--guard->pins && stop)
 		quiesce(guard->pdev);
-	flat_bus_map_drop(&guard->bus_map);
-	pci_dev_put(guard->pdev);
-	kfree(guard);
+	mutex_unlock(&guard->lock);
 }
 
 /* Names a close of a file for flat_guard_close(). */
@@ -156,12 +189,9 @@ u64 flat_guard_new_close(void)
 /* A file with memory pinned for the function is being closed; the function is stopped once. */
 void flat_guard_close(struct flat_guard *guard, u64 closing)
 {
-	bool done;
-
-	mutex_lock(&guards_lock);
-	done = guard->closing == closing;
-	guard->closing = closing;
-	mutex_unlock(&guards_lock);
-	if (!done)
+	mutex_lock(&guard->lock);
+	if (guard->closing != closing)
 		quiesce(guard->pdev);
+	guard->closing = closing;
+	mutex_unlock(&guard->lock);
 }

@@ -2,7 +2,9 @@
 #ifndef FLATIOMMU_GUARD_H
 #define FLATIOMMU_GUARD_H
 
+#include <linux/flatiommu.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/types.h>
 
 #include "busmap.h"
@@ -12,21 +14,29 @@ struct pci_dev;
 /**
  * struct flat_guard - a function that memory is pinned for
  * @entry:	in the list of guards; guards_lock
- * @pdev:	the function; a reference is held
+ * @refs:	pins, also those that are being made; guards_lock
+ * @pdev:	the function; a reference is held, but it may have been removed
+ * @name:	its address, as programs write it
  * @bus_map:	how it sees memory
- * @pins:	that name it; guards_lock
- * @closing:	the last close that has quiesced it; guards_lock
+ * @lock:	held while the function is stopped, which no pin that is told of meanwhile sees
+ * @pins:	that a program knows of; @lock
+ * @closing:	the last close of a file that has stopped the function; @lock
  */
 struct flat_guard {
 	struct list_head entry;
+	unsigned long refs;
 	struct pci_dev *pdev;
+	struct flatiommu_function name;
 	struct flat_bus_map bus_map;
+	struct mutex lock;	/* see above */
 	unsigned long pins;
 	u64 closing;
 };
 
 struct flat_guard *flat_guard_get(struct pci_dev *pdev);
-void flat_guard_put(struct flat_guard *guard, bool stop);
+void flat_guard_put(struct flat_guard *guard);
+void flat_guard_pinned(struct flat_guard *guard);
+void flat_guard_unpinned(struct flat_guard *guard, bool stop);
 u64 flat_guard_new_close(void);
 void flat_guard_close(struct flat_guard *guard, u64 closing);
 

@@ -10,6 +10,7 @@
 #include <linux/ioport.h>
 #include <linux/pci.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <linux/flatiommu.h>
@@ -137,6 +138,8 @@ static void link_declaration(struct flat_file *f, struct flat_claim *claim,
 	} else {
 		list_add(&decl->of_file, &f->declarations);
 		list_add(&decl->of_claim, &claim->declarations);
+		pr_info("%s: %s[%d] looks addresses up\n", pci_name(claim->pdev), current->comm,
+			task_tgid_nr(current));
 	}
 	spin_unlock(&flat_attach_lock);
 }
@@ -152,8 +155,6 @@ static int declare_all(struct flat_file *f, struct pci_dev **pdevs,
 		if (!flat_claim_of(pdevs[i]))
 			ret = -ENOENT;
 	for (i = 0; i < n && !ret; i++) {
-		pr_info("%s: %s[%d] looks addresses up\n", pci_name(pdevs[i]), current->comm,
-			task_tgid_nr(current));
 		link_declaration(f, flat_claim_of(pdevs[i]), decls[i]);
 		decls[i] = NULL;
 	}
@@ -266,6 +267,9 @@ int flat_lookup_iova(struct flat_file *f, struct flatiommu_lookup *arg)
 		if (n > 0)
 			done += n;
 		ret = flat_segments_flush(&s, false);
+		cond_resched();
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
 	} while (!ret && n > 0 && done < arg->length);
 	if (!ret && n < 0 && !done)
 		ret = n;

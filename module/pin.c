@@ -42,6 +42,7 @@ struct flat_run {
  * @offset:	of the first byte in the first page
  * @length:	bytes
  * @writable:	the functions may write to it
+ * @told:	a program knows of it, so the functions may be using it
  * @nr_pages:	pages pinned, and so far while they are
  * @nr_accounted: pages
  * @runs:	all of the pages
@@ -56,6 +57,7 @@ struct flat_pin {
 	unsigned long offset;
 	u64 length;
 	bool writable;
+	bool told;
 	unsigned long nr_pages;
 	unsigned long nr_accounted;
 	struct flat_run *runs;
@@ -74,8 +76,9 @@ static unsigned long end_of_run(const struct flat_pin *p, unsigned long i)
 static int grow_runs(struct flat_pin *p)
 {
 	unsigned long max = p->max_runs ? 2 * p->max_runs : 16;
-	struct flat_run *runs = kvmalloc_array(max, sizeof(*runs), GFP_KERNEL_ACCOUNT);
+	struct flat_run *runs;
 
+	runs = kvmalloc_array(max, sizeof(*runs), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!runs)
 		return -ENOMEM;
 	if (p->nr_runs)
@@ -145,13 +148,19 @@ static void unaccount(struct flat_pin *p)
 	mmput(p->mm);
 }
 
-/* Gives back what there is, of a pin that may not have come far. */
+/*
+ * Gives back what there is, of a pin that may not have come far. @stop the functions that have no
+ * other one.
+ */
 static void destroy_pin(struct flat_pin *p, bool stop)
 {
 	unsigned long i;
 
+	if (p->told)
+		for (i = 0; i < p->nr_guards; i++)
+			flat_guard_unpinned(p->guards[i], stop);
 	for (i = 0; i < p->nr_guards; i++)
-		flat_guard_put(p->guards[i], stop);
+		flat_guard_put(p->guards[i]);
 	for (i = 0; i < p->nr_runs; i++) {
 		unpin_run(p, i);
 		cond_resched();
@@ -185,8 +194,11 @@ static int pin_some(struct flat_pin *p, unsigned long addr, unsigned long n, boo
 	if (!p->writable)
 		flags |= flat_compat_pin_to_read(addr, &n);
 	got = pin_user_pages_fast(addr, *huge ? 1 : min_t(unsigned long, n, BATCH), flags, pages);
+	if (got == -ENOMEM || got == -EINTR)
+		return got;
+	/* Each kind of memory that cannot be pinned has an error of its own. */
 	if (got <= 0)
-		return got ? got : -EFAULT;
+		return -EFAULT;
 	for (i = 0; i < got; i++) {
 		struct folio *folio = page_folio(pages[i]);
 		unsigned long count = 1;
@@ -270,6 +282,7 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 {
 	struct flat_pin *p;
 	unsigned long n;
+	unsigned int i;
 	u64 last;
 	int ret;
 
@@ -284,14 +297,29 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 	ret = account(p, n);
 	if (!ret)
 		ret = pin_all(p, arg->vaddr & PAGE_MASK, n);
-	if (!ret)
-		ret = xa_alloc(&f->pins, &arg->out_pin, p, xa_limit_31b, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		goto destroy;
+	for (i = 0; i < p->nr_guards; i++)
+		flat_guard_pinned(p->guards[i]);
+	p->told = true;
+	ret = xa_alloc(&f->pins, &arg->out_pin, p, xa_limit_31b, GFP_KERNEL_ACCOUNT);
 	/* -EBUSY is for a function. */
 	if (ret == -EBUSY)
 		ret = -ENOSPC;
+destroy:
 	if (ret)
 		destroy_pin(p, false);
 	return ret;
+}
+
+/* Takes a pin back that the program could not be told of. */
+void flat_take_back_pin(struct flat_file *f, u32 id)
+{
+	struct flat_pin *p = xa_erase(&f->pins, id);
+
+	/* Somebody guessed its number otherwise. */
+	if (p && refcount_dec_and_test(&p->refs))
+		destroy_pin(p, false);
 }
 
 /* FLATIOMMU_UNPIN */
@@ -339,13 +367,9 @@ static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_fu
 {
 	unsigned int i;
 
-	for (i = 0; i < p->nr_guards; i++) {
-		const struct pci_dev *pdev = p->guards[i]->pdev;
-
-		if (pci_domain_nr(pdev->bus) == name->segment && pdev->bus->number == name->bus &&
-		    pdev->devfn == name->devfn)
+	for (i = 0; i < p->nr_guards; i++)
+		if (!memcmp(&p->guards[i]->name, name, sizeof(*name)))
 			return p->guards[i];
-	}
 	return NULL;
 }
 

@@ -17,10 +17,11 @@
 #include <linux/sysfs.h>
 
 #include "flatiommu.h"
+#include "lookup.h"
 #include "refusal.h"
 #include "trace.h"
 
-enum cause { ZERO_PAGE, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
+enum cause { ZERO_PAGE, LOOKUP_IOVA, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
 
 static const struct {
 	const char *name;
@@ -31,6 +32,11 @@ static const struct {
 		"zero-page",
 		"nothing was written to the memory yet, it is the kernel's shared zero page",
 		"write to it, then look its address up and map it",
+	},
+	[LOOKUP_IOVA] = {
+		"lookup-iova",
+		"the program looks addresses up, but there is memory or a PCI window at the IOVA",
+		"map at an IOVA where nothing is, such as the memory's virtual address",
 	},
 	[VIRTUAL_ADDRESS] = {
 		"virtual-address",
@@ -90,10 +96,22 @@ bool flat_is_zero_page(phys_addr_t phys)
 	return folio_order(folio) == PMD_SHIFT - PAGE_SHIFT && !folio->mapping;
 }
 
-static enum cause find_cause(u64 iova, phys_addr_t phys)
+static bool is_for_lookup(struct flat_domain *d)
+{
+	bool declared;
+
+	spin_lock(&flat_attach_lock);
+	declared = flat_all_declared(d, current->mm);
+	spin_unlock(&flat_attach_lock);
+	return declared;
+}
+
+static enum cause find_cause(struct flat_domain *d, u64 iova, phys_addr_t phys)
 {
 	if (flat_is_zero_page(phys) || flat_is_zero_page(iova))
 		return ZERO_PAGE;
+	if (is_for_lookup(d))
+		return LOOKUP_IOVA;
 	if (is_virtual_address(iova))
 		return VIRTUAL_ADDRESS;
 	return is_ram(iova, PAGE_SIZE) ? OTHER_PAGE : NO_ADDRESS;
@@ -256,7 +274,7 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 		return;
 	/* First, as finding the cause may wait. */
 	fenced = READ_ONCE(fence) && fence_devices(d);
-	cause = find_cause(iova, phys);
+	cause = find_cause(d, iova, phys);
 	trace_flat_refuse(d->name, iova, phys, size);
 	count_refusal(d, cause);
 	if (__ratelimit(&d->ratelimit))

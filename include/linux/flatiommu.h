@@ -95,7 +95,10 @@ struct flatiommu_info {
 #define FLATIOMMU_STATE_BUS_ADDRESSES	0x1
 /* flatiommu has claimed it: VFIO works on it, and DECLARE. */
 #define FLATIOMMU_STATE_CLAIMED		0x2
-/* An IOMMU translates: it must be told IOVAs, and none of the calls below is for it. */
+/*
+ * It has an IOMMU, and must be told IOVAs once VFIO has it; none of the calls below is for it. Also
+ * where the IOMMU lets addresses through (iommu=pt), as VFIO ends that.
+ */
 #define FLATIOMMU_STATE_TRANSLATED	0x4
 /* Declared through this file descriptor. */
 #define FLATIOMMU_STATE_DECLARED	0x8
@@ -117,7 +120,8 @@ struct flatiommu_info {
  * caller's address space has declared all functions that share the mappings, and the IOVA range has
  * neither memory nor a PCI window at it: an address that somebody forgot to look up then reaches
  * nothing. Whoever did not declare itself, in the same container or in another process, is refused
- * as before. With iommufd it is also acceptance of what the IOAS has mapped at the time of attach.
+ * as before. With iommufd it is also acceptance of what the IOAS has mapped at the time of attach,
+ * and a page table (HWPT) takes such maps while a function is attached to it.
  *
  * The declaration holds for the address space that opened the node, so that neither fork, exec nor
  * passing the file descriptor hands it on. It ends when the file is closed or the claim released;
@@ -199,9 +203,9 @@ struct flatiommu_lookup {
  * Ioctl FLATIOMMU_PIN. Errors: EINVAL @length, a range that wraps, @nr_functions; EFAULT not
  * mapped, not readable or, without the flag, not writable, or memory that cannot be pinned: of a
  * device or, from Linux 6.5 on, writable and shared with a file system that tracks changes; ENOMEM
- * over RLIMIT_MEMLOCK; ENODEV no such function; EALREADY an IOMMU translates for it; EAFNOSUPPORT
- * bus addresses do not suffice on this machine; EACCES the kernel is locked down; EBUSY the
- * function is being bound or unbound, try again; ENOSPC too many pins.
+ * over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a bridge; EALREADY an IOMMU translates
+ * for it; EAFNOSUPPORT bus addresses do not suffice on this machine; EACCES the kernel is locked
+ * down; EBUSY the function is being bound or unbound, try again; ENOSPC too many pins.
  */
 struct flatiommu_pin {
 	__u32 size;
@@ -222,8 +226,8 @@ struct flatiommu_pin {
  * @size:	sizeof(struct flatiommu_unpin)
  * @pin:	what PIN returned; it may name another pin after this
  *
- * A LOOKUP of it that is under way ends first. See PIN for what happens to functions that have no
- * other pin.
+ * See PIN for what happens to functions that have no other pin; keep one while VFIO has the memory
+ * mapped. A LOOKUP of it that is under way in another thread keeps all as it was until it ends.
  *
  * Ioctl FLATIOMMU_UNPIN. Errors: ENOENT no such pin.
  */

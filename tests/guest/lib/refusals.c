@@ -16,6 +16,10 @@ const struct cause zero_page = {
 	"zero-page", "zero page", "write to it",
 };
 
+const struct cause lookup_iova = {
+	"lookup-iova", "there is memory or a PCI window at the IOVA", "where nothing is",
+};
+
 const struct cause virtual_address = {
 	"virtual-address", "virtual address of the program", "--iova-mode=pa",
 };

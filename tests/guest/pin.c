@@ -146,9 +146,8 @@ static void each_kind_of_memory(void **state)
 		pin_works(page, HUGE_PAGE, 512);
 	expect(0, huge_pages(NR_HUGE));
 	pin_works(mem_huge(), HUGE_PAGE, 1);
-	page = mem_giant();
-	if (page)
-		pin_works(page, GIANT_PAGE, 1);
+	if (mem_has_giant())
+		pin_works(mem_giant(), GIANT_PAGE, 1);
 }
 
 /* Ordinary pages, a huge page and ordinary pages again, from inside a page to inside a page. */
@@ -558,53 +557,119 @@ static void uio_and_a_pin(void **state)
 	expect(0, pci_take(EDU));
 }
 
-struct big {
-	size_t size;
-	volatile bool done;
-};
-
-static int pin_big(void *arg)
+static int set_master(void)
 {
-	struct big *big = arg;
-	uint32_t pin;
-	int fd = flat_open();
-	void *addr = untouched(big->size, MAP_PRIVATE);
+	uint16_t command;
 
-	madvise(addr, big->size, MADV_NOHUGEPAGE);
-	flat_pin(fd, EDU, addr, big->size, 0, &pin);
-	big->done = true;
+	if (pread(config, &command, 2, PCI_COMMAND) != 2)
+		return -EIO;
+	command |= PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY;
+	if (pwrite(config, &command, 2, PCI_COMMAND) != 2)
+		return -EIO;
+	flat = flat_open();
 	return 0;
 }
 
-static long free_kib(void)
+static bool is_master(void)
 {
-	char text[4096], *line;
+	uint16_t command;
 
-	if (read_text("/proc/meminfo", text, sizeof(text)) < 0)
-		return 0;
-	line = strstr(text, "MemAvailable:");
-	return line ? strtol(line + 13, NULL, 10) : 0;
+	assert_int_equal(pread(config, &command, 2, PCI_COMMAND), 2);
+	return command & PCI_COMMAND_MASTER;
 }
 
-/* As much as there is: up to 4 GiB of pages that are not there before they are pinned. */
+/* A program that has the device by its files in sysfs alone, as some do. */
+static void no_driver_and_a_pin(void **state)
+{
+	close_all(state);
+	expect(0, pci_unbind(EDU));
+	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
+	shared = mem_shared(1);
+	kill_holder(set_master);
+	assert_true(wait_until(pins_are_back, NULL));
+	assert_int_equal(log_count(EDU ": " CLEARED), 1);
+	assert_false(is_master());
+	close_fd(&config);
+	mem_free(shared, PAGE);
+	expect(0, pci_bind(EDU, "vfio-pci"));
+}
+
+/* The function goes, and another one comes to its place, which is not touched. */
+static void function_is_removed(void **state)
+{
+	char *page = mem_pages(1);
+	uint32_t pin, none;
+	int flat2;
+
+	close_all(state);
+	assert_non_null(page);
+	expect(0, pci_give_back(EDU));
+	flat = expect_good(flat_open());
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	expect(0, write_text("/sys/bus/pci/devices/" EDU "/remove", "1"));
+	assert_int_equal(flat_address_in_pin(flat, EDU, pin, 0), bus_address(page));
+	expect(-ENODEV, flat_pin(flat, EDU, page, PAGE, 0, &none));
+	expect(0, write_text("/sys/bus/pci/rescan", "1"));
+	assert_int_equal(flat_address_in_pin(flat, EDU, pin, 0), bus_address(page));
+	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
+	flat2 = flat;
+	expect(0, set_master());
+	close_fd(&flat2);
+	assert_true(is_master());
+	assert_int_equal(pins(), pins_before);
+	close_fd(&config);
+	mem_free(page, PAGE);
+	expect(0, pci_take(EDU));
+}
+
+static void bridges_are_refused(void **state)
+{
+	char *page = mem_pages(1);
+	uint32_t pin;
+
+	(void)state;
+	assert_non_null(page);
+	expect(-EOPNOTSUPP, flat_pin(flat, BRIDGE, page, PAGE, 0, &pin));
+	mem_free(page, PAGE);
+}
+
+#define BIG (4ull << 30)
+#define FILE_SIZE (BIG / 8)
+
+/* 4 GiB that are one file, eight times; none of it is there before it is pinned. */
+static int pin_big(void *arg)
+{
+	volatile char *done = arg;
+	int i, fd = memfd_create("big", MFD_CLOEXEC), own = flat_open();
+	char *addr = mmap(NULL, BIG, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t pin;
+
+	if (addr == MAP_FAILED || fd < 0 || ftruncate(fd, FILE_SIZE))
+		return -errno;
+	for (i = 0; i < 8; i++)
+		if (mmap(addr + i * FILE_SIZE, FILE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+			return -errno;
+	i = flat_pin(own, EDU, addr, BIG, 0, &pin);
+	*done = 1;
+	return i;
+}
+
 static void signal_in_the_middle(void **state)
 {
-	struct big *big = mem_shared(1);
-	uint64_t all = (uint64_t)free_kib() * 1024;
+	volatile char *done = mem_shared(1);
 	pid_t pid;
 
 	(void)state;
-	assert_non_null(big);
-	big->size = (all > 6ull << 30 ? 4ull << 30 : all / 3 * 2) & ~(PAGE - 1);
-	print_message("%zu bytes\n", big->size);
-	pid = expect_good(child_begin(pin_big, big));
+	assert_non_null((char *)done);
+	pid = expect_good(child_begin(pin_big, (char *)done));
 	while (pins() < pins_before + 2000)
-		assert_false(big->done);
+		assert_int_equal(*done, 0);
 	kill(pid, SIGKILL);
 	expect(-EINTR, child_end(pid));
-	assert_false(big->done);
+	assert_int_equal(*done, 0);
 	assert_true(wait_until(pins_are_back, NULL));
-	mem_free(big, PAGE);
+	mem_free((char *)done, PAGE);
 }
 
 static int pin_own_memory(void *arg)
@@ -646,6 +711,9 @@ int main(void)
 		TEST(death_stops_the_function),
 		TEST(death_of_one_of_two),
 		TEST(uio_and_a_pin),
+		TEST(no_driver_and_a_pin),
+		TEST(function_is_removed),
+		TEST(bridges_are_refused),
 		TEST(signal_in_the_middle),
 		TEST(file_outlives_the_child),
 	};

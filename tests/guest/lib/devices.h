@@ -13,6 +13,8 @@
 /* two functions of one slot: an nvme and an edu */
 #define FN0 "0000:02:00.0"
 #define FN1 "0000:02:00.1"
+/* a root port */
+#define BRIDGE "0000:00:08.0"
 /* an nvme in a hot-plug port; QEMU calls them hotdev and hot1 */
 #define HOT_DEV "0000:04:00.0"
 

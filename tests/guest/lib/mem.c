@@ -54,6 +54,11 @@ void *mem_huge(void)
 	return touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | MAP_HUGE_2MB), HUGE_PAGE);
 }
 
+bool mem_has_giant(void)
+{
+	return read_number("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages") > 0;
+}
+
 void *mem_giant(void)
 {
 	return touch(map(GIANT_PAGE, MAP_PRIVATE | MAP_HUGETLB | MAP_HUGE_1GB), GIANT_PAGE);

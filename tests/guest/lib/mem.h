@@ -3,6 +3,7 @@
 #ifndef TEST_MEM_H
 #define TEST_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +19,8 @@ void *mem_shared(size_t count);
 void *mem_scattered(size_t count);
 /* One huge page of hugetlb. */
 void *mem_huge(void);
-/* The same of 1 GiB; NULL also where the machine has none. */
+/* The same of 1 GiB, which a machine has from its start or not at all. */
+bool mem_has_giant(void);
 void *mem_giant(void);
 /* A transparent huge page, aligned to its size; NULL also where the kernel has none. */
 void *mem_transparent(void);

@@ -10,6 +10,7 @@
 #include "cdev.h"
 #include "devices.h"
 #include "edu.h"
+#include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "refusals.h"
@@ -275,6 +276,47 @@ static void detach_stops_dma(void **state)
 	assert_int_equal(pins(), pins_before);
 }
 
+/* With a declaration an IOAS takes any IOVA, and an undeclared device does not join it then. */
+static void maps_to_be_looked_up(void **state)
+{
+	struct vfio_dev edu2 = VFIO_DEV_INIT;
+	const uint64_t iova = 1ull << 40;
+	char *pages = mem_scattered(8);
+	uint32_t ioas = open_edu();
+	int flat, i;
+
+	(void)state;
+	assert_non_null(pages);
+	flat = expect_good(flat_open());
+	expect(0, flat_declare(flat, EDU));
+	expect(0, iommufd_map(iommufd, ioas, pages, iova, 8 * PAGE));
+	for (i = 0; i < 8; i++)
+		assert_int_equal(flat_address(flat, EDU, iova + (uint64_t)i * PAGE),
+				 bus_address(pages + (size_t)i * PAGE));
+	fill(pages, PAGE, 4);
+	expect(0, edu_load(edu.bar0, flat_address(flat, EDU, iova), EDU_COPY));
+	expect(0, edu_store(edu.bar0, flat_address(flat, EDU, iova + 7 * PAGE), EDU_COPY));
+	assert_true(is_filled(pages + 7 * PAGE, EDU_COPY, 4));
+
+	edu2.bdf = FN1;
+	edu2.fd = expect_good(cdev_open(FN1));
+	expect_good(cdev_bind(edu2.fd, iommufd));
+	expect(-EADDRNOTAVAIL, cdev_attach(edu2.fd, ioas));
+	expect(0, flat_declare(flat, FN1));
+	expect(0, cdev_attach(edu2.fd, ioas));
+	assert_int_equal(flat_address(flat, FN1, iova), bus_address(pages));
+
+	/* Detached, it may come back, and its maps are looked up no more than they are in use. */
+	expect(0, cdev_detach(edu2.fd));
+	expect(0, cdev_attach(edu2.fd, ioas));
+	vfio_close(&edu2);
+	close_fd(&flat);
+	expect(0, iommufd_unmap(iommufd, ioas, iova, 8 * PAGE));
+	close_all(state);
+	mem_free(pages, 8 * PAGE);
+	assert_int_equal(pins(), pins_before);
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, close_all)
 
 int main(void)
@@ -288,6 +330,7 @@ int main(void)
 		TEST(attach_takes_what_is_mapped),
 		TEST(attach_refuses_what_is_wrong),
 		TEST(detach_stops_dma),
+		TEST(maps_to_be_looked_up),
 	};
 
 	if (!cdev_is_there())

@@ -4,6 +4,7 @@
 
 #include "cdev.h"
 #include "devices.h"
+#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -104,6 +105,41 @@ static void still_maps_and_refuses(void **state)
 	assert_int_equal(pins(), pins_before);
 }
 
+/* The look-up ends with the claim, whatever is left of its page table. */
+static void is_not_looked_up(void **state)
+{
+	struct flatiommu_segment segment;
+	int id, ioas, flat;
+	uint32_t hwpt;
+	char *page = mem_pages(1);
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, flat_load());
+	flat = expect_good(flat_open());
+	expect(0, pci_take(EDU));
+	expect(0, flat_declare(flat, EDU));
+	iommufd = expect_good(iommufd_open());
+	ioas = expect_good(iommufd_alloc_ioas(iommufd));
+	device = expect_good(cdev_open(EDU));
+	id = expect_good(cdev_bind(device, iommufd));
+	hwpt = (uint32_t)expect_good(iommufd_alloc_hwpt(iommufd, (uint32_t)id, (uint32_t)ioas));
+	expect(0, cdev_attach(device, hwpt));
+	expect(0, iommufd_map(iommufd, (uint32_t)ioas, page, NOWHERE, PAGE));
+	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(page));
+	close_fd(&device);
+	/* Nothing is attached, so nobody looks addresses up in it. */
+	expect(-EADDRNOTAVAIL, iommufd_map(iommufd, (uint32_t)ioas, page, NOWHERE + PAGE, PAGE));
+	expect(0, pci_give_back(EDU));
+	expect(-ENODEV, flat_lookup(flat, EDU, NOWHERE, PAGE, &segment, 1));
+	close_fd(&flat);
+	expect(-EWOULDBLOCK, flat_unload());
+	close_fd(&iommufd);
+	assert_true(wait_until(unload, NULL));
+	mem_free(page, PAGE);
+	assert_int_equal(pins(), pins_before);
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, clean_up)
 
 int main(void)
@@ -112,6 +148,7 @@ int main(void)
 		TEST(keeps_the_module),
 		TEST(lets_it_go_when_destroyed),
 		TEST(still_maps_and_refuses),
+		TEST(is_not_looked_up),
 	};
 
 	if (!cdev_is_there())

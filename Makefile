@@ -2,6 +2,7 @@
 #
 # make                  examples, and the module for the kernel that runs (KDIR= for another)
 # make check            everything: build, lint, the tests in the emulated machine
+# make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
 # make lint             checkpatch, sparse, cppcheck, shellcheck
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -16,6 +17,7 @@ warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 flags = -std=c11 -D_GNU_SOURCE -Iinclude $(warnings) $(CPPFLAGS) $(CFLAGS)
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
+BENCH_KERNEL ?= 6.12-amd64
 kernels := $(shell tests/vm/kernel --list)
 machines := $(shell tests/vm/machine --list)
 
@@ -79,6 +81,16 @@ build/tests/%.t: tests/guest/%.c $(test-lib) $(wildcard tests/guest/lib/*.h)
 	mkdir -p $(@D)
 	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) -lcmocka
 
+# bench/NAME.c runs in the machine like a test, and says what it has measured.
+benches := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
+
+build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h)
+	mkdir -p $(@D)
+	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) -lcmocka
+
+bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
+	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'
+
 $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests examples
 	@for k in $(kernels); do for m in $(machines); do \
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
@@ -93,4 +105,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module examples tests lint check clean
+.PHONY: all module examples tests bench lint check clean

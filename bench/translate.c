@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What it costs to get bus addresses of memory that stays where it is: FLATIOMMU_PIN and LOOKUP, and
+ * what people do instead. Each way is taken in turn on the same memory, RUNS times; the table has
+ * medians, and how they compare within this run. The memory is there before.
+ *
+ *	pin		PIN, and LOOKUP of all segments
+ *	pin-alone	PIN alone
+ *	bulk		mlock, and one read of /proc/self/pagemap for all of it (does not pin)
+ *	each		one open and read of pagemap a page, as DPDK and ixy do (does not even lock)
+ *	map+lookup	VFIO_IOMMU_MAP_DMA of all, and LOOKUP
+ *	strict		VFIO_IOMMU_MAP_DMA of each contiguous run at its bus address, which is known
+ *	lookup-map	the map of map+lookup alone
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "devices.h"
+#include "flat.h"
+#include "mem.h"
+#include "sysfs.h"
+#include "test.h"
+#include "vfio.h"
+
+#define RUNS 7
+#define IOVA (1ull << 40)
+#define MAX_STRICT 60000	/* type1 allows 65535 maps */
+
+enum way { PIN, PIN_ALONE, BULK, EACH, MAP_LOOKUP, STRICT, LOOKUP_MAP, WAYS };
+
+static const char *const names[WAYS] = {
+	"pin", "pin-alone", "bulk", "each", "map+lookup", "strict", "lookup-map",
+};
+
+static const char *const devices[] = { EDU, NULL };
+
+static struct vfio_dev edu = VFIO_DEV_INIT;
+static int container, flat;
+
+/* What is measured. */
+struct memory {
+	const char *kind;
+	char *addr;
+	size_t size;
+	size_t page_size;
+	struct flatiommu_segment *segments;	/* one a page at the most */
+	unsigned int nr_segments;
+	uint64_t *entries;			/* of pagemap */
+};
+
+static void must(int ret, const char *what)
+{
+	if (ret >= 0)
+		return;
+	printf("Bail out! %s: %s\n", what, errno_name(ret));
+	exit(1);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+/* The ways: microseconds, or less than 0 where it cannot be done. */
+
+static double pin(struct memory *m)
+{
+	double start = now(), took;
+	uint32_t id;
+
+	must(flat_pin(flat, EDU, m->addr, m->size, 0, &id), "PIN");
+	must(flat_lookup_pin(flat, EDU, id, 0, m->size, m->segments,
+			     (unsigned int)(m->size / PAGE)), "LOOKUP");
+	took = now() - start;
+	must(flat_unpin(flat, id), "UNPIN");
+	return took;
+}
+
+static double pin_alone(struct memory *m)
+{
+	double start = now(), took;
+	uint32_t id;
+
+	must(flat_pin(flat, EDU, m->addr, m->size, 0, &id), "PIN");
+	took = now() - start;
+	must(flat_unpin(flat, id), "UNPIN");
+	return took;
+}
+
+static double bulk(struct memory *m)
+{
+	double start = now(), took;
+
+	must(mlock(m->addr, m->size) ? -errno : 0, "mlock");
+	must(bus_addresses(m->addr, m->entries, m->size / PAGE), "pagemap");
+	took = now() - start;
+	munlock(m->addr, m->size);
+	return took;
+}
+
+static double each(struct memory *m)
+{
+	double start = now();
+	size_t at;
+
+	for (at = 0; at < m->size; at += m->page_size)
+		if (!bus_address(m->addr + at))
+			must(-EIO, "pagemap");
+	return now() - start;
+}
+
+static double map_lookup(struct memory *m)
+{
+	double start = now(), took;
+	int n;
+
+	must(vfio_map(container, m->addr, IOVA, m->size), "MAP_DMA");
+	n = flat_lookup(flat, EDU, IOVA, m->size, m->segments, (unsigned int)(m->size / PAGE));
+	must(n, "LOOKUP");
+	took = now() - start;
+	m->nr_segments = (unsigned int)n;
+	must(vfio_unmap(container, IOVA, m->size), "UNMAP_DMA");
+	return took;
+}
+
+static double lookup_map(struct memory *m)
+{
+	double start = now(), took;
+
+	must(vfio_map(container, m->addr, IOVA, m->size), "MAP_DMA");
+	took = now() - start;
+	must(vfio_unmap(container, IOVA, m->size), "UNMAP_DMA");
+	return took;
+}
+
+/* After map_lookup(), which says where all is. Nothing moves it: it was pinned until a moment ago. */
+static double strict(struct memory *m)
+{
+	double start, took;
+	size_t at = 0;
+	unsigned int i;
+
+	if (m->nr_segments > MAX_STRICT)
+		return -1;
+	start = now();
+	for (i = 0; i < m->nr_segments; i++) {
+		must(vfio_map(container, m->addr + at, m->segments[i].address,
+			      m->segments[i].length), "MAP_DMA");
+		at += m->segments[i].length;
+	}
+	took = now() - start;
+	for (i = 0; i < m->nr_segments; i++)
+		must(vfio_unmap(container, m->segments[i].address, m->segments[i].length),
+		     "UNMAP_DMA");
+	return took;
+}
+
+static double (*const ways[WAYS])(struct memory *m) = {
+	pin, pin_alone, bulk, each, map_lookup, strict, lookup_map,
+};
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static const char *size_name(size_t size)
+{
+	static char text[16];
+
+	if (size >> 30)
+		snprintf(text, sizeof(text), "%zu GiB", size >> 30);
+	else
+		snprintf(text, sizeof(text), "%zu MiB", size >> 20);
+	return text;
+}
+
+static void print_ratio(double a, double b)
+{
+	if (a < 0 || b <= 0)
+		printf(" %8s", "-");
+	else
+		printf(" %8.2f", a / b);
+}
+
+static void measure(const char *kind, char *addr, size_t size, size_t page_size)
+{
+	struct memory m = { kind, addr, size, page_size, NULL, 0, NULL };
+	double took[WAYS][RUNS], median[WAYS], spread = 0;
+	unsigned int way, run;
+
+	if (!addr) {
+		printf("# %-14s %8s: no memory\n", kind, size_name(size));
+		return;
+	}
+	m.segments = calloc(size / PAGE, sizeof(*m.segments));
+	m.entries = calloc(size / PAGE, sizeof(*m.entries));
+	memset(m.segments, 1, size / PAGE * sizeof(*m.segments));
+	memset(m.entries, 1, size / PAGE * sizeof(*m.entries));
+	for (run = 0; run < RUNS; run++)
+		for (way = 0; way < WAYS; way++)
+			took[way][run] = ways[way](&m);
+	for (way = 0; way < WAYS; way++) {
+		double *t = took[way];
+
+		qsort(t, RUNS, sizeof(*t), compare);
+		median[way] = t[RUNS / 2];
+		/* The middle half of the runs, at its widest. */
+		if (t[RUNS / 2] > 0 && (t[RUNS * 3 / 4] - t[RUNS / 4]) / t[RUNS / 2] > spread)
+			spread = (t[RUNS * 3 / 4] - t[RUNS / 4]) / t[RUNS / 2];
+	}
+	printf("# %-14s %8s %7u", kind, size_name(size), m.nr_segments);
+	print_ratio(median[BULK], median[PIN]);
+	print_ratio(median[EACH], median[PIN]);
+	print_ratio(median[MAP_LOOKUP], median[PIN]);
+	print_ratio(median[LOOKUP_MAP], median[STRICT]);
+	printf("  %4.0f%%  ", spread * 100);
+	for (way = 0; way < WAYS; way++)
+		printf(" %s %.0f", names[way], median[way]);
+	printf("\n");
+	fflush(stdout);
+	free(m.segments);
+	free(m.entries);
+	munmap(addr, size);
+}
+
+/* Many huge pages of either size. */
+static char *huge(size_t size, int flags)
+{
+	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | flags, -1, 0);
+
+	if (addr == MAP_FAILED || !madvise(addr, size, MADV_POPULATE_WRITE))
+		return addr == MAP_FAILED ? NULL : addr;
+	munmap(addr, size);
+	return NULL;
+}
+
+static char *transparent(size_t size)
+{
+	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (addr == MAP_FAILED)
+		return NULL;
+	madvise(addr, size, MADV_HUGEPAGE);
+	memset(addr, 1, size);
+	return addr;
+}
+
+int main(void)
+{
+	static const size_t sizes[] = { 1ul << 20, 16ul << 20, 256ul << 20, 1ul << 30 };
+	size_t i;
+
+	must(flat_begin(devices), "the module");
+	container = vfio_container();
+	must(container, "container");
+	must(vfio_open(&edu, container, EDU), "edu");
+	flat = flat_open();
+	must(flat, "/dev/flatiommu");
+	must(flat_declare(flat, EDU), "DECLARE");
+
+	printf("# medians of %d runs in turn; the numbers at the end are microseconds of this machine\n"
+	       "#                                    bulk/    each/ map+look/ lookup-map/ widest\n"
+	       "# memory             size segments     pin      pin      pin   strict  spread\n", RUNS);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		measure("4 KiB", mem_file_scattered(sizes[i] / PAGE), sizes[i], PAGE);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		measure("4 KiB in order", mem_pages(sizes[i] / PAGE), sizes[i], PAGE);
+	for (i = 1; i < ARRAY_SIZE(sizes); i++)
+		measure("THP", transparent(sizes[i]), sizes[i], PAGE);
+	must(huge_pages(512), "huge pages");
+	for (i = 1; i < ARRAY_SIZE(sizes); i++)
+		measure("2 MiB", huge(sizes[i], 21 << 26), sizes[i], HUGE_PAGE);
+	huge_pages(0);
+	if (mem_has_giant())
+		measure("1 GiB", huge(GIANT_PAGE, 30 << 26), GIANT_PAGE, GIANT_PAGE);
+
+	close_fd(&flat);
+	vfio_close(&edu);
+	close_fd(&container);
+	must(flat_end(devices), "the end");
+	printf("ok 1 - measured\n1..1\n");
+	return 0;
+}

@@ -27,7 +27,7 @@
 #include "test.h"
 #include "vfio.h"
 
-#define RUNS 7
+#define RUNS 9
 #define IOVA (1ull << 40)
 #define MAX_STRICT 60000	/* type1 allows 65535 maps */
 
@@ -174,6 +174,18 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void shuffle(unsigned int order[WAYS])
+{
+	unsigned int i, other, way;
+
+	for (i = 0; i < WAYS; i++) {
+		other = (unsigned int)rand() % (i + 1);
+		way = i;
+		order[i] = order[other];
+		order[other] = way;
+	}
+}
+
 static const char *size_name(size_t size)
 {
 	static char text[16];
@@ -207,9 +219,16 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	m.entries = calloc(size / PAGE, sizeof(*m.entries));
 	memset(m.segments, 1, size / PAGE * sizeof(*m.segments));
 	memset(m.entries, 1, size / PAGE * sizeof(*m.entries));
-	for (run = 0; run < RUNS; run++)
+	/* Once for all, to warm up; then in another order each time, as each way leaves its traces. */
+	for (way = 0; way < WAYS; way++)
+		ways[way](&m);
+	for (run = 0; run < RUNS; run++) {
+		unsigned int order[WAYS];
+
+		shuffle(order);
 		for (way = 0; way < WAYS; way++)
-			took[way][run] = ways[way](&m);
+			took[order[way]][run] = ways[order[way]](&m);
+	}
 	for (way = 0; way < WAYS; way++) {
 		double *t = took[way];
 

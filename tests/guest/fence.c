@@ -39,12 +39,9 @@ static int open_container(void **state)
 
 	(void)state;
 	page = mem_pages(1);
-	container = vfio_container();
-	if (container < 0 || !page)
+	if (!page)
 		return -1;
-	ret = vfio_open(&edu, container, EDU);
-	if (!ret)
-		ret = vfio_set_bus_master(&edu, true);
+	ret = vfio_open_alone(&edu, &container, EDU);
 	return ret ? ret : vfio_map_at_bus(container, page, PAGE, &bus);
 }
 

@@ -36,15 +36,10 @@ static int end(void **state)
 static int open_device(void **state)
 {
 	unsigned int i;
-	int ret;
 
 	for (i = 0; i < MAX_EVENTS; i++)
 		events[i] = event_new();
-	container = vfio_container();
-	if (container < 0)
-		return container;
-	ret = vfio_open(&dev, container, *state);
-	return ret ? ret : vfio_set_bus_master(&dev, true);
+	return vfio_open_alone(&dev, &container, *state);
 }
 
 static int close_device(void **state)

@@ -54,12 +54,7 @@ static int open_all(void **state)
 
 	(void)state;
 	pins_before = pins();
-	container = vfio_container();
-	if (container < 0)
-		return container;
-	ret = vfio_open(&edu, container, EDU);
-	if (!ret)
-		ret = vfio_set_bus_master(&edu, true);
+	ret = vfio_open_alone(&edu, &container, EDU);
 	if (ret)
 		return ret;
 	flat = flat_open();

@@ -33,15 +33,9 @@ static int end(void **state)
 
 static int open_container(void **state)
 {
-	int ret;
-
 	(void)state;
 	pins_before = pins();
-	container = vfio_container();
-	if (container < 0)
-		return container;
-	ret = vfio_open(&edu, container, EDU);
-	return ret ? ret : vfio_set_bus_master(&edu, true);
+	return vfio_open_alone(&edu, &container, EDU);
 }
 
 static int close_container(void **state)

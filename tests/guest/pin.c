@@ -50,12 +50,7 @@ static int open_all(void **state)
 
 	(void)state;
 	pins_before = pins();
-	container = vfio_container();
-	if (container < 0)
-		return container;
-	ret = vfio_open(&edu, container, EDU);
-	if (!ret)
-		ret = vfio_set_bus_master(&edu, true);
+	ret = vfio_open_alone(&edu, &container, EDU);
 	if (ret)
 		return ret;
 	flat = flat_open();
@@ -465,10 +460,7 @@ static bool pins_are_back(void *arg)
 /* /dev/flatiommu is the last file opened, so that it is the first one to be closed. */
 static int flat_comes_last(void)
 {
-	container = vfio_container();
-	if (container < 0)
-		return container;
-	if (vfio_open(&edu, container, EDU) || vfio_set_bus_master(&edu, true))
+	if (vfio_open_alone(&edu, &container, EDU))
 		return -EIO;
 	flat = flat_open();
 	return 0;

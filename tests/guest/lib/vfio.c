@@ -111,6 +111,17 @@ int vfio_open(struct vfio_dev *v, int container, const char *bdf)
 	return ret;
 }
 
+int vfio_open_alone(struct vfio_dev *v, int *container, const char *bdf)
+{
+	int ret;
+
+	*container = vfio_container();
+	if (*container < 0)
+		return *container;
+	ret = vfio_open(v, *container, bdf);
+	return ret ? ret : vfio_set_bus_master(v, true);
+}
+
 void close_fd(int *fd)
 {
 	if (*fd >= 0)

@@ -223,7 +223,7 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	for (way = 0; way < WAYS; way++)
 		ways[way](&m);
 	for (run = 0; run < RUNS; run++) {
-		unsigned int order[WAYS];
+		unsigned int order[WAYS] = { 0 };
 
 		shuffle(order);
 		for (way = 0; way < WAYS; way++)

@@ -272,6 +272,40 @@ static void memory_that_cannot_be_pinned(void **state)
 	mem_free(page, 2 * PAGE);
 }
 
+#define DISK "/tmp/disk"
+
+/* Of a file system that tracks changes; from 6.5 on the kernel does not pin it to be written. */
+static void memory_of_a_file(void **state)
+{
+	int fd, writable = kernel_is(6, 5) ? -EFAULT : 0;
+	uint32_t pin;
+	char *addr;
+
+	(void)state;
+	assert_int_equal(system("mkdir -p " DISK " && mke2fs -q -F /dev/nvme0n1 && "
+				"mount -t ext4 /dev/nvme0n1 " DISK), 0);
+	fd = expect_good(open(DISK "/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	assert_int_equal(ftruncate(fd, 4 * PAGE), 0);
+	addr = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(addr, MAP_FAILED);
+	expect(writable, flat_pin(flat, EDU, addr, 4 * PAGE, 0, &pin));
+	if (!writable)
+		expect(0, flat_unpin(flat, pin));
+	assert_int_equal(pins(), pins_before);
+	munmap(addr, 4 * PAGE);
+
+	/* A private map of it has pages of its own. */
+	addr = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	assert_ptr_not_equal(addr, MAP_FAILED);
+	expect(0, flat_pin(flat, EDU, addr, 4 * PAGE, 0, &pin));
+	assert_int_equal(flat_address_in_pin(flat, EDU, pin, PAGE), bus_address(addr + PAGE));
+	expect(0, flat_unpin(flat, pin));
+	munmap(addr, 4 * PAGE);
+	close(fd);
+	assert_int_equal(system("umount " DISK), 0);
+	assert_int_equal(pins(), pins_before);
+}
+
 static void numbers(void **state)
 {
 	char *page = mem_pages(1);
@@ -696,6 +730,7 @@ int main(void)
 		TEST(mixed_memory),
 		TEST(read_only),
 		TEST(memory_that_cannot_be_pinned),
+		TEST(memory_of_a_file),
 		TEST(numbers),
 		TEST(memlock_is_accounted),
 		TEST(unpin_stops_the_function),

@@ -2,6 +2,10 @@
 /*
  * What is mapped in a domain: one extent a map call, in a red-black tree. Neighbours are not
  * merged, so that unmapping one of them needs no memory. Callers lock.
+ *
+ * An xarray with an entry a page needs none either. Measured in its place, map and unmap cost the
+ * same on scattered pages, and three to five times as much on huge ones, each of which is an
+ * extent here and 512 entries or more there.
  */
 #include <linux/errno.h>
 #include <linux/slab.h>

@@ -460,6 +460,16 @@ static int check_listed(const struct function_address *a, void *data)
 	return capable(CAP_SYS_RAWIO) ? 0 : -EPERM;
 }
 
+/* The function was there before; caller holds its device_lock(). As claim_function(). */
+static int claim_present(struct pci_dev *pdev, const char *how)
+{
+	if (!flat_compat_is_added(pdev)) {
+		pr_warn("%s: not claimed: it is still being added; try again\n", pci_name(pdev));
+		return -EAGAIN;
+	}
+	return claim_function(pdev, how, false);
+}
+
 /* The log says why one could not be claimed; the others are claimed all the same. */
 static int claim_listed(const struct function_address *a, void *data)
 {
@@ -471,7 +481,7 @@ static int claim_listed(const struct function_address *a, void *data)
 		return 0;
 	}
 	device_lock(&pdev->dev);
-	claim_function(pdev, "by devices=", false);
+	claim_present(pdev, "by devices=");
 	device_unlock(&pdev->dev);
 	pci_dev_put(pdev);
 	return 0;
@@ -559,7 +569,7 @@ static ssize_t with_function(const char *buf, size_t count, int (*fn)(struct pci
 
 static int claim_by_hand(struct pci_dev *pdev)
 {
-	return claim_function(pdev, "by hand", false);
+	return claim_present(pdev, "by hand");
 }
 
 /**

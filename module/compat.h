@@ -84,6 +84,20 @@ static inline bool flat_compat_override_is_vfio(struct pci_dev *pdev)
 }
 
 /*
+ * Has the IOMMU core been told of @pdev? A new function is found on the bus before that. Up to 6.3
+ * the core does not see then that the function has got an IOMMU meanwhile: it asks for one, is told
+ * that there is none, and frees what the other one stands on. Later kernels look.
+ */
+static inline bool flat_compat_is_added(struct pci_dev *pdev)
+{
+#ifdef HAVE_PCI_MATCH_DRIVER
+	return pdev->match_driver;
+#else
+	return true;
+#endif
+}
+
+/*
  * iommu_device_register() for one function that may just be binding to its driver. From 6.15 the
  * core warns of a "late IOMMU probe" when it finds dev->driver set. It means drivers that may have
  * mapped something already; BUS_NOTIFY_BIND_DRIVER comes before the probe. Hidden, the core

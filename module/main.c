@@ -18,7 +18,7 @@ struct workqueue_struct *flat_wq;
  * claim, release: write a PCI address, such as 0000:00:04.0. The errors of claim:
  * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address
  * -ENODEV		no such function, or it is being removed
- * -EAGAIN		the module is being loaded
+ * -EAGAIN		the module is being loaded, or the function being added
  * -EEXIST, -EBUSY	claimed already; a driver is bound
  *			and those of flat_may_claim()
  * and of release: -EPERM, -EINVAL, -ENODEV, -EBUSY as above; -ENOENT not claimed

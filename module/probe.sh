@@ -76,6 +76,12 @@ int unshare(void);
 int unshare(void) { return gup_must_unshare(0, (struct page *)0); }
 END
 
+probe PCI_MATCH_DRIVER << 'END'
+#include <linux/pci.h>
+int may_bind(struct pci_dev *pdev);
+int may_bind(struct pci_dev *pdev) { return pdev->match_driver; }
+END
+
 probe PM_GET_IF_ACTIVE_ONE_ARG << 'END'
 #include <linux/pm_runtime.h>
 int get(struct device *dev);

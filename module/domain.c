@@ -256,7 +256,7 @@ static void free_domain(struct work_struct *work)
 
 /*
  * The work puts the last reference to the module, and exit waits for its end. Whoever calls this
- * must not, as it would return to a module that is gone.
+ * must not, as it would return to a module that is gone. Queueing is the last that it does here.
  */
 void flat_domain_put(struct flat_domain *d)
 {

@@ -4,7 +4,6 @@
 
 #include <linux/miscdevice.h>
 #include <linux/module.h>
-#include <linux/rcupdate.h>
 #include <linux/sysfs.h>
 
 #include "extent.h"
@@ -98,8 +97,6 @@ static void __exit flat_exit(void)
 	misc_deregister(&flat_misc);
 	flat_claim_exit();
 	destroy_workqueue(flat_wq);
-	/* Who queued the end of the last domain may have been preempted before it returned. */
-	synchronize_rcu_tasks();
 	flat_refusal_exit();
 	flat_extent_exit();
 }

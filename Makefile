@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# make                  examples, and the module for the kernel that runs (KDIR= for another)
+# make                  tools, examples, and the module for the kernel that runs (KDIR= for another)
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
 # make lint             checkpatch, sparse, cppcheck, shellcheck
@@ -24,7 +24,7 @@ machines := $(shell tests/vm/machine --list)
 module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild \
 	$(wildcard include/linux/*.h)
 
-all: examples module
+all: tools examples module
 
 module:
 	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
@@ -66,6 +66,16 @@ build/bin/nvme: $(nvme-sources) $(wildcard examples/nvme/*.h)
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $(nvme-sources)
 
+# The flatiommu command.
+tool-sources := $(wildcard tools/flatiommu/*.c)
+version := 0.1
+
+tools: build/bin/flatiommu
+
+build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h)
+	mkdir -p $(@D)
+	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) -lpci -ljson-c
+
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, put and the like are tools.
 test-tools := build/tests/put
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out tests/guest/put.c,$(wildcard tests/guest/*.c)))
@@ -91,7 +101,7 @@ build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h)
 bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
 	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'
 
-$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests examples
+$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests examples tools
 	@for k in $(kernels); do for m in $(machines); do \
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
@@ -105,4 +115,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module examples tests bench lint check clean
+.PHONY: all module tools examples tests bench lint check clean

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/* flatiommu list: PCI functions, who drives them, and what stands behind their groups. */
+#include <stdio.h>
+#include <string.h>
+
+#include "names.h"
+#include "output.h"
+#include "processes.h"
+
+enum { ALL };
+
+static const struct flag list_flags[] = {
+	[ALL] = { "all", NULL, "bridges, too" },
+	{ NULL, NULL, NULL }
+};
+
+static struct json_object *describe(const struct function *f, struct pci_access *database,
+				    const struct processes *processes)
+{
+	struct json_object *o = json_object_new_object();
+	char text[256];
+
+	put_string(o, "address", f->address);
+	snprintf(text, sizeof(text), "%04x:%04x", f->vendor, f->device);
+	put_string(o, "id", text);
+	put_string(o, "class", database_class(database, f, text, sizeof(text)));
+	put_string(o, "name", database_name(database, f, text, sizeof(text)));
+	put_string(o, "driver", f->driver);
+	put_string(o, "override", f->override);
+	if (f->group < 0)
+		put_string(o, "group", NULL);
+	else
+		put_number(o, "group", f->group);
+	put_string(o, "iommu", behind_name(f->behind));
+	put_string(o, "pf", f->pf);
+	put_number(o, "vfs", nr_vfs(f));
+	json_object_object_add(o, "open_by", processes_of(processes, f));
+	return o;
+}
+
+/* What a table of one line a function shows: the name with what else there is to say. */
+static struct json_object *row(struct json_object *function)
+{
+	struct json_object *o = NULL;
+	char text[1024], open[256];
+	const char *pf = get_string(function, "pf");
+
+	json_object_deep_copy(function, &o, NULL);
+	processes_text(open, sizeof(open), get(function, "open_by"));
+	snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s%s", get_string(function, "class"),
+		 get_string(function, "name"), pf ? " (VF of " : "", pf ? pf : "", pf ? ")" : "",
+		 *open ? " (open: " : "", open, *open ? ")" : "");
+	put_string(o, "what", text);
+	return o;
+}
+
+static void list_text(const struct tool *tool, struct json_object *what)
+{
+	static const struct column columns[] = {
+		{ "ADDRESS", "address" }, { "DRIVER", "driver" }, { "GROUP", "group" },
+		{ "IOMMU", "iommu" },	  { "NAME", "what" },	  { NULL, NULL },
+	};
+	struct json_object *functions = get(what, "functions"), *rows = json_object_new_array();
+	size_t i;
+
+	(void)tool;
+	for (i = 0; i < json_object_array_length(functions); i++)
+		json_object_array_add(rows, row(json_object_array_get_idx(functions, i)));
+	show_table(rows, columns);
+	json_object_put(rows);
+	if (json_object_get_boolean(get(what, "open_by_partial")))
+		puts("Who has them open is shown for this user's processes only.");
+}
+
+static int list_run(struct tool *tool, const struct args *args)
+{
+	struct pci_access *database = database_open();
+	struct functions functions = { 0 };
+	struct processes processes;
+	struct json_object *o, *array;
+	size_t i;
+	int ret;
+
+	ret = functions_named(tool, &functions, args);
+	if (ret)
+		goto close;
+	processes_read(&processes);
+	o = json_object_new_object();
+	array = put_array(o, "functions");
+	for (i = 0; i < functions.n; i++)
+		if (args->nr_words || args->values[ALL] || !is_bridge(&functions.function[i]))
+			json_object_array_add(array, describe(&functions.function[i], database,
+							      &processes));
+	put_bool(o, "open_by_partial", processes.partial);
+	show(tool, o, list_text);
+	processes_free(&processes);
+	functions_free(&functions);
+close:
+	database_close(database);
+	return ret;
+}
+
+const struct command list_command = {
+	.name = "list",
+	.words = "[DEVICE...]",
+	.summary = "list PCI functions: driver, IOMMU group, what stands behind it, who has it open",
+	.flags = list_flags,
+	.max_words = 1000,
+	.run = list_run,
+};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What the database of PCI ids calls a function. */
+#ifndef NAMES_H
+#define NAMES_H
+
+#include "pci.h"
+
+struct pci_access;
+
+/* NULL when there is no memory; without a database names are numbers. */
+struct pci_access *database_open(void);
+void database_close(struct pci_access *database);
+
+const char *database_name(struct pci_access *database, const struct function *function, char *buf,
+			  size_t size);
+const char *database_class(struct pci_access *database, const struct function *function, char *buf,
+			   size_t size);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* PCI functions, as sysfs has them, and what people call them. */
+#ifndef PCI_H
+#define PCI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tool.h"
+
+#define PCI_DEVICES "/sys/bus/pci/devices"
+#define PCI_ADDRESS_SIZE 20
+
+/* What stands behind a function's IOMMU group. */
+enum behind {
+	BEHIND_NOTHING,		/* it has no group */
+	BEHIND_FLATIOMMU,	/* nothing; flatiommu claims it */
+	BEHIND_NOIOMMU,		/* nothing; VFIO's no-IOMMU mode made the group */
+	BEHIND_IOMMU,		/* a real IOMMU */
+};
+
+/**
+ * struct function - a PCI function
+ * @address:	as sysfs spells it
+ * @class:	24 bits
+ * @driver:	"" when it has none
+ * @override:	driver_override, "" when there is none
+ * @group:	-1 when it has none
+ * @group_name:	what says who made the group, or ""
+ * @pf:		the physical function that it is a virtual function of, or ""
+ */
+struct function {
+	char address[PCI_ADDRESS_SIZE];
+	unsigned int vendor, device, class;
+	char driver[64];
+	char override[64];
+	int group;
+	char group_name[64];
+	enum behind behind;
+	char pf[PCI_ADDRESS_SIZE];
+};
+
+struct functions {
+	struct function *function;
+	size_t n;
+};
+
+/* 0, or -ENODEV. The address may be @function's own, which is read again then. */
+int function_read(struct function *function, const char *address);
+
+/* All there are; functions_free() them. */
+int functions_scan(struct functions *functions);
+void functions_free(struct functions *functions);
+
+/*
+ * Adds what @name names: an address, in full or short, a network interface, a disk or a partition,
+ * or vendor:device, which names all of that kind.
+ */
+int functions_resolve(struct tool *tool, struct functions *functions, const char *name);
+
+/* All of @args' words, or every function when there is none. */
+int functions_named(struct tool *tool, struct functions *functions, const struct args *args);
+
+/* The function that is nearest above a device of sysfs, if there is one. */
+bool function_above(char *address, size_t size, const char *path);
+
+bool is_bridge(const struct function *function);
+bool is_on_vfio(const struct function *function);
+const char *behind_name(enum behind behind);
+
+/* How many virtual functions it has now. */
+unsigned int nr_vfs(const struct function *function);
+
+#endif

@@ -36,6 +36,8 @@ static const struct command version_command = {
 
 static const struct command *const commands[] = {
 	&list_command,
+	&claim_command,
+	&release_command,
 	&help_command,
 	&version_command,
 };

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+/* flatiommu claim, release: a dummy IOMMU for functions without a driver, and no more than that. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "flat.h"
+#include "modules.h"
+#include "output.h"
+#include "pci.h"
+#include "privilege.h"
+
+enum { WC };
+
+static const struct flag claim_flags[] = {
+	[WC] = { "wc", "BAR[+BAR]", "hold these BARs write-combined" },
+	{ NULL, NULL, NULL }
+};
+
+static void claim_text(const struct tool *tool, struct json_object *what)
+{
+	struct json_object *array = get(what, "functions");
+	size_t i;
+
+	(void)tool;
+	for (i = 0; i < json_object_array_length(array); i++) {
+		struct json_object *o = json_object_array_get_idx(array, i);
+		const char *group = get_string(o, "group");
+
+		printf("%s: %s%s\n", get_string(o, "address"),
+		       group ? "claimed, group " : "released", group ? group : "");
+	}
+}
+
+static void show_functions(struct tool *tool, const struct functions *functions)
+{
+	struct json_object *what = json_object_new_object(), *array = put_array(what, "functions");
+	size_t i;
+
+	for (i = 0; i < functions->n; i++) {
+		struct function f;
+		struct json_object *o;
+
+		if (function_read(&f, functions->function[i].address))
+			continue;
+		o = add_object(array);
+		put_string(o, "address", f.address);
+		if (f.behind == BEHIND_FLATIOMMU)
+			put_number(o, "group", f.group);
+		else
+			put_string(o, "group", NULL);
+	}
+	show(tool, what, claim_text);
+}
+
+static int claim_run(struct tool *tool, const struct args *args)
+{
+	struct functions functions = { 0 };
+	size_t i;
+	int ret;
+
+	ret = functions_named(tool, &functions, args);
+	if (!ret)
+		ret = need_privilege(tool, "claim");
+	if (ret)
+		goto free;
+	if (!flat_is_loaded())
+		ret = module_load(tool, "flatiommu");
+	for (i = 0; !ret && i < functions.n; i++)
+		ret = flat_claim(tool, functions.function[i].address, args->values[WC]);
+	if (ret) {
+		struct tool ignored;
+
+		/* all or nothing; the one that failed is not ours to release */
+		while (i-- > 1)
+			flat_release(&ignored, functions.function[i - 1].address);
+	} else {
+		show_functions(tool, &functions);
+	}
+free:
+	functions_free(&functions);
+	return ret;
+}
+
+static int release_run(struct tool *tool, const struct args *args)
+{
+	struct functions functions = { 0 };
+	size_t i;
+	int ret;
+
+	ret = functions_named(tool, &functions, args);
+	if (!ret)
+		ret = need_privilege(tool, "release");
+	for (i = 0; !ret && i < functions.n; i++) {
+		const struct function *f = &functions.function[i];
+
+		if (f->behind != BEHIND_FLATIOMMU)
+			ret = fail(tool, -ENOENT, "%s: it is not claimed", f->address);
+		else
+			ret = flat_release(tool, f->address);
+	}
+	if (!ret)
+		show_functions(tool, &functions);
+	functions_free(&functions);
+	return ret;
+}
+
+const struct command claim_command = {
+	.name = "claim",
+	.words = "DEVICE...",
+	.summary = "give functions without a driver a dummy IOMMU, and so a group",
+	.flags = claim_flags,
+	.min_words = 1,
+	.max_words = 1000,
+	.run = claim_run,
+};
+
+const struct command release_command = {
+	.name = "release",
+	.words = "DEVICE...",
+	.summary = "take the dummy IOMMU away from functions without a driver",
+	.min_words = 1,
+	.max_words = 1000,
+	.run = release_run,
+};

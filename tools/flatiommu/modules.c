@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+#include "modules.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sysfs.h"
+
+#define MODULES "/lib/modules"
+
+const char *kernel_release(void)
+{
+	static struct utsname uts;
+
+	if (!*uts.release)
+		uname(&uts);
+	return uts.release;
+}
+
+bool module_is_loaded(const char *name)
+{
+	char state[16];
+
+	if (!file_read(state, sizeof(state), "/sys/module/%s/initstate", name))
+		return !strcmp(state, "live");
+	/* what is built in has no state */
+	return file_exists("/sys/module/%s", name);
+}
+
+/* The file of a module in depmod's list: kernel/drivers/vfio/vfio.ko, and then its dependencies. */
+static bool find_listed(char *path, size_t size, const char *list, const char *name)
+{
+	char *text = file_text(MODULES "/%s/%s", kernel_release(), list), *line, *rest;
+	bool found = false;
+
+	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line && !found;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		const char *base, *c;
+		size_t i;
+
+		line[strcspn(line, ":")] = 0;
+		base = strrchr(line, '/');
+		base = base ? base + 1 : line;
+		/* file names have either of - and _ */
+		for (i = 0, c = base; name[i] && *c; i++, c++)
+			if (*c != name[i] && !(*c == '-' && name[i] == '_'))
+				break;
+		found = !name[i] && !strncmp(c, ".ko", 3);
+		if (found)
+			snprintf(path, size, MODULES "/%s/%s", kernel_release(), line);
+	}
+	free(text);
+	return found;
+}
+
+bool module_is_known(const char *name)
+{
+	char path[PATH_MAX];
+
+	return find_listed(path, sizeof(path), "modules.dep", name) ||
+	       find_listed(path, sizeof(path), "modules.builtin", name);
+}
+
+/* What only the file itself tells; nothing of a compressed one. */
+static void inspect(struct module_file *file)
+{
+	static const char signature[] = "~Module signature appended~\n", magic[] = "vermagic=";
+	const char *text, *found;
+	struct stat st;
+	int fd;
+
+	file->release[0] = 0;
+	file->is_signed = false;
+	fd = open(file->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) || st.st_size < (off_t)sizeof(signature))
+		goto close;
+	text = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (text == MAP_FAILED)
+		goto close;
+	file->is_signed = !memcmp(text + st.st_size - strlen(signature), signature,
+				  strlen(signature));
+	found = memmem(text, st.st_size, magic, strlen(magic));
+	if (found) {
+		snprintf(file->release, sizeof(file->release), "%.*s",
+			 (int)strnlen(found, text + st.st_size - found), found + strlen(magic));
+		file->release[strcspn(file->release, " ")] = 0;
+	}
+	munmap((void *)text, st.st_size);
+close:
+	close(fd);
+}
+
+static bool fits(const struct module_file *file)
+{
+	return !*file->release || !strcmp(file->release, kernel_release());
+}
+
+/* Beside this program, as where it was built, nothing needs to be installed. */
+static bool find_beside(struct module_file *file)
+{
+	static const char *const places[] = { "../flatiommu.ko", "../../module/flatiommu.ko" };
+	char self[PATH_MAX / 2], path[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	size_t i;
+
+	if (len < 0)
+		return false;
+	self[len] = 0;
+	*strrchr(self, '/') = 0;
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", self, places[i]);
+		if (!realpath(path, file->path))
+			continue;
+		inspect(file);
+		if (fits(file))
+			return true;
+	}
+	return false;
+}
+
+static bool find_glob(struct module_file *file, const char *release)
+{
+	static const char *const places[] = { "updates", "updates/dkms", "extra" };
+	char pattern[PATH_MAX];
+	glob_t found;
+	size_t i;
+
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(pattern, sizeof(pattern), MODULES "/%s/%s/flatiommu.ko*", release,
+			 places[i]);
+		if (glob(pattern, 0, NULL, &found))
+			continue;
+		snprintf(file->path, sizeof(file->path), "%s", found.gl_pathv[0]);
+		globfree(&found);
+		inspect(file);
+		return true;
+	}
+	return false;
+}
+
+int module_find(struct module_file *file)
+{
+	struct module_file installed = { 0 }, other = { 0 };
+
+	memset(file, 0, sizeof(*file));
+	if (find_listed(installed.path, sizeof(installed.path), "modules.dep", "flatiommu")) {
+		inspect(&installed);
+		installed.installed = true;
+		if (fits(&installed)) {
+			*file = installed;
+			return 0;
+		}
+	}
+	if (find_beside(file))
+		return 0;
+	if (*installed.path) {
+		*file = installed;
+		return 0;
+	}
+	if (find_glob(file, kernel_release()))
+		return 0;
+	if (!find_glob(&other, "*"))
+		return -ENOENT;
+	*file = other;
+	/* whatever it says: this kernel will not find it there */
+	if (fits(file))
+		snprintf(file->release, sizeof(file->release), "another kernel");
+	return 0;
+}
+
+void module_load_command(char *buf, size_t size, const struct module_file *file)
+{
+	if (file && *file->path && fits(file))
+		snprintf(buf, size, "%s%s", file->installed ? "modprobe flatiommu" : "insmod ",
+			 file->installed ? "" : file->path);
+	else if (!file_exists(MODULES "/%s/build", kernel_release()))
+		snprintf(buf, size, "apt install linux-headers-%s && make module && insmod module/flatiommu.ko",
+			 kernel_release());
+	else
+		snprintf(buf, size, "make module && insmod module/flatiommu.ko");
+}
+
+/* Runs it, and keeps the first line of what it says on standard error. */
+static int run_program(char *said, size_t size, char *const argv[])
+{
+	int ends[2], status, ret = 0;
+	ssize_t len = 0, n;
+	pid_t pid;
+
+	said[0] = 0;
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		ret = -errno;
+		close(ends[0]);
+		close(ends[1]);
+		return ret;
+	}
+	if (!pid) {
+		dup2(ends[1], STDOUT_FILENO);
+		dup2(ends[1], STDERR_FILENO);
+		/* a user's PATH on Debian has no /sbin */
+		setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
+		execvp(argv[0], argv);
+		dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
+		_exit(127);
+	}
+	close(ends[1]);
+	while ((n = read(ends[0], said + len, size - 1 - len)) > 0)
+		len += n;
+	close(ends[0]);
+	said[len] = 0;
+	said[strcspn(said, "\n")] = 0;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ENOEXEC;
+}
+
+static int load_flatiommu(struct tool *tool)
+{
+	char said[256], command[PATH_MAX + 128];
+	struct module_file file;
+	char *modprobe[] = { "modprobe", "flatiommu", NULL };
+	char *insmod[] = { "insmod", file.path, NULL };
+
+	if (module_find(&file) || !fits(&file)) {
+		module_load_command(command, sizeof(command), NULL);
+		cure(tool, "%s", command);
+		if (*file.path)
+			return fail(tool, -ENOEXEC, "flatiommu: %s is for %s, not for %s",
+				    file.path, file.release, kernel_release());
+		return fail(tool, -ENOENT, "flatiommu: there is no module for %s",
+			    kernel_release());
+	}
+	if (run_program(said, sizeof(said), file.installed ? modprobe : insmod)) {
+		cure(tool, "flatiommu doctor");
+		return fail(tool, -ENOEXEC, "flatiommu: cannot be loaded: %s", said);
+	}
+	return 0;
+}
+
+int module_load(struct tool *tool, const char *name)
+{
+	char said[256];
+	char *argv[] = { "modprobe", (char *)name, NULL };
+
+	if (module_is_loaded(name))
+		return 0;
+	if (!strcmp(name, "flatiommu"))
+		return load_flatiommu(tool);
+	if (run_program(said, sizeof(said), argv)) {
+		cure(tool, "flatiommu doctor");
+		return fail(tool, -ENOEXEC, "%s: cannot be loaded: %s", name, said);
+	}
+	return 0;
+}
+
+int module_unload(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+}

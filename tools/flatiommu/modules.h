@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Kernel modules: loaded, to be had, and fit for the kernel that runs. */
+#ifndef MODULES_H
+#define MODULES_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "tool.h"
+
+/**
+ * struct module_file - where a module may be loaded from
+ * @path:	the file
+ * @release:	of the kernel that it was built for, "" when that cannot be seen
+ * @is_signed:	by whom is another question
+ * @installed:	modprobe knows it; otherwise it takes insmod
+ */
+struct module_file {
+	char path[PATH_MAX];
+	char release[128];
+	bool is_signed;
+	bool installed;
+};
+
+bool module_is_loaded(const char *name);
+
+/* Built in, or a file that modprobe knows. */
+bool module_is_known(const char *name);
+
+/* flatiommu.ko, for this kernel if there is one, or else for another one; -ENOENT. */
+int module_find(struct module_file *file);
+
+/* The command that loads it, for cure(). */
+void module_load_command(char *buf, size_t size, const struct module_file *file);
+
+/* 0 also when it is there already. */
+int module_load(struct tool *tool, const char *name);
+
+/* -EWOULDBLOCK when it is in use. */
+int module_unload(const char *name);
+
+const char *kernel_release(void);
+
+#endif

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "privilege.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "sysfs.h"
+
+#define HUGEPAGES "/sys/kernel/mm/hugepages"
+
+static bool in_initial_user_namespace(void)
+{
+	unsigned int inside, outside, length;
+	char map[64];
+
+	if (file_read(map, sizeof(map), "/proc/self/uid_map"))
+		return true;
+	return sscanf(map, "%u %u %u", &inside, &outside, &length) == 3 && !inside && !outside &&
+	       length == ~0U;
+}
+
+bool has_capability(int capability)
+{
+	unsigned long long effective = 0;
+	char *status, *line;
+
+	status = file_text("/proc/self/status");
+	line = status ? strstr(status, "\nCapEff:") : NULL;
+	if (line)
+		effective = strtoull(line + strlen("\nCapEff:"), NULL, 16);
+	free(status);
+	return effective >> capability & 1 && in_initial_user_namespace();
+}
+
+int need_privilege(struct tool *tool, const char *command)
+{
+	if (geteuid()) {
+		cure(tool, "sudo flatiommu %s", command);
+		return fail(tool, -EPERM, "%s: only root may", command);
+	}
+	if (!has_capability(CAP_SYS_RAWIO)) {
+		cure(tool, "flatiommu doctor");
+		return fail(tool, -EPERM, "%s: root has no CAP_SYS_RAWIO here", command);
+	}
+	return 0;
+}
+
+unsigned long long memlock_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return ~0ULL;
+	return limit.rlim_cur;
+}
+
+unsigned long long hugepage_bytes(void)
+{
+	unsigned long long bytes = 0, kib;
+	struct names sizes;
+	size_t i;
+
+	names_read(&sizes, HUGEPAGES);
+	for (i = 0; i < sizes.n; i++)
+		if (sscanf(sizes.name[i], "hugepages-%llukB", &kib) == 1)
+			bytes += kib * 1024 * file_number(0, HUGEPAGES "/%s/nr_hugepages",
+							  sizes.name[i]);
+	names_free(&sizes);
+	return bytes;
+}
+
+bool may_lock(unsigned long long bytes)
+{
+	return has_capability(CAP_IPC_LOCK) || bytes <= memlock_limit();
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What this process may do. */
+#ifndef PRIVILEGE_H
+#define PRIVILEGE_H
+
+#include <stdbool.h>
+#include <linux/capability.h>
+
+#include "tool.h"
+
+/* In the initial user namespace, where the kernel asks for it. */
+bool has_capability(int capability);
+
+/* Fails unless this process may change what drives PCI functions. */
+int need_privilege(struct tool *tool, const char *command);
+
+/* What is locked so far, and may be; ~0ULL is no limit. */
+unsigned long long memlock_limit(void);
+
+/* Bytes of all huge pages that are reserved, in all sizes. */
+unsigned long long hugepage_bytes(void);
+
+/* Would huge pages, all of them, fit what this process may lock? */
+bool may_lock(unsigned long long bytes);
+
+#endif

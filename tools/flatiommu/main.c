@@ -36,6 +36,7 @@ static const struct command version_command = {
 
 static const struct command *const commands[] = {
 	&list_command,
+	&status_command,
 	&claim_command,
 	&release_command,
 	&help_command,

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#include "record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RECORDS "/run/flatiommu"
+#define MACHINE RECORDS "/machine"
+#define LOCK RECORDS "/lock"
+
+int record_lock(struct tool *tool)
+{
+	int fd;
+
+	if (mkdir(RECORDS, 0755) && errno != EEXIST)
+		return fail(tool, -errno, RECORDS ": %s", strerror(errno));
+	fd = open(LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return fail(tool, -errno, LOCK ": %s", strerror(errno));
+	return 0;
+}
+
+int record_load(struct record *record, const char *address)
+{
+	char *text = file_text(RECORDS "/%s", address), *line, *rest;
+
+	memset(record, 0, sizeof(*record));
+	snprintf(record->address, sizeof(record->address), "%s", address);
+	if (!text)
+		return -ENOENT;
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		sscanf(line, "driver=%63s", record->driver);
+		sscanf(line, "override=%63s", record->override);
+		if (!strcmp(line, "claimed=1"))
+			record->claimed = true;
+	}
+	free(text);
+	return 0;
+}
+
+int record_save(struct tool *tool, const struct record *record)
+{
+	char text[256];
+	int ret;
+
+	snprintf(text, sizeof(text), "driver=%s\noverride=%s\nclaimed=%d\n", record->driver,
+		 record->override, record->claimed);
+	ret = file_replace(text, RECORDS "/%s", record->address);
+	return ret ? fail(tool, ret, RECORDS "/%s: %s", record->address, strerror(-ret)) : 0;
+}
+
+void record_remove(const char *address)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), RECORDS "/%s", address);
+	unlink(path);
+}
+
+int records_read(struct names *addresses)
+{
+	size_t i, n = 0;
+	int ret;
+
+	ret = names_read(addresses, RECORDS);
+	for (i = 0; i < addresses->n; i++) {
+		const char *dot = strrchr(addresses->name[i], '.');
+
+		/* 0000:00:04.0, but neither machine nor what was not renamed yet */
+		if (strchr(addresses->name[i], ':') && dot && strlen(dot) == 2)
+			addresses->name[n++] = addresses->name[i];
+		else
+			free(addresses->name[i]);
+	}
+	addresses->n = n;
+	return ret == -ENOENT ? 0 : ret;
+}
+
+char *machine_load(void)
+{
+	return file_text(MACHINE);
+}
+
+int machine_save(struct tool *tool, const char *text)
+{
+	int ret = file_replace(text, MACHINE);
+
+	return ret ? fail(tool, ret, MACHINE ": %s", strerror(-ret)) : 0;
+}
+
+void machine_remove(void)
+{
+	unlink(MACHINE);
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+/* flatiommu status: what there is on this machine, on one screen. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flat.h"
+#include "modules.h"
+#include "output.h"
+#include "processes.h"
+#include "record.h"
+
+static const char *const shown_modules[] = {
+	"flatiommu", "vfio_pci", "vfio_iommu_type1", "iommufd", "uio_pci_generic",
+};
+
+/* What a user may want to know of a parameter; those that are not there are left out. */
+static const struct {
+	const char *module, *name;
+} shown_parameters[] = {
+	{ "flatiommu", "auto" },
+	{ "flatiommu", "on_refusal" },
+	{ "flatiommu", "devices" },
+	{ "vfio_iommu_type1", "allow_unsafe_interrupts" },
+	{ "vfio_iommu_type1", "dma_entry_limit" },
+	{ "iommufd", "allow_unsafe_interrupts" },
+	{ "vfio", "enable_unsafe_noiommu_mode" },
+};
+
+static void put_machine(struct json_object *what)
+{
+	struct json_object *o = json_object_new_object();
+	char vendor[64], product[64], text[160], release[64];
+
+	json_object_object_add(what, "machine", o);
+	file_read(vendor, sizeof(vendor), "/sys/class/dmi/id/sys_vendor");
+	file_read(product, sizeof(product), "/sys/class/dmi/id/product_name");
+	snprintf(text, sizeof(text), "%s%s%s", vendor, *vendor && *product ? " " : "", product);
+	put_string(o, "name", text);
+	snprintf(release, sizeof(release), "%s", kernel_release());
+	put_string(o, "kernel", release);
+	file_read(text, sizeof(text), "/sys/kernel/security/lockdown");
+	if (strchr(text, '[')) {
+		char *mode = strchr(text, '[') + 1;
+
+		mode[strcspn(mode, "]")] = 0;
+		put_string(o, "lockdown", mode);
+	} else {
+		put_string(o, "lockdown", NULL);
+	}
+}
+
+static void put_modules(struct json_object *what)
+{
+	struct json_object *modules = put_array(what, "modules");
+	size_t i, j;
+
+	for (i = 0; i < sizeof(shown_modules) / sizeof(shown_modules[0]); i++) {
+		const char *name = shown_modules[i];
+		struct json_object *o = add_object(modules), *p = json_object_new_object();
+
+		put_string(o, "name", name);
+		put_bool(o, "loaded", module_is_loaded(name));
+		json_object_object_add(o, "parameters", p);
+		for (j = 0; j < sizeof(shown_parameters) / sizeof(shown_parameters[0]); j++) {
+			const char *parameter = shown_parameters[j].name;
+			char value[256];
+
+			if (!strcmp(shown_parameters[j].module, name) &&
+			    !file_read(value, sizeof(value), "/sys/module/%s/parameters/%s", name,
+				       parameter))
+				put_string(p, parameter, value);
+		}
+	}
+}
+
+/* What is claimed, what VFIO has, and what an interrupted bind or unbind has left. */
+static void put_functions(struct json_object *what, const struct functions *functions,
+			  const struct processes *processes)
+{
+	struct json_object *array = put_array(what, "functions");
+	int iommu_groups = 0, flat_groups = 0;
+	size_t i;
+
+	for (i = 0; i < functions->n; i++) {
+		const struct function *f = &functions->function[i];
+		struct record record;
+		bool recorded = !record_load(&record, f->address), complete;
+		struct json_object *o;
+
+		iommu_groups += f->behind == BEHIND_IOMMU;
+		flat_groups += f->behind == BEHIND_FLATIOMMU;
+		if (!recorded && f->behind != BEHIND_FLATIOMMU && !is_on_vfio(f))
+			continue;
+		complete = is_on_vfio(f) && f->group >= 0;
+		o = add_object(array);
+		put_string(o, "address", f->address);
+		put_string(o, "driver", f->driver);
+		if (f->group < 0)
+			put_string(o, "group", NULL);
+		else
+			put_number(o, "group", f->group);
+		put_string(o, "iommu", behind_name(f->behind));
+		put_bool(o, "bound_here", recorded);
+		put_string(o, "driver_before", record.driver);
+		put_bool(o, "interrupted", recorded && !complete);
+		json_object_object_add(o, "open_by", processes_of(processes, f));
+	}
+	put_number(what, "functions_behind_iommu", iommu_groups);
+	put_number(what, "functions_claimed", flat_groups);
+}
+
+/* A function that was bound and then unplugged. */
+static void put_left_behind(struct json_object *what)
+{
+	struct json_object *array = put_array(what, "left_behind");
+	char *machine = machine_load();
+	struct names records;
+	struct function f;
+	size_t i;
+
+	records_read(&records);
+	for (i = 0; i < records.n; i++)
+		if (function_read(&f, records.name[i]))
+			json_object_array_add(array, json_object_new_string(records.name[i]));
+	/* modules and parameters, and no function that they are for */
+	put_bool(what, "machine_left_behind", machine && !records.n);
+	free(machine);
+	names_free(&records);
+}
+
+static bool is_dma_node(const char *node)
+{
+	return !strncmp(node, "/dev/vfio/", 10) || !strcmp(node, "/dev/iommu") ||
+	       !strcmp(node, "/dev/flatiommu");
+}
+
+static long long status_bytes(const char *status, const char *key)
+{
+	const char *line = status ? strstr(status, key) : NULL;
+
+	return line ? strtoll(line + strlen(key), NULL, 10) * 1024 : 0;
+}
+
+/* type1 and /dev/flatiommu count to VmLck, as mlock does, and iommufd to VmPin. */
+static void put_processes(struct json_object *what, const struct processes *processes)
+{
+	struct json_object *array = put_array(what, "processes");
+	int last = 0;
+	size_t i;
+
+	for (i = 0; i < processes->n; i++) {
+		const struct opened *opened = &processes->opened[i];
+		struct json_object *o;
+		char *status;
+
+		if (opened->pid == last || !is_dma_node(opened->node))
+			continue;
+		last = opened->pid;
+		status = file_text("/proc/%d/status", opened->pid);
+		o = add_object(array);
+		put_number(o, "pid", opened->pid);
+		put_string(o, "name", opened->name);
+		put_number(o, "locked", status_bytes(status, "\nVmLck:"));
+		put_number(o, "pinned", status_bytes(status, "\nVmPin:"));
+		free(status);
+	}
+	put_bool(what, "processes_partial", processes->partial);
+}
+
+static long long vmstat(const char *text, const char *key)
+{
+	const char *line = text ? strstr(text, key) : NULL;
+
+	return line ? strtoll(line + strlen(key), NULL, 10) : 0;
+}
+
+static void put_pins(struct json_object *what)
+{
+	char *text = file_text("/proc/vmstat");
+
+	put_number(what, "pins", vmstat(text, "\nnr_foll_pin_acquired ") -
+		   vmstat(text, "\nnr_foll_pin_released "));
+	free(text);
+}
+
+static void functions_text(struct json_object *functions)
+{
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(functions); i++) {
+		struct json_object *o = json_object_array_get_idx(functions, i);
+		const char *driver = get_string(o, "driver"), *group = get_string(o, "group");
+		const char *before = get_string(o, "driver_before");
+		char open[256];
+
+		processes_text(open, sizeof(open), get(o, "open_by"));
+		printf("  %s  %s, group %s (%s)%s%s\n", get_string(o, "address"),
+		       driver ? driver : "no driver", group ? group : "none",
+		       get_string(o, "iommu"), *open ? ", open: " : "", open);
+		if (!json_object_get_boolean(get(o, "interrupted")))
+			continue;
+		colour(stdout, YELLOW);
+		printf("    bind or unbind was interrupted; it had %s: flatiommu unbind %s\n",
+		       before ? before : "no driver", get_string(o, "address"));
+		colour(stdout, PLAIN);
+	}
+}
+
+static void modules_text(struct json_object *modules)
+{
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(modules); i++) {
+		struct json_object *o = json_object_array_get_idx(modules, i);
+
+		if (!json_object_get_boolean(get(o, "loaded")))
+			continue;
+		printf("  %s", get_string(o, "name"));
+		json_object_object_foreach(get(o, "parameters"), key, value)
+			printf(" %s=%s", key, json_object_get_string(value));
+		puts("");
+	}
+}
+
+static void processes_status_text(struct json_object *processes)
+{
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(processes); i++) {
+		struct json_object *o = json_object_array_get_idx(processes, i);
+
+		printf("  %s[%s]  locked %lld KiB, pinned %lld KiB\n", get_string(o, "name"),
+		       get_string(o, "pid"),
+		       (long long)json_object_get_int64(get(o, "locked")) / 1024,
+		       (long long)json_object_get_int64(get(o, "pinned")) / 1024);
+	}
+}
+
+static void refusals_text(struct json_object *refusals)
+{
+	size_t i;
+
+	for (i = 0; refusals && i < json_object_array_length(refusals); i++) {
+		struct json_object *o = json_object_array_get_idx(refusals, i);
+		const char *last_cure = get_string(o, "cure");
+
+		printf("  %s[%s]  %s maps refused, last for %s: %s; %s\n", get_string(o, "name"),
+		       get_string(o, "pid"), get_string(o, "refused"), get_string(o, "device"),
+		       get_string(o, "cause"), last_cure ? last_cure : "see the kernel log");
+	}
+}
+
+static void heading(const char *text)
+{
+	colour(stdout, BOLD);
+	puts(text);
+	colour(stdout, PLAIN);
+}
+
+static void status_text(const struct tool *tool, struct json_object *what)
+{
+	struct json_object *machine = get(what, "machine"), *refusals = get(what, "refusals");
+	const char *name = get_string(machine, "name"), *lockdown = get_string(machine, "lockdown");
+	struct json_object *left = get(what, "left_behind");
+	size_t i;
+
+	(void)tool;
+	heading("Machine");
+	printf("  %s, Linux %s, lockdown %s\n", name ? name : "unknown",
+	       get_string(machine, "kernel"), lockdown ? lockdown : "unknown");
+	printf("  %s functions behind an IOMMU, %s claimed by flatiommu\n",
+	       get_string(what, "functions_behind_iommu"), get_string(what, "functions_claimed"));
+	heading("Modules");
+	modules_text(get(what, "modules"));
+	heading("Functions");
+	functions_text(get(what, "functions"));
+	colour(stdout, YELLOW);
+	for (i = 0; i < json_object_array_length(left); i++)
+		printf("  %s  was bound, and is gone: flatiommu unbind --all\n",
+		       json_object_get_string(json_object_array_get_idx(left, i)));
+	if (json_object_get_boolean(get(what, "machine_left_behind")))
+		puts("  bind or unbind was interrupted: flatiommu unbind --all");
+	colour(stdout, PLAIN);
+	heading("Memory");
+	printf("  %s pins in the whole machine\n", get_string(what, "pins"));
+	processes_status_text(get(what, "processes"));
+	refusals_text(refusals);
+	if (json_object_get_boolean(get(what, "processes_partial")))
+		puts("  (other users' processes, and refusals, are shown to root)");
+}
+
+static int status_run(struct tool *tool, const struct args *args)
+{
+	struct json_object *what = json_object_new_object();
+	struct functions functions = { 0 };
+	struct processes processes;
+
+	(void)args;
+	processes_read(&processes);
+	functions_scan(&functions);
+	put_machine(what);
+	put_modules(what);
+	put_functions(what, &functions, &processes);
+	put_left_behind(what);
+	put_processes(what, &processes);
+	put_pins(what);
+	json_object_object_add(what, "refusals", flat_refusals());
+	show(tool, what, status_text);
+	functions_free(&functions);
+	processes_free(&processes);
+	return 0;
+}
+
+const struct command status_command = {
+	.name = "status",
+	.summary = "show the machine, the modules, what is claimed and bound, and what is pinned",
+	.run = status_run,
+};

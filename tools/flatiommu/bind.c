@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT
+/*
+ * flatiommu bind: hands functions to vfio-pci, all of them or none.
+ *
+ * First everything is looked at and refused that is dangerous; then the machine is prepared, and
+ * each function bound. Whatever fails in between is put back by what unbind is made of.
+ */
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "binding.h"
+#include "machine.h"
+#include "output.h"
+#include "persist.h"
+#include "privilege.h"
+#include "processes.h"
+#include "sysfs.h"
+#include "uses.h"
+
+enum { FORCE, PERSIST, USER, WC };
+
+static const struct flag bind_flags[] = {
+	[FORCE] = { "force", NULL, "whatever is lost by it" },
+	[PERSIST] = { "persist", NULL, "after the next reboot, too" },
+	[USER] = { "user", "USER", "make USER the owner of the node in /dev/vfio" },
+	[WC] = { "wc", "BAR[+BAR]", "hold these BARs write-combined" },
+	{ NULL, NULL, NULL }
+};
+
+/* Refuses, or with --force says what is lost. */
+static int check_uses(struct tool *tool, struct json_object *changes, const struct function *f,
+		      const struct processes *processes, bool force)
+{
+	struct json_object *uses = uses_of(f, processes), *use;
+	const char *mend;
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; i < json_object_array_length(uses) && !ret; i++) {
+		use = json_object_array_get_idx(uses, i);
+		if (force) {
+			note(changes, "%s: forced, although %s", f->address,
+			     get_string(use, "text"));
+			continue;
+		}
+		mend = get_string(use, "cure");
+		if (mend)
+			cure(tool, "%s", mend);
+		ret = fail(tool, -EBUSY, "%s: not bound: %s (--force binds it all the same)",
+			   f->address, get_string(use, "text"));
+	}
+	json_object_put(uses);
+	return ret;
+}
+
+/* VFIO gives a group to one program: no kernel driver may have another function in it. */
+static int check_group(struct tool *tool, const struct functions *functions,
+		       const struct function *f)
+{
+	struct function other;
+	struct names names;
+	int ret = 0;
+	size_t i, j;
+
+	if (f->behind != BEHIND_IOMMU)
+		return 0;
+	names_read(&names, "/sys/kernel/iommu_groups/%d/devices", f->group);
+	for (i = 0; i < names.n && !ret; i++) {
+		if (function_read(&other, names.name[i]) || is_bridge(&other) || !*other.driver ||
+		    is_on_vfio(&other))
+			continue;
+		for (j = 0; j < functions->n; j++)
+			if (!strcmp(functions->function[j].address, other.address))
+				break;
+		if (j < functions->n)
+			continue;
+		cure(tool, "flatiommu bind %s %s", f->address, other.address);
+		ret = fail(tool, -EBUSY, "%s: not bound: its IOMMU group %d is of use only with %s, which %s has",
+			   f->address, f->group, other.address, other.driver);
+	}
+	names_free(&names);
+	return ret;
+}
+
+static int check(struct tool *tool, struct json_object *changes, const struct functions *functions,
+		 const struct args *args)
+{
+	struct processes processes;
+	int ret = 0;
+	size_t i;
+
+	processes_read(&processes);
+	for (i = 0; i < functions->n && !ret; i++) {
+		const struct function *f = &functions->function[i];
+
+		if (is_bridge(f))
+			ret = fail(tool, -EOPNOTSUPP, "%s: not bound: it is a bridge", f->address);
+		if (!ret && args->values[WC] && f->group >= 0) {
+			cure(tool, "flatiommu unbind %s", f->address);
+			ret = fail(tool, -EEXIST, "%s: --wc is for functions without a group; it has group %d",
+				   f->address, f->group);
+		}
+		if (!ret)
+			ret = check_group(tool, functions, f);
+		if (!ret)
+			ret = check_uses(tool, changes, f, &processes, args->values[FORCE]);
+	}
+	processes_free(&processes);
+	if (!ret && args->values[WC] && args->values[PERSIST])
+		ret = fail(tool, -EINVAL, "--wc: is not kept over a reboot: bind without --persist");
+	return ret;
+}
+
+/* Returns whether somebody wants us to stop; the signal is still to be delivered. */
+static bool is_interrupted(void)
+{
+	sigset_t pending;
+
+	return !sigpending(&pending) &&
+	       (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) ||
+		sigismember(&pending, SIGHUP));
+}
+
+static int set_owner(struct tool *tool, struct json_object *changes,
+		     const struct functions *functions, const struct passwd *user)
+{
+	struct function f;
+	char node[64];
+	size_t i;
+
+	for (i = 0; i < functions->n; i++) {
+		if (function_read(&f, functions->function[i].address))
+			continue;
+		snprintf(node, sizeof(node), "/dev/vfio/%d", f.group);
+		if (chown(node, user->pw_uid, -1))
+			return fail(tool, -errno, "%s: %s", node, strerror(errno));
+		note(changes, "%s: owned by %s%s", node, user->pw_name,
+		     f.behind == BEHIND_IOMMU ? "" :
+		     ", who needs CAP_SYS_RAWIO, too, and can then read and write all memory");
+	}
+	return 0;
+}
+
+static int bind_all(struct tool *tool, struct json_object *changes,
+		    const struct functions *functions, const struct args *args,
+		    const struct passwd *user, bool without_iommu)
+{
+	struct record record;
+	size_t i = 0;
+	int ret;
+
+	ret = machine_prepare(tool, changes, without_iommu);
+	for (; !ret && i < functions->n; i++) {
+		if (is_on_vfio(&functions->function[i])) {
+			note(changes, "%s: is bound to vfio-pci already",
+			     functions->function[i].address);
+			continue;
+		}
+		ret = is_interrupted() ? fail(tool, -EINTR, "bind: interrupted") :
+			bind_function(tool, changes, &functions->function[i], args->values[WC]);
+	}
+	if (!ret && is_interrupted())
+		ret = fail(tool, -EINTR, "bind: interrupted");
+	if (!ret && user)
+		ret = set_owner(tool, changes, functions, user);
+	if (!ret && args->values[PERSIST])
+		ret = persist_add(tool, changes, functions, without_iommu);
+	if (ret) {
+		struct tool second = { 0 };
+
+		while (i--) {
+			if (is_on_vfio(&functions->function[i]) ||
+			    record_load(&record, functions->function[i].address))
+				continue;
+			persist_remove(&second, changes, record.address);
+			put_back(&second, changes, &record);
+		}
+		machine_restore(&second, changes);
+		if (*second.error)
+			fprintf(stderr, "flatiommu: putting things back: %s\n", second.error);
+	}
+	return ret;
+}
+
+static struct json_object *describe(const struct functions *functions)
+{
+	struct json_object *array = json_object_new_array(), *o;
+	struct function f;
+	char node[64];
+	size_t i;
+
+	for (i = 0; i < functions->n; i++) {
+		if (function_read(&f, functions->function[i].address))
+			continue;
+		o = add_object(array);
+		snprintf(node, sizeof(node), "/dev/vfio/%d", f.group);
+		put_string(o, "address", f.address);
+		put_string(o, "driver_before", functions->function[i].driver);
+		put_number(o, "group", f.group);
+		put_string(o, "iommu", behind_name(f.behind));
+		put_string(o, "node", node);
+		put_bool(o, "persistent", is_persistent(f.address));
+	}
+	return array;
+}
+
+/* What people type next. */
+static void put_next(struct json_object *what, const struct functions *functions,
+		     bool without_iommu)
+{
+	unsigned int network = 0;
+	char text[1024];
+	size_t i, len;
+
+	for (i = 0; i < functions->n; i++)
+		network += functions->function[i].class >> 16 == 0x02;
+	if (network && network == functions->n)
+		len = snprintf(text, sizeof(text), "%sdpdk-testpmd",
+			       without_iommu ? "flatiommu run -- " : "");
+	else
+		len = snprintf(text, sizeof(text), "flatiommu doctor");
+	for (i = 0; i < functions->n && len < sizeof(text); i++)
+		len += snprintf(text + len, sizeof(text) - len, "%s %s",
+				network && network == functions->n ? " -a" : "",
+				functions->function[i].address);
+	put_string(what, "next", text);
+	put_number(what, "hugepage_bytes", hugepage_bytes());
+	put_bool(what, "memlock_suffices", may_lock(hugepage_bytes()));
+}
+
+static void bind_text(const struct tool *tool, struct json_object *what)
+{
+	struct json_object *array = get(what, "changes");
+	long long huge = json_object_get_int64(get(what, "hugepage_bytes"));
+	bool persistent = true;
+	size_t i;
+
+	(void)tool;
+	for (i = 0; i < json_object_array_length(array); i++)
+		puts(json_object_get_string(json_object_array_get_idx(array, i)));
+	array = get(what, "functions");
+	for (i = 0; i < json_object_array_length(array); i++) {
+		struct json_object *o = json_object_array_get_idx(array, i);
+
+		persistent = persistent && json_object_get_boolean(get(o, "persistent"));
+		printf("%s: %s, group %s (%s)\n", get_string(o, "address"), get_string(o, "node"),
+		       get_string(o, "group"), get_string(o, "iommu"));
+	}
+	printf("huge pages: %lld MiB%s; RLIMIT_MEMLOCK %s\n", huge >> 20,
+	       huge ? "" : " (echo 512 >/proc/sys/vm/nr_hugepages)",
+	       json_object_get_boolean(get(what, "memlock_suffices")) ? "suffices" : "is too small");
+	if (!persistent)
+		puts("until the next reboot: --persist is for longer");
+	printf("next: %s\n", get_string(what, "next"));
+}
+
+static int bind_run(struct tool *tool, const struct args *args)
+{
+	struct json_object *what = json_object_new_object();
+	struct json_object *changes = json_object_new_array();
+	struct functions functions = { 0 };
+	const struct passwd *user = NULL;
+	bool without_iommu = false;
+	sigset_t signals, before;
+	size_t i;
+	int ret;
+
+	ret = functions_named(tool, &functions, args);
+	if (!ret)
+		ret = need_privilege(tool, "bind");
+	if (!ret && args->values[USER]) {
+		user = getpwnam(args->values[USER]);
+		if (!user)
+			ret = fail(tool, -EINVAL, "%s: there is no such user", args->values[USER]);
+	}
+	if (!ret)
+		ret = record_lock(tool);
+	for (i = 0; i < functions.n && !ret; i++) {
+		/* what it was before we had the lock may be wrong */
+		if (function_read(&functions.function[i], functions.function[i].address))
+			ret = fail(tool, -ENODEV, "%s: is gone", functions.function[i].address);
+		without_iommu |= functions.function[i].behind != BEHIND_IOMMU;
+	}
+	if (!ret)
+		ret = check(tool, changes, &functions, args);
+	if (!ret && args->values[PERSIST])
+		ret = persist_check(tool, without_iommu);
+	if (ret)
+		goto free;
+	/* put back first, then die of it */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, &before);
+	ret = bind_all(tool, changes, &functions, args, user, without_iommu);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (ret)
+		goto free;
+	json_object_object_add(what, "functions", describe(&functions));
+	json_object_object_add(what, "changes", json_object_get(changes));
+	put_next(what, &functions, without_iommu);
+	show(tool, json_object_get(what), bind_text);
+free:
+	json_object_put(changes);
+	json_object_put(what);
+	functions_free(&functions);
+	return ret;
+}
+
+const struct command bind_command = {
+	.name = "bind",
+	.words = "DEVICE...",
+	.summary = "claim functions and hand them to vfio-pci, all or nothing",
+	.flags = bind_flags,
+	.min_words = 1,
+	.max_words = 1000,
+	.run = bind_run,
+};

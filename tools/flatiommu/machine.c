@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#include "machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "modules.h"
+#include "output.h"
+#include "pci.h"
+#include "record.h"
+#include "sysfs.h"
+
+/* All that loading vfio_pci and flatiommu may bring in, users before what they use. */
+static const char *const modules[] = {
+	"flatiommu", "vfio_pci", "vfio_pci_core", "vfio_iommu_type1", "vfio_virqfd", "vfio",
+	"iommufd",   "irqbypass",
+};
+
+#define NR_MODULES (sizeof(modules) / sizeof(modules[0]))
+
+/* Each of VFIO's ways to a container asks for itself. */
+static const char *const parameters[] = {
+	"/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
+	"/sys/module/iommufd/parameters/allow_unsafe_interrupts",
+};
+
+/* Grows a record by a line. */
+static int append(char **text, const char *kind, const char *name, const char *value)
+{
+	char *grown;
+
+	if (asprintf(&grown, "%s%s %s%s%s\n", *text, kind, name, value ? " " : "",
+		     value ? value : "") < 0)
+		return -ENOMEM;
+	free(*text);
+	*text = grown;
+	return 0;
+}
+
+static int load(struct tool *tool, struct json_object *changes, const char *name)
+{
+	int ret;
+
+	if (module_is_loaded(name))
+		return 0;
+	ret = module_load(tool, name);
+	if (!ret)
+		note(changes, "loaded %s", name);
+	return ret;
+}
+
+static int allow_interrupts(struct tool *tool, struct json_object *changes, char **text,
+			    const char *parameter)
+{
+	char value[8];
+	int ret;
+
+	if (file_read(value, sizeof(value), "%s", parameter) || *value != 'N')
+		return 0;
+	/* a record from before stands: it is older */
+	if (!strstr(*text, parameter)) {
+		ret = append(text, "parameter", parameter, value);
+		if (!ret)
+			ret = machine_save(tool, *text);
+		if (ret)
+			return ret;
+	}
+	ret = file_write("Y", "%s", parameter);
+	if (ret)
+		return fail(tool, ret, "%s: %s", parameter, strerror(-ret));
+	note(changes,
+	     "allowed unsafe interrupts (%s): without an IOMMU a device can send any interrupt",
+	     parameter);
+	return 0;
+}
+
+int machine_prepare(struct tool *tool, struct json_object *changes, bool without_iommu)
+{
+	char *text = machine_load();
+	int ret = 0;
+	size_t i;
+
+	if (!text) {
+		text = strdup("");
+		for (i = 0; i < NR_MODULES && text && !ret; i++)
+			if (!module_is_loaded(modules[i]))
+				ret = append(&text, "module", modules[i], NULL);
+		if (!text || ret)
+			return fail(tool, -ENOMEM, "out of memory");
+		ret = machine_save(tool, text);
+	}
+	/* a kernel may have nothing but iommufd */
+	if (!ret && module_is_known("vfio_iommu_type1"))
+		ret = load(tool, changes, "vfio_iommu_type1");
+	if (!ret)
+		ret = load(tool, changes, "vfio_pci");
+	if (!ret && without_iommu)
+		ret = load(tool, changes, "flatiommu");
+	for (i = 0; !ret && without_iommu && i < sizeof(parameters) / sizeof(parameters[0]); i++)
+		ret = allow_interrupts(tool, changes, &text, parameters[i]);
+	free(text);
+	return ret;
+}
+
+/* A driver may go from under its functions, whatever its module's use count. */
+static bool drives_functions(const char *driver)
+{
+	struct names names;
+	bool any = false;
+	size_t i;
+
+	names_read(&names, "/sys/bus/pci/drivers/%s", driver);
+	for (i = 0; i < names.n; i++)
+		any |= strchr(names.name[i], ':') != NULL;
+	names_free(&names);
+	return any;
+}
+
+static bool is_recorded(const char *text, const char *module)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "module %s\n", module);
+	return strstr(text, line);
+}
+
+static int restore_parameters(struct tool *tool, struct json_object *changes, char *text)
+{
+	char path[256], value[64], now[64], *line = text;
+
+	for (; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+		int ret;
+
+		if (sscanf(line, "parameter %255s %63s", path, value) != 2 ||
+		    file_read(now, sizeof(now), "%s", path) || !strcmp(now, value))
+			continue;
+		ret = file_write(value, "%s", path);
+		if (ret)
+			return fail(tool, ret, "%s: %s", path, strerror(-ret));
+		note(changes, "unsafe interrupts are as they were: %s is %s", path, value);
+	}
+	return 0;
+}
+
+/* Functions that others bound need interrupts as much as those of ours. */
+static bool needed_by_others(char *address, size_t size)
+{
+	struct functions functions = { 0 };
+	bool needed = false;
+	size_t i;
+
+	functions_scan(&functions);
+	for (i = 0; i < functions.n && !needed; i++) {
+		needed = is_on_vfio(&functions.function[i]) &&
+			 functions.function[i].behind == BEHIND_FLATIOMMU;
+		if (needed)
+			snprintf(address, size, "%s", functions.function[i].address);
+	}
+	functions_free(&functions);
+	return needed;
+}
+
+int machine_restore(struct tool *tool, struct json_object *changes)
+{
+	char *text = machine_load(), address[PCI_ADDRESS_SIZE];
+	struct names records;
+	int ret = 0;
+	size_t i;
+
+	if (!text)
+		return 0;
+	records_read(&records);
+	i = records.n;
+	names_free(&records);
+	if (i)
+		goto free;
+	if (needed_by_others(address, sizeof(address))) {
+		note(changes, "modules and parameters stay: %s, bound by others, needs them",
+		     address);
+		goto free;
+	}
+	ret = restore_parameters(tool, changes, text);
+	for (i = 0; i < NR_MODULES && !ret; i++) {
+		if (!is_recorded(text, modules[i]) || !module_is_loaded(modules[i]) ||
+		    (!strcmp(modules[i], "vfio_pci") && drives_functions("vfio-pci")))
+			continue;
+		/* one that is in use has been taken into use by others */
+		if (!module_unload(modules[i]))
+			note(changes, "unloaded %s", modules[i]);
+	}
+	if (!ret)
+		machine_remove();
+free:
+	free(text);
+	return ret;
+}

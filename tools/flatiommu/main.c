@@ -41,6 +41,7 @@ static const struct command *const commands[] = {
 	&unbind_command,
 	&claim_command,
 	&release_command,
+	&run_command,
 	&help_command,
 	&version_command,
 };

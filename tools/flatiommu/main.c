@@ -42,6 +42,7 @@ static const struct command *const commands[] = {
 	&claim_command,
 	&release_command,
 	&run_command,
+	&addresses_command,
 	&help_command,
 	&version_command,
 };

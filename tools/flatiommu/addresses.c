@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+/*
+ * flatiommu addresses: where a process's memory is, in runs as long as it is contiguous.
+ *
+ * It is what a program that looks addresses up is told, as long as the memory is pinned. Without a
+ * pin the kernel may move it at any time: a picture for debugging, not addresses to use.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output.h"
+#include "sysfs.h"
+
+enum { SUMMARY };
+
+static const struct flag addresses_flags[] = {
+	[SUMMARY] = { "summary", NULL, "how many runs there are, and how long they are" },
+	{ NULL, NULL, NULL }
+};
+
+/* Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_PFN ((1ULL << 55) - 1)
+#define PAGEMAP_PRESENT (1ULL << 63)
+#define PAGEMAP_SWAPPED (1ULL << 62)
+#define KPF_HUGE 17
+#define KPF_THP 22
+#define KPF_ZERO_PAGE 24
+
+enum state { ABSENT, SWAPPED, PRESENT };
+
+/**
+ * struct run - memory at consecutive addresses, both virtual and physical
+ * @kind:	what kernel pages it is made of
+ */
+struct run {
+	unsigned long long virtual, physical, length;
+	enum state state;
+	const char *kind;
+};
+
+struct walk {
+	struct json_object *runs;
+	unsigned long long page_size;
+	unsigned long long nr_runs, present, absent, swapped, shortest, longest;
+	bool summary;
+};
+
+static int entry_at(int fd, unsigned long long page, unsigned long long *entry)
+{
+	ssize_t n = pread(fd, entry, sizeof(*entry), page * sizeof(*entry));
+
+	return n == sizeof(*entry) ? 0 : n < 0 ? -errno : -EFAULT;
+}
+
+static const char *kind_of(int flags_fd, unsigned long long pfn)
+{
+	unsigned long long flags;
+
+	if (flags_fd < 0 || entry_at(flags_fd, pfn, &flags))
+		return NULL;
+	return flags >> KPF_ZERO_PAGE & 1 ? "zero" :
+	       flags >> KPF_HUGE & 1 ? "hugetlb" :
+	       flags >> KPF_THP & 1 ? "thp" : "page";
+}
+
+static void end_run(struct walk *walk, const struct run *run)
+{
+	static const char *const states[] = { "absent", "swapped", "present" };
+	struct json_object *o;
+
+	if (!run->length)
+		return;
+	if (run->state == ABSENT) {
+		walk->absent += run->length;
+	} else if (run->state == SWAPPED) {
+		walk->swapped += run->length;
+	} else {
+		walk->nr_runs++;
+		walk->present += run->length;
+		if (run->length > walk->longest)
+			walk->longest = run->length;
+		if (!walk->shortest || run->length < walk->shortest)
+			walk->shortest = run->length;
+	}
+	if (walk->summary)
+		return;
+	o = add_object(walk->runs);
+	put_address(o, "virtual", run->virtual);
+	if (run->state == PRESENT)
+		put_address(o, "address", run->physical);
+	else
+		put_string(o, "address", NULL);
+	put_number(o, "length", run->length);
+	put_string(o, "state", states[run->state]);
+	put_string(o, "kind", run->kind);
+}
+
+/* The page at @at, as far as @end is in it, into the run that it goes on with, or a new one. */
+static void add_page(struct walk *walk, struct run *run, unsigned long long at,
+		     unsigned long long end, unsigned long long entry, int flags_fd)
+{
+	unsigned long long offset = at % walk->page_size, length = walk->page_size - offset;
+	struct run page = { .virtual = at };
+
+	page.length = end - at < length ? end - at : length;
+	page.state = entry & PAGEMAP_PRESENT ? PRESENT : entry & PAGEMAP_SWAPPED ? SWAPPED : ABSENT;
+	if (page.state == PRESENT) {
+		page.physical = (entry & PAGEMAP_PFN) * walk->page_size + offset;
+		page.kind = kind_of(flags_fd, entry & PAGEMAP_PFN);
+	}
+	if (run->length && run->state == page.state &&
+	    (page.state != PRESENT || (run->physical + run->length == page.physical &&
+				       run->kind == page.kind))) {
+		run->length += page.length;
+		return;
+	}
+	end_run(walk, run);
+	*run = page;
+}
+
+static int walk_pages(struct tool *tool, struct walk *walk, const char *pid,
+		      unsigned long long start, unsigned long long length)
+{
+	unsigned long long at, end = start + length, entry = 0;
+	struct run run = { 0 };
+	char path[64];
+	int fd, flags_fd, ret = 0;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/pagemap", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return fail(tool, -ESRCH, "%s: there is no such process", pid);
+	if (fd < 0)
+		return fail(tool, -errno, "%s: %s", path, strerror(errno));
+	flags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	for (at = start; at < end && !ret; at = (at / walk->page_size + 1) * walk->page_size) {
+		ret = entry_at(fd, at / walk->page_size, &entry);
+		if (ret == -EFAULT)
+			ret = fail(tool, ret, "0x%llx: is beyond what process %s can have", at, pid);
+		else if (ret)
+			ret = fail(tool, ret, "%s: %s", path, strerror(-ret));
+		else
+			add_page(walk, &run, at, end, entry, flags_fd);
+		/* without CAP_SYS_ADMIN frame numbers are 0, silently */
+		if (!ret && entry & PAGEMAP_PRESENT && !(entry & PAGEMAP_PFN)) {
+			cure(tool, "sudo flatiommu addresses %s 0x%llx %llu", pid, start, length);
+			ret = fail(tool, -EPERM, "%s: addresses are hidden without CAP_SYS_ADMIN",
+				   path);
+		}
+	}
+	if (!ret)
+		end_run(walk, &run);
+	if (flags_fd >= 0)
+		close(flags_fd);
+	close(fd);
+	return ret;
+}
+
+static void addresses_text(const struct tool *tool, struct json_object *what)
+{
+	static const struct column columns[] = {
+		{ "VIRTUAL", "virtual" }, { "ADDRESS", "address" }, { "LENGTH", "length" },
+		{ "STATE", "state" },	  { "PAGES", "kind" },	    { NULL, NULL },
+	};
+	struct json_object *runs = get(what, "segments");
+
+	(void)tool;
+	if (runs)
+		show_table(runs, columns);
+	printf("%s segments; %s bytes present, %s absent, %s swapped; shortest %s, longest %s\n",
+	       get_string(what, "nr_segments"), get_string(what, "present"),
+	       get_string(what, "absent"), get_string(what, "swapped"),
+	       get_string(what, "shortest"), get_string(what, "longest"));
+}
+
+/* A number with K, M or G behind it. */
+static int parse_number(struct tool *tool, unsigned long long *number, const char *text)
+{
+	static const char suffixes[] = "KMG";
+	const char *suffix;
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 0);
+	suffix = *end ? strchr(suffixes, *end) : NULL;
+	if (suffix) {
+		unsigned int shift = 10 * (suffix - suffixes + 1);
+
+		if (*number > ULLONG_MAX >> shift)
+			errno = ERANGE;
+		*number <<= shift;
+		end++;
+	}
+	if (errno || end == text || *end || *text == '-')
+		return fail(tool, -EINVAL, "%s: not a number such as 4096, 0x1000 or 2M", text);
+	return 0;
+}
+
+static int addresses_run(struct tool *tool, const struct args *args)
+{
+	struct walk walk = { .summary = args->values[SUMMARY] };
+	unsigned long long pid, start, length;
+	struct json_object *what;
+	int ret;
+
+	walk.page_size = sysconf(_SC_PAGESIZE);
+	ret = parse_number(tool, &pid, args->words[0]);
+	if (!ret)
+		ret = parse_number(tool, &start, args->words[1]);
+	if (!ret)
+		ret = parse_number(tool, &length, args->words[2]);
+	if (!ret && (!length || start + length < start))
+		ret = fail(tool, -EINVAL, "%s: not a length", args->words[2]);
+	if (ret)
+		return ret;
+	walk.runs = json_object_new_array();
+	ret = walk_pages(tool, &walk, args->words[0], start, length);
+	if (ret) {
+		json_object_put(walk.runs);
+		return ret;
+	}
+	what = json_object_new_object();
+	put_number(what, "pid", pid);
+	if (walk.summary)
+		json_object_put(walk.runs);
+	else
+		json_object_object_add(what, "segments", walk.runs);
+	put_number(what, "nr_segments", walk.nr_runs);
+	put_number(what, "present", walk.present);
+	put_number(what, "absent", walk.absent);
+	put_number(what, "swapped", walk.swapped);
+	put_number(what, "shortest", walk.shortest);
+	put_number(what, "longest", walk.longest);
+	show(tool, what, addresses_text);
+	return 0;
+}
+
+const struct command addresses_command = {
+	.name = "addresses",
+	.words = "PID ADDRESS LENGTH",
+	.summary = "show where a process's memory is, contiguous segment by segment",
+	.flags = addresses_flags,
+	.min_words = 3,
+	.max_words = 3,
+	.run = addresses_run,
+};

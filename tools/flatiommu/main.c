@@ -37,6 +37,7 @@ static const struct command version_command = {
 static const struct command *const commands[] = {
 	&list_command,
 	&status_command,
+	&doctor_command,
 	&bind_command,
 	&unbind_command,
 	&claim_command,

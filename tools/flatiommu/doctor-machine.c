@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: MIT
+/* Checks of the machine: hardware, kernel, module, memory, privilege, DPDK and SPDK. */
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "doctor.h"
+#include "flat.h"
+#include "modules.h"
+#include "privilege.h"
+#include "record.h"
+#include "sysfs.h"
+
+#define TYPE1 "/sys/module/vfio_iommu_type1/parameters"
+#define HUGEPAGES "/sys/kernel/mm/hugepages"
+
+static bool has_command_line(const char *word)
+{
+	return file_has_word(word, "/proc/cmdline");
+}
+
+static bool any_file(const char *pattern)
+{
+	glob_t found;
+	bool any = !glob(pattern, 0, NULL, &found);
+
+	if (any)
+		globfree(&found);
+	return any;
+}
+
+/* Has any function no IOMMU, so that flatiommu is for it? */
+static bool is_wanted(const struct doctor *doctor)
+{
+	return !doctor->behind[BEHIND_IOMMU];
+}
+
+static void check_platform(struct doctor *doctor)
+{
+	char type[32], guest[32];
+	struct utsname uts;
+
+	uname(&uts);
+	if (strcmp(uts.machine, "x86_64"))
+		say(doctor, PROBLEM, "%s: flatiommu is for x86-64 so far", uts.machine);
+	file_read(type, sizeof(type), "/sys/hypervisor/type");
+	file_read(guest, sizeof(guest), "/sys/hypervisor/guest_type");
+	if (!strcmp(type, "xen") &&
+	    (strcmp(guest, "HVM") || file_has_word("control_d", "/proc/xen/capabilities")))
+		say(doctor, PROBLEM, "Xen %s: physical addresses are not bus addresses", guest);
+	else
+		say(doctor, OK, "%s, Linux %s", uts.machine, uts.release);
+}
+
+/* The kernel's own words on it are in the log, which not everybody may read. */
+static void check_encryption(struct doctor *doctor)
+{
+	if (file_has_word("tdx_guest", "/proc/cpuinfo"))
+		say(doctor, PROBLEM, "memory is encrypted (TDX): devices see the cipher text");
+	else if (file_exists("/dev/sev-guest") || has_command_line("mem_encrypt=on"))
+		say(doctor, PROBLEM, "memory is encrypted (SEV or SME): devices see the cipher text");
+	else
+		say(doctor, OK, "no sign of memory encryption");
+	if (has_command_line("swiotlb=force"))
+		say(doctor, PROBLEM, "swiotlb=force: all DMA would have to be bounced");
+}
+
+static void check_iommu(struct doctor *doctor)
+{
+	bool table = any_file("/sys/firmware/acpi/tables/DMAR*") ||
+		     any_file("/sys/firmware/acpi/tables/IVRS*");
+
+	if (doctor->behind[BEHIND_IOMMU])
+		say(doctor, OK,
+		    "there is one, and %u functions are behind it: vfio-pci works on them as it is",
+		    doctor->behind[BEHIND_IOMMU]);
+	else if (has_command_line("intel_iommu=off") || has_command_line("amd_iommu=off") ||
+		 has_command_line("iommu=off"))
+		say(doctor, OK, "off, by the kernel's command line: what flatiommu is for");
+	else if (table)
+		say(doctor, OK,
+		    "the firmware has one that the kernel does not use (intel_iommu=on would): what flatiommu is for");
+	else
+		say(doctor, OK, "the firmware offers none: what flatiommu is for");
+	if (doctor->behind[BEHIND_NOIOMMU])
+		say(doctor, WARNING,
+		    "%u functions are in VFIO's no-IOMMU mode, where nothing is pinned",
+		    doctor->behind[BEHIND_NOIOMMU]);
+}
+
+static void check_vfio(struct doctor *doctor)
+{
+	static const char *const modules[] = { "vfio_pci", "vfio_iommu_type1" };
+	char mode[8];
+	size_t i;
+
+	for (i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
+		if (module_is_loaded(modules[i]))
+			say(doctor, OK, "%s is loaded", modules[i]);
+		else if (module_is_known(modules[i]))
+			say(doctor, OK, "%s is there; bind loads it", modules[i]);
+		else
+			say(doctor, PROBLEM, "%s is not there: this kernel (%s) has no such module",
+			    modules[i], kernel_release());
+	}
+	if (!file_read(mode, sizeof(mode), "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode") &&
+	    *mode == 'Y') {
+		mend(doctor, "echo N >/sys/module/vfio/parameters/enable_unsafe_noiommu_mode");
+		say(doctor, WARNING,
+		    "VFIO's no-IOMMU mode is on: SPDK then does not pin what it registers");
+	}
+}
+
+static void check_lockdown(struct doctor *doctor)
+{
+	char mode[64], secure[8] = "";
+	const char *why;
+
+	if (file_read(mode, sizeof(mode), "/sys/kernel/security/lockdown")) {
+		if (file_exists("/sys/kernel/security/lockdown"))
+			say(doctor, UNSEEN, "whether the kernel is locked down only root sees");
+		else
+			say(doctor, OK, "this kernel has none, or securityfs is not mounted");
+		return;
+	}
+	if (strstr(mode, "[none]")) {
+		say(doctor, OK, "off");
+		return;
+	}
+	file_read(secure, sizeof(secure),
+		  "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+	why = secure[4] == 1 ? ", as Secure Boot is on" : "";
+	mend_here(doctor, "make module LOCKDOWN=trust-signer");
+	say(doctor, PROBLEM,
+	    "the kernel is locked down%s: claims are refused, by design, unless the module was built for it, and signed",
+	    why);
+}
+
+static bool is_enforced(void)
+{
+	char enforce[8], lockdown[64];
+
+	file_read(enforce, sizeof(enforce), "/sys/module/module/parameters/sig_enforce");
+	file_read(lockdown, sizeof(lockdown), "/sys/kernel/security/lockdown");
+	return *enforce == 'Y' || (*lockdown && !strstr(lockdown, "[none]"));
+}
+
+static void check_module(struct doctor *doctor)
+{
+	struct module_file file;
+	char command[PATH_MAX + 128];
+	bool found = !module_find(&file);
+
+	if (!is_wanted(doctor) && !flat_is_loaded()) {
+		say(doctor, OK, "not loaded, and not needed beside an IOMMU");
+		return;
+	}
+	if (flat_is_loaded()) {
+		say(doctor, OK, "flatiommu is loaded; %u functions are claimed",
+		    doctor->behind[BEHIND_FLATIOMMU]);
+		return;
+	}
+	module_load_command(command, sizeof(command), found ? &file : NULL);
+	if (strstr(command, "make"))
+		mend_here(doctor, "%s", command);
+	else
+		mend(doctor, "%s", command);
+	if (!found) {
+		say(doctor, PROBLEM, "there is no flatiommu.ko for %s; make it from its source",
+		    kernel_release());
+	} else if (*file.release && strcmp(file.release, kernel_release())) {
+		say(doctor, PROBLEM, "%s is built for %s, and %s runs", file.path, file.release,
+		    kernel_release());
+	} else if (!file.is_signed && is_enforced()) {
+		mend(doctor,
+		     "/lib/modules/%s/build/scripts/sign-file sha256 MOK.key MOK.crt %s && %s",
+		     kernel_release(), file.path, command);
+		say(doctor, PROBLEM, "%s is not signed, and this kernel loads signed modules only",
+		    file.path);
+	} else {
+		say(doctor, WARNING, "flatiommu is not loaded; bind loads it");
+	}
+}
+
+/* The file of a module that shadows another: depmod's choice is for another kernel. */
+static void check_installed(struct doctor *doctor)
+{
+	struct module_file file;
+
+	if (!is_wanted(doctor) || module_find(&file) || file.installed || flat_is_loaded())
+		return;
+	if (any_file("/lib/modules/*/extra/flatiommu.ko*") ||
+	    any_file("/lib/modules/*/updates/flatiommu.ko*") ||
+	    any_file("/lib/modules/*/updates/dkms/flatiommu.ko*"))
+		say(doctor, WARNING, "what is installed is not for %s: modprobe will not load it",
+		    kernel_release());
+}
+
+static void check_interrupts(struct doctor *doctor)
+{
+	char value[8];
+
+	if (file_read(value, sizeof(value), TYPE1 "/allow_unsafe_interrupts")) {
+		say(doctor, OK, "VFIO is not loaded; bind allows unsafe interrupts where needed");
+	} else if (*value == 'Y') {
+		say(doctor, OK, "unsafe interrupts are allowed");
+	} else if (doctor->behind[BEHIND_FLATIOMMU]) {
+		mend(doctor, "echo Y >" TYPE1 "/allow_unsafe_interrupts");
+		say(doctor, PROBLEM,
+		    "unsafe interrupts are not allowed: VFIO refuses what is claimed (EPERM)");
+	} else {
+		say(doctor, OK, "unsafe interrupts are not allowed; bind does where needed");
+	}
+}
+
+static void check_hugepages(struct doctor *doctor)
+{
+	unsigned long long bytes = hugepage_bytes(), entries = 0, limit;
+	struct names sizes;
+	char *zones;
+	size_t i;
+
+	if (!bytes) {
+		mend(doctor, "echo 512 >/proc/sys/vm/nr_hugepages");
+		say(doctor, WARNING, "none are reserved, and DPDK and SPDK need them");
+		return;
+	}
+	names_read(&sizes, HUGEPAGES);
+	for (i = 0; i < sizes.n; i++)
+		entries += file_number(0, HUGEPAGES "/%s/nr_hugepages", sizes.name[i]);
+	names_free(&sizes);
+	say(doctor, OK, "%llu, of %llu MiB altogether", entries, bytes >> 20);
+	limit = file_number(~0ULL, TYPE1 "/dma_entry_limit");
+	if (entries > limit) {
+		mend(doctor, "echo %llu >" TYPE1 "/dma_entry_limit", entries + 65536);
+		say(doctor, WARNING, "VFIO maps %llu at most, and there are %llu: DPDK goes on without the rest",
+		    limit, entries);
+	}
+	zones = file_text("/proc/zoneinfo");
+	for (char *zone = zones; zone && (zone = strstr(zone, "zone  Movable")); zone++) {
+		char *present = strstr(zone, "present");
+
+		if (!present || !strtoull(present + strlen("present"), NULL, 10))
+			continue;
+		mend(doctor, "echo online_kernel >/sys/devices/system/memory/auto_online_blocks");
+		say(doctor, WARNING,
+		    "there is memory in ZONE_MOVABLE; huge pages there move as they are pinned, and DPDK then does not start");
+		break;
+	}
+	free(zones);
+}
+
+static void check_hugetlbfs(struct doctor *doctor)
+{
+	char *mounts = file_text("/proc/self/mounts");
+	bool mounted = mounts && strstr(mounts, " hugetlbfs ");
+
+	free(mounts);
+	if (mounted) {
+		say(doctor, OK, "hugetlbfs is mounted");
+	} else if (hugepage_bytes()) {
+		mend(doctor, "mkdir -p /dev/hugepages && mount -t hugetlbfs hugetlbfs /dev/hugepages");
+		say(doctor, WARNING, "hugetlbfs is not mounted: DPDK takes --in-memory only");
+	}
+}
+
+static void check_memlock(struct doctor *doctor)
+{
+	unsigned long long limit = memlock_limit(), bytes = hugepage_bytes();
+	struct rlimit hard;
+
+	if (has_capability(CAP_IPC_LOCK)) {
+		say(doctor, OK, "no limit, by CAP_IPC_LOCK");
+		return;
+	}
+	if (bytes <= limit && limit >= 64 << 20) {
+		say(doctor, OK, "RLIMIT_MEMLOCK is %s",
+		    limit == ~0ULL ? "unlimited" : "more than all huge pages");
+		return;
+	}
+	if (!getrlimit(RLIMIT_MEMLOCK, &hard) && hard.rlim_max != RLIM_INFINITY &&
+	    !has_capability(CAP_SYS_RESOURCE))
+		mend(doctor, "prlimit --pid $$ --memlock=unlimited");
+	else
+		mend_here(doctor, "ulimit -l unlimited");
+	say(doctor, PROBLEM,
+	    "RLIMIT_MEMLOCK is %llu KiB, huge pages are %llu KiB: DPDK goes on with memory that is not pinned",
+	    limit / 1024, bytes / 1024);
+}
+
+static void check_capabilities(struct doctor *doctor)
+{
+	static const struct {
+		int capability;
+		enum verdict verdict;
+		const char *name, *what;
+	} wanted[] = {
+		{ CAP_SYS_RAWIO, PROBLEM, "CAP_SYS_RAWIO", "use a function that has no IOMMU" },
+		{ CAP_SYS_ADMIN, WARNING, "CAP_SYS_ADMIN",
+		  "see physical addresses in /proc/self/pagemap, as DPDK and SPDK do" },
+	};
+	bool all = true;
+	size_t i;
+
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		if (has_capability(wanted[i].capability))
+			continue;
+		all = false;
+		if (geteuid())
+			mend_here(doctor, "sudo flatiommu doctor");
+		else
+			mend_here(doctor, "capsh --print");
+		say(doctor, wanted[i].verdict, "%s is missing, to %s", wanted[i].name,
+		    wanted[i].what);
+	}
+	if (all)
+		say(doctor, OK, "CAP_SYS_RAWIO and CAP_SYS_ADMIN");
+}
+
+static void check_container(struct doctor *doctor)
+{
+	char *environment = file_text("/proc/1/environ");
+	bool is = file_exists("/.dockerenv") || file_exists("/run/.containerenv") ||
+		  file_exists("/run/systemd/container") ||
+		  (environment && !strncmp(environment, "container=", 10));
+
+	free(environment);
+	if (!is) {
+		say(doctor, OK, "none that can be seen");
+		return;
+	}
+	if (access("/sys/bus/pci/drivers_probe", W_OK))
+		say(doctor, WARNING,
+		    "this is a container, and /sys is read-only: bind on the host, and pass /dev/vfio in");
+	else
+		say(doctor, WARNING,
+		    "this is a container: programs need /dev/vfio, huge pages and the capabilities in it");
+	if (!file_exists("/dev/vfio/vfio"))
+		say(doctor, WARNING, "/dev/vfio/vfio is not in this container");
+}
+
+static void check_refusals(struct doctor *doctor)
+{
+	struct json_object *refusals;
+	char policy[16];
+	size_t n;
+
+	if (!flat_is_loaded())
+		return;
+	refusals = flat_refusals();
+	if (!refusals) {
+		say(doctor, UNSEEN, "whether programs were refused maps only root sees");
+		return;
+	}
+	n = json_object_array_length(refusals);
+	json_object_put(refusals);
+	file_read(policy, sizeof(policy), FLAT_PARAMETERS "/on_refusal");
+	if (n && !strcmp(policy, "warn")) {
+		mend(doctor, "echo fence >" FLAT_PARAMETERS "/on_refusal");
+		say(doctor, WARNING,
+		    "%zu programs were refused maps (flatiommu status has them), and may have gone on; fence would stop them",
+		    n);
+	} else {
+		say(doctor, OK, "%zu programs were refused maps; on_refusal=%s", n, policy);
+	}
+}
+
+static void check_records(struct doctor *doctor)
+{
+	char *machine = machine_load();
+	struct names records;
+	struct function f;
+	size_t i;
+
+	records_read(&records);
+	for (i = 0; i < records.n; i++) {
+		if (!function_read(&f, records.name[i]) && is_on_vfio(&f))
+			continue;
+		mend(doctor, "flatiommu unbind --all");
+		say(doctor, WARNING, "%s: bind or unbind was interrupted, or the function removed",
+		    records.name[i]);
+	}
+	if (machine && !records.n) {
+		mend(doctor, "flatiommu unbind --all");
+		say(doctor, WARNING, "bind or unbind was interrupted");
+	}
+	names_free(&records);
+	free(machine);
+}
+
+static void check_dpdk(struct doctor *doctor)
+{
+	bool installed = any_file("/usr/lib/*/librte_eal.so*") || any_file("/usr/local/lib/*/librte_eal.so*");
+
+	if (!is_wanted(doctor)) {
+		say(doctor, OK, "no option is needed: it uses the IOMMU");
+		return;
+	}
+	if (!has_capability(CAP_SYS_ADMIN))
+		say(doctor, WARNING,
+		    "Debian's DPDK ignores --iova-mode=pa, silently, as this user does not see physical addresses");
+	say(doctor, OK, "%s: flatiommu run -- PROGRAM, or --iova-mode=pa for every process of it",
+	    installed ? "installed" : "not installed");
+}
+
+static void check_spdk(struct doctor *doctor)
+{
+	if (!is_wanted(doctor))
+		say(doctor, OK, "no option is needed: it uses the IOMMU");
+	else if (file_has_word("AuthenticAMD", "/proc/cpuinfo"))
+		say(doctor, OK, "on AMD: flatiommu run -- PROGRAM, or --iova-mode pa");
+	else
+		say(doctor, OK, "finds physical addresses by itself; if not, --iova-mode pa");
+}
+
+const struct check machine_checks[] = {
+	{ "platform", check_platform },
+	{ "encryption", check_encryption },
+	{ "iommu", check_iommu },
+	{ "vfio", check_vfio },
+	{ "lockdown", check_lockdown },
+	{ "module", check_module },
+	{ "module", check_installed },
+	{ "interrupts", check_interrupts },
+	{ "hugepages", check_hugepages },
+	{ "hugetlbfs", check_hugetlbfs },
+	{ "memlock", check_memlock },
+	{ "capability", check_capabilities },
+	{ "container", check_container },
+	{ "refusals", check_refusals },
+	{ "bind", check_records },
+	{ "dpdk", check_dpdk },
+	{ "spdk", check_spdk },
+	{ NULL, NULL }
+};

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+/* flatiommu doctor: what works here, what does not, why, and the one command that mends it. */
+#include "doctor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output.h"
+
+static const char *const states[] = {
+	[OK] = "ok",
+	[UNSEEN] = "unseen",
+	[WARNING] = "warning",
+	[PROBLEM] = "problem",
+};
+
+void say(struct doctor *doctor, enum verdict verdict, const char *fmt, ...)
+{
+	struct json_object *o = add_object(doctor->lines);
+	char text[2048];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	put_string(o, "check", doctor->check);
+	put_string(o, "function", doctor->subject ? doctor->subject->address : NULL);
+	put_string(o, "state", states[verdict]);
+	put_string(o, "text", text);
+	put_string(o, "cure", doctor->cure);
+	doctor->cure[0] = 0;
+	if (verdict > doctor->worst)
+		doctor->worst = verdict;
+}
+
+static void format_cure(struct doctor *doctor, const char *fmt, va_list args)
+{
+	vsnprintf(doctor->cure, sizeof(doctor->cure), fmt, args);
+}
+
+void mend_here(struct doctor *doctor, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	format_cure(doctor, fmt, args);
+	va_end(args);
+}
+
+void mend(struct doctor *doctor, const char *fmt, ...)
+{
+	char command[sizeof(doctor->cure)];
+	bool shell;
+	va_list args;
+
+	va_start(args, fmt);
+	format_cure(doctor, fmt, args);
+	va_end(args);
+	if (!geteuid())
+		return;
+	memcpy(command, doctor->cure, sizeof(command));
+	shell = strpbrk(command, "><&|;*");
+	snprintf(doctor->cure, sizeof(doctor->cure), "sudo %s%.1000s%s", shell ? "sh -c '" : "",
+		 command, shell ? "'" : "");
+}
+
+static void line_text(struct json_object *line)
+{
+	static const enum colour colours[] = {
+		[OK] = GREEN, [UNSEEN] = YELLOW, [WARNING] = YELLOW, [PROBLEM] = RED,
+	};
+	const char *state = get_string(line, "state"), *remedy = get_string(line, "cure");
+	size_t i;
+
+	for (i = 0; strcmp(states[i], state); i++)
+		;
+	colour(stdout, colours[i]);
+	printf("%-8s", state);
+	colour(stdout, PLAIN);
+	printf("  %-11s  %s\n", get_string(line, "check"), get_string(line, "text"));
+	if (remedy)
+		printf("%21s  > %s\n", "", remedy);
+}
+
+static void doctor_text(const struct tool *tool, struct json_object *what)
+{
+	struct json_object *lines = get(what, "checks");
+	const char *last = NULL;
+	size_t i;
+
+	(void)tool;
+	for (i = 0; i < json_object_array_length(lines); i++) {
+		struct json_object *line = json_object_array_get_idx(lines, i);
+		const char *address = get_string(line, "function");
+
+		if (address && (!last || strcmp(address, last))) {
+			colour(stdout, BOLD);
+			printf("%s\n", address);
+			colour(stdout, PLAIN);
+		}
+		last = address;
+		line_text(line);
+	}
+}
+
+static void run_checks(struct doctor *doctor, const struct check *checks)
+{
+	for (; checks->name; checks++) {
+		doctor->check = checks->name;
+		checks->run(doctor);
+	}
+}
+
+static int doctor_run(struct tool *tool, const struct args *args)
+{
+	struct doctor doctor = { .worst = OK };
+	struct functions named = { 0 };
+	struct json_object *what;
+	size_t i;
+
+	if (args->nr_words && functions_named(tool, &named, args))
+		return -1;
+	doctor.lines = json_object_new_array();
+	processes_read(&doctor.processes);
+	functions_scan(&doctor.functions);
+	for (i = 0; i < doctor.functions.n; i++)
+		doctor.behind[doctor.functions.function[i].behind]++;
+	run_checks(&doctor, machine_checks);
+	for (i = 0; i < named.n; i++) {
+		doctor.subject = &named.function[i];
+		run_checks(&doctor, function_checks);
+	}
+	what = json_object_new_object();
+	json_object_object_add(what, "checks", doctor.lines);
+	put_string(what, "worst", states[doctor.worst]);
+	show(tool, what, doctor_text);
+	processes_free(&doctor.processes);
+	functions_free(&doctor.functions);
+	functions_free(&named);
+	return doctor.worst == PROBLEM ? 2 : doctor.worst == OK ? 0 : 1;
+}
+
+const struct command doctor_command = {
+	.name = "doctor",
+	.words = "[DEVICE...]",
+	.summary = "say what works on this machine and with a device, and what mends the rest",
+	.max_words = 1000,
+	.run = doctor_run,
+};

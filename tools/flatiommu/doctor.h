@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What checks are made of. A check is a function in a table; it says one line or more. */
+#ifndef DOCTOR_H
+#define DOCTOR_H
+
+#include <json-c/json.h>
+
+#include "pci.h"
+#include "processes.h"
+
+/* Of a line; unseen is what this user cannot see, and counts as a warning. */
+enum verdict { OK, UNSEEN, WARNING, PROBLEM };
+
+/**
+ * struct doctor - one examination
+ * @lines:	[{"check", "function", "state", "text", "cure"}]
+ * @worst:	of all lines
+ * @check:	the check that is being made
+ * @subject:	the function that it is about, or NULL for the machine
+ * @cure:	of the next line, or ""
+ * @functions:	all of the machine's
+ * @behind:	how many of them are behind what
+ * @processes:	who has what open
+ */
+struct doctor {
+	struct json_object *lines;
+	enum verdict worst;
+	const char *check;
+	const struct function *subject;
+	char cure[1024];
+	struct functions functions;
+	unsigned int behind[BEHIND_IOMMU + 1];
+	struct processes processes;
+};
+
+/* Says a line of the current check. */
+void say(struct doctor *doctor, enum verdict verdict, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The command that mends what the next line is about. It is run by root: others are told sudo. */
+void mend(struct doctor *doctor, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for a command that anybody runs in his own shell. */
+void mend_here(struct doctor *doctor, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+struct check {
+	const char *name;
+	void (*run)(struct doctor *doctor);
+};
+
+/* Ended by an empty one. */
+extern const struct check machine_checks[], function_checks[];
+
+#endif

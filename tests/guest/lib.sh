@@ -180,6 +180,15 @@ iommus() {
 	ls -A /sys/kernel/iommu_groups /sys/class/iommu
 }
 
+# pci_snapshot: all of /sys/bus/pci and of the groups, a line a file or link, but for what a function's
+# first driver changes for good
+pci_snapshot() {
+	find /sys/bus/pci /sys/kernel/iommu_groups -printf '%p %l\n'
+	find /sys/bus/pci/devices/*/ /sys/kernel/iommu_groups/ -maxdepth 2 -type f -perm -u=r ! -name 'resource*[0-9c]' \
+		! -name config ! -name rom ! -name vpd ! -name pools ! -name power_state ! -name waiting_for_supplier \
+		! -path '*/power/runtime*' ! -path '*/power/wakeup*' -exec grep -asH '' {} +
+}
+
 # groups_are NUMBERS: all IOMMU groups
 groups_are() {
 	[[ $(ls /sys/kernel/iommu_groups) == "$1" ]]

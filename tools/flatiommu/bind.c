@@ -251,9 +251,10 @@ static void bind_text(const struct tool *tool, struct json_object *what)
 		printf("%s: %s, group %s (%s)\n", get_string(o, "address"), get_string(o, "node"),
 		       get_string(o, "group"), get_string(o, "iommu"));
 	}
-	printf("huge pages: %lld MiB%s; RLIMIT_MEMLOCK %s\n", huge >> 20,
-	       huge ? "" : " (echo 512 >/proc/sys/vm/nr_hugepages)",
-	       json_object_get_boolean(get(what, "memlock_suffices")) ? "suffices" : "is too small");
+	if (!huge)
+		printf("no huge pages yet: " RESERVE_HUGEPAGES "\n", hugepages_to_reserve());
+	if (!json_object_get_boolean(get(what, "memlock_suffices")))
+		puts("RLIMIT_MEMLOCK is less than all huge pages: ulimit -l unlimited");
 	if (!persistent)
 		puts("until the next reboot: --persist is for longer");
 	printf("next: %s\n", get_string(what, "next"));

@@ -98,7 +98,7 @@ static void check_node(struct doctor *doctor)
 	if (access(node, F_OK))
 		say(doctor, PROBLEM, "%s is not there; in a container it is to be passed in", node);
 	else if (access(node, R_OK | W_OK)) {
-		mend(doctor, "chown $(id -u) %s", node);
+		mend(doctor, "chown %u %s", geteuid(), node);
 		say(doctor, PROBLEM, "%s is not for this user", node);
 	} else {
 		say(doctor, OK, "%s", node);

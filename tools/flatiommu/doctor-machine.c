@@ -152,53 +152,40 @@ static bool is_enforced(void)
 
 static void check_module(struct doctor *doctor)
 {
-	struct module_file file;
 	char command[PATH_MAX + 128];
-	bool found = !module_find(&file);
+	struct module_files files;
 
-	if (!is_wanted(doctor) && !flat_is_loaded()) {
-		say(doctor, OK, "not loaded, and not needed beside an IOMMU");
-		return;
-	}
 	if (flat_is_loaded()) {
 		say(doctor, OK, "flatiommu is loaded; %u functions are claimed",
 		    doctor->behind[BEHIND_FLATIOMMU]);
 		return;
 	}
-	module_load_command(command, sizeof(command), found ? &file : NULL);
-	if (strstr(command, "make"))
-		mend_here(doctor, "%s", command);
-	else
+	if (!is_wanted(doctor)) {
+		say(doctor, OK, "not loaded, and not needed beside an IOMMU");
+		return;
+	}
+	module_find(&files);
+	module_load_command(command, sizeof(command), &files);
+	if (*files.fit.path)
 		mend(doctor, "%s", command);
-	if (!found) {
+	else
+		mend_here(doctor, "%s", command);
+	if (*files.unfit.path) {
+		say(doctor, PROBLEM, "%s is built for %s, and %s runs", files.unfit.path,
+		    *files.unfit.release ? files.unfit.release : "another kernel",
+		    kernel_release());
+	} else if (!*files.fit.path) {
 		say(doctor, PROBLEM, "there is no flatiommu.ko for %s; make it from its source",
 		    kernel_release());
-	} else if (*file.release && strcmp(file.release, kernel_release())) {
-		say(doctor, PROBLEM, "%s is built for %s, and %s runs", file.path, file.release,
-		    kernel_release());
-	} else if (!file.is_signed && is_enforced()) {
+	} else if (!files.fit.is_signed && is_enforced()) {
 		mend(doctor,
 		     "/lib/modules/%s/build/scripts/sign-file sha256 MOK.key MOK.crt %s && %s",
-		     kernel_release(), file.path, command);
+		     kernel_release(), files.fit.path, command);
 		say(doctor, PROBLEM, "%s is not signed, and this kernel loads signed modules only",
-		    file.path);
+		    files.fit.path);
 	} else {
 		say(doctor, WARNING, "flatiommu is not loaded; bind loads it");
 	}
-}
-
-/* The file of a module that shadows another: depmod's choice is for another kernel. */
-static void check_installed(struct doctor *doctor)
-{
-	struct module_file file;
-
-	if (!is_wanted(doctor) || module_find(&file) || file.installed || flat_is_loaded())
-		return;
-	if (any_file("/lib/modules/*/extra/flatiommu.ko*") ||
-	    any_file("/lib/modules/*/updates/flatiommu.ko*") ||
-	    any_file("/lib/modules/*/updates/dkms/flatiommu.ko*"))
-		say(doctor, WARNING, "what is installed is not for %s: modprobe will not load it",
-		    kernel_release());
 }
 
 static void check_interrupts(struct doctor *doctor)
@@ -226,7 +213,7 @@ static void check_hugepages(struct doctor *doctor)
 	size_t i;
 
 	if (!bytes) {
-		mend(doctor, "echo 512 >/proc/sys/vm/nr_hugepages");
+		mend(doctor, RESERVE_HUGEPAGES, hugepages_to_reserve());
 		say(doctor, WARNING, "none are reserved, and DPDK and SPDK need them");
 		return;
 	}
@@ -425,7 +412,6 @@ const struct check machine_checks[] = {
 	{ "vfio", check_vfio },
 	{ "lockdown", check_lockdown },
 	{ "module", check_module },
-	{ "module", check_installed },
 	{ "interrupts", check_interrupts },
 	{ "hugepages", check_hugepages },
 	{ "hugetlbfs", check_hugetlbfs },

@@ -127,9 +127,11 @@ static bool find_beside(struct module_file *file)
 		if (fits(file))
 			return true;
 	}
+	file->path[0] = 0;
 	return false;
 }
 
+/* Where modules_install and DKMS put it, for the kernels that match. */
 static bool find_glob(struct module_file *file, const char *release)
 {
 	static const char *const places[] = { "updates", "updates/dkms", "extra" };
@@ -150,43 +152,37 @@ static bool find_glob(struct module_file *file, const char *release)
 	return false;
 }
 
-int module_find(struct module_file *file)
+void module_find(struct module_files *files)
 {
-	struct module_file installed = { 0 }, other = { 0 };
+	struct module_file *fit = &files->fit, *unfit = &files->unfit;
 
-	memset(file, 0, sizeof(*file));
-	if (find_listed(installed.path, sizeof(installed.path), "modules.dep", "flatiommu")) {
-		inspect(&installed);
-		installed.installed = true;
-		if (fits(&installed)) {
-			*file = installed;
-			return 0;
-		}
+	memset(files, 0, sizeof(*files));
+	if (find_listed(fit->path, sizeof(fit->path), "modules.dep", "flatiommu")) {
+		fit->installed = true;
+		inspect(fit);
+		if (fits(fit))
+			return;
+		*unfit = *fit;
+		memset(fit, 0, sizeof(*fit));
 	}
-	if (find_beside(file))
-		return 0;
-	if (*installed.path) {
-		*file = installed;
-		return 0;
-	}
-	if (find_glob(file, kernel_release()))
-		return 0;
-	if (!find_glob(&other, "*"))
-		return -ENOENT;
-	*file = other;
-	/* whatever it says: this kernel will not find it there */
-	if (fits(file))
-		snprintf(file->release, sizeof(file->release), "another kernel");
-	return 0;
+	if (find_beside(fit))
+		return;
+	/* depmod was not run, maybe */
+	if (find_glob(fit, kernel_release()) && fits(fit))
+		return;
+	memset(fit, 0, sizeof(*fit));
+	if (!*unfit->path)
+		find_glob(unfit, "*");
 }
 
-void module_load_command(char *buf, size_t size, const struct module_file *file)
+void module_load_command(char *buf, size_t size, const struct module_files *files)
 {
-	if (file && *file->path && fits(file))
-		snprintf(buf, size, "%s%s", file->installed ? "modprobe flatiommu" : "insmod ",
-			 file->installed ? "" : file->path);
+	if (*files->fit.path)
+		snprintf(buf, size, "%s%s", files->fit.installed ? "modprobe flatiommu" : "insmod ",
+			 files->fit.installed ? "" : files->fit.path);
 	else if (!file_exists(MODULES "/%s/build", kernel_release()))
-		snprintf(buf, size, "apt install linux-headers-%s && make module && insmod module/flatiommu.ko",
+		snprintf(buf, size,
+			 "apt install linux-headers-%s && make module && insmod module/flatiommu.ko",
 			 kernel_release());
 	else
 		snprintf(buf, size, "make module && insmod module/flatiommu.ko");
@@ -233,20 +229,21 @@ static int run_program(char *said, size_t size, char *const argv[])
 static int load_flatiommu(struct tool *tool)
 {
 	char said[256], command[PATH_MAX + 128];
-	struct module_file file;
+	struct module_files files;
 	char *modprobe[] = { "modprobe", "flatiommu", NULL };
-	char *insmod[] = { "insmod", file.path, NULL };
+	char *insmod[] = { "insmod", files.fit.path, NULL };
 
-	if (module_find(&file) || !fits(&file)) {
-		module_load_command(command, sizeof(command), NULL);
+	module_find(&files);
+	if (!*files.fit.path) {
+		module_load_command(command, sizeof(command), &files);
 		cure(tool, "%s", command);
-		if (*file.path)
+		if (*files.unfit.path)
 			return fail(tool, -ENOEXEC, "flatiommu: %s is for %s, not for %s",
-				    file.path, file.release, kernel_release());
+				    files.unfit.path, files.unfit.release, kernel_release());
 		return fail(tool, -ENOENT, "flatiommu: there is no module for %s",
 			    kernel_release());
 	}
-	if (run_program(said, sizeof(said), file.installed ? modprobe : insmod)) {
+	if (run_program(said, sizeof(said), files.fit.installed ? modprobe : insmod)) {
 		cure(tool, "flatiommu doctor");
 		return fail(tool, -ENOEXEC, "flatiommu: cannot be loaded: %s", said);
 	}

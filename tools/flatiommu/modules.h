@@ -22,16 +22,24 @@ struct module_file {
 	bool installed;
 };
 
+/**
+ * struct module_files - all that was found of flatiommu.ko
+ * @fit:	for the kernel that runs; its path is "" when there is none
+ * @unfit:	for another kernel, though installed for this one, or all that there is
+ */
+struct module_files {
+	struct module_file fit, unfit;
+};
+
 bool module_is_loaded(const char *name);
 
 /* Built in, or a file that modprobe knows. */
 bool module_is_known(const char *name);
 
-/* flatiommu.ko, for this kernel if there is one, or else for another one; -ENOENT. */
-int module_find(struct module_file *file);
+void module_find(struct module_files *files);
 
-/* The command that loads it, for cure(). */
-void module_load_command(char *buf, size_t size, const struct module_file *file);
+/* The command that loads it, or makes it first, for cure(). */
+void module_load_command(char *buf, size_t size, const struct module_files *files);
 
 /* 0 also when it is there already. */
 int module_load(struct tool *tool, const char *name);

@@ -181,7 +181,7 @@ int functions_resolve(struct tool *tool, struct functions *functions, const char
 		}
 		return ret;
 	}
-	if (!strchr(base, '/') && *base != '.') {
+	if (*base && !strchr(base, '/') && *base != '.') {
 		static const char *const classes[] = { "net", "nvme" };
 		size_t i;
 

@@ -18,13 +18,14 @@
 
 int persist_check(struct tool *tool, bool without_iommu)
 {
-	struct module_file file;
+	struct module_files files;
 
+	module_find(&files);
 	if (!file_exists("/usr/sbin/driverctl") && !file_exists("/sbin/driverctl")) {
 		cure(tool, "apt install driverctl");
 		return fail(tool, -ENOENT, "--persist: driverctl, which binds at boot, is missing");
 	}
-	if (without_iommu && (module_find(&file) || !file.installed)) {
+	if (without_iommu && !files.fit.installed) {
 		cure(tool, "make -C /lib/modules/%s/build M=$PWD/module modules_install",
 		     kernel_release());
 		return fail(tool, -ENOENT, "--persist: flatiommu.ko is not installed");

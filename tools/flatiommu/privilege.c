@@ -73,6 +73,26 @@ unsigned long long hugepage_bytes(void)
 	return bytes;
 }
 
+static unsigned long long meminfo(const char *text, const char *key)
+{
+	const char *line = text ? strstr(text, key) : NULL;
+
+	return line ? strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
+}
+
+unsigned long long hugepages_to_reserve(void)
+{
+	unsigned long long available, size, bytes = 1ULL << 30;
+	char *text = file_text("/proc/meminfo");
+
+	available = meminfo(text, "MemAvailable:");
+	size = meminfo(text, "Hugepagesize:");
+	free(text);
+	if (available / 4 < bytes)
+		bytes = available / 4;
+	return size && bytes > size ? bytes / size : 1;
+}
+
 bool may_lock(unsigned long long bytes)
 {
 	return has_capability(CAP_IPC_LOCK) || bytes <= memlock_limit();

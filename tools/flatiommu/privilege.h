@@ -20,6 +20,12 @@ unsigned long long memlock_limit(void);
 /* Bytes of all huge pages that are reserved, in all sizes. */
 unsigned long long hugepage_bytes(void);
 
+/* How many of the default size to reserve where there are none: a quarter of what is free, or 1 GiB. */
+unsigned long long hugepages_to_reserve(void);
+
+/* A command for that. */
+#define RESERVE_HUGEPAGES "echo %llu >/proc/sys/vm/nr_hugepages"
+
 /* Would huge pages, all of them, fit what this process may lock? */
 bool may_lock(unsigned long long bytes);
 

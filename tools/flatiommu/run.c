@@ -67,7 +67,7 @@ static int check_program(struct tool *tool)
 	if (ret)
 		return ret;
 	if (!huge) {
-		cure(tool, "echo 512 >/proc/sys/vm/nr_hugepages");
+		cure(tool, RESERVE_HUGEPAGES, hugepages_to_reserve());
 		return fail(tool, -ENOMEM, "run: no huge pages are reserved");
 	}
 	if (!may_lock(huge)) {

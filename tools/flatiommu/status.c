@@ -68,7 +68,8 @@ static void put_modules(struct json_object *what)
 
 			if (!strcmp(shown_parameters[j].module, name) &&
 			    !file_read(value, sizeof(value), "/sys/module/%s/parameters/%s", name,
-				       parameter))
+				       parameter) &&
+			    strcmp(value, "(null)"))
 				put_string(p, parameter, value);
 		}
 	}

@@ -1,0 +1,305 @@
+#!/bin/bash
+# flatiommu list, status, claim, release, bind and unbind, through their JSON; and bind + unbind leave
+# nothing behind.
+. "${0%/*}/lib.sh"
+export TERM=dumb
+
+type1=/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
+real=
+[[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
+
+# said FILTER COMMAND...: a value in the command's JSON
+said() {
+	local filter=$1
+	shift
+	flatiommu --json "$@" 2>/tmp/stderr | jq -r "$filter"
+}
+
+# of DEVICE KEY: in list's JSON
+of() {
+	said ".functions[0].$2" list "$1"
+}
+
+# turned_down NAME MESSAGE CURE COMMAND...: it fails with status 1, one line that has both, and the same in JSON
+turned_down() {
+	local name=$1 message=$2 cure=$3 output status=0
+	shift 3
+	output=$("$@" 2>&1 >/dev/null) || status=$?
+	is "$status" 1 "$name: the exit status is 1"
+	like "$output" "^flatiommu: .*$message.*${cure:+; try: $cure}\$" "$name: it says why"
+	is "$(wc -l <<<"$output")" 1 "$name: in one line"
+	output=$("$1" --json "${@:2}" 2>/dev/null)
+	like "$(jq -r .error <<<"$output")" "$message" "$name: in JSON, too"
+	[[ -z $cure ]] || like "$(jq -r .cure <<<"$output")" "^$cure\$" "$name: with what mends it"
+}
+
+modules() {
+	lsmod | sed -n 's/ .*//p' | sort
+}
+
+# shared_disk: of the function with SR-IOV, which may have more than one way to it
+shared_disk() {
+	local subsystem
+	subsystem=$(echo "/sys/class/nvme-subsystem/"*/"$(basename "/sys/bus/pci/devices/$SRIOV_PF/nvme/"*)")
+	basename "${subsystem%/*}"/nvme*n1
+}
+
+# flatiommu, as others would run it
+by_nobody() {
+	as_nobody flatiommu "$@"
+}
+
+by_root_without_rawio() {
+	without_rawio flatiommu "$@"
+}
+
+# from a shell that sshd started, by sudo, which keeps its environment to itself
+by_ssh() {
+	SSH_CONNECTION="10.0.2.2 50000 10.0.2.15 22" \
+		bash -c 'env -u SSH_CONNECTION flatiommu "$@"; exit $?' - "$@"
+}
+
+# unchanged NAME
+unchanged() {
+	local diff
+	diff=$(diff <(echo "$before") <(pci_snapshot))
+	is "$diff" '' "$1: /sys/bus/pci and the groups are as before"
+	is "$(modules)" "$modules" "$1: and so are the modules"
+	is "$(cat /run/flatiommu/[m0-9]* 2>/dev/null)" '' "$1: and no record is left"
+}
+
+echo N >$type1
+# functions that never had a driver get one once, as that changes their power state for good
+nic_driver=$(driver_of "$NIC")
+modules=$(modules)
+before=$(pci_snapshot)
+
+diag "list and status"
+is "$(of "$NVME" address)" "$NVME" "an address"
+is "$(of "${NVME#0000:}" address)" "$NVME" "a short address"
+is "$(of "$NVME" driver)" nvme "its driver"
+like "$(of "$NVME" class)" "Non-Volatile memory controller" "its class has a name"
+like "$(of "$NVME" name)" "NVM Express Controller" "and so has it"
+is "$(of "$(basename "$(disk_of "$NVME")")" address)" "$NVME" "a disk"
+is "$(of "$(shared_disk)" address)" "$SRIOV_PF" "the node of a disk with several ways to it"
+if [[ -n $nic_driver ]]; then
+	is "$(of "$(basename /sys/bus/pci/devices/$NIC/net/*)" address)" "$NIC" "an interface"
+fi
+is "$(said '.functions | length' list 1234:11e8)" 2 "vendor:device names both"
+is "$(of "$EDU" driver)" null "no driver is null"
+is "$(of "$NVME" iommu)" "$([[ -z $real ]] && echo none || echo iommu)" "what stands behind it"
+is "$(said '[.functions[] | select(.class | test("bridge"; "i"))] | length' list)" 0 "list leaves bridges out"
+isnt "$(said '[.functions[] | select(.class | test("bridge"; "i"))] | length' list --all)" 0 "list --all does not"
+like "$(flatiommu list)" "ADDRESS +DRIVER +GROUP +IOMMU +NAME" "as text it is a table"
+is "$(said '.machine.kernel' status)" "$(uname -r)" "status knows the kernel"
+is "$(said '.functions | length' status)" 0 "nothing is bound"
+like "$(as_nobody flatiommu list 2>&1)" "$NVME +nvme .*this user" "list works for anybody"
+succeeds "and so does status" as_nobody flatiommu status
+
+diag "bind and unbind"
+output=$(flatiommu --json bind "$NVME" "${EDU#0000:}")
+is "$?" 0 "it binds two"
+is "$(jq -r '.functions | length' <<<"$output")" 2 "and says so of both"
+is "$(jq -r '.functions[0].driver_before' <<<"$output")" nvme "and what they had"
+like "$(jq -r '.next' <<<"$output")" "^flatiommu " "and what next"
+for device in "$NVME" "$EDU"; do
+	is "$(driver_of "$device")" vfio-pci "$device is on vfio-pci"
+	succeeds "$device has its node" test -e "/dev/vfio/$(group_of "$device")"
+done
+if [[ -n $real ]]; then
+	is "$(<$type1)" N "unsafe interrupts are not needed with a real IOMMU"
+	fails "and neither is the module" test -e /sys/module/flatiommu
+	is "$(of "$NVME" iommu)" iommu "list knows that it is a real one"
+else
+	is "$(<$type1)" Y "unsafe interrupts are allowed"
+	like "$(jq -r '.changes[]' <<<"$output")" "allowed unsafe interrupts" "and it says so"
+	is "$(of "$NVME" iommu)" flatiommu "list knows who made the group"
+	is "$(said '.functions_claimed' status)" 2 "status counts the claims"
+fi
+is "$(said '[.functions[] | select(.bound_here and (.interrupted | not))] | length' status)" 2 "status has both"
+echo 16 >/proc/sys/vm/nr_hugepages
+like "$(nvme "$NVME" identify 2>&1)" flat0 "a program can have it"
+
+exec 6<>"/dev/vfio/$(group_of "$NVME")"
+like "$(of "$NVME" 'open_by[].name')" "bash|tool-bind" "list says who has it open"
+turned_down "unbind of what is open" "$NVME: open by" "kill [0-9]+" flatiommu unbind "$NVME"
+exec 6>&-
+output=$(flatiommu --json unbind "$NVME" "$EDU")
+is "$?" 0 "unbind puts them back"
+is "$(jq -r '.functions[0].driver' <<<"$output")" nvme "the kernel's driver included"
+succeeds "the disk comes back" disk_of "$NVME"
+echo 0 >/proc/sys/vm/nr_hugepages
+is "$(<$type1)" N "unsafe interrupts are as they were"
+unchanged "unbind"
+like "$(flatiommu unbind "$NVME")" "nothing to put back" "once more there is nothing to put back"
+
+diag "all or nothing"
+turned_down "a bridge among them" "$BRIDGE: .*bridge" '' flatiommu bind "$NVME" "$EDU" "$BRIDGE"
+turned_down "one that is not there" "0000:00:1e.7: there is no such" 'flatiommu list' \
+	flatiommu bind "$NVME" 00:1e.7
+# for a kernel that says no once the first was bound
+mount --bind /dev/full "/sys/bus/pci/devices/$EDU/driver_override"
+turned_down "the second cannot be bound" "$EDU: driver_override: No space" '' flatiommu bind "$NVME" "$EDU"
+umount "/sys/bus/pci/devices/$EDU/driver_override"
+is "$(driver_of "$NVME")" nvme "the first has its driver again"
+disk_of "$NVME" >/dev/null
+unchanged "nothing"
+
+diag "what is in use"
+disk=$(disk_of "$FN0")
+mkfs.ext4 -q "$disk"
+mkdir "/tmp/a disk"
+mount "$disk" "/tmp/a disk"
+turned_down "a mounted disk" "$FN0: not bound: .* is mounted at /tmp/a disk .*--force" "umount /tmp/a.* disk" \
+	flatiommu bind "$FN0"
+unshare --mount --propagation private sleep 60 &
+sleeper=$!
+until_true 10 grep -q sleep "/proc/$sleeper/comm"
+umount "/tmp/a disk"
+turned_down "one that is mounted in another namespace" "$FN0: not bound: .* is in use by the kernel" '' \
+	flatiommu bind "$FN0"
+kill $sleeper
+wait $sleeper 2>/dev/null
+until_true 20 flatiommu bind "$FN0" >/dev/null 2>&1
+is "$(driver_of "$FN0")" vfio-pci "unmounted, it is bound"
+flatiommu unbind "$FN0" >/dev/null
+disk=$(disk_of "$FN0")
+mkswap "$disk" >/dev/null 2>&1
+swapon "$disk"
+turned_down "swap" "$FN0: not bound: .* is swapped to" "swapoff $disk" flatiommu bind "$(basename "$disk")"
+swapoff "$disk"
+dd if=/dev/zero of="$disk" bs=4k count=4 status=none
+printf LABELONE | dd of="$disk" bs=1 seek=512 conv=notrunc status=none
+turned_down "an LVM member" "$FN0: not bound: .* member of an LVM" '' flatiommu bind "$FN0"
+printf '\xfc\x4e\x2b\xa9' | dd of="$disk" bs=1 seek=4096 conv=notrunc status=none
+dd if=/dev/zero of="$disk" bs=512 count=2 conv=notrunc status=none
+turned_down "an MD member" "$FN0: not bound: .* member of an MD" '' flatiommu bind "$FN0"
+is "$(flatiommu --json bind --force "$FN0" | jq -r '.changes[0]')" \
+	"$FN0: forced, although $(basename "$disk") is a member of an MD volume or array" "--force says what is lost"
+flatiommu unbind "$FN0" >/dev/null
+disk=$(disk_of "$FN0")
+dd if=/dev/zero of="$disk" bs=4k count=4 status=none
+exec 6<"$disk"
+turned_down "a disk that is open" "$FN0: not bound: .* is open by" "kill [0-9]+" flatiommu bind "$FN0"
+exec 6<&-
+echo 1 >"/sys/bus/pci/devices/$SRIOV_PF/sriov_numvfs" 2>/dev/null
+if [[ -e /sys/bus/pci/devices/$SRIOV_VF0 ]]; then
+	is "$(of "$SRIOV_VF0" pf)" "$SRIOV_PF" "list knows a VF's PF"
+	turned_down "a function with VFs" "$SRIOV_PF: not bound: it has 1 virtual" "echo 0 >/sys.*" \
+		flatiommu bind "$SRIOV_PF"
+	echo 0 >"/sys/bus/pci/devices/$SRIOV_PF/sriov_numvfs"
+fi
+if [[ -n $nic_driver ]]; then
+	interface=$(basename /sys/bus/pci/devices/$NIC/net/*)
+	ip link set "$interface" up
+	ip addr add 10.0.2.15/24 dev "$interface"
+	turned_down "the way to who is logged in" "$NIC: not bound: $interface is the way to 10.0.2.2" '' \
+		by_ssh bind "$interface"
+	ip addr flush dev "$interface"
+	ip link set "$interface" down
+fi
+rmdir "/tmp/a disk"
+until_true 20 shared_disk >/dev/null
+unchanged "after all that"
+
+diag "--user and --persist"
+output=$(flatiommu bind --user nobody "$EDU")
+is "$(stat -c %U "/dev/vfio/$(group_of "$EDU")")" nobody "--user makes the node's owner"
+[[ -n $real ]] || like "$output" "CAP_SYS_RAWIO.*all memory" "and says what it means"
+flatiommu unbind --all >/dev/null
+extra=/lib/modules/$(uname -r)/extra
+[[ -n $real ]] || turned_down "--persist with a module that is not installed" "flatiommu.ko is not installed" 'make .*' \
+	flatiommu bind --persist "$EDU"
+mkdir "$extra"
+cp "$MODULE" "$extra"
+depmod
+succeeds "--persist" flatiommu bind --persist "$EDU"
+is "$(</etc/driverctl.d/pci-$EDU)" vfio-pci "driverctl has it"
+like "$(cat /etc/modules-load.d/*)" "vfio-pci" "modules are loaded at boot"
+if [[ -z $real ]]; then
+	like "$(modprobe -c)" "softdep vfio[-_]pci pre: flatiommu" "flatiommu before vfio-pci"
+	like "$(modprobe -c)" "options vfio_iommu_type1 allow_unsafe_interrupts=1" "and unsafe interrupts allowed"
+fi
+is "$(said '.functions[0].persistent' bind "$EDU")" true "it says so when asked again"
+diag "as if after a reboot: no record, driverctl binds"
+rm -f /run/flatiommu/[m0-9]*
+driverctl --nosave unset-override "$EDU"
+driverctl load-override "$EDU"
+is "$(driver_of "$EDU")" vfio-pci "driverctl binds it"
+succeeds "unbind" flatiommu unbind "$EDU"
+is "$(cat /etc/driverctl.d/pci-* /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' \
+	"unbind ends that, too"
+is "$(driver_of "$EDU")" '' "it has no driver, as before"
+is "$(of "$EDU" override)" null "and no override"
+for module in flatiommu vfio_pci vfio_pci_core vfio_virqfd iommufd irqbypass; do
+	[[ $modules == *"$module"$'\n'* || ! -e /sys/module/$module/initstate ]] || rmmod $module
+done
+echo N >$type1
+rm -r "$extra"
+depmod
+unchanged "--persist"
+
+if [[ -z $real ]]; then
+	diag "claim and release"
+	is "$(said '.functions[0].group' claim "$EDU")" 0 "claim gives a group"
+	is "$(of "$EDU" iommu)" flatiommu "of flatiommu's"
+	turned_down "a second claim" "$EDU: not claimed: it is claimed already" '' flatiommu claim "$EDU"
+	turned_down "a claim of what has a driver" "$NVME: not claimed: a driver is bound" "flatiommu bind $NVME" \
+		flatiommu claim "$NVME"
+	turned_down "a claim of a bridge" "$BRIDGE: not claimed: a bridge" '' flatiommu claim "$BRIDGE"
+	fails "two, of which one has a driver" flatiommu claim "$FN1" "$NVME"
+	is "$(group_of "$FN1")" '' "are none"
+	succeeds "a claimed one is bound" flatiommu bind "$EDU"
+	turned_down "a release of what is bound" "$EDU: not released: a driver" "flatiommu unbind $EDU" \
+		flatiommu release "$EDU"
+	succeeds "and unbound" flatiommu unbind "$EDU"
+	is "$(of "$EDU" iommu)" flatiommu "still claimed, as before"
+	is "$(said '.functions[0].group' release "$EDU")" null "released"
+	turned_down "a second release" "$EDU: it is not claimed" '' flatiommu release "$EDU"
+	rmmod flatiommu
+	unchanged "claim and release"
+fi
+
+diag "bad input"
+# bad STATUS COMMAND...: one line, no crash
+bad() {
+	local output status=0 expected=$1
+	shift
+	output=$(flatiommu "$@" 2>&1 >/dev/null) || status=$?
+	is "$status $(wc -l <<<"$output")" "$expected 1" "flatiommu ${*@Q}"
+	like "$output" "^flatiommu: .*; try: flatiommu" "says what to try"
+}
+bad 3 nonsense
+bad 3 --nonsense
+bad 3 list --nonsense
+bad 3 bind
+bad 3 bind --user
+bad 3 bind --force=yes "$EDU"
+bad 3 bind --force --force "$EDU"
+bad 3 status now
+bad 3 addresses 1
+bad 1 bind nonsense
+bad 1 bind ''
+bad 1 bind /dev/
+bad 1 bind ../../../etc
+bad 1 bind 00:04
+bad 1 bind 0000:00:04.8
+bad 1 bind 0000:00:20.0
+bad 1 bind 0000:00:04.0x
+bad 1 bind ffff:ffff
+bad 1 list "$(printf 'x%.0s' {1..5000})"
+bad 1 help nonsense
+bad 1 unbind
+turned_down "lo" "lo: no PCI function is behind it" '' flatiommu bind lo
+turned_down "bind by anybody" "bind: only root" "sudo flatiommu bind" by_nobody bind "$EDU"
+turned_down "bind without CAP_SYS_RAWIO" "no CAP_SYS_RAWIO" "flatiommu doctor" by_root_without_rawio bind "$EDU"
+turned_down "an unknown user" "nouser: there is no such user" '' flatiommu bind --user nouser "$EDU"
+for command in list status doctor bind unbind claim release run addresses help version; do
+	like "$(flatiommu help $command)" "^Usage: flatiommu $command" "help $command"
+	is "$(flatiommu --json help $command | jq -r .name)" $command "help $command in JSON"
+done
+fails "a full disk is an error" bash -c 'flatiommu list >/dev/full'
+unchanged "at the end"
+
+echo Y >$type1
+done_testing

@@ -183,6 +183,10 @@ static void check_module(struct doctor *doctor)
 		     kernel_release(), files.fit.path, command);
 		say(doctor, PROBLEM, "%s is not signed, and this kernel loads signed modules only",
 		    files.fit.path);
+	} else if (*files.fit.release && strcmp(files.fit.release, kernel_release())) {
+		say(doctor, WARNING,
+		    "%s is built for %s; %s loads it only if its symbols are the same",
+		    files.fit.path, files.fit.release, kernel_release());
 	} else {
 		say(doctor, WARNING, "flatiommu is not loaded; bind loads it");
 	}

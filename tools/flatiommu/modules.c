@@ -80,7 +80,7 @@ static void inspect(struct module_file *file)
 	int fd;
 
 	file->release[0] = 0;
-	file->is_signed = false;
+	file->is_signed = file->versions = false;
 	fd = open(file->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
@@ -95,6 +95,7 @@ static void inspect(struct module_file *file)
 	if (found) {
 		snprintf(file->release, sizeof(file->release), "%.*s",
 			 (int)strnlen(found, text + st.st_size - found), found + strlen(magic));
+		file->versions = strstr(file->release, " modversions");
 		file->release[strcspn(file->release, " ")] = 0;
 	}
 	munmap((void *)text, st.st_size);
@@ -104,7 +105,7 @@ close:
 
 static bool fits(const struct module_file *file)
 {
-	return !*file->release || !strcmp(file->release, kernel_release());
+	return !*file->release || !strcmp(file->release, kernel_release()) || file->versions;
 }
 
 /* Beside this program, as where it was built, nothing needs to be installed. */

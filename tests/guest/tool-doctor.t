@@ -1,0 +1,172 @@
+#!/bin/bash
+# flatiommu doctor on set-ups that were broken on purpose: it says what is wrong, and the cure that it
+# prints, run as printed, cures it.
+. "${0%/*}/lib.sh"
+export TERM=dumb
+
+type1=/sys/module/vfio_iommu_type1/parameters
+real=
+[[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
+
+# there is none in the machine, and this is root already
+sudo() {
+	"$@"
+}
+
+# line CHECK REGEX COMMAND...: the first line of the check whose text matches, as JSON
+line() {
+	local check=$1 text=$2
+	shift 2
+	"$@" | jq -c --arg check "$check" --arg text "$text" \
+		'[.checks[] | select(.check == $check and (.text | test($text)))][0]'
+}
+
+# broken NAME CHECK STATE TEXT CURE COMMAND...: what doctor says; the cure; that it cures
+broken() {
+	local name=$1 check=$2 state=$3 text=$4 mends=$5 found remedy after
+	shift 5
+	found=$(line "$check" "$text" "$@")
+	is "$(jq -r .state <<<"$found")" "$state" "$name: it is a $state"
+	remedy=$(jq -r .cure <<<"$found")
+	like "$remedy" "^$mends\$" "$name: with a cure"
+	eval "$remedy" >/tmp/remedy 2>&1 || {
+		not_ok "$name: the cure runs"
+		diag "$(</tmp/remedy)"
+	}
+	after=$(line "$check" "$text" "$@")
+	is "$after" null "$name: which cures it"
+	[[ $after == null ]] || diag "$("$@" | jq -r '.checks[] | .check + ": " + .text')"
+}
+
+doctor=(flatiommu --json doctor)
+in_elsewhere=(/tmp/elsewhere/flatiommu --json doctor)
+mkdir /tmp/elsewhere
+cp "$(command -v flatiommu)" /tmp/elsewhere
+
+"${doctor[@]}" >/tmp/said
+is "$?" "$(jq -r '.worst | if . == "problem" then 2 elif . == "ok" then 0 else 1 end' /tmp/said)" \
+	"the exit status is the worst that was found"
+like "$(as_nobody flatiommu doctor "$NVME")" "unseen +vectors" "it runs for anybody, and says what it cannot see"
+for check in platform encryption iommu vfio lockdown module interrupts hugepages memlock capability container dpdk spdk; do
+	isnt "$(jq -r --arg check $check '.checks[] | select(.check == $check) | .state' /tmp/said)" '' "there is a line on $check"
+done
+for check in group driver bars vectors reset; do
+	isnt "$("${doctor[@]}" "$NVME" | jq -r --arg check $check '.checks[] | select(.check == $check) | .text')" '' \
+		"and of a device on $check"
+done
+like "$(line vectors . "${doctor[@]}" "$NVME" | jq -r .text)" "MSI-X 8" "the vectors are right"
+like "$(line bars . "${doctor[@]}" "$NVME" | jq -r .text)" "0: 16 KiB" "and so are the BARs"
+
+diag "memory and privilege"
+for file in /sys/kernel/mm/hugepages/*/nr_hugepages; do
+	echo 0 >"$file"
+done
+broken "no huge pages" hugepages warning "none are reserved" "echo [0-9]+ >/proc/sys/vm/nr_hugepages" "${doctor[@]}"
+echo 16 >/proc/sys/vm/nr_hugepages
+ulimit -S -l 64
+broken "a low RLIMIT_MEMLOCK" memlock problem "RLIMIT_MEMLOCK is 64 KiB" "ulimit -l unlimited" \
+	setpriv --inh-caps=-ipc_lock --bounding-set=-ipc_lock "${doctor[@]}"
+echo 1 >$type1/dma_entry_limit
+broken "a low dma_entry_limit" hugepages warning "VFIO maps 1 at most" "echo [0-9]+ >.*/dma_entry_limit" "${doctor[@]}"
+echo 65535 >$type1/dma_entry_limit
+umount /hugepages
+broken "no hugetlbfs" hugetlbfs warning "not mounted" "mkdir .* && mount .*" "${doctor[@]}"
+umount /dev/hugepages
+rmdir /dev/hugepages
+mount -t hugetlbfs hugetlbfs /hugepages
+who=as_nobody
+as() {
+	$who "${doctor[@]}"
+}
+# as whoever sudo is for
+sudo() {
+	who=
+	"$@" || true
+}
+broken "no capability" capability problem "CAP_SYS_RAWIO is missing" "sudo flatiommu doctor" as
+echo 0 >/proc/sys/vm/nr_hugepages
+
+diag "devices"
+disk=$(disk_of "$NVME")
+mkfs.ext4 -q "$disk"
+mkdir /tmp/disk
+mount "$disk" /tmp/disk
+broken "a mounted disk" use problem "is mounted at /tmp/disk" "umount /tmp/disk" "${doctor[@]}" "$NVME"
+rmdir /tmp/disk
+mkswap "$disk" >/dev/null 2>&1
+swapon "$disk"
+broken "swap" use problem "is swapped to" "swapoff $disk" "${doctor[@]}" "$NVME"
+broken "a device with a kernel driver" driver problem "nvme has it" "flatiommu bind $NVME" "${doctor[@]}" "$NVME"
+is "$("${doctor[@]}" "$NVME" | jq -r '.checks[] | select(.function and .state == "problem") | .text')" '' \
+	"bound, it has no problem"
+who=as_nobody
+node=/dev/vfio/$(group_of "$NVME")
+chmod 600 "$node"
+as() {
+	as_nobody "${doctor[@]}" "$NVME"
+}
+broken "a node that is not for the user" node problem "$node is not for" "sudo chown 65534 $node" as
+flatiommu unbind "$NVME" >/dev/null
+disk_of "$NVME" >/dev/null
+broken "a device without a driver" driver problem "none" "flatiommu bind $EDU" "${doctor[@]}" "$EDU"
+flatiommu unbind "$EDU" >/dev/null
+like "$(line group . "${doctor[@]}" "$BRIDGE" | jq -r .text)" "a bridge" "a bridge is told"
+
+if [[ -n $real ]]; then
+	diag "behind an IOMMU"
+	like "$(line iommu . "${doctor[@]}" | jq -r '.state + " " + .text')" "ok there is one" "it says that there is one"
+	like "$(line module . "${doctor[@]}" | jq -r '.state + " " + .text')" "ok .*not needed" "that flatiommu is not needed"
+	like "$(line group . "${doctor[@]}" "$NVME" | jq -r '.state + " " + .text')" "ok .*real IOMMU" "and so of the device"
+	like "$(line dpdk . "${doctor[@]}" | jq -r .text)" "no option is needed" "nor an option for DPDK"
+	rm -r /tmp/elsewhere
+	done_testing
+fi
+
+diag "without a group"
+flatiommu claim "$EDU" >/dev/null
+flatiommu release "$EDU" >/dev/null
+broken "a device without a group" group problem "none" "flatiommu claim $EDU" "${doctor[@]}" "$EDU"
+flatiommu release "$EDU" >/dev/null
+
+diag "modules"
+rmmod flatiommu
+broken "a module that is not loaded" module warning "is not loaded" "insmod $MODULE" "${doctor[@]}"
+rmmod flatiommu
+found=$(line module . "${in_elsewhere[@]}")
+is "$(jq -r .state <<<"$found")" problem "no module at all: it is a problem"
+like "$(jq -r .cure <<<"$found")" "^apt install linux-headers-$(uname -r) && make module" "no module at all: what makes one"
+extra=/lib/modules/$(uname -r)/extra
+mkdir "$extra"
+cp "$MODULE" "$extra"
+found=$(line module . "${in_elsewhere[@]}")
+like "$(jq -r .cure <<<"$found")" "^insmod $extra/flatiommu.ko" "one that depmod does not know"
+depmod
+broken "one that is installed" module warning "is not loaded" "modprobe flatiommu" "${in_elsewhere[@]}"
+rmmod flatiommu
+sed -i 's/vermagic=[0-9]/vermagic=3/' "$extra/flatiommu.ko"
+like "$(line module . "${in_elsewhere[@]}" | jq -r .text)" "is built for 3\..* only if its symbols are the same" \
+	"one for another kernel that may do"
+sed -i 's/ modversions/ modVersions/' "$extra/flatiommu.ko"
+fails "one for another kernel does not load" modprobe flatiommu
+broken "a module for another kernel" module problem "is built for 3\..*, and $(uname -r) runs" "insmod $MODULE" \
+	"${doctor[@]}"
+rmmod flatiommu
+like "$(line module . "${in_elsewhere[@]}" | jq -r .cure)" "make module" "with no other it is to be made"
+rm -r "$extra"
+depmod
+
+diag "interrupts"
+flatiommu bind "$EDU" >/dev/null
+echo N >$type1/allow_unsafe_interrupts
+broken "unsafe interrupts off" interrupts problem "VFIO refuses" "echo Y >.*/allow_unsafe_interrupts" "${doctor[@]}"
+flatiommu unbind "$EDU" >/dev/null
+
+diag "an interrupted bind"
+flatiommu bind "$NVME" >/dev/null
+unbind "$NVME"
+broken "interrupted" bind warning "$NVME: bind or unbind was interrupted" "flatiommu unbind --all" "${doctor[@]}"
+is "$(driver_of "$NVME")" nvme "the driver is there again"
+fails "and no module" test -e /sys/module/flatiommu
+
+rm -r /tmp/elsewhere
+done_testing

@@ -20,7 +20,8 @@ int record_lock(struct tool *tool)
 
 	if (mkdir(RECORDS, 0755) && errno != EEXIST)
 		return fail(tool, -errno, RECORDS ": %s", strerror(errno));
-	fd = open(LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	/* not O_CLOEXEC: a modprobe that outlives us holds it, too */
+	fd = open(LOCK, O_RDWR | O_CREAT, 0600);
 	if (fd < 0 || flock(fd, LOCK_EX))
 		return fail(tool, -errno, LOCK ": %s", strerror(errno));
 	return 0;

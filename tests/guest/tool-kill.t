@@ -1,0 +1,120 @@
+#!/bin/bash
+# flatiommu bind and unbind, stopped at random points: by SIGKILL, status tells what is the matter and unbind
+# puts it right; by SIGINT, bind puts it right itself. kills=N on the kernel's command line is for more rounds
+# (FLATIOMMU_APPEND=kills=200 tests/vm/run ...).
+. "${0%/*}/lib.sh"
+
+type1=/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
+rounds=$(sed -n 's/.*\bkills=\([0-9]*\).*/\1/p' /proc/cmdline)
+rounds=${rounds:-16}
+RANDOM=$$
+
+# milliseconds since the machine started
+now() {
+	local up
+	read -r up _ </proc/uptime
+	echo "${up/./}0"
+}
+
+modules() {
+	lsmod | sed -n 's/ .*//p' | sort
+}
+
+# all that bind changes, a line each
+state() {
+	echo "$(driver_of "$NVME") $(driver_of "$EDU") $(<"/sys/bus/pci/devices/$NVME/driver_override")" \
+		"$(<"/sys/bus/pci/devices/$EDU/driver_override")"
+	iommus
+	cat "$type1"
+	modules
+	cat /run/flatiommu/[m0-9]* 2>/dev/null
+}
+
+# told: does status say that there is something to put back?
+told() {
+	flatiommu --json status | jq -e '(.functions | map(select(.bound_here)) | length > 0) or
+		.machine_left_behind' >/dev/null
+}
+
+# stopped SIGNAL MILLISECONDS COMMAND...: starts it and stops it; its exit status
+stopped() {
+	local signal=$1 after=$2 pid
+	shift 2
+	env --default-signal=INT "$@" >/dev/null 2>&1 &
+	pid=$!
+	sleep "$((after / 1000)).$(printf %03d $((after % 1000)))"
+	kill "-$signal" $pid 2>/dev/null
+	wait $pid 2>/dev/null
+}
+
+echo N >$type1
+# once in full, as the first driver of a function changes it for good; and to know how long it takes
+flatiommu bind "$NVME" "$EDU" >/dev/null
+flatiommu unbind "$NVME" "$EDU" >/dev/null
+before=$(state)
+snapshot=$(pci_snapshot)
+start=$(now)
+flatiommu bind "$NVME" "$EDU" >/dev/null
+bind_takes=$(($(now) - start))
+bound=$(state)
+start=$(now)
+flatiommu unbind "$NVME" "$EDU" >/dev/null
+unbind_takes=$(($(now) - start))
+is "$(state)" "$before" "undisturbed, all is as before"
+diag "bind takes $bind_takes ms, unbind $unbind_takes ms; $rounds rounds"
+
+wrong=0 half=0 silent=0 by_itself=0
+for ((i = 0; i < rounds; i++)); do
+	case $((i % 4)) in
+	0 | 1)
+		what="SIGKILL in bind"
+		stopped KILL $((RANDOM % bind_takes)) flatiommu bind "$NVME" "$EDU"
+		;;
+	2)
+		what="SIGINT in bind"
+		stopped INT $((RANDOM % bind_takes)) flatiommu bind "$NVME" "$EDU" ||
+			[[ $(state) == "$before" ]] || {
+			by_itself=$((by_itself + 1))
+			diag "round $i: SIGINT left something"
+		}
+		;;
+	3)
+		what="SIGKILL in unbind"
+		flatiommu bind "$NVME" "$EDU" >/dev/null
+		stopped KILL $((RANDOM % unbind_takes)) flatiommu unbind --all
+		;;
+	esac
+	# a modprobe that goes on holds the lock
+	flock /run/flatiommu/lock true
+	after=$(state)
+	if [[ $after != "$before" && $after != "$bound" ]]; then
+		half=$((half + 1))
+		told || {
+			silent=$((silent + 1))
+			diag "round $i: $what: status says nothing of it"
+			diag "$(diff <(echo "$before") <(echo "$after"))"
+		}
+	fi
+	if ((RANDOM % 2)); then
+		flatiommu unbind "$NVME" "$EDU"
+	else
+		flatiommu unbind --all
+	fi >/tmp/unbind 2>&1
+	after=$(state)
+	[[ $after == "$before" ]] || {
+		wrong=$((wrong + 1))
+		diag "round $i: $what"
+		diag "$(</tmp/unbind)"
+		diag "$(diff <(echo "$before") <(echo "$after"))"
+		flatiommu unbind --all
+	}
+done
+diag "$half of $rounds were stopped half way"
+isnt "$half" 0 "some were stopped half way"
+is "$silent" 0 "status told of all of them"
+is "$by_itself" 0 "after SIGINT bind has put everything back itself"
+is "$wrong" 0 "unbind put everything right"
+disk_of "$NVME" >/dev/null
+is "$(diff <(echo "$snapshot") <(pci_snapshot))" '' "/sys/bus/pci and the groups are as before"
+echo Y >$type1
+done_testing

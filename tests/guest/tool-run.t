@@ -1,0 +1,83 @@
+#!/bin/bash
+# flatiommu run: testpmd, which knows nothing of flatiommu, chooses physical addresses by itself, its memory
+# is pinned, and it sends packets; and what run refuses to begin with.
+. "${0%/*}/lib.sh"
+export TERM=dumb
+
+# refuses NAME STATUS MESSAGE COMMAND...
+refuses() {
+	local name=$1 expected=$2 message=$3 output status=0
+	shift 3
+	output=$("$@" 2>&1 >/dev/null </dev/null) || status=$?
+	is "$status" "$expected" "$name: exit status $expected"
+	like "$output" "$message" "$name: it says why"
+}
+
+for file in /sys/kernel/mm/hugepages/*/nr_hugepages; do
+	echo 0 >"$file"
+done
+refuses "nothing claimed" 125 "no function is claimed; try: flatiommu bind" flatiommu run -- true
+succeeds "unless forced" flatiommu run --force -- true
+
+flatiommu bind "$NIC" >/tmp/bind
+like "$(</tmp/bind)" "no huge pages yet: echo [0-9]+ >/proc/sys/vm/nr_hugepages" "bind says that there are no huge pages"
+like "$(tail -n 1 /tmp/bind)" "^next: flatiommu run -- dpdk-testpmd  ?-a $NIC\$" "and what to type next"
+refuses "no huge pages" 125 "no huge pages are reserved; try: echo" flatiommu run -- true
+echo 64 >/proc/sys/vm/nr_hugepages
+refuses "without CAP_SYS_RAWIO" 125 "CAP_SYS_RAWIO is missing" without_rawio flatiommu run -- true
+refuses "by anybody" 125 "CAP_SYS_RAWIO is missing.*; try: sudo flatiommu run" as_nobody flatiommu run -- true
+refuses "without CAP_SYS_ADMIN" 125 "CAP_SYS_ADMIN is missing.*pagemap" \
+	setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin flatiommu run -- true
+small() {
+	(
+		ulimit -l 1024
+		setpriv --inh-caps=-ipc_lock --bounding-set=-ipc_lock flatiommu run "$@"
+	)
+}
+refuses "RLIMIT_MEMLOCK too small" 125 "RLIMIT_MEMLOCK is 1024 KiB, huge pages are 131072 KiB, .*; try: ulimit -l unlimited" \
+	small -- true
+succeeds "and with --force it goes on" small --force -- true
+
+is "$(flatiommu run -- sh -c 'ls /sys/kernel/iommu_groups | wc -l')" 0 "the program sees no group"
+is "$(ls /sys/kernel/iommu_groups)" "$(group_of "$NIC")" "others do"
+is "$(flatiommu run -- readlink "/sys/bus/pci/devices/$NIC/iommu_group" | sed 's,.*/,,')" \
+	"$(group_of "$NIC")" "and the program finds its function's"
+is "$(flatiommu run -- printf '%s.' --json -h '' 'a b')" "--json.-h..a b." "what follows is the program's own"
+refuses "its exit status" 7 '' flatiommu run -- sh -c 'exit 7'
+refuses "a program that is not there" 127 "no-such-program: No such file" flatiommu run -- no-such-program
+refuses "one that is none" 126 "/etc/passwd: Permission denied" flatiommu run -- /etc/passwd
+is "$(flatiommu --json run --check -- true | jq -r .hidden)" true "--check says what would be"
+
+# testpmd NAME COMMAND...: runs it for a while
+testpmd() {
+	local out=$1 limit=$2
+	shift 2
+	timeout -s INT -k 20 "$limit" "$@" dpdk-testpmd -l 0,1 -a "$NIC" -m 64 --no-telemetry -- \
+		--no-mlockall --forward-mode=txonly --auto-start --no-lsc-interrupt --total-num-mbufs=4096 \
+		--stats-period=1 >"$out" 2>&1 </dev/null &
+}
+
+testpmd /tmp/alone 60 env
+wait
+like "$(</tmp/alone)" "Selected IOVA mode 'VA'" "by itself it takes virtual addresses"
+unlike "$(</tmp/alone)" "TX-packets: [1-9]" "and sends nothing"
+before=$(awk '/^nr_foll_pin_acquired/ { print $2 }' /proc/vmstat)
+testpmd /tmp/run 90 flatiommu run --
+succeeds "run by flatiommu, it sends" until_true 80 grep -qE "TX-packets: [1-9]" /tmp/run
+pid=$(pidof dpdk-testpmd | tr ' ' '\n' | head -n 1)
+like "$(</tmp/run)" "Selected IOVA mode 'PA'" "with physical addresses"
+isnt "$(awk '/^nr_foll_pin_acquired/ { print $2 }' /proc/vmstat)" "$before" "from memory that is pinned"
+is "$(flatiommu --json list "$NIC" | jq -r '.functions[0].open_by[].name')" dpdk-testpmd "list knows who has it"
+like "$(flatiommu --json status | jq -r '.processes[] | select(.name == "dpdk-testpmd") | .locked')" "^[1-9]" \
+	"and status how much it has pinned"
+flatiommu run -- timeout 60 dpdk-proc-info -a "$NIC" -- --stats >/tmp/secondary 2>&1 </dev/null
+like "$(</tmp/secondary)" "TX-packets: [1-9]" "a secondary process joins it"
+kill -INT "$pid"
+wait
+[[ $_failed == 0 ]] || diag "$(tail -n 40 /tmp/run)"
+
+flatiommu unbind "$NIC" >/dev/null
+is "$(ls /sys/kernel/iommu_groups)" '' "nothing is left"
+rm -rf /run/dpdk
+echo 0 >/proc/sys/vm/nr_hugepages
+done_testing

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # make                  tools, examples, and the module for the kernel that runs (KDIR= for another)
+# make man              the command's manual, in build/man (needs scdoc)
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
 # make lint             checkpatch, sparse, cppcheck, shellcheck
@@ -76,6 +77,12 @@ build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h)
 	mkdir -p $(@D)
 	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) -lpci -ljson-c
 
+man: $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
+
+build/man/%: man/%.scd
+	mkdir -p $(@D)
+	scdoc <$< >$@
+
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, put and the like are tools.
 test-tools := build/tests/put
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out tests/guest/put.c,$(wildcard tests/guest/*.c)))
@@ -115,4 +122,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module tools examples tests bench lint check clean
+.PHONY: all module tools man examples tests bench lint check clean

@@ -150,7 +150,7 @@ disk=$(disk_of "$FN0")
 mkfs.ext4 -q "$disk"
 mkdir "/tmp/a disk"
 mount "$disk" "/tmp/a disk"
-turned_down "a mounted disk" "$FN0: not bound: .* is mounted at /tmp/a disk .*--force" "umount /tmp/a.* disk" \
+turned_down "a mounted disk" "$FN0: not bound: .* is mounted at /tmp/a disk .*--force" "umount '/tmp/a disk'" \
 	flatiommu bind "$FN0"
 unshare --mount --propagation private sleep 60 &
 sleeper=$!

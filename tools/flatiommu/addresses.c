@@ -204,7 +204,7 @@ static int parse_number(struct tool *tool, unsigned long long *number, const cha
 static int addresses_run(struct tool *tool, const struct args *args)
 {
 	struct walk walk = { .summary = args->values[SUMMARY] };
-	unsigned long long pid, start, length;
+	unsigned long long pid = 0, start = 0, length = 0;
 	struct json_object *what;
 	int ret;
 

@@ -81,7 +81,7 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 static int bind_former(struct tool *tool, struct json_object *changes, const struct record *record)
 {
 	const char *address = record->address;
-	struct tool ignored;
+	struct tool ignored = { 0 };
 	struct function f;
 
 	if (function_read(&f, address))

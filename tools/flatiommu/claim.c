@@ -55,7 +55,7 @@ static void show_functions(struct tool *tool, const struct functions *functions)
 static int claim_run(struct tool *tool, const struct args *args)
 {
 	struct functions functions = { 0 };
-	size_t i;
+	size_t done = 0;
 	int ret;
 
 	ret = functions_named(tool, &functions, args);
@@ -65,14 +65,16 @@ static int claim_run(struct tool *tool, const struct args *args)
 		goto free;
 	if (!flat_is_loaded())
 		ret = module_load(tool, "flatiommu");
-	for (i = 0; !ret && i < functions.n; i++)
-		ret = flat_claim(tool, functions.function[i].address, args->values[WC]);
+	while (!ret && done < functions.n) {
+		ret = flat_claim(tool, functions.function[done].address, args->values[WC]);
+		if (!ret)
+			done++;
+	}
 	if (ret) {
-		struct tool ignored;
+		struct tool ignored = { 0 };
 
-		/* all or nothing; the one that failed is not ours to release */
-		while (i-- > 1)
-			flat_release(&ignored, functions.function[i - 1].address);
+		while (done--)
+			flat_release(&ignored, functions.function[done].address);
 	} else {
 		show_functions(tool, &functions);
 	}

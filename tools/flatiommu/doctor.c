@@ -119,9 +119,11 @@ static int doctor_run(struct tool *tool, const struct args *args)
 	struct functions named = { 0 };
 	struct json_object *what;
 	size_t i;
+	int ret;
 
-	if (args->nr_words && functions_named(tool, &named, args))
-		return -1;
+	ret = args->nr_words ? functions_named(tool, &named, args) : 0;
+	if (ret)
+		return ret;
 	doctor.lines = json_object_new_array();
 	processes_read(&doctor.processes);
 	functions_scan(&doctor.functions);
@@ -147,5 +149,6 @@ const struct command doctor_command = {
 	.words = "[DEVICE...]",
 	.summary = "say what works on this machine and with a device, and what mends the rest",
 	.max_words = 1000,
+	.failure = EXIT_USAGE,
 	.run = doctor_run,
 };

@@ -34,6 +34,7 @@ static const struct command version_command = {
 	.run = version_run,
 };
 
+/* As help lists them. */
 static const struct command *const commands[] = {
 	&list_command,
 	&status_command,
@@ -181,7 +182,20 @@ static int version_run(struct tool *tool, const struct args *args)
 	return 0;
 }
 
-/* Is @name a flag that is the same for all? Returns 1 for --help. */
+/* The name of an option: --json and -j are json. */
+static const char *option_name(const char *word)
+{
+	size_t i;
+
+	if (!strncmp(word, "--", 2))
+		return word + 2;
+	for (i = 0; common_flags[i].name; i++)
+		if (word[1] == common_flags[i].name[0] && !word[2])
+			return common_flags[i].name;
+	return "";
+}
+
+/* Is it an option that is the same for all? Returns 1 for help, and -ENOENT for others. */
 static int common_flag(struct tool *tool, const char *name)
 {
 	if (!strcmp(name, "json")) {
@@ -205,7 +219,7 @@ static int bad_usage(struct tool *tool, const struct command *command)
 static int parse_flag(struct tool *tool, const struct command *command, struct args *args,
 		      char **argv)
 {
-	const char *name = argv[0] + 2, *value = strchr(name, '=');
+	const char *name = option_name(argv[0]), *value = strchr(name, '=');
 	size_t len = value ? (size_t)(value - name) : strlen(name);
 	const struct flag *flag = command->flags;
 
@@ -244,25 +258,14 @@ static int parse(struct tool *tool, const struct command *command, struct args *
 		if (options && !strcmp(*argv, "--")) {
 			options = false;
 		} else if (options && argv[0][0] == '-' && argv[0][1]) {
-			int common = -ENOENT;
+			int common = common_flag(tool, option_name(*argv));
 
-			if (!strncmp(*argv, "--", 2))
-				common = common_flag(tool, *argv + 2);
-			else
-				common = common_flag(tool, !strcmp(*argv, "-j") ? "json" :
-						     !strcmp(*argv, "-p") ? "pretty" :
-						     !strcmp(*argv, "-h") ? "help" : "");
-			if (common > 0) {
+			if (common > 0)
 				help = true;
-			} else if (common < 0 && strncmp(*argv, "--", 2)) {
-				bad_usage(tool, command);
-				return fail(tool, -EINVAL, "%s: %s has no such option", *argv,
-					    command->name);
-			} else if (common < 0) {
+			else if (common < 0)
 				n = parse_flag(tool, command, args, argv);
-				if (n < 0)
-					return n;
-			}
+			if (n < 0)
+				return n;
 		} else {
 			if (command->verbatim)
 				options = false;
@@ -308,13 +311,9 @@ int main(int argc, char **argv)
 
 	(void)argc;
 	for (argv++; *argv && argv[0][0] == '-'; argv++) {
-		const char *name = *argv;
-
-		name = !strcmp(name, "-j") ? "json" : !strcmp(name, "-p") ? "pretty" :
-		       !strcmp(name, "-h") ? "help" : !strncmp(name, "--", 2) ? name + 2 : "";
-		if (!strcmp(name, "version")) {
+		if (!strcmp(*argv, "--version")) {
 			command = &version_command;
-		} else if (common_flag(&tool, name) < 0) {
+		} else if (common_flag(&tool, option_name(*argv)) < 0) {
 			bad_usage(&tool, NULL);
 			fail(&tool, -EINVAL, "%s: there is no such option", *argv);
 			tell_error(&tool);
@@ -343,7 +342,7 @@ int main(int argc, char **argv)
 	ret = command->run(&tool, &args);
 	if (ret < 0) {
 		tell_error(&tool);
-		return command->verbatim ? 125 : EXIT_FAILURE;
+		return command->failure ? command->failure : EXIT_FAILURE;
 	}
 	if (fflush(stdout) || ferror(stdout)) {
 		fail(&tool, -EIO, "standard output: %s", strerror(errno));

@@ -230,9 +230,8 @@ static int run_program(char *said, size_t size, char *const argv[])
 static int load_flatiommu(struct tool *tool)
 {
 	char said[256], command[PATH_MAX + 128];
+	char *argv[] = { "insmod", NULL, NULL };
 	struct module_files files;
-	char *modprobe[] = { "modprobe", "flatiommu", NULL };
-	char *insmod[] = { "insmod", files.fit.path, NULL };
 
 	module_find(&files);
 	if (!*files.fit.path) {
@@ -244,7 +243,10 @@ static int load_flatiommu(struct tool *tool)
 		return fail(tool, -ENOENT, "flatiommu: there is no module for %s",
 			    kernel_release());
 	}
-	if (run_program(said, sizeof(said), files.fit.installed ? modprobe : insmod)) {
+	if (files.fit.installed)
+		argv[0] = "modprobe";
+	argv[1] = files.fit.installed ? "flatiommu" : files.fit.path;
+	if (run_program(said, sizeof(said), argv)) {
 		cure(tool, "flatiommu doctor");
 		return fail(tool, -ENOEXEC, "flatiommu: cannot be loaded: %s", said);
 	}

@@ -139,5 +139,6 @@ const struct command run_command = {
 	.flags = run_flags,
 	.min_words = 1,
 	.verbatim = true,
+	.failure = 125,
 	.run = run_run,
 };

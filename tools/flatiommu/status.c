@@ -169,19 +169,19 @@ static void put_processes(struct json_object *what, const struct processes *proc
 	put_bool(what, "processes_partial", processes->partial);
 }
 
-static long long vmstat(const char *text, const char *key)
-{
-	const char *line = text ? strstr(text, key) : NULL;
-
-	return line ? strtoll(line + strlen(key), NULL, 10) : 0;
-}
-
+/* Of the whole machine; null where the kernel does not count them. */
 static void put_pins(struct json_object *what)
 {
+	static const char acquired[] = "\nnr_foll_pin_acquired ", released[] = "\nnr_foll_pin_released ";
 	char *text = file_text("/proc/vmstat");
+	const char *plus = text ? strstr(text, acquired) : NULL;
+	const char *minus = text ? strstr(text, released) : NULL;
 
-	put_number(what, "pins", vmstat(text, "\nnr_foll_pin_acquired ") -
-		   vmstat(text, "\nnr_foll_pin_released "));
+	if (plus && minus)
+		put_number(what, "pins", strtoll(plus + strlen(acquired), NULL, 10) -
+			   strtoll(minus + strlen(released), NULL, 10));
+	else
+		put_string(what, "pins", NULL);
 	free(text);
 }
 
@@ -214,12 +214,16 @@ static void modules_text(struct json_object *modules)
 
 	for (i = 0; i < json_object_array_length(modules); i++) {
 		struct json_object *o = json_object_array_get_idx(modules, i);
+		struct json_object *parameters = get(o, "parameters");
+		struct json_object_iterator at = json_object_iter_begin(parameters);
+		struct json_object_iterator end = json_object_iter_end(parameters);
 
 		if (!json_object_get_boolean(get(o, "loaded")))
 			continue;
 		printf("  %s", get_string(o, "name"));
-		json_object_object_foreach(get(o, "parameters"), key, value)
-			printf(" %s=%s", key, json_object_get_string(value));
+		for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+			printf(" %s=%s", json_object_iter_peek_name(&at),
+			       json_object_get_string(json_object_iter_peek_value(&at)));
 		puts("");
 	}
 }
@@ -284,7 +288,8 @@ static void status_text(const struct tool *tool, struct json_object *what)
 		puts("  bind or unbind was interrupted: flatiommu unbind --all");
 	colour(stdout, PLAIN);
 	heading("Memory");
-	printf("  %s pins in the whole machine\n", get_string(what, "pins"));
+	if (get(what, "pins"))
+		printf("  %s pins in the whole machine\n", get_string(what, "pins"));
 	processes_status_text(get(what, "processes"));
 	refusals_text(refusals);
 	if (json_object_get_boolean(get(what, "processes_partial")))

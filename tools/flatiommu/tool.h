@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Of every command but doctor and run, whose own are in their man pages. */
+/* Of every command; 1 is failure, but for those that have another one. */
 #define EXIT_USAGE 3
 
 struct tool {
@@ -51,6 +51,7 @@ struct args {
  * @min_words:	at least
  * @max_words:	at most
  * @verbatim:	the first word and what follows belong to another program
+ * @failure:	exit status of a failure, if not 1
  * @run:	0, or -errno after fail(), or an exit status
  */
 struct command {
@@ -61,6 +62,7 @@ struct command {
 	int min_words;
 	int max_words;
 	bool verbatim;
+	int failure;
 	int (*run)(struct tool *tool, const struct args *args);
 };
 

@@ -36,6 +36,26 @@ static void add_use(struct json_object *uses, const char *kind, const char *what
 	put_string(o, "cure", use->cure);
 }
 
+/* For a shell, which takes it as one word. */
+static void quote(char *to, size_t size, const char *text)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@";
+	char *end = to + size - 6;
+
+	if (strspn(text, plain) == strlen(text)) {
+		snprintf(to, size, "%s", text);
+		return;
+	}
+	*to++ = '\'';
+	for (; *text && to < end; text++) {
+		if (*text == '\'')
+			to += sprintf(to, "'\\'");
+		*to++ = *text;
+	}
+	*to++ = '\'';
+	*to = 0;
+}
+
 /* A block device by its number, as btrfs and others mount with numbers that are no device's. */
 static dev_t disk_number(const char *disk)
 {
@@ -80,7 +100,7 @@ static void find_mounts(struct json_object *uses, const char *disk)
 
 	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
 	     line = strtok_r(NULL, "\n", &rest)) {
-		char where[PATH_MAX], source[PATH_MAX] = "", *dash = strstr(line, " - ");
+		char where[PATH_MAX], source[PATH_MAX] = "", word[PATH_MAX], *dash = strstr(line, " - ");
 		unsigned int major, minor;
 		struct use use;
 
@@ -91,8 +111,9 @@ static void find_mounts(struct json_object *uses, const char *disk)
 		if (makedev(major, minor) != number && !is_node_of(source, number))
 			continue;
 		unescape(where);
+		quote(word, sizeof(word), where);
 		snprintf(use.text, sizeof(use.text), "%.64s is mounted at %.3000s", disk, where);
-		snprintf(use.cure, sizeof(use.cure), "umount %.4000s", where);
+		snprintf(use.cure, sizeof(use.cure), "umount %.4000s", word);
 		add_use(uses, "mount", disk, &use);
 	}
 	free(text);
@@ -105,6 +126,7 @@ static void find_swap(struct json_object *uses, const char *disk)
 
 	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
 	     line = strtok_r(NULL, "\n", &rest)) {
+		char word[PATH_MAX];
 		struct use use;
 
 		line[strcspn(line, " \t")] = 0;
@@ -112,7 +134,8 @@ static void find_swap(struct json_object *uses, const char *disk)
 		if (!is_node_of(line, number))
 			continue;
 		snprintf(use.text, sizeof(use.text), "%.64s is swapped to", disk);
-		snprintf(use.cure, sizeof(use.cure), "swapoff %.4000s", line);
+		quote(word, sizeof(word), line);
+		snprintf(use.cure, sizeof(use.cure), "swapoff %.4000s", word);
 		add_use(uses, "swap", disk, &use);
 	}
 	free(text);
@@ -154,7 +177,7 @@ static const char *signature(int fd)
 }
 
 /* Other mount namespaces, and whatever else takes a disk for itself, like ZFS. */
-static void find_held(struct json_object *uses, const char *disk, size_t known)
+static void find_held(struct json_object *uses, const char *disk)
 {
 	char node[PATH_MAX], *bang;
 	const char *kind;
@@ -168,12 +191,11 @@ static void find_held(struct json_object *uses, const char *disk, size_t known)
 	use.cure[0] = 0;
 	fd = open(node, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
-		if (errno == EBUSY && json_object_array_length(uses) == known) {
-			snprintf(use.text, sizeof(use.text),
-				 "%.64s is in use by the kernel, maybe mounted in a container",
-				 disk);
-			add_use(uses, "held", disk, &use);
-		}
+		if (errno != EBUSY)
+			return;
+		snprintf(use.text, sizeof(use.text),
+			 "%.64s is in use by the kernel, maybe mounted in a container", disk);
+		add_use(uses, "held", disk, &use);
 		return;
 	}
 	kind = signature(fd);
@@ -212,16 +234,14 @@ static void find_disk_uses(struct json_object *uses, const struct function *f,
 
 	disks_of(&disks, f->address);
 	for (i = 0; i < disks.n; i++) {
-		size_t known;
-
 		find_mounts(uses, disks.name[i]);
 		find_swap(uses, disks.name[i]);
 		find_holders(uses, disks.name[i]);
-		/* the whole disk is held when a partition is */
-		known = i ? json_object_array_length(uses) : 0;
-		find_held(uses, disks.name[i], known);
 		find_openers(uses, processes, disks.name[i]);
 	}
+	/* what has one of the names above is held, too, and so is the whole disk */
+	for (i = 0; i < disks.n && !json_object_array_length(uses); i++)
+		find_held(uses, disks.name[i]);
 	names_free(&disks);
 }
 
@@ -304,8 +324,7 @@ static void find_login(struct json_object *uses, const struct function *f)
 	struct ifaddrs *all, *i;
 	struct use use;
 
-	if (f->class >> 16 != 0x02 || !find_connection(client, server, sizeof(client)) ||
-	    getifaddrs(&all))
+	if (!find_connection(client, server, sizeof(client)) || getifaddrs(&all))
 		return;
 	own_address(own, sizeof(own), client);
 	for (i = all; i; i = i->ifa_next) {

@@ -5,6 +5,8 @@
 export TERM=dumb
 
 type1=/sys/module/vfio_iommu_type1/parameters
+# as a regex
+release=$(uname -r | sed 's/[.+]/\\&/g')
 real=
 [[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
 
@@ -134,12 +136,12 @@ broken "a module that is not loaded" module warning "is not loaded" "insmod $MOD
 rmmod flatiommu
 found=$(line module . "${in_elsewhere[@]}")
 is "$(jq -r .state <<<"$found")" problem "no module at all: it is a problem"
-like "$(jq -r .cure <<<"$found")" "^apt install linux-headers-$(uname -r) && make module" "no module at all: what makes one"
+like "$(jq -r .cure <<<"$found")" "^apt install linux-headers-$release && make module" "no module at all: what makes one"
 extra=/lib/modules/$(uname -r)/extra
 mkdir "$extra"
 cp "$MODULE" "$extra"
 found=$(line module . "${in_elsewhere[@]}")
-like "$(jq -r .cure <<<"$found")" "^insmod $extra/flatiommu.ko" "one that depmod does not know"
+like "$(jq -r .cure <<<"$found")" "^insmod /lib/modules/$release/extra/flatiommu.ko" "one that depmod does not know"
 depmod
 broken "one that is installed" module warning "is not loaded" "modprobe flatiommu" "${in_elsewhere[@]}"
 rmmod flatiommu
@@ -148,7 +150,7 @@ like "$(line module . "${in_elsewhere[@]}" | jq -r .text)" "is built for 3\..* o
 	"one for another kernel that may do"
 sed -i 's/ modversions/ modVersions/' "$extra/flatiommu.ko"
 fails "one for another kernel does not load" modprobe flatiommu
-broken "a module for another kernel" module problem "is built for 3\..*, and $(uname -r) runs" "insmod $MODULE" \
+broken "a module for another kernel" module problem "is built for 3\..*, and $release runs" "insmod $MODULE" \
 	"${doctor[@]}"
 rmmod flatiommu
 like "$(line module . "${in_elsewhere[@]}" | jq -r .cure)" "make module" "with no other it is to be made"

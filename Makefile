@@ -74,6 +74,8 @@ version := 0.1
 tools: build/bin/flatiommu
 
 build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h)
+	@printf '#include <%s>\n' pci/pci.h json-c/json.h | $(CC) $(CPPFLAGS) -fsyntax-only -x c - 2>/dev/null || \
+		{ echo "No libpci or json-c: apt install libpci-dev libjson-c-dev" >&2; exit 1; }
 	mkdir -p $(@D)
 	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) -lpci -ljson-c
 

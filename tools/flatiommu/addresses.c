@@ -141,7 +141,8 @@ static int walk_pages(struct tool *tool, struct walk *walk, const char *pid,
 	for (at = start; at < end && !ret; at = (at / walk->page_size + 1) * walk->page_size) {
 		ret = entry_at(fd, at / walk->page_size, &entry);
 		if (ret == -EFAULT)
-			ret = fail(tool, ret, "0x%llx: is beyond what process %s can have", at, pid);
+			ret = fail(tool, ret, "0x%llx: is beyond what process %s can have", at,
+				   pid);
 		else if (ret)
 			ret = fail(tool, ret, "%s: %s", path, strerror(-ret));
 		else

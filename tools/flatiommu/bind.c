@@ -80,7 +80,8 @@ static int check_group(struct tool *tool, const struct functions *functions,
 		if (j < functions->n)
 			continue;
 		cure(tool, "flatiommu bind %s %s", f->address, other.address);
-		ret = fail(tool, -EBUSY, "%s: not bound: its IOMMU group %d is of use only with %s, which %s has",
+		ret = fail(tool, -EBUSY,
+			   "%s: not bound: its IOMMU group %d is of use only with %s, which %s has",
 			   f->address, f->group, other.address, other.driver);
 	}
 	names_free(&names);
@@ -102,7 +103,8 @@ static int check(struct tool *tool, struct json_object *changes, const struct fu
 			ret = fail(tool, -EOPNOTSUPP, "%s: not bound: it is a bridge", f->address);
 		if (!ret && args->values[WC] && f->group >= 0) {
 			cure(tool, "flatiommu unbind %s", f->address);
-			ret = fail(tool, -EEXIST, "%s: --wc is for functions without a group; it has group %d",
+			ret = fail(tool, -EEXIST,
+				   "%s: --wc is for functions without a group; it has group %d",
 				   f->address, f->group);
 		}
 		if (!ret)
@@ -112,7 +114,8 @@ static int check(struct tool *tool, struct json_object *changes, const struct fu
 	}
 	processes_free(&processes);
 	if (!ret && args->values[WC] && args->values[PERSIST])
-		ret = fail(tool, -EINVAL, "--wc: is not kept over a reboot: bind without --persist");
+		ret = fail(tool, -EINVAL,
+			   "--wc: is not kept over a reboot: bind without --persist");
 	return ret;
 }
 

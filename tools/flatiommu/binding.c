@@ -98,8 +98,8 @@ static int bind_former(struct tool *tool, struct json_object *changes, const str
 			note(changes, "%s: given back to %s", address, f.driver);
 	}
 	if (*f.driver && strcmp(f.driver, record->driver)) {
-		cure(tool, "echo %s >/sys/bus/pci/drivers/%s/unbind && flatiommu unbind %s", address,
-		     f.driver, address);
+		cure(tool, "echo %s >/sys/bus/pci/drivers/%s/unbind && flatiommu unbind %s",
+		     address, f.driver, address);
 		return fail(tool, -EBUSY, "%s: %s has it by now, not %s", address, f.driver,
 			    record->driver);
 	}

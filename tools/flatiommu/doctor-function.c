@@ -63,7 +63,8 @@ static void check_driver(struct doctor *doctor)
 	if (is_bridge(f))
 		return;
 	if (is_on_vfio(f)) {
-		say(doctor, OK, "vfio-pci%s", is_persistent(f->address) ? ", after a reboot, too" : "");
+		say(doctor, OK, "vfio-pci%s",
+		    is_persistent(f->address) ? ", after a reboot, too" : "");
 		return;
 	}
 	mend(doctor, "flatiommu bind %s", f->address);
@@ -95,9 +96,9 @@ static void check_node(struct doctor *doctor)
 		return;
 	snprintf(node, sizeof(node), "/dev/vfio/%s%d",
 		 f->behind == BEHIND_NOIOMMU ? "noiommu-" : "", f->group);
-	if (access(node, F_OK))
+	if (access(node, F_OK)) {
 		say(doctor, PROBLEM, "%s is not there; in a container it is to be passed in", node);
-	else if (access(node, R_OK | W_OK)) {
+	} else if (access(node, R_OK | W_OK)) {
 		mend(doctor, "chown %u %s", geteuid(), node);
 		say(doctor, PROBLEM, "%s is not for this user", node);
 	} else {
@@ -126,8 +127,8 @@ static void check_bars(struct doctor *doctor)
 		if (sscanf(line, "%llx %llx %llx", &start, &end, &flags) != 3 || !flags)
 			continue;
 		if (flags & IORESOURCE_UNSET) {
-			say(doctor, PROBLEM, "BAR %d has no address: the kernel found no room for it",
-			    bar);
+			say(doctor, PROBLEM,
+			    "BAR %d has no address: the kernel found no room for it", bar);
 			continue;
 		}
 		len += snprintf(all + len, sizeof(all) - len, "%s%d: %llu KiB%s", len ? ", " : "",

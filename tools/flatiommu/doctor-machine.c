@@ -17,6 +17,7 @@
 #include "sysfs.h"
 
 #define TYPE1 "/sys/module/vfio_iommu_type1/parameters"
+#define NOIOMMU_MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 #define HUGEPAGES "/sys/kernel/mm/hugepages"
 
 static bool has_command_line(const char *word)
@@ -63,7 +64,8 @@ static void check_encryption(struct doctor *doctor)
 	if (file_has_word("tdx_guest", "/proc/cpuinfo"))
 		say(doctor, PROBLEM, "memory is encrypted (TDX): devices see the cipher text");
 	else if (file_exists("/dev/sev-guest") || has_command_line("mem_encrypt=on"))
-		say(doctor, PROBLEM, "memory is encrypted (SEV or SME): devices see the cipher text");
+		say(doctor, PROBLEM,
+		    "memory is encrypted (SEV or SME): devices see the cipher text");
 	else
 		say(doctor, OK, "no sign of memory encryption");
 	if (has_command_line("swiotlb=force"))
@@ -99,7 +101,7 @@ static void check_vfio(struct doctor *doctor)
 	char mode[8];
 	size_t i;
 
-	for (i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(modules); i++) {
 		if (module_is_loaded(modules[i]))
 			say(doctor, OK, "%s is loaded", modules[i]);
 		else if (module_is_known(modules[i]))
@@ -108,9 +110,8 @@ static void check_vfio(struct doctor *doctor)
 			say(doctor, PROBLEM, "%s is not there: this kernel (%s) has no such module",
 			    modules[i], kernel_release());
 	}
-	if (!file_read(mode, sizeof(mode), "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode") &&
-	    *mode == 'Y') {
-		mend(doctor, "echo N >/sys/module/vfio/parameters/enable_unsafe_noiommu_mode");
+	if (!file_read(mode, sizeof(mode), NOIOMMU_MODE) && *mode == 'Y') {
+		mend(doctor, "echo N >" NOIOMMU_MODE);
 		say(doctor, WARNING,
 		    "VFIO's no-IOMMU mode is on: SPDK then does not pin what it registers");
 	}
@@ -229,7 +230,8 @@ static void check_hugepages(struct doctor *doctor)
 	limit = file_number(~0ULL, TYPE1 "/dma_entry_limit");
 	if (entries > limit) {
 		mend(doctor, "echo %llu >" TYPE1 "/dma_entry_limit", entries + 65536);
-		say(doctor, WARNING, "VFIO maps %llu at most, and there are %llu: DPDK goes on without the rest",
+		say(doctor, WARNING,
+		    "VFIO maps %llu at most, and there are %llu: DPDK goes on without the rest",
 		    limit, entries);
 	}
 	zones = file_text("/proc/zoneinfo");
@@ -255,7 +257,8 @@ static void check_hugetlbfs(struct doctor *doctor)
 	if (mounted) {
 		say(doctor, OK, "hugetlbfs is mounted");
 	} else if (hugepage_bytes()) {
-		mend(doctor, "mkdir -p /dev/hugepages && mount -t hugetlbfs hugetlbfs /dev/hugepages");
+		mend(doctor,
+		     "mkdir -p /dev/hugepages && mount -t hugetlbfs hugetlbfs /dev/hugepages");
 		say(doctor, WARNING, "hugetlbfs is not mounted: DPDK takes --in-memory only");
 	}
 }
@@ -298,7 +301,7 @@ static void check_capabilities(struct doctor *doctor)
 	bool all = true;
 	size_t i;
 
-	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(wanted); i++) {
 		if (has_capability(wanted[i].capability))
 			continue;
 		all = false;
@@ -386,7 +389,8 @@ static void check_records(struct doctor *doctor)
 
 static void check_dpdk(struct doctor *doctor)
 {
-	bool installed = any_file("/usr/lib/*/librte_eal.so*") || any_file("/usr/local/lib/*/librte_eal.so*");
+	bool installed = any_file("/usr/lib/*/librte_eal.so*") ||
+			 any_file("/usr/local/lib/*/librte_eal.so*");
 
 	if (!is_wanted(doctor)) {
 		say(doctor, OK, "no option is needed: it uses the IOMMU");

@@ -25,7 +25,8 @@ static const struct meaning of_claim[] = {
 	{ EEXIST, "it is claimed already", NULL },
 	{ EBUSY, "a driver is bound to it", "flatiommu bind %s" },
 	{ EOPNOTSUPP, "a bridge, or behind an external port", NULL },
-	{ EALREADY, "an IOMMU has it, and VFIO works on it without flatiommu", "flatiommu bind %s" },
+	{ EALREADY, "an IOMMU has it, and VFIO works on it without flatiommu",
+	  "flatiommu bind %s" },
 	{ EAFNOSUPPORT, "bus addresses do not suffice on this machine", "flatiommu doctor %s" },
 	{ EAGAIN, "it was just added; once more will do", "flatiommu claim %s" },
 	{ 0, NULL, NULL }
@@ -118,7 +119,7 @@ struct json_object *flat_refusals(void)
 		put_string(o, "device", device);
 		put_string(o, "cause", cause);
 		put_string(o, "cure", NULL);
-		for (i = 0; i < sizeof(refusal_cures) / sizeof(refusal_cures[0]); i++)
+		for (i = 0; i < ARRAY_SIZE(refusal_cures); i++)
 			if (!strcmp(cause, refusal_cures[i].cause))
 				put_string(o, "cure", refusal_cures[i].cure);
 	}

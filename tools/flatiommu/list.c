@@ -103,7 +103,7 @@ close:
 const struct command list_command = {
 	.name = "list",
 	.words = "[DEVICE...]",
-	.summary = "list PCI functions: driver, IOMMU group, what stands behind it, who has it open",
+	.summary = "list PCI functions: driver, group, what stands behind it, who has it open",
 	.flags = list_flags,
 	.max_words = 1000,
 	.run = list_run,

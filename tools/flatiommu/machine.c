@@ -18,7 +18,7 @@ static const char *const modules[] = {
 	"iommufd",   "irqbypass",
 };
 
-#define NR_MODULES (sizeof(modules) / sizeof(modules[0]))
+#define NR_MODULES ARRAY_SIZE(modules)
 
 /* Each of VFIO's ways to a container asks for itself. */
 static const char *const parameters[] = {
@@ -98,7 +98,7 @@ int machine_prepare(struct tool *tool, struct json_object *changes, bool without
 		ret = load(tool, changes, "vfio_pci");
 	if (!ret && without_iommu)
 		ret = load(tool, changes, "flatiommu");
-	for (i = 0; !ret && without_iommu && i < sizeof(parameters) / sizeof(parameters[0]); i++)
+	for (i = 0; !ret && without_iommu && i < ARRAY_SIZE(parameters); i++)
 		ret = allow_interrupts(tool, changes, &text, parameters[i]);
 	free(text);
 	return ret;

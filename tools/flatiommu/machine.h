@@ -11,7 +11,7 @@
 /* Loads what is needed; for functions @without_iommu flatiommu, too, and interrupts are allowed. */
 int machine_prepare(struct tool *tool, struct json_object *changes, bool without_iommu);
 
-/* Puts that back, unless a function that was bound still needs it. Nothing to put back is no error. */
+/* Puts that back, unless a function still needs it. Nothing to put back is no error. */
 int machine_restore(struct tool *tool, struct json_object *changes);
 
 #endif

@@ -49,7 +49,7 @@ static const struct command *const commands[] = {
 	&version_command,
 };
 
-#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define NR_COMMANDS ARRAY_SIZE(commands)
 
 /* Of every command. */
 static const struct flag common_flags[] = {
@@ -138,9 +138,9 @@ static void help_text(const struct tool *tool, struct json_object *what)
 		printf("    %-10s  %s\n", get_string(command, "name"),
 		       get_string(command, "summary"));
 	}
-	puts("\nflatiommu help COMMAND, or man flatiommu-COMMAND, says more. A DEVICE is a PCI address\n"
-	     "(0000:01:00.0, 01:00.0), a network interface (eth1), a disk (nvme1n1), or all that are\n"
-	     "vendor:device (8086:10d3).");
+	puts("\nflatiommu help COMMAND, or man flatiommu-COMMAND, says more. A DEVICE is a PCI\n"
+	     "address (0000:01:00.0, 01:00.0), a network interface (eth1), a disk (nvme1n1), or\n"
+	     "all that are vendor:device (8086:10d3).");
 }
 
 static int help_run(struct tool *tool, const struct args *args)

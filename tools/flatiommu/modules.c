@@ -120,7 +120,7 @@ static bool find_beside(struct module_file *file)
 		return false;
 	self[len] = 0;
 	*strrchr(self, '/') = 0;
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
 		snprintf(path, sizeof(path), "%s/%s", self, places[i]);
 		if (!realpath(path, file->path))
 			continue;
@@ -140,7 +140,7 @@ static bool find_glob(struct module_file *file, const char *release)
 	glob_t found;
 	size_t i;
 
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
 		snprintf(pattern, sizeof(pattern), MODULES "/%s/%s/flatiommu.ko*", release,
 			 places[i]);
 		if (glob(pattern, 0, NULL, &found))

@@ -12,7 +12,7 @@ struct pci_access *database_open(void)
 {
 	struct pci_access *database = pci_alloc();
 
-	/* not pci_init(), which ends the program where there is no PCI: only the names are wanted */
+	/* not pci_init(), which ends the program where there is no PCI: this is for names */
 	if (database)
 		database->debug = database->warning = say_nothing;
 	return database;

@@ -185,7 +185,7 @@ int functions_resolve(struct tool *tool, struct functions *functions, const char
 		static const char *const classes[] = { "net", "nvme" };
 		size_t i;
 
-		for (i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+		for (i = 0; i < ARRAY_SIZE(classes); i++) {
 			snprintf(path, sizeof(path), "/sys/class/%s/%s", classes[i], base);
 			if (function_above(address, sizeof(address), path))
 				return functions_add(functions, address);

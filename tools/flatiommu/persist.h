@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bindings that survive a reboot: driverctl's file a function, and modules-load.d and modprobe.d for
- * what it needs then.
+ * Bindings that survive a reboot: driverctl's file a function, and modules-load.d and modprobe.d
+ * for what it needs then.
  */
 #ifndef PERSIST_H
 #define PERSIST_H

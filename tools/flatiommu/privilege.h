@@ -20,7 +20,7 @@ unsigned long long memlock_limit(void);
 /* Bytes of all huge pages that are reserved, in all sizes. */
 unsigned long long hugepage_bytes(void);
 
-/* How many of the default size to reserve where there are none: a quarter of what is free, or 1 GiB. */
+/* How many of the default size to reserve where there are none, and memory allows it. */
 unsigned long long hugepages_to_reserve(void);
 
 /* A command for that. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What bind has changed, so that unbind can put it back: /run/flatiommu, which a reboot clears as it
- * clears the changes. A record is written before the change that it is about, and removed after the
- * change was undone, so that whoever dies at any point leaves enough behind.
+ * What bind has changed, so that unbind can put it back: /run/flatiommu, which a reboot clears as
+ * it clears the changes. A record is written before the change that it is about, and removed after
+ * the change was undone, so that whoever dies at any point leaves enough behind.
  */
 #ifndef RECORD_H
 #define RECORD_H

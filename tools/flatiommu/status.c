@@ -55,14 +55,14 @@ static void put_modules(struct json_object *what)
 	struct json_object *modules = put_array(what, "modules");
 	size_t i, j;
 
-	for (i = 0; i < sizeof(shown_modules) / sizeof(shown_modules[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(shown_modules); i++) {
 		const char *name = shown_modules[i];
 		struct json_object *o = add_object(modules), *p = json_object_new_object();
 
 		put_string(o, "name", name);
 		put_bool(o, "loaded", module_is_loaded(name));
 		json_object_object_add(o, "parameters", p);
-		for (j = 0; j < sizeof(shown_parameters) / sizeof(shown_parameters[0]); j++) {
+		for (j = 0; j < ARRAY_SIZE(shown_parameters); j++) {
 			const char *parameter = shown_parameters[j].name;
 			char value[256];
 
@@ -172,7 +172,8 @@ static void put_processes(struct json_object *what, const struct processes *proc
 /* Of the whole machine; null where the kernel does not count them. */
 static void put_pins(struct json_object *what)
 {
-	static const char acquired[] = "\nnr_foll_pin_acquired ", released[] = "\nnr_foll_pin_released ";
+	static const char acquired[] = "\nnr_foll_pin_acquired ";
+	static const char released[] = "\nnr_foll_pin_released ";
 	char *text = file_text("/proc/vmstat");
 	const char *plus = text ? strstr(text, acquired) : NULL;
 	const char *minus = text ? strstr(text, released) : NULL;

@@ -12,13 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define format_path(path, fmt)                                                                     \
-	do {                                                                                       \
-		va_list args;                                                                      \
-                                                                                                   \
-		va_start(args, fmt);                                                               \
-		vsnprintf(path, sizeof(path), fmt, args);                                          \
-		va_end(args);                                                                      \
+/* @fmt and what follows it in the parameters. */
+#define format_path(path, fmt) \
+	do { \
+		va_list args; \
+		va_start(args, fmt); \
+		vsnprintf(path, sizeof(path), fmt, args); \
+		va_end(args); \
 	} while (0)
 
 static int open_path(const char *path, int flags)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small files of sysfs, procfs and /etc. Paths are formats; what returns an int returns 0 or -errno.
+ * Small files of sysfs, procfs and /etc. Paths are formats; what returns an int returns 0 or
+ * -errno.
  */
 #ifndef SYSFS_H
 #define SYSFS_H

@@ -9,6 +9,15 @@
 /* Of every command; 1 is failure, but for those that have another one. */
 #define EXIT_USAGE 3
 
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+/**
+ * struct tool - what one call of the command carries along
+ * @json:	print JSON
+ * @pretty:	for people to read
+ * @error:	of fail(), or ""
+ * @cure:	of cure(), or ""
+ */
 struct tool {
 	bool json;
 	bool pretty;

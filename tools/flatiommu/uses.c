@@ -39,7 +39,8 @@ static void add_use(struct json_object *uses, const char *kind, const char *what
 /* For a shell, which takes it as one word. */
 static void quote(char *to, size_t size, const char *text)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@";
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789/._-+:,@";
 	char *end = to + size - 6;
 
 	if (strspn(text, plain) == strlen(text)) {
@@ -100,7 +101,8 @@ static void find_mounts(struct json_object *uses, const char *disk)
 
 	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
 	     line = strtok_r(NULL, "\n", &rest)) {
-		char where[PATH_MAX], source[PATH_MAX] = "", word[PATH_MAX], *dash = strstr(line, " - ");
+		char where[PATH_MAX], source[PATH_MAX] = "", word[PATH_MAX];
+		char *dash = strstr(line, " - ");
 		unsigned int major, minor;
 		struct use use;
 

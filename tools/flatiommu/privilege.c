@@ -90,7 +90,9 @@ unsigned long long hugepages_to_reserve(void)
 	free(text);
 	if (available / 4 < bytes)
 		bytes = available / 4;
-	return size && bytes > size ? bytes / size : 1;
+	if (!size || bytes < size)
+		return 1;
+	return bytes / size < 64 ? bytes / size : bytes / size & ~63ULL;
 }
 
 bool may_lock(unsigned long long bytes)

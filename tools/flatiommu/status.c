@@ -69,7 +69,7 @@ static void put_modules(struct json_object *what)
 			if (!strcmp(shown_parameters[j].module, name) &&
 			    !file_read(value, sizeof(value), "/sys/module/%s/parameters/%s", name,
 				       parameter) &&
-			    strcmp(value, "(null)"))
+			    *value)
 				put_string(p, parameter, value);
 		}
 	}

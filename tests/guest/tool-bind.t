@@ -44,6 +44,14 @@ shared_disk() {
 	basename "${subsystem%/*}"/nvme*n1
 }
 
+# clean_modules: unloads those that were not there at the start
+clean_modules() {
+	local module
+	for module in flatiommu vfio_pci vfio_pci_core vfio_virqfd iommufd irqbypass; do
+		[[ $'\n'$modules$'\n' == *$'\n'$module$'\n'* || ! -e /sys/module/$module/initstate ]] || rmmod $module
+	done
+}
+
 # flatiommu, as others would run it
 by_nobody() {
 	as_nobody flatiommu "$@"
@@ -231,9 +239,7 @@ is "$(cat /etc/driverctl.d/pci-* /etc/modules-load.d/flatiommu* /etc/modprobe.d/
 	"unbind ends that, too"
 is "$(driver_of "$EDU")" '' "it has no driver, as before"
 is "$(of "$EDU" override)" null "and no override"
-for module in flatiommu vfio_pci vfio_pci_core vfio_virqfd iommufd irqbypass; do
-	[[ $modules == *"$module"$'\n'* || ! -e /sys/module/$module/initstate ]] || rmmod $module
-done
+clean_modules
 echo N >$type1
 rm -r "$extra"
 depmod
@@ -256,7 +262,15 @@ if [[ -z $real ]]; then
 	is "$(of "$EDU" iommu)" flatiommu "still claimed, as before"
 	is "$(said '.functions[0].group' release "$EDU")" null "released"
 	turned_down "a second release" "$EDU: it is not claimed" '' flatiommu release "$EDU"
-	rmmod flatiommu
+	diag "vfio-pci by other means"
+	modprobe vfio-pci
+	echo "1b36 0005" >/sys/bus/pci/drivers/vfio-pci/new_id
+	is "$(driver_of "$TESTDEV")" vfio-pci "new_id binds pci-testdev"
+	turned_down "an unbind that new_id undoes" "$TESTDEV: vfio-pci takes it again, .* 1b36:0005" \
+		"echo 1b36 0005 >/sys.*/remove_id && flatiommu unbind $TESTDEV" flatiommu unbind "$TESTDEV"
+	succeeds "after remove_id" eval "$(flatiommu --json unbind "$TESTDEV" 2>/dev/null | jq -r .cure)"
+	is "$(driver_of "$TESTDEV")$(group_of "$TESTDEV")" '' "it has neither driver nor group"
+	clean_modules
 	unchanged "claim and release"
 fi
 

@@ -160,7 +160,7 @@ depmod
 diag "interrupts"
 flatiommu bind "$EDU" >/dev/null
 echo N >$type1/allow_unsafe_interrupts
-broken "unsafe interrupts off" interrupts problem "VFIO refuses" "echo Y >.*/allow_unsafe_interrupts" "${doctor[@]}"
+broken "unsafe interrupts off" interrupts problem "vfio_iommu_type1 does not allow" "echo Y >.*/allow_unsafe_interrupts" "${doctor[@]}"
 flatiommu unbind "$EDU" >/dev/null
 
 diag "an interrupted bind"

@@ -77,7 +77,7 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	return 0;
 }
 
-/* The driver that it had, by what the bus finds first, or else by name. */
+/* The driver that it had: by name, as others may want it, too. */
 static int bind_former(struct tool *tool, struct json_object *changes, const struct record *record)
 {
 	const char *address = record->address;
@@ -89,10 +89,8 @@ static int bind_former(struct tool *tool, struct json_object *changes, const str
 	if (!*f.driver) {
 		if (!file_exists("/sys/bus/pci/drivers/%s", record->driver))
 			module_load(&ignored, record->driver);
-		file_write(address, "/sys/bus/pci/drivers_probe");
-		function_read(&f, address);
-		if (!*f.driver && *record->driver)
-			file_write(address, "/sys/bus/pci/drivers/%s/bind", record->driver);
+		if (file_write(address, "/sys/bus/pci/drivers/%s/bind", record->driver))
+			file_write(address, "/sys/bus/pci/drivers_probe");
 		function_read(&f, address);
 		if (*f.driver)
 			note(changes, "%s: given back to %s", address, f.driver);

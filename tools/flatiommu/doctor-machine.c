@@ -193,20 +193,29 @@ static void check_module(struct doctor *doctor)
 	}
 }
 
+/* Each of VFIO's ways to memory asks for itself. */
 static void check_interrupts(struct doctor *doctor)
 {
+	static const char *const modules[] = { "vfio_iommu_type1", "iommufd" };
 	char value[8];
+	size_t i;
 
-	if (file_read(value, sizeof(value), TYPE1 "/allow_unsafe_interrupts")) {
-		say(doctor, OK, "VFIO is not loaded; bind allows unsafe interrupts where needed");
-	} else if (*value == 'Y') {
-		say(doctor, OK, "unsafe interrupts are allowed");
-	} else if (doctor->behind[BEHIND_FLATIOMMU]) {
-		mend(doctor, "echo Y >" TYPE1 "/allow_unsafe_interrupts");
-		say(doctor, PROBLEM,
-		    "unsafe interrupts are not allowed: VFIO refuses what is claimed (EPERM)");
-	} else {
-		say(doctor, OK, "unsafe interrupts are not allowed; bind does where needed");
+	for (i = 0; i < ARRAY_SIZE(modules); i++) {
+		if (file_read(value, sizeof(value),
+			      "/sys/module/%s/parameters/allow_unsafe_interrupts", modules[i]))
+			continue;
+		if (*value == 'Y') {
+			say(doctor, OK, "%s allows unsafe interrupts", modules[i]);
+		} else if (doctor->behind[BEHIND_FLATIOMMU]) {
+			mend(doctor, "echo Y >/sys/module/%s/parameters/allow_unsafe_interrupts",
+			     modules[i]);
+			say(doctor, PROBLEM,
+			    "%s does not allow unsafe interrupts: it refuses what is claimed (EPERM)",
+			    modules[i]);
+		} else {
+			say(doctor, OK, "%s does not allow unsafe interrupts; bind does it if needed",
+			    modules[i]);
+		}
 	}
 }
 

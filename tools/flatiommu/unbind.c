@@ -52,13 +52,22 @@ static bool find_record(struct record *record, const struct function *f)
 }
 
 /* Without a record: whatever driver wants it. */
-static void probe(struct json_object *changes, const char *address)
+static int probe(struct tool *tool, struct json_object *changes, const char *address)
 {
 	struct function f;
 
 	file_write(address, "/sys/bus/pci/drivers_probe");
-	if (!function_read(&f, address) && *f.driver)
-		note(changes, "%s: given to %s", address, f.driver);
+	if (function_read(&f, address) || !*f.driver)
+		return 0;
+	if (is_on_vfio(&f)) {
+		cure(tool, "echo %04x %04x >/sys/bus/pci/drivers/vfio-pci/remove_id && "
+		     "flatiommu unbind %s", f.vendor, f.device, address);
+		return fail(tool, -EBUSY,
+			    "%s: vfio-pci takes it again, as it was told of %04x:%04x by new_id or ids=",
+			    address, f.vendor, f.device);
+	}
+	note(changes, "%s: given to %s", address, f.driver);
+	return 0;
 }
 
 static int unbind_one(struct tool *tool, struct json_object *changes, const struct function *f)
@@ -76,9 +85,7 @@ static int unbind_one(struct tool *tool, struct json_object *changes, const stru
 		return 0;
 	}
 	ret = put_back(tool, changes, &record);
-	if (!ret && !recorded)
-		probe(changes, f->address);
-	return ret;
+	return !ret && !recorded ? probe(tool, changes, f->address) : ret;
 }
 
 /* Those that have records; one that is gone has its record removed. */

@@ -37,11 +37,17 @@ modules() {
 	lsmod | sed -n 's/ .*//p' | sort
 }
 
-# shared_disk: of the function with SR-IOV, which may have more than one way to it
+# shared_disk: of the function with SR-IOV, which may have more than one way to it, where the kernel knows that
 shared_disk() {
-	local subsystem
-	subsystem=$(echo "/sys/class/nvme-subsystem/"*/"$(basename "/sys/bus/pci/devices/$SRIOV_PF/nvme/"*)")
-	basename "${subsystem%/*}"/nvme*n1
+	local controller disk
+	controller=$(basename "/sys/bus/pci/devices/$SRIOV_PF/nvme/"*)
+	for disk in /sys/class/nvme-subsystem/*/"$controller"/../nvme*n1 "/sys/class/nvme/$controller/"nvme*n1; do
+		if [[ -b /dev/${disk##*/} ]]; then
+			echo "${disk##*/}"
+			return
+		fi
+	done
+	return 1
 }
 
 # clean_modules: unloads those that were not there at the start
@@ -172,10 +178,12 @@ until_true 20 flatiommu bind "$FN0" >/dev/null 2>&1
 is "$(driver_of "$FN0")" vfio-pci "unmounted, it is bound"
 flatiommu unbind "$FN0" >/dev/null
 disk=$(disk_of "$FN0")
-mkswap "$disk" >/dev/null 2>&1
-swapon "$disk"
-turned_down "swap" "$FN0: not bound: .* is swapped to" "swapoff $disk" flatiommu bind "$(basename "$disk")"
-swapoff "$disk"
+if [[ -e /proc/swaps ]]; then
+	mkswap "$disk" >/dev/null 2>&1
+	swapon "$disk"
+	turned_down "swap" "$FN0: not bound: .* is swapped to" "swapoff $disk" flatiommu bind "$(basename "$disk")"
+	swapoff "$disk"
+fi
 dd if=/dev/zero of="$disk" bs=4k count=4 status=none
 printf LABELONE | dd of="$disk" bs=1 seek=512 conv=notrunc status=none
 turned_down "an LVM member" "$FN0: not bound: .* member of an LVM" '' flatiommu bind "$FN0"

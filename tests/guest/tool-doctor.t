@@ -95,9 +95,11 @@ mkdir /tmp/disk
 mount "$disk" /tmp/disk
 broken "a mounted disk" use problem "is mounted at /tmp/disk" "umount /tmp/disk" "${doctor[@]}" "$NVME"
 rmdir /tmp/disk
-mkswap "$disk" >/dev/null 2>&1
-swapon "$disk"
-broken "swap" use problem "is swapped to" "swapoff $disk" "${doctor[@]}" "$NVME"
+if [[ -e /proc/swaps ]]; then
+	mkswap "$disk" >/dev/null 2>&1
+	swapon "$disk"
+	broken "swap" use problem "is swapped to" "swapoff $disk" "${doctor[@]}" "$NVME"
+fi
 broken "a device with a kernel driver" driver problem "nvme has it" "flatiommu bind $NVME" "${doctor[@]}" "$NVME"
 is "$("${doctor[@]}" "$NVME" | jq -r '.checks[] | select(.function and .state == "problem") | .text')" '' \
 	"bound, it has no problem"

@@ -101,6 +101,13 @@ static int check(struct tool *tool, struct json_object *changes, const struct fu
 
 		if (is_bridge(f))
 			ret = fail(tool, -EOPNOTSUPP, "%s: not bound: it is a bridge", f->address);
+		if (!ret && f->behind == BEHIND_NOIOMMU) {
+			cure(tool, "flatiommu unbind %s && flatiommu bind %s", f->address,
+			     f->address);
+			ret = fail(tool, -EBUSY,
+				   "%s: not bound: vfio-pci has it in VFIO's no-IOMMU mode",
+				   f->address);
+		}
 		if (!ret && args->values[WC] && f->group >= 0) {
 			cure(tool, "flatiommu unbind %s", f->address);
 			ret = fail(tool, -EEXIST,

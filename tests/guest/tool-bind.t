@@ -40,8 +40,8 @@ modules() {
 # shared_disk: of the function with SR-IOV, which may have more than one way to it, where the kernel knows that
 shared_disk() {
 	local controller disk
-	controller=$(basename "/sys/bus/pci/devices/$SRIOV_PF/nvme/"*)
-	for disk in /sys/class/nvme-subsystem/*/"$controller"/../nvme*n1 "/sys/class/nvme/$controller/"nvme*n1; do
+	controller=$(echo /sys/class/nvme-subsystem/*/"$(basename "/sys/bus/pci/devices/$SRIOV_PF/nvme/"*)")
+	for disk in "${controller%/*}"/nvme*n1 "$controller"/nvme*n1; do
 		if [[ -b /dev/${disk##*/} ]]; then
 			echo "${disk##*/}"
 			return

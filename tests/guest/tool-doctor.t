@@ -148,8 +148,10 @@ depmod
 broken "one that is installed" module warning "is not loaded" "modprobe flatiommu" "${in_elsewhere[@]}"
 rmmod flatiommu
 sed -i 's/vermagic=[0-9]/vermagic=3/' "$extra/flatiommu.ko"
-like "$(line module . "${in_elsewhere[@]}" | jq -r .text)" "is built for 3\..* only if its symbols are the same" \
-	"one for another kernel that may do"
+if grep -qa ' modversions' "$MODULE"; then
+	like "$(line module . "${in_elsewhere[@]}" | jq -r .text)" "is built for 3\..* only if its symbols are the same" \
+		"one for another kernel that may do"
+fi
 sed -i 's/ modversions/ modVersions/' "$extra/flatiommu.ko"
 fails "one for another kernel does not load" modprobe flatiommu
 broken "a module for another kernel" module problem "is built for 3\..*, and $release runs" "insmod $MODULE" \

@@ -24,11 +24,16 @@ static const struct meaning of_claim[] = {
 	{ ENODEV, "it is being removed", NULL },
 	{ EEXIST, "it is claimed already", NULL },
 	{ EBUSY, "a driver is bound to it", "flatiommu bind %s" },
-	{ EOPNOTSUPP, "a bridge, or behind an external port", NULL },
+	{ EOPNOTSUPP, "a bridge, behind an external port, or --wc on a machine without PAT", NULL },
 	{ EALREADY, "an IOMMU has it, and VFIO works on it without flatiommu",
 	  "flatiommu bind %s" },
 	{ EAFNOSUPPORT, "bus addresses do not suffice on this machine", "flatiommu doctor %s" },
 	{ EAGAIN, "it was just added; once more will do", "flatiommu claim %s" },
+	/* of --wc alone */
+	{ EINVAL, "no BARs such as 2 or 2+4, or a module without write combining", NULL },
+	{ ENXIO, "a BAR that is not memory, not prefetchable, or has the MSI-X table",
+	  "flatiommu doctor %s" },
+	{ EADDRINUSE, "a BAR that is mapped uncached already", "flatiommu list %s" },
 	{ 0, NULL, NULL }
 };
 
@@ -69,11 +74,6 @@ int flat_claim(struct tool *tool, const char *address, const char *wc)
 
 	snprintf(text, sizeof(text), "%s%s%s", address, wc ? "/wc=" : "", wc ? wc : "");
 	ret = file_write(text, FLAT_FILES "/claim");
-	if (ret == -EINVAL && wc) {
-		cure(tool, "flatiommu doctor %s", address);
-		return fail(tool, ret, "%s: not claimed: BARs %s cannot be held write-combined",
-			    address, wc);
-	}
 	return ret ? fail_meaning(tool, of_claim, ret, address, "claimed") : 0;
 }
 

@@ -101,6 +101,7 @@ wait
 
 flatiommu unbind "$NIC" >/dev/null
 is "$(ls /sys/kernel/iommu_groups)" '' "nothing is left"
-rm -rf /run/dpdk
+rm -rf /run/dpdk /hugepages/rtemap_*
 echo 0 >/proc/sys/vm/nr_hugepages
+is "$(awk '/^HugePages_Total/ { print $2 }' /proc/meminfo)" 0 "nor any huge page"
 done_testing

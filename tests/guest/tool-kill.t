@@ -76,6 +76,7 @@ for ((i = 0; i < rounds; i++)); do
 			[[ $(state) == "$before" ]] || {
 			by_itself=$((by_itself + 1))
 			diag "round $i: SIGINT left something"
+			diag "$(diff <(echo "$before") <(state))"
 		}
 		;;
 	3)

@@ -303,16 +303,17 @@ static int bind_run(struct tool *tool, const struct args *args)
 		ret = persist_check(tool, without_iommu);
 	if (ret)
 		goto free;
-	/* put back first, then die of it */
+	/* put back first, then die of it; once all is bound, it came too late */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	ret = bind_all(tool, changes, &functions, args, user, without_iommu);
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	if (ret)
+	if (ret) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
 		goto free;
+	}
 	json_object_object_add(what, "functions", describe(&functions));
 	json_object_object_add(what, "changes", json_object_get(changes));
 	put_next(what, &functions, without_iommu);

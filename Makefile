@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# make                  examples, and the module for the kernel that runs (KDIR= for another)
+# make                  library, examples, and the module for the kernel that runs (KDIR= for another)
+# make install          library, headers, pkg-config file (DESTDIR=, prefix=, libdir=)
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
 # make lint             checkpatch, sparse, cppcheck, shellcheck
@@ -12,6 +13,9 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 
 CC ?= cc
+LD ?= ld
+OBJCOPY ?= objcopy
+AR ?= ar
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 flags = -std=c11 -D_GNU_SOURCE -Iinclude $(warnings) $(CPPFLAGS) $(CFLAGS)
@@ -24,7 +28,7 @@ machines := $(shell tests/vm/machine --list)
 module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild \
 	$(wildcard include/linux/*.h)
 
-all: examples module
+all: lib examples module
 
 module:
 	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
@@ -58,13 +62,57 @@ build/%/extra: build/%/trust-signer.ko
 	fi
 	touch $@
 
-nvme-sources := $(wildcard examples/nvme/*.c)
+# The library. In the archive, too, nothing but its functions has a name that programs see.
+version := $(shell cat VERSION)
+soname := libflatiommu.so.$(firstword $(subst ., ,$(version)))
+lib-objects := $(patsubst lib/%.c,build/lib/obj/%.o,$(wildcard lib/*.c))
 
-examples: build/bin/nvme
+lib: build/lib/libflatiommu.so build/lib/libflatiommu.a
 
-build/bin/nvme: $(nvme-sources) $(wildcard examples/nvme/*.h)
+build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h)
 	mkdir -p $(@D)
-	$(CC) $(flags) -o $@ $(nvme-sources)
+	$(CC) $(flags) -fPIC -fvisibility=hidden -c -o $@ $<
+
+build/lib/$(soname): $(lib-objects) lib/libflatiommu.map
+	$(CC) $(flags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,--version-script,lib/libflatiommu.map \
+		-Wl,-z,defs -o $@ $(lib-objects)
+
+build/lib/libflatiommu.so: build/lib/$(soname)
+	ln -sf $(soname) $@
+
+build/lib/libflatiommu.a: $(lib-objects)
+	$(LD) -r -o build/lib/libflatiommu.o $(lib-objects)
+	$(OBJCOPY) --localize-hidden build/lib/libflatiommu.o
+	rm -f $@
+	$(AR) rcs $@ build/lib/libflatiommu.o
+
+prefix ?= /usr/local
+libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch)
+includedir ?= $(prefix)/include
+install := install -D -m 644
+
+install: lib
+	$(install) -t $(DESTDIR)$(includedir) include/flatiommu.h
+	$(install) -t $(DESTDIR)$(includedir)/flatiommu include/flatiommu/*.h
+	$(install) -t $(DESTDIR)$(includedir)/linux include/linux/flatiommu.h
+	$(install) -T build/lib/$(soname) $(DESTDIR)$(libdir)/libflatiommu.so.$(version)
+	ln -sf libflatiommu.so.$(version) $(DESTDIR)$(libdir)/$(soname)
+	ln -sf $(soname) $(DESTDIR)$(libdir)/libflatiommu.so
+	$(install) -t $(DESTDIR)$(libdir) build/lib/libflatiommu.a
+	sed 's,@prefix@,$(prefix),; s,@libdir@,$(libdir),; s,@includedir@,$(includedir),; s,@version@,$(version),' \
+		lib/libflatiommu.pc.in >build/lib/flatiommu.pc
+	$(install) -T build/lib/flatiommu.pc $(DESTDIR)$(libdir)/pkgconfig/libflatiommu.pc
+
+# Each directory of examples/ is a program, and so is each file.
+examples := $(patsubst examples/%/,build/bin/%,$(wildcard examples/*/)) \
+	$(patsubst examples/%.c,build/bin/%,$(wildcard examples/*.c))
+
+examples: $(examples)
+
+.SECONDEXPANSION:
+$(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h) build/lib/libflatiommu.a
+	mkdir -p $(@D)
+	$(CC) $(flags) -o $@ $(filter %.c %.a,$^)
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, put and the like are tools.
 test-tools := build/tests/put
@@ -105,4 +153,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module examples tests bench lint check clean
+.PHONY: all module lib install examples tests bench lint check clean

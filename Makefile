@@ -125,16 +125,16 @@ build/tests/put: tests/guest/put.c
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $<
 
-build/tests/%.t: tests/guest/%.c $(test-lib) $(wildcard tests/guest/lib/*.h)
+build/tests/%.t: tests/guest/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
 	mkdir -p $(@D)
-	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) -lcmocka
+	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
 
 # bench/NAME.c runs in the machine like a test, and says what it has measured.
 benches := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 
-build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h)
+build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
 	mkdir -p $(@D)
-	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) -lcmocka
+	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
 
 bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
 	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'

@@ -119,13 +119,13 @@ static void end_backend(struct flatiommu *flat)
 	flat->backend_reason[0] = 0;
 }
 
-/* The one that was closed and kept for the buffers' sake, as new. NULL: there is none. */
-static struct flatiommu_device *stopped_device(struct flatiommu *flat, const struct function *f)
+/* The one that is open, or was closed and kept for the buffers' sake. NULL: there is none. */
+static struct flatiommu_device *known_device(struct flatiommu *flat, const struct function *f)
 {
 	struct flatiommu_device *device;
 
 	for (device = flat->devices; device; device = device->next)
-		if (device->stopped && !strcmp(device->function.bdf, f->bdf))
+		if (!strcmp(device->function.bdf, f->bdf))
 			return device;
 	return NULL;
 }
@@ -133,9 +133,11 @@ static struct flatiommu_device *stopped_device(struct flatiommu *flat, const str
 static int open_locked(struct flatiommu *flat, const struct function *f,
 		       struct flatiommu_device **device)
 {
-	struct flatiommu_device *new = stopped_device(flat, f);
+	struct flatiommu_device *new = known_device(flat, f);
 	int err;
 
+	if (new && !new->stopped)
+		return fail(flat, -EBUSY, "%s: it is open in this context", f->bdf);
 	if (new) {
 		err = begin_command(new);
 		if (!err) {
@@ -264,6 +266,14 @@ int set_bus_master(struct flatiommu_device *device, bool on)
 		command &= (uint16_t)~PCI_COMMAND_MASTER;
 	return access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command),
 			     true);
+}
+
+bool is_bus_master(struct flatiommu_device *device)
+{
+	uint16_t command;
+
+	return !access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command),
+			      false) && command != UINT16_MAX && command & PCI_COMMAND_MASTER;
 }
 
 int flatiommu_bus_master(struct flatiommu_device *device, bool on)

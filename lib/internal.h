@@ -81,6 +81,7 @@ struct flatiommu_device {
 	uint32_t flags;			/* VFIO_DEVICE_FLAGS_* */
 	/* Closed by the program, and kept, as buffers need a device: flat->lock. */
 	bool stopped;
+	bool was_master;		/* during an unmap of noiommu.c */
 	struct region regions[NR_REGIONS];
 	struct view *views;		/* flat->lock */
 	unsigned int enabled[NR_IRQS];	/* vectors behind the last one that is: flat->lock */
@@ -126,6 +127,7 @@ void close_fd(int *fd);
 /* device.c */
 int use_device(struct flatiommu_device *device);
 int set_bus_master(struct flatiommu_device *device, bool on);
+bool is_bus_master(struct flatiommu_device *device);
 /* Once the last buffer is gone. */
 void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device *but);
 void forget_device(struct flatiommu_device *device);

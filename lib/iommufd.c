@@ -51,8 +51,11 @@ static int explain_bind(struct flatiommu_device *device, int err)
 	if (err == -EPERM)
 		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s. Cure: run with "
 			    "CAP_SYS_RAWIO, as root does", device->name, ERRNO(err));
+	/* So it says when somebody has it open already; the rest of what we ask is valid. */
+	if (err == -EINVAL)
+		err = -EBUSY;
 	return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s%s", device->name, ERRNO(err),
-		    err == -EINVAL || err == -EBUSY ? " (somebody has it open)" : "");
+		    err == -EBUSY ? " (another program has it open)" : "");
 }
 
 /* EPERM is about interrupts here: the device is ours already. */
@@ -84,7 +87,7 @@ static int attach(struct flatiommu_device *device)
 	}
 	err = call(device->fd, CDEV_BIND_IOMMUFD, &bind);
 	if (err) {
-		explain_bind(device, err);
+		err = explain_bind(device, err);
 	} else {
 		err = call(device->fd, CDEV_ATTACH_IOMMUFD_PT, &arg);
 		if (err)

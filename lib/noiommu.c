@@ -101,9 +101,22 @@ static int attach(struct flatiommu_device *device)
 	return 0;
 }
 
+/*
+ * With the last pin of a function the kernel clears its bus mastering, in case that nobody thought of
+ * it. The program has, or so it says by freeing memory: it gets back what it has asked for.
+ */
 static int unmap(struct flatiommu *flat, struct buffer *buffer)
 {
-	return unpin(flat, buffer, NULL);
+	struct flatiommu_device *device;
+	int err;
+
+	for (device = flat->devices; device; device = device->next)
+		device->was_master = !flat->buffers && is_bus_master(device);
+	err = unpin(flat, buffer, NULL);
+	for (device = flat->devices; device; device = device->next)
+		if (device->was_master)
+			set_bus_master(device, true);
+	return err;
 }
 
 static int map(struct flatiommu *flat, struct buffer *buffer)

@@ -17,8 +17,11 @@ static int look_at(struct flatiommu_device *device)
 	struct function *f = &device->function;
 	int err = read_function(f);
 
-	if (err)
+	if (err == -ENODEV)
 		return fail(device->flat, err, "%s: no such PCI function (lspci -D lists them)", f->bdf);
+	if (err)
+		return fail(device->flat, err, "%s: cannot be looked at in /sys/bus/pci/devices: %s", f->bdf,
+			    ERRNO(err));
 	if (!strncmp(f->driver, "vfio", strlen("vfio")) || f->cdev[0])
 		return 0;
 	return fail(device->flat, -ENODEV, "%s: %s%s, not to vfio-pci. Cure: driverctl set-override %s "

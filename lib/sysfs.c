@@ -48,8 +48,8 @@ int read_line(const char *path, char *text, size_t size)
 	return err;
 }
 
-/* The last part of what a link of the function points to, "" without one. */
-static void read_link(const struct function *f, const char *name, char *text, size_t size)
+/* The last part of what a link of the function points to, "" without one. 0 or -errno. */
+static int read_link(const struct function *f, const char *name, char *text, size_t size)
 {
 	char path[64], target[256], *base;
 	ssize_t length;
@@ -58,13 +58,14 @@ static void read_link(const struct function *f, const char *name, char *text, si
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", f->bdf, name);
 	length = readlink(path, target, sizeof(target) - 1);
 	if (length < 0)
-		return;
+		return errno == ENOENT ? 0 : -errno;
 	target[length] = 0;
 	base = strrchr(target, '/');
 	snprintf(text, size, "%.*s", (int)size - 1, base ? base + 1 : target);
+	return 0;
 }
 
-static void read_cdev(struct function *f)
+static int read_cdev(struct function *f)
 {
 	const struct dirent *entry;
 	char path[64];
@@ -73,28 +74,40 @@ static void read_cdev(struct function *f)
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", f->bdf);
 	dir = opendir(path);
 	if (!dir)
-		return;
+		return errno == ENOENT ? 0 : -errno;
 	while ((entry = readdir(dir)))
 		if (strstr(entry->d_name, "vfio") && strlen(entry->d_name) < sizeof(f->cdev))
 			strcpy(f->cdev, entry->d_name);
 	closedir(dir);
+	return 0;
+}
+
+/* Only a group without a name has a real IOMMU: what cannot be read must not pass for that. */
+static int read_group(struct function *f)
+{
+	char path[64], group[16];
+	int err = read_link(f, "iommu_group", group, sizeof(group));
+
+	f->group = group[0] ? atoi(group) : -1;
+	f->group_name[0] = 0;
+	if (err || f->group < 0)
+		return err;
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/name", f->group);
+	err = read_line(path, f->group_name, sizeof(f->group_name));
+	return err == -ENOENT ? 0 : err;
 }
 
 int read_function(struct function *f)
 {
-	char path[64], group[16];
+	char path[64];
+	int err;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", f->bdf);
 	if (access(path, F_OK))
-		return -ENODEV;
-	read_link(f, "driver", f->driver, sizeof(f->driver));
-	read_link(f, "iommu", f->iommu, sizeof(f->iommu));
-	read_link(f, "iommu_group", group, sizeof(group));
-	f->group = group[0] ? atoi(group) : -1;
-	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/name", f->group);
-	if (f->group < 0 || read_line(path, f->group_name, sizeof(f->group_name)))
-		f->group_name[0] = 0;
+		return errno == ENOENT ? -ENODEV : -errno;
+	err = read_link(f, "driver", f->driver, sizeof(f->driver));
+	if (!err)
+		err = read_group(f);
 	f->cdev[0] = 0;
-	read_cdev(f);
-	return 0;
+	return err ? err : read_cdev(f);
 }

@@ -16,13 +16,12 @@ struct function {
 	char driver[32];	/* "" for none */
 	int group;		/* -1 for none */
 	char group_name[32];	/* "" for none */
-	char iommu[32];		/* of the IOMMU, "" for none */
 	char cdev[32];		/* of the character device, "" for none */
 };
 
 /* 0 or -EINVAL. */
 int parse_bdf(const char *text, struct function *f);
-/* All but the address. 0 or -ENODEV. */
+/* All but the address. 0, -ENODEV, or another -errno when it cannot be read. */
 int read_function(struct function *f);
 /* The first line of a file. 0 or -errno. */
 int read_line(const char *path, char *text, size_t size);

@@ -61,6 +61,7 @@ static int begin_command(struct flatiommu_device *device)
 /* The IOVAs that all devices take. There may be fewer with each device. */
 static int update_iovas(struct flatiommu *flat)
 {
+	struct iova_space new = { 0 };
 	struct iova_range *ranges;
 	const struct buffer *buffer;
 	int count, err;
@@ -70,12 +71,17 @@ static int update_iovas(struct flatiommu *flat)
 	count = flat->backend->iovas(flat, &ranges);
 	if (count < 0)
 		return count;
-	err = iova_allow(&flat->iovas, ranges, (size_t)count);
+	err = iova_allow(&new, ranges, (size_t)count);
 	if (err)
 		free(ranges);
 	for (buffer = flat->buffers; buffer && !err; buffer = buffer->next)
-		err = iova_take(&flat->iovas, buffer->iova, buffer->span);
-	return err ? fail(flat, err, "no memory for the ranges of IOVAs") : 0;
+		err = iova_take(&new, buffer->iova, buffer->span);
+	/* The old ones hold until all of the new ones are known. */
+	iova_end(err ? &new : &flat->iovas);
+	if (err)
+		return fail(flat, err, "no memory for the ranges of IOVAs");
+	flat->iovas = new;
+	return 0;
 }
 
 /* With everything of it but the attachment; unlinked. */

@@ -123,7 +123,10 @@ static int look_up(struct flatiommu *flat, struct buffer *buffer)
 	return ret ? fail(flat, ret, "no memory for the segments of a buffer") : 0;
 error:
 	free(segments);
-	return ret ? ret : -EIO;
+	if (ret)
+		return ret;
+	return fail(flat, -EIO, "the kernel finds nothing at %p, where it has mapped memory",
+		    (void *)(buffer->pages + at));
 }
 
 static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)

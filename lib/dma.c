@@ -129,6 +129,23 @@ error:
 		    (void *)(buffer->pages + at));
 }
 
+void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err)
+{
+	fail(flat, err, "%zu bytes at %p cannot be unmapped and are kept: %s", buffer->span,
+	     (void *)buffer->pages, ERRNO(err));
+	buffer->owned = false;
+}
+
+static void unmap(struct flatiommu *flat, struct buffer *buffer)
+{
+	int err = flat->backend->unmap(flat, buffer);
+
+	if (err)
+		keep_memory(flat, buffer, err);
+	else if (flat->backend->iovas)
+		iova_free(&flat->iovas, buffer->iova, buffer->span);
+}
+
 static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
 {
 	const struct backend *backend = flat->backend;
@@ -143,11 +160,16 @@ static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned in
 			return err;
 	}
 	err = backend->map(flat, buffer);
-	if (err)
-		goto free_iova;
+	if (err) {
+		if (backend->iovas)
+			iova_free(&flat->iovas, buffer->iova, buffer->span);
+		return err;
+	}
 	err = look_up(flat, buffer);
-	if (err)
-		goto unmap;
+	if (err) {
+		unmap(flat, buffer);
+		return err;
+	}
 	buffer->flat = flat;
 	buffer->next = flat->buffers;
 	buffer->prev = &flat->buffers;
@@ -155,12 +177,6 @@ static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned in
 		buffer->next->prev = &buffer->next;
 	flat->buffers = buffer;
 	return 0;
-unmap:
-	backend->unmap(flat, buffer);
-free_iova:
-	if (backend->iovas)
-		iova_free(&flat->iovas, buffer->iova, buffer->span);
-	return err;
 }
 
 /* Is all of it below the device's limit, and in one piece if so wished? */
@@ -212,21 +228,12 @@ static void free_memory(struct buffer *buffer)
 void free_buffer(struct buffer *buffer)
 {
 	struct flatiommu *flat = buffer->flat;
-	int err;
 
 	if (flat) {
 		*buffer->prev = buffer->next;
 		if (buffer->next)
 			buffer->next->prev = buffer->prev;
-		err = flat->backend->unmap(flat, buffer);
-		if (err) {
-			/* Devices may still reach it: it must not become anybody else's. */
-			fail(flat, err, "%zu bytes at %p cannot be unmapped and are kept: %s", buffer->span,
-			     (void *)buffer->pages, ERRNO(err));
-			buffer->owned = false;
-		} else if (flat->backend->iovas) {
-			iova_free(&flat->iovas, buffer->iova, buffer->span);
-		}
+		unmap(flat, buffer);
 	}
 	free_memory(buffer);
 }

@@ -133,6 +133,8 @@ void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device 
 void forget_device(struct flatiommu_device *device);
 
 /* dma.c */
+/* Devices may still reach it, as @err kept it from being unmapped: it must not become anybody else's. */
+void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
 void free_buffer(struct buffer *buffer);
 
 /* region.c */

@@ -122,12 +122,14 @@ static int unmap(struct flatiommu *flat, struct buffer *buffer)
 static int map(struct flatiommu *flat, struct buffer *buffer)
 {
 	struct flatiommu_device *device;
-	int err;
+	int err, left;
 
 	for (device = flat->devices; device; device = device->next) {
 		err = pin(device, buffer);
 		if (err) {
-			unmap(flat, buffer);
+			left = unmap(flat, buffer);
+			if (left)
+				keep_memory(flat, buffer, left);
 			return err;
 		}
 	}

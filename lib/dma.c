@@ -220,6 +220,8 @@ static void free_memory(struct buffer *buffer)
 
 	if (buffer->owned)
 		memory_put(&memory);
+	else
+		close_fd(&buffer->file);
 	free(buffer->starts);
 	free((void *)buffer->dma.segments);
 	free(buffer);

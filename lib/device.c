@@ -100,6 +100,17 @@ static struct flatiommu_device **link_of(struct flatiommu_device *device)
 	return link;
 }
 
+/* Nothing is left that holds the context to its backend. */
+static void end_backend(struct flatiommu *flat)
+{
+	if (flat->backend->stop)
+		flat->backend->stop(flat);
+	close_fd(&flat->flat);
+	iova_end(&flat->iovas);
+	flat->backend = NULL;
+	flat->backend_reason[0] = 0;
+}
+
 void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device *but)
 {
 	struct flatiommu_device **link = &flat->devices;
@@ -115,17 +126,8 @@ void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device 
 		flat->backend->detach(device);
 		forget_device(device);
 	}
-}
-
-/* Nothing is left that holds the context to its backend. */
-static void end_backend(struct flatiommu *flat)
-{
-	if (flat->backend->stop)
-		flat->backend->stop(flat);
-	close_fd(&flat->flat);
-	iova_end(&flat->iovas);
-	flat->backend = NULL;
-	flat->backend_reason[0] = 0;
+	if (!flat->devices)
+		end_backend(flat);
 }
 
 /* The one that is open, or was closed and kept for the buffers' sake. NULL: there is none. */

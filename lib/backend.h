@@ -76,9 +76,8 @@ int flat_is_write_combined(struct flatiommu_device *device, unsigned int bar);
 /* The file group.c: VFIO groups. */
 int group_attach(struct flatiommu_device *device, const char *path, unsigned long iommu);
 void group_detach(struct flatiommu_device *device);
-int group_hot_reset(struct flatiommu_device *device);
-/* The last step of both ways of a hot reset: @fds of groups, none with iommufd. */
-int hot_reset_with(struct flatiommu_device *device, const int *fds, unsigned int count);
+/* The file reset.c: with groups and with iommufd. */
+int hot_reset(struct flatiommu_device *device);
 
 /* What @err of a map means, with the cure. Returns it. */
 int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);

@@ -135,22 +135,3 @@ void group_detach(struct flatiommu_device *device)
 	put_group(device->flat, device->group);
 	device->group = NULL;
 }
-
-int group_hot_reset(struct flatiommu_device *device)
-{
-	const struct group *group;
-	unsigned int count = 0;
-	int *fds, err;
-
-	for (group = device->flat->groups; group; group = group->next)
-		count++;
-	fds = calloc(count, sizeof(*fds));
-	if (!fds)
-		return fail(device->flat, -ENOMEM, "%s: no memory for a hot reset", device->name);
-	count = 0;
-	for (group = device->flat->groups; group; group = group->next)
-		fds[count++] = group->fd;
-	err = hot_reset_with(device, fds, count);
-	free(fds);
-	return err;
-}

@@ -182,12 +182,6 @@ static int get_pa(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 	return 1;
 }
 
-/* With iommufd there are no groups to prove ownership by: the device's own binding does. */
-static int hot_reset(struct flatiommu_device *device)
-{
-	return hot_reset_with(device, NULL, 0);
-}
-
 const struct backend iommu_iommufd = {
 	.name = "iommu-iommufd",
 	.isolated = true,

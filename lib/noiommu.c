@@ -155,5 +155,5 @@ const struct backend noiommu_group = {
 	.map = map,
 	.unmap = unmap,
 	.look_up = look_up,
-	.hot_reset = group_hot_reset,
+	.hot_reset = hot_reset,
 };

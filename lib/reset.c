@@ -77,24 +77,39 @@ static int get_reset_info(struct flatiommu_device *device, struct vfio_pci_hot_r
 	return err;
 }
 
-static int reset_with(struct flatiommu_device *device, const int *fds, unsigned int count)
+static bool is_reset_too(const struct group *group, const struct vfio_pci_hot_reset_info *info)
 {
-	size_t size = sizeof(struct vfio_pci_hot_reset) + count * sizeof(*fds);
+	uint32_t i;
+
+	for (i = 0; i < info->count; i++)
+		if (info->devices[i].group_id == (uint32_t)group->id)
+			return true;
+	return false;
+}
+
+/*
+ * Groups prove that the functions are ours, those of other functions are not taken. With iommufd
+ * there are none: the device's own binding does.
+ */
+static int reset_all_of(struct flatiommu_device *device, const struct vfio_pci_hot_reset_info *info)
+{
+	size_t size = sizeof(struct vfio_pci_hot_reset) + info->count * sizeof(__s32);
 	struct vfio_pci_hot_reset *arg = calloc(1, size);
+	const struct group *group;
 	int err;
 
 	if (!arg)
 		return -ENOMEM;
 	arg->argsz = (uint32_t)size;
-	arg->count = count;
-	if (count)
-		memcpy(arg->group_fds, fds, count * sizeof(*fds));
+	for (group = device->flat->groups; group; group = group->next)
+		if (is_reset_too(group, info))
+			arg->group_fds[arg->count++] = group->fd;
 	err = call(device->fd, VFIO_DEVICE_PCI_HOT_RESET, arg);
 	free(arg);
 	return err;
 }
 
-int hot_reset_with(struct flatiommu_device *device, const int *fds, unsigned int count)
+int hot_reset(struct flatiommu_device *device)
 {
 	struct vfio_pci_hot_reset_info *info;
 	char strangers[256];
@@ -110,8 +125,8 @@ int hot_reset_with(struct flatiommu_device *device, const int *fds, unsigned int
 		return fail(device->flat, err, "%s: VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: %s", device->name,
 			    ERRNO(err));
 	name_strangers(device->flat, info, strangers, sizeof(strangers));
+	err = reset_all_of(device, info);
 	free(info);
-	err = reset_with(device, fds, count);
 	if (!err)
 		return 0;
 	/* So it says of functions that are not ours, one way or the other. */

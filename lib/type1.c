@@ -141,7 +141,7 @@ const struct backend iommu_type1 = {
 	.iovas = iovas,
 	.map = map,
 	.unmap = unmap,
-	.hot_reset = group_hot_reset,
+	.hot_reset = hot_reset,
 };
 
 const struct backend flatiommu_type1 = {
@@ -155,5 +155,5 @@ const struct backend flatiommu_type1 = {
 	.map = map,
 	.unmap = unmap,
 	.look_up = flat_look_up,
-	.hot_reset = group_hot_reset,
+	.hot_reset = hot_reset,
 };

@@ -31,10 +31,8 @@ void flatiommu_close(struct flatiommu *flat)
 		return;
 	pthread_mutex_lock(&flat->lock);
 	/* All stop before the first one's memory goes. */
-	for (device = flat->devices; device; device = device->next) {
-		unmap_views(device);
-		set_bus_master(device, false);
-	}
+	for (device = flat->devices; device; device = device->next)
+		stop_device(device);
 	/* Buffers before devices: without the last device there is nothing to unmap them from. */
 	while (flat->buffers)
 		free_buffer(flat->buffers);

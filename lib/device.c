@@ -216,6 +216,15 @@ static bool is_last(const struct flatiommu_device *device)
 	return device->flat->devices == device && !device->next;
 }
 
+void stop_device(struct flatiommu_device *device)
+{
+	unmap_views(device);
+	disable_irqs(device);
+	/* Another process may go on with what was imported: the kernel stops it after the last one. */
+	if (device->flat->backend != &imported)
+		set_bus_master(device, false);
+}
+
 void flatiommu_device_close(struct flatiommu_device *device)
 {
 	struct flatiommu *flat;
@@ -224,9 +233,7 @@ void flatiommu_device_close(struct flatiommu_device *device)
 		return;
 	flat = device->flat;
 	pthread_mutex_lock(&flat->lock);
-	unmap_views(device);
-	disable_irqs(device);
-	set_bus_master(device, false);
+	stop_device(device);
 	if (is_last(device) && flat->buffers) {
 		/* Without a device the kernel would let the memory go, and it would have other addresses. */
 		if (device->flags & VFIO_DEVICE_FLAGS_RESET)

@@ -15,10 +15,10 @@
  *	flatiommu_write64(registers + ADDRESS, flatiommu_dma_address(dma, 0));
  *
  * Functions return 0, or what they say, or -errno; nothing has changed then, unless they say
- * otherwise. Why, and what to do about it, is said by flatiommu_reason() and to the log hook. They
- * never print, exit or abort, and keep nothing outside the context. Pointers to pass results in are
- * written to on success only, and must not be NULL unless said otherwise; neither may contexts,
- * devices and buffers: -EINVAL.
+ * otherwise. Why, and what to do about it, is said by flatiommu_reason() and to the log hook; but
+ * not by what is called without a context, and by the data path. They never print, exit or abort, and
+ * keep nothing outside the context. Pointers to pass results in are written to on success only, and
+ * must not be NULL unless said otherwise; neither may contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call anything at any time, as long as nobody uses what is being closed or
  * freed. Calls of one context wait for each other where they change it. What is "data path" below
@@ -53,8 +53,9 @@ struct flatiommu_device;
  * flatiommu_open() - a new, empty context
  * @flat: the context, to be closed with flatiommu_close()
  *
- * The environment variable FLATIOMMU_BACKEND forces the backend, by one of the names that
- * flatiommu_backend() returns; a name that is none is an error of flatiommu_device_open().
+ * The environment variable FLATIOMMU_BACKEND forces the backend of the first device, by one of the
+ * names that flatiommu_backend() returns but for the last; another name is an error of
+ * flatiommu_device_open().
  *
  * A context belongs to the process that opened it. A child that was forked may do nothing with it.
  */
@@ -77,19 +78,19 @@ FLATIOMMU_API void flatiommu_close(struct flatiommu *flat);
 FLATIOMMU_API const char *flatiommu_reason(const struct flatiommu *flat);
 
 /**
- * flatiommu_set_log() - has each reason told as it arises
+ * flatiommu_set_log() - has each reason told as it arises, also of attempts that something else made good
  * @log: called with @arg and the line, in the thread that fails and before its call returns; it may
  *	call nothing of the library. NULL: nobody
  *
  * To be called before other threads use the context.
  */
-FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat, void (*log)(void *arg, const char *line),
-				     void *arg);
+FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat,
+				     void (*log)(void *arg, const char *line), void *arg);
 
 /**
  * flatiommu_backend() - what stands behind the context
  *
- * "" before the first device is open, then one of:
+ * "" while no device is open or kept for the buffers, else one of:
  *
  *	iommu-iommufd		a real IOMMU, through iommufd and VFIO's character devices
  *	iommu-type1		a real IOMMU, through VFIO's groups and type1
@@ -101,13 +102,14 @@ FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat, void (*log)(void *a
  */
 FLATIOMMU_API const char *flatiommu_backend(const struct flatiommu *flat);
 
-/** flatiommu_backend_reason() - a line on why it is this one, "" before the first device is open */
+/** flatiommu_backend_reason() - a line on why it is this one, or "" */
 FLATIOMMU_API const char *flatiommu_backend_reason(const struct flatiommu *flat);
 
 /**
  * flatiommu_isolated() - does an IOMMU keep the devices to the buffers?
  *
- * Where it does not, a mistake in what a device is told is a write to anybody's memory.
+ * Where it does not, a mistake in what a device is told is a write to anybody's memory. No, too, of
+ * imported devices, as nothing here can tell.
  */
 FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
@@ -122,10 +124,11 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
  * are on.
  *
  * Errors: -EINVAL @bdf is no PCI address, FLATIOMMU_BACKEND is no backend; -ENODEV no such function,
- * or it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it (the reason says why each
- * is not), or not the one that was forced; -EXDEV it needs another backend than the devices that are
- * open in this context; -EBUSY somebody has it open, this context included; -EPERM and -EACCES the
- * process may not.
+ * or it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it, or not the one that was
+ * forced; -EXDEV it needs another backend than the devices that are open in this context; -EBUSY
+ * somebody has it open, this context included; -ENOENT /dev/flatiommu or /dev/vfio/vfio is missing;
+ * -EPERM and -EACCES the process may not, interrupts are not safe and VFIO was not told to take that,
+ * functions of its group have other drivers, or the kernel is locked down; -EIO it does not answer.
  */
 FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
 					struct flatiommu_device **device);
@@ -158,8 +161,8 @@ FLATIOMMU_API int flatiommu_device_fd(const struct flatiommu_device *device);
  * @flat: a context without devices that were opened in it
  * @fd: a duplicate of that process's flatiommu_device_fd(). On success it is the library's
  * @name: what flatiommu_device_name() is to say, of up to 31 characters
- * @device: to be closed with flatiommu_device_close(), which stops it only when no other process
- *	has the file descriptor any more
+ * @device: to be closed with flatiommu_device_close(); it goes on until no other process has the file
+ *	descriptor any more
  *
  * It takes no privilege. Regions, config space, interrupts and reset work; buffers come from
  * flatiommu_dma_import().
@@ -173,26 +176,25 @@ FLATIOMMU_API int flatiommu_device_import(struct flatiommu *flat, int fd, const 
 /**
  * flatiommu_bus_master() - lets the device do DMA and send MSIs, or does not (PCIe 7.5.1.1.3)
  *
- * Errors: -ENODEV the device is gone.
+ * Errors: -ENODEV the device is gone; -EIO it does not answer.
  */
 FLATIOMMU_API int flatiommu_bus_master(struct flatiommu_device *device, bool on);
 
 /**
  * flatiommu_reset() - resets this function only
  *
- * Registers, bus mastering and MSIs are as after a reset; the kernel restores config space. Interrupts
+ * Registers are as after a reset; the kernel restores config space, bus mastering included. Interrupts
  * that are enabled here stay so.
  *
- * Errors: -EOPNOTSUPP it has no reset of its own.
+ * Errors: -EOPNOTSUPP it has no reset of its own; -EAGAIN the kernel is at it.
  */
 FLATIOMMU_API int flatiommu_reset(struct flatiommu_device *device);
 
 /**
  * flatiommu_hot_reset() - resets the slot or bus that the device is on
  *
- * Errors: -EOPNOTSUPP there is no such reset, or the device was imported; -EPERM other functions would be
- * reset, too, and are not open in this context (the reason names them); -ENODEV a function beside it has
- * no IOMMU group.
+ * Errors: -EOPNOTSUPP there is no such reset, or the device was imported; -EPERM other functions would
+ * be reset, too, and are not open in this context (the reason names them), or not VFIO's at all.
  */
 FLATIOMMU_API int flatiommu_hot_reset(struct flatiommu_device *device);
 
@@ -227,11 +229,14 @@ struct flatiommu_dma {
 
 /* Which pages memory is allocated from; without FLATIOMMU_DMA_NO_FALLBACK, or the next one here. */
 enum flatiommu_dma_pages {
-	/* 2 MiB of hugetlb from half of that on, or as 4 KiB */
+	/*
+	 * Huge pages of 2 MiB from half of that on, else 4 KiB. Contiguous memory without an IOMMU: in
+	 * one page, be it of 4 KiB, 2 MiB or 1 GiB.
+	 */
 	FLATIOMMU_PAGES_ANY,
-	/* hugetlb of 1 GiB: length is rounded up to that */
+	/* hugetlb of 1 GiB; as many as the length takes */
 	FLATIOMMU_PAGES_1G,
-	/* hugetlb of 2 MiB: the same */
+	/* hugetlb of 2 MiB; the same */
 	FLATIOMMU_PAGES_2M,
 	/* ordinary memory, as transparent huge pages where the kernel has some at hand */
 	FLATIOMMU_PAGES_TRANSPARENT,
@@ -243,7 +248,7 @@ enum flatiommu_dma_pages {
 #define FLATIOMMU_DMA_NO_FALLBACK	0x1
 /* On the NUMA node @node, rather than where the kernel likes. */
 #define FLATIOMMU_DMA_ON_NODE		0x2
-/* One segment, or -ENOMEM. Up to the size of a page, or of a huge page that is free, it can be had. */
+/* One segment, or -ENOMEM. Up to the size of a huge page that is free it can be had. */
 #define FLATIOMMU_DMA_CONTIGUOUS	0x4
 /* In a file in memory, that flatiommu_dma_export() can hand to other processes. */
 #define FLATIOMMU_DMA_SHARED		0x8
@@ -271,11 +276,12 @@ struct flatiommu_dma_options {
  * @dma: to be freed with flatiommu_dma_free()
  *
  * It is there, and pinned: it counts against RLIMIT_MEMLOCK. With few @address_bits and no IOMMU, the
- * kernel is asked for memory again and again until there is some within reach or it has none left.
+ * kernel is asked for memory a number of times: up to all free huge pages, and 64 MiB of others.
  *
- * Errors: -ENODEV no device is open, or all were imported; -ENOMEM there is no such memory, or
+ * Errors: -ENODEV no device is open or kept, or all were imported; -ENOMEM there is no such memory, or
  * RLIMIT_MEMLOCK; -ERANGE none within @address_bits; -EOPNOTSUPP unknown flags, reserved is not 0;
- * -ENOSPC no more mappings or IOVAs.
+ * -EINVAL there is no such NUMA node; -ENOSPC no more mappings or IOVAs; -EADDRNOTAVAIL flatiommu.ko
+ * refuses (the kernel log says why).
  */
 FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 				      const struct flatiommu_dma_options *options,
@@ -289,8 +295,8 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
  * @address_bits: as in struct flatiommu_dma_options
  * @dma: to be freed with flatiommu_dma_free() before the memory is unmapped
  *
- * Errors: as flatiommu_dma_alloc(), and -EFAULT memory that is not mapped, read-only, or that cannot be
- * pinned; -ERANGE it is not within @address_bits.
+ * Errors: as flatiommu_dma_alloc(), and -EFAULT memory that is not mapped, read-only, or that cannot
+ * be pinned; -ERANGE it is not within @address_bits.
  */
 FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
 				    unsigned int address_bits, struct flatiommu_dma **dma);
@@ -299,7 +305,8 @@ FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t
  * flatiommu_dma_free() - no device reaches the buffer any more; memory that was allocated is freed
  * @dma: or NULL
  *
- * No device may be using it: without an IOMMU nothing would stop it.
+ * No device may be using it: without an IOMMU nothing would stop it. Of an imported buffer only this
+ * process's part ends. Memory that the kernel does not unmap from the devices is not freed either.
  */
 FLATIOMMU_API void flatiommu_dma_free(struct flatiommu_dma *dma);
 
@@ -342,13 +349,13 @@ struct flatiommu_dma_limits {
  * @offset: of the part, bytes
  * @length: of the part, bytes, not 0
  * @limits: or NULL: none
- * @segments: an array
+ * @segments: an array; after an error, what is in it means nothing
  * @nr_segments: its length; on success, and with -ENOSPC, set to the number that is needed
  *
  * Data path.
  *
- * Errors: -EINVAL the part is not within the buffer, a limit is no power of two; -ENOSPC the array is too
- * short (what was written to it means nothing); -ERANGE an address has more bits; -EADDRNOTAVAIL a segment
+ * Errors: -EINVAL the part is not within the buffer, a limit is no power of two; -EOPNOTSUPP reserved is
+ * not 0; -ENOSPC the array is too short; -ERANGE an address has more bits; -EADDRNOTAVAIL a segment
  * cannot be aligned as asked.
  */
 FLATIOMMU_API int flatiommu_dma_gather(const struct flatiommu_dma *dma, size_t offset, size_t length,
@@ -363,7 +370,7 @@ FLATIOMMU_API int flatiommu_dma_gather(const struct flatiommu_dma *dma, size_t o
  * Both are the caller's, to be passed and closed. The memory is pinned for as long as the exporting
  * process has the buffer and the context; it stays pinned when the other process dies.
  *
- * Errors: -EOPNOTSUPP the buffer was not allocated with FLATIOMMU_DMA_SHARED.
+ * Errors: -EOPNOTSUPP the buffer was not allocated with FLATIOMMU_DMA_SHARED; -EINVAL it was imported.
  */
 FLATIOMMU_API int flatiommu_dma_export(const struct flatiommu_dma *dma, int *memory, int *table);
 
@@ -375,8 +382,8 @@ FLATIOMMU_API int flatiommu_dma_export(const struct flatiommu_dma *dma, int *mem
  *
  * It takes no privilege and no context, and so has no reason to tell.
  *
- * Errors: -EBADF; -EBADMSG @table is not what flatiommu_dma_export() made, or could still be changed, or is
- * of another memory.
+ * Errors: -EBADF; -EBADMSG @table is not what flatiommu_dma_export() made, or could still be changed,
+ * or is of another memory.
  */
 FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma);
 
@@ -406,9 +413,10 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  *
  * Write-combining takes a function that was claimed with that BAR write-combined.
  *
- * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is one of ports,
- * or that part cannot be mapped (flatiommu_region_read() can read it), or write-combining is not to be had
- * (the reason says how); -EINVAL write-combining of a BAR that is not prefetchable.
+ * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is one
+ * of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or write-combining is
+ * not to be had (the reason says how), or unknown flags; -EINVAL write-combining of a BAR that is not
+ * prefetchable.
  */
 FLATIOMMU_API int flatiommu_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 				size_t length, unsigned int flags, void **memory);
@@ -427,7 +435,8 @@ FLATIOMMU_API int flatiommu_unmap(struct flatiommu_device *device, void *memory)
  * @data: as it comes, little endian
  * @length: bytes. 1, 2 and 4 at a multiple of themselves are one access
  *
- * Errors: -ENXIO no such region; -ERANGE beyond its end; -EIO the device does not answer.
+ * Errors: -ENXIO no such region; -ERANGE beyond its end; -EIO it does not answer, and -ENODEV it is
+ * gone: a part may have been done then.
  */
 FLATIOMMU_API int flatiommu_region_read(struct flatiommu_device *device, unsigned int region,
 					uint64_t offset, void *data, size_t length);
@@ -487,12 +496,13 @@ FLATIOMMU_API int flatiommu_irq_vectors(struct flatiommu_device *device, enum fl
  * @count: how many, not 0
  * @eventfds: one for each; -1: none, for now. They stay the caller's, and can be closed at any time
  *
- * Vectors that are enabled already get the new eventfd. Others can be added later: up to Linux 6.4 only
- * below the highest of the first call, so that such a program has to enable the highest one, with -1 if
- * need be, first.
+ * Vectors that are enabled already get the new eventfd. Others can be added later: of MSI, and up to
+ * Linux 6.4 of MSI-X, only below the highest of the first call, so that such a program has to enable
+ * the highest one, with -1 if need be, first.
  *
- * Errors: -ENXIO no such vector; -EBUSY another kind is enabled; -ENOSPC the machine has fewer vectors left;
- * -EOPNOTSUPP the kernel cannot add vectors to those that are enabled; -EBADF no eventfd.
+ * Errors: -ENXIO no such vector; -EBUSY another kind is enabled; -ENOSPC the machine has fewer vectors
+ * left; -EOPNOTSUPP the kernel cannot add vectors to those that are enabled; -EBADF no eventfd, and
+ * vectors of this call that were enabled may have none now.
  */
 FLATIOMMU_API int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq,
 				       unsigned int first, unsigned int count, const int *eventfds);
@@ -503,7 +513,7 @@ FLATIOMMU_API int flatiommu_irq_disable(struct flatiommu_device *device, enum fl
 /**
  * flatiommu_irq_trigger() - signals the eventfd of a vector, as if the device had
  *
- * Errors: -ENXIO no such vector, or none that is enabled.
+ * One that has the eventfd -1 signals nothing. Errors: -ENXIO no such vector, or not enabled.
  */
 FLATIOMMU_API int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq,
 					unsigned int vector);
@@ -515,7 +525,7 @@ FLATIOMMU_API int flatiommu_irq_trigger(struct flatiommu_device *device, enum fl
  */
 FLATIOMMU_API int flatiommu_irq_mask(struct flatiommu_device *device, enum flatiommu_irq irq);
 
-/** flatiommu_irq_unmask() - lets the next one through; to be called after each, of INTx only */
+/** flatiommu_irq_unmask() - lets the next one through, after each; INTx and errors as for the mask */
 FLATIOMMU_API int flatiommu_irq_unmask(struct flatiommu_device *device, enum flatiommu_irq irq);
 
 #ifdef __cplusplus

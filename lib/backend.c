@@ -119,6 +119,9 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 	if (forced)
 		return fail(device->flat, -EOPNOTSUPP, "%s: FLATIOMMU_BACKEND=%s is not possible: %s",
 			    f->bdf, forced, behind);
+	if (is_noiommu_cdev(f))
+		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu. Cure: modprobe "
+			    "iommufd", f->bdf, behind);
 	return fail(device->flat, -EOPNOTSUPP, "%s: it has no IOMMU group, so VFIO cannot open it. "
 		    "Cure: turn the IOMMU on, or load flatiommu and bind it again", f->bdf);
 }
@@ -140,6 +143,7 @@ int choose_backend(struct flatiommu_device *device)
 	struct flatiommu *flat = device->flat;
 	const char *forced = secure_getenv("FLATIOMMU_BACKEND");
 	char refused[256] = "";
+	unsigned int tried = 0;
 	bool known = false;
 	size_t i;
 	int err = 0;
@@ -161,13 +165,20 @@ int choose_backend(struct flatiommu_device *device)
 			tell_choice(device, c, forced, refused);
 			return 0;
 		}
-		snprintf(refused, sizeof(refused), "%s was refused: %.200s",
-			 c->backend->name, flat->reason);
+		if (!tried++)
+			snprintf(refused, sizeof(refused), "%s was refused: %.200s", c->backend->name,
+				 flat->reason);
 	}
 	if (forced && !known)
 		return fail(flat, -EINVAL, "FLATIOMMU_BACKEND=%s: there is no such backend. There are: "
 			    "iommu-iommufd, iommu-type1, flatiommu-iommufd, flatiommu-type1, "
 			    "noiommu-iommufd, noiommu-group", forced);
+	if (tried > 1) {
+		char last[512];
+
+		snprintf(last, sizeof(last), "%.511s", flat->reason);
+		fail(flat, err, "%s; before that, %s", last, refused);
+	}
 	return err ? err : refuse(device, forced);
 }
 

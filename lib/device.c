@@ -266,6 +266,12 @@ int flatiommu_device_fd(const struct flatiommu_device *device)
 	return device ? device->fd : -EINVAL;
 }
 
+/* A function that is no more answers with all bits set, but for the one that VFIO keeps itself. */
+static bool is_gone(uint16_t command)
+{
+	return (command | PCI_COMMAND_INTX_DISABLE) == UINT16_MAX;
+}
+
 int set_bus_master(struct flatiommu_device *device, bool on)
 {
 	uint16_t command;
@@ -274,8 +280,7 @@ int set_bus_master(struct flatiommu_device *device, bool on)
 
 	if (err)
 		return err;
-	/* What a function that is no more answers. */
-	if (command == UINT16_MAX)
+	if (is_gone(command))
 		return fail(device->flat, -ENODEV, "%s: does not answer (removed, or its link is down)",
 			    device->name);
 	if (on)
@@ -291,7 +296,7 @@ bool is_bus_master(struct flatiommu_device *device)
 	uint16_t command;
 
 	return !access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command),
-			      false) && command != UINT16_MAX && command & PCI_COMMAND_MASTER;
+			      false) && !is_gone(command) && command & PCI_COMMAND_MASTER;
 }
 
 int flatiommu_bus_master(struct flatiommu_device *device, bool on)

@@ -53,10 +53,9 @@ static uint64_t cut(const struct flatiommu_dma_limits *limits, uint64_t address,
 static int check_limits(const struct flatiommu_dma_limits *limits)
 {
 	if ((limits->boundary && !is_power_of_two(limits->boundary)) ||
-	    (limits->alignment && !is_power_of_two(limits->alignment)) || limits->address_bits > 64 ||
-	    limits->reserved)
+	    (limits->alignment && !is_power_of_two(limits->alignment)) || limits->address_bits > 64)
 		return -EINVAL;
-	return 0;
+	return limits->reserved ? -EOPNOTSUPP : 0;
 }
 
 static int check_segment(const struct flatiommu_dma_limits *limits, uint64_t address, uint64_t length)

@@ -127,7 +127,7 @@ int access_region(struct flatiommu_device *device, unsigned int index, uint64_t 
 		if (ret < 0 && errno == EINTR)
 			continue;
 		if (ret <= 0)
-			return fail(device->flat, -EIO, "%s: %s of region %u at %#llx: %s", device->name,
+			return fail(device->flat, ret < 0 && errno == ENODEV ? -ENODEV : -EIO, "%s: %s of region %u at %#llx: %s", device->name,
 				    write ? "write" : "read", index, (unsigned long long)offset,
 				    ret < 0 ? ERRNO(-errno) : "nothing there");
 		done += (size_t)ret;
@@ -239,9 +239,12 @@ int flatiommu_map(struct flatiommu_device *device, unsigned int bar, uint64_t of
 
 	if (!device)
 		return -EINVAL;
-	if (bar >= NR_BARS || !memory || flags & ~FLATIOMMU_MAP_WRITE_COMBINED)
-		return fail(device->flat, -EINVAL, "%s: flatiommu_map: %s", device->name, bar >= NR_BARS ?
-			    "BARs are 0 to 5" : memory ? "unknown flags" : "NULL is no pointer");
+	if (bar >= NR_BARS || !memory)
+		return fail(device->flat, -EINVAL, "%s: flatiommu_map: %s", device->name,
+			    memory ? "BARs are 0 to 5" : "NULL is no pointer");
+	if (flags & ~FLATIOMMU_MAP_WRITE_COMBINED)
+		return fail(device->flat, -EOPNOTSUPP, "%s: flatiommu_map: unknown flags %#x", device->name,
+			    flags);
 	err = check_range(device, bar, offset, length ? length : 1);
 	if (!err && flags & FLATIOMMU_MAP_WRITE_COMBINED)
 		err = check_write_combined(device, bar);

@@ -11,7 +11,8 @@
 
 #include <stdint.h>
 
-#if !defined(__x86_64__) && !(defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+#if !defined(__x86_64__) && \
+	!(defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 #error "flatiommu/mmio.h is for x86-64 and little endian arm64"
 #endif
 

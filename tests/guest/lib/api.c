@@ -47,31 +47,33 @@ bool api_isolated(void)
 	return !strncmp(api_backend, "iommu-", strlen("iommu-"));
 }
 
-static int bind_all(bool claim)
+int api_bind(const char *bdf)
+{
+	return !strncmp(api_backend, "flatiommu-", strlen("flatiommu-")) ? pci_take(bdf) :
+	       pci_bind(bdf, "vfio-pci");
+}
+
+static int bind_all(void)
 {
 	const char *const *device;
 	int ret = 0;
 
 	for (device = api_devices; *device && !ret; device++)
-		ret = claim ? pci_take(*device) : pci_bind(*device, "vfio-pci");
+		ret = api_bind(*device);
 	return ret;
 }
 
-static int unbind_all(bool release)
+static int unbind_all(void)
 {
 	const char *const *device;
 	int ret = 0, err;
 
 	for (device = api_devices; *device; device++) {
-		if (release) {
-			err = pci_give_back(*device);
-		} else {
-			err = pci_unbind(*device);
-			if (!err)
-				pci_bind_default(*device);
-		}
+		err = pci_unbind(*device);
 		if (err)
 			ret = err;
+		else
+			pci_bind_default(*device);
 	}
 	return ret;
 }
@@ -83,11 +85,11 @@ static int leave(void)
 	if (!ready)
 		return 0;
 	if (!strcmp(ready, "noiommu-group")) {
-		ret = unbind_all(false);
+		ret = unbind_all();
 		if (write_text(NOIOMMU, "0") || flat_unload())
 			ret = -1;
 	} else {
-		ret = on_iommu() ? unbind_all(false) : flat_end(api_devices);
+		ret = on_iommu() ? unbind_all() : flat_end(api_devices);
 	}
 	if (cdev_is_there())
 		write_text(IOMMUFD_UNSAFE, unsafe_before);
@@ -111,9 +113,9 @@ static int prepare(const char *backend)
 		ret = module_load(MODULE_FILE, "auto=N");
 		if (!ret)
 			ret = write_text(NOIOMMU, "1");
-		return ret ? ret : bind_all(false);
+		return ret ? ret : bind_all();
 	}
-	return on_iommu() ? bind_all(false) : flat_begin(api_devices);
+	return on_iommu() ? bind_all() : flat_begin(api_devices);
 }
 
 static int begin(void **state)

@@ -23,6 +23,9 @@ extern const char *api_backend;
  */
 int api_run(const struct api_test *tests, size_t count, const char *const *devices);
 
+/* A device that was not there as the others were bound. 0 or -errno. */
+int api_bind(const char *bdf);
+
 bool api_isolated(void);
 /* By what the backend's name has in it. */
 bool api_is(const char *part);

@@ -18,4 +18,8 @@
 /* an nvme in a hot-plug port; QEMU calls them hotdev and hot1 */
 #define HOT_DEV "0000:04:00.0"
 
+/* an empty hot-plug port, and what may be plugged into it; QEMU calls it hot0 */
+#define EMPTY_PORT "0000:00:0a.0"
+#define EMPTY_DEV "0000:03:00.0"
+
 #endif

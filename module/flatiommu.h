@@ -44,6 +44,7 @@ enum flat_attachment {
  *		that, until the domain ends; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
  * @declarations: who looks addresses up for the function; flat_attach_lock
+ * @wc:		a mapping of each BAR that is held write-combined, or NULL; claims_lock
  */
 struct flat_claim {
 	struct list_head entry;
@@ -55,6 +56,7 @@ struct flat_claim {
 	struct flat_domain *domain;
 	struct list_head attached;
 	struct list_head declarations;
+	void __iomem *wc[PCI_STD_NUM_BARS];
 };
 
 /* "0000:00:04.0" and the domains of VMD, which have five or more digits. */

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
 # make                  library, examples, and the module for the kernel that runs (KDIR= for another)
-# make install          library, headers, pkg-config file (DESTDIR=, prefix=, libdir=)
+# make man              the manual, to build/man
+# make install          library, headers, pkg-config file, manual (DESTDIR=, prefix=, libdir=, mandir=)
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
-# make lint             checkpatch, sparse, cppcheck, shellcheck
+# make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
 
@@ -89,9 +90,22 @@ build/lib/libflatiommu.a: $(lib-objects)
 prefix ?= /usr/local
 libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch)
 includedir ?= $(prefix)/include
+mandir ?= $(prefix)/share/man
 install := install -D -m 644
 
-install: lib
+# The manual. A page is found by each of the names that it begins with.
+pages := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
+
+man: $(pages)
+
+build/man/%: man/%.scd
+	mkdir -p $(@D)
+	scdoc <$< >$@
+	for name in $$(sed -n '/^# NAME/,/^# [^N]/{/^#/d;p}' $< | tr ',\n' '  ' | sed 's/ - .*//'); do \
+		[ $$name = $(basename $(@F)) ] || ln -sf $(@F) $(@D)/$$name$(suffix $@); \
+	done
+
+install: lib man
 	$(install) -t $(DESTDIR)$(includedir) include/flatiommu.h
 	$(install) -t $(DESTDIR)$(includedir)/flatiommu include/flatiommu/*.h
 	$(install) -t $(DESTDIR)$(includedir)/linux include/linux/flatiommu.h
@@ -102,6 +116,10 @@ install: lib
 	sed 's,@prefix@,$(prefix),; s,@libdir@,$(libdir),; s,@includedir@,$(includedir),; s,@version@,$(version),' \
 		lib/libflatiommu.pc.in >build/lib/flatiommu.pc
 	$(install) -T build/lib/flatiommu.pc $(DESTDIR)$(libdir)/pkgconfig/libflatiommu.pc
+	for section in $(patsubst .%,%,$(sort $(suffix $(pages)))); do \
+		mkdir -p $(DESTDIR)$(mandir)/man$$section && \
+		cp -P build/man/*.$$section $(DESTDIR)$(mandir)/man$$section || exit; \
+	done
 
 # Each directory of examples/ is a program, and so is each file.
 examples := $(patsubst examples/%/,build/bin/%,$(wildcard examples/*/)) \
@@ -153,4 +171,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib install examples tests bench lint check clean
+.PHONY: all module lib man install examples tests bench lint check clean

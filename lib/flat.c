@@ -141,5 +141,5 @@ int flat_is_write_combined(struct flatiommu_device *device, unsigned int bar)
 
 	if (err)
 		return err;
-	return info.reserved >> bar & 1;
+	return info.out_wc_bars >> bar & 1;
 }

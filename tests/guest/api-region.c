@@ -8,6 +8,7 @@
 #include "devices.h"
 #include "edu.h"
 #include "mem.h"
+#include "sysfs.h"
 #include "test.h"
 
 #define EDU_BAR_SIZE (1 << 20)
@@ -171,6 +172,38 @@ static void has_no_extended_capabilities(void **state)
 	expect(0, flatiommu_capability(edu, PCI_CAP_ID_MSI, &at));
 }
 
+/* The mapping is the module's doing; that it is one, tests/guest/wc.c shows. */
+static void maps_write_combined(void **state)
+{
+	struct flatiommu_device *shm;
+	bool flatiommu = !strncmp(api_backend, "flatiommu-", strlen("flatiommu-"));
+	void *memory = NULL, *plain = NULL;
+
+	(void)state;
+	expect(0, api_bind(SHM));
+	shm = api_open(SHM);
+	api_refused(-EOPNOTSUPP, "/wc=2",
+		    flatiommu_map(shm, 2, 0, 0, FLATIOMMU_MAP_WRITE_COMBINED, &memory));
+	assert_null(memory);
+	expect(0, flatiommu_map(shm, 2, 0, 0, 0, &plain));
+	flatiommu_device_close(shm);
+	expect(0, pci_unbind(SHM));
+	if (flatiommu) {
+		expect(0, flat_release(SHM));
+		expect(0, flat_claim(SHM "/wc=2"));
+		expect(0, pci_bind(SHM, "vfio-pci"));
+		shm = api_open(SHM);
+		expect(0, flatiommu_map(shm, 2, 0, PAGE, FLATIOMMU_MAP_WRITE_COMBINED, &memory));
+		memset(memory, 0x5a, PAGE);
+		flatiommu_wc_flush();
+		assert_int_equal(flatiommu_read8((char *)memory + PAGE - 1), 0x5a);
+		flatiommu_device_close(shm);
+		expect(0, pci_unbind(SHM));
+		expect(0, flat_release(SHM));
+	}
+	pci_bind_default(SHM);
+}
+
 int main(void)
 {
 	const struct api_test tests[] = {
@@ -181,6 +214,7 @@ int main(void)
 		API_TEST(reads_and_writes_config_space),
 		API_TEST(finds_capabilities),
 		API_TEST(has_no_extended_capabilities),
+		API_TEST(maps_write_combined),
 	};
 
 	return api_run(tests, ARRAY_SIZE(tests), devices);

@@ -24,6 +24,7 @@
 
 /* an empty hot-plug port, and what may be plugged into it; QEMU calls it hot0 */
 #define EMPTY_PORT "0000:00:0a.0"
+#define EMPTY_SLOT "0000:03:00"
 #define EMPTY_DEV "0000:03:00.0"
 
 #endif

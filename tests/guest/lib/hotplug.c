@@ -2,7 +2,9 @@
 #include "hotplug.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "devices.h"
 #include "sysfs.h"
@@ -42,9 +44,14 @@ static bool edu_is_there(void *arg)
 
 int edu_plug(void)
 {
-	if (system("qmp '{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"edu\","
-		   " \"id\": \"vanishing\", \"bus\": \"hot0\", \"dma_mask\": 18446744073709551615}}'"
-		   " >/dev/null"))
+	static unsigned int count;
+	char command[256];
+
+	/* QEMU does not give the name of what has vanished to another. */
+	snprintf(command, sizeof(command), "qmp '{\"execute\": \"device_add\", \"arguments\": {\"driver\":"
+		 " \"edu\", \"id\": \"vanishing-%d-%u\", \"bus\": \"hot0\", \"dma_mask\":"
+		 " 18446744073709551615}}' >/dev/null", (int)getpid(), count++);
+	if (system(command))
 		return -EIO;
 	return wait_until(edu_is_there, NULL) ? 0 : -ETIMEDOUT;
 }
@@ -55,13 +62,9 @@ int edu_vanish(void)
 	return system("setpci -s " EMPTY_PORT " CAP_EXP+18.w=0700:0700") ? -EIO : 0;
 }
 
-/* The kernel's port driver did not see it go: it is told so, by way of the slot's file. */
+/* The kernel's driver of the port did not see it go. It is told to turn the slot off. */
 int edu_forget(void)
 {
-	char path[256];
-	int ret = find_path("/sys/bus/pci/devices/" EMPTY_PORT "/" EMPTY_DEV "/remove", path, sizeof(path));
-
-	if (!ret)
-		ret = write_text(path, "1");
-	return ret;
+	return system("for slot in /sys/bus/pci/slots/*; do [ $(cat $slot/address) != " EMPTY_SLOT " ] ||"
+		      " exec sh -c \"echo 0 >$slot/power\"; done; exit 1") ? -ENOENT : 0;
 }

@@ -147,12 +147,13 @@ build/tests/%.t: tests/guest/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) bui
 	mkdir -p $(@D)
 	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
 
-# bench/NAME.c runs in the machine like a test, and says what it has measured.
+# bench/NAME.c runs in the machine like a test, and says what it has measured. Without debugging
+# information, as valgrind cannot read that of every compiler.
 benches := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 
 build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
 	mkdir -p $(@D)
-	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
+	$(CC) $(flags) -Itests/guest/lib -Wl,--strip-debug -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
 
 bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
 	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'

@@ -63,17 +63,12 @@ static int map_memory(struct nvme *n)
 	return ret ? ret : vfio_map_at_bus(n->container, n->data, PAGE, &n->data_bus);
 }
 
-int nvme_start(struct nvme *n, struct vfio_dev *dev, int container)
+int nvme_enable(struct nvme *n)
 {
 	int ret;
 
-	*n = (struct nvme){ .dev = dev, .container = container, .event = -1 };
 	n->stride = 4u << NVME_CAP_DSTRD(flatiommu_read64(reg(n, NVME_REG_CAP)));
-	ret = map_memory(n);
-	if (!ret)
-		ret = vfio_set_bus_master(dev, true);
-	if (!ret)
-		ret = disable(n);
+	ret = disable(n);
 	if (ret)
 		return ret;
 	flatiommu_write32(reg(n, NVME_REG_AQA), (ENTRIES - 1) << 16 | (ENTRIES - 1));
@@ -81,6 +76,17 @@ int nvme_start(struct nvme *n, struct vfio_dev *dev, int container)
 	flatiommu_write64(reg(n, NVME_REG_ACQ), n->queues[0].cq_bus);
 	flatiommu_write32(reg(n, NVME_REG_CC), NVME_CC_IOCQES | NVME_CC_IOSQES | NVME_CC_EN);
 	return wait_until(is_ready, n) ? 0 : -ETIMEDOUT;
+}
+
+int nvme_start(struct nvme *n, struct vfio_dev *dev, int container)
+{
+	int ret;
+
+	*n = (struct nvme){ .dev = dev, .container = container, .event = -1 };
+	ret = map_memory(n);
+	if (!ret)
+		ret = vfio_set_bus_master(dev, true);
+	return ret ? ret : nvme_enable(n);
 }
 
 void nvme_stop(struct nvme *n)

@@ -26,6 +26,7 @@
 #define ADMIN_VECTOR		0
 #define IO_VECTOR		1
 
+#define SQES_IN_PAGE		(NVME_PAGE_SIZE / sizeof(struct nvme_sqe))
 #define DATA_SIZE		((size_t)2 << 20)
 #define MAX_PAGES		(DATA_SIZE / NVME_PAGE_SIZE)
 
@@ -354,8 +355,14 @@ static int create_io_queues(struct nvme *n)
 
 	/* Before the first create: base 5.27.1.5. */
 	err = admin_command(n, &features);
-	if (!err)
+	if (err)
+		return err;
+	err = init_queue(n, &n->io, 1, (uint16_t)(n->qdepth + 1));
+	if (err == -ENOMEM && n->qdepth >= SQES_IN_PAGE) {
+		n->qdepth = (unsigned int)SQES_IN_PAGE - 1;
+		log_error("%s: queue depth lowered to %u, so that a page is enough", n->name, n->qdepth);
 		err = init_queue(n, &n->io, 1, (uint16_t)(n->qdepth + 1));
+	}
 	if (err)
 		return err;
 	if (n->vectors)

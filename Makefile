@@ -5,6 +5,7 @@
 # make install          library, headers, pkg-config file, manual (DESTDIR=, prefix=, libdir=, mandir=)
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
+# make unit             tests of parts of the library, here
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -169,6 +170,17 @@ $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests e
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
 
+# tests/unit/NAME.c tests lib/NAME.c alone, here.
+sanitize := -fsanitize=address,undefined -fno-sanitize-recover=all
+units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
+
+build/unit/%: tests/unit/%.c lib/%.c lib/%.h
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
+
+unit: $(units)
+	@for unit in $(units); do $$unit || exit; done
+
 check:
 	./check
 
@@ -178,4 +190,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib man install examples tests bench lint check clean
+.PHONY: all module lib man install examples tests bench unit lint check clean

@@ -15,6 +15,9 @@ int parse_bdf(const char *text, struct function *f)
 	int end = 0;
 
 	*f = (struct function){ .group = -1 };
+	/* More than that sscanf() takes for part of a number: spaces, signs, 0x. */
+	if (text[strspn(text, "0123456789abcdefABCDEF:.")])
+		return -EINVAL;
 	if (sscanf(text, "%8x:%2x:%2x.%1x%n", &segment, &bus, &device, &function, &end) != 4) {
 		segment = 0;
 		if (sscanf(text, "%2x:%2x.%1x%n", &bus, &device, &function, &end) != 3)

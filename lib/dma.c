@@ -405,7 +405,7 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length, unsig
 
 	if (!flat)
 		return -EINVAL;
-	if (!memory || !dma || length > SIZE_MAX - start - PAGE_SIZE)
+	if (!memory || !dma || start > SIZE_MAX - PAGE_SIZE || length > SIZE_MAX - PAGE_SIZE - start)
 		return fail(flat, -EINVAL, "flatiommu_dma_map: %zu bytes at %p", length, memory);
 	err = check_options(flat, length, &options);
 	if (err)

@@ -129,7 +129,8 @@ int memory_get(size_t length, enum flatiommu_dma_pages pages,
 	size_t page = huge ? huge : PAGE_SIZE;
 	int err;
 
-	if (length > SIZE_MAX / 2)
+	/* More than that is no size of a file, rounded up to pages. */
+	if (length > SIZE_MAX / 4)
 		return -ENOMEM;
 	*memory = (struct memory){
 		.size = (length + page - 1) & ~(page - 1),

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "memory.h"
 
 #define TABLE_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
@@ -123,6 +124,12 @@ static int read_table(int fd, struct table **table)
 	return 0;
 }
 
+static bool is_page_size(uint64_t size)
+{
+	return size == PAGE_SIZE || size == huge_page_size(FLATIOMMU_PAGES_2M) ||
+	       size == huge_page_size(FLATIOMMU_PAGES_1G);
+}
+
 /* Is the table about this file, and can it not shrink under us? */
 static int check_memory(int fd, const struct table *table)
 {
@@ -133,7 +140,7 @@ static int check_memory(int fd, const struct table *table)
 		return errno == EBADF ? -EBADF : -EBADMSG;
 	if (!(seals & F_SEAL_SHRINK) || fstat(fd, &st) || st.st_dev != table->dev ||
 	    st.st_ino != table->ino || (uint64_t)st.st_size != table->span || !table->length ||
-	    table->length > table->span)
+	    table->length > table->span || !is_page_size(table->page_size))
 		return -EBADMSG;
 	return 0;
 }

@@ -41,11 +41,17 @@ int flatiommu_config_write32(struct flatiommu_device *device, unsigned int offse
 	return flatiommu_region_write(device, CONFIG, offset, &value, sizeof(value));
 }
 
-static int check(struct flatiommu_device *device, const unsigned int *offset)
+/* 0, or where a capability can be: from @first to before @end. */
+static int check(struct flatiommu_device *device, const unsigned int *offset, unsigned int first,
+		 unsigned int end)
 {
 	if (!device)
 		return -EINVAL;
-	return offset ? 0 : fail(device->flat, -EINVAL, "%s: NULL is no offset", device->name);
+	if (!offset)
+		return fail(device->flat, -EINVAL, "%s: NULL is no offset", device->name);
+	if (*offset && (*offset < first || *offset >= end))
+		return fail(device->flat, -EINVAL, "%s: no such capability is at %#x", device->name, *offset);
+	return 0;
 }
 
 static int none(struct flatiommu_device *device, const char *kind, unsigned int id)
@@ -59,7 +65,7 @@ int flatiommu_capability(struct flatiommu_device *device, uint8_t id, unsigned i
 	uint8_t found, at = PCI_CAPABILITY_LIST;
 	uint16_t status;
 	unsigned int i;
-	int err = check(device, offset);
+	int err = check(device, offset, PCI_STD_HEADER_SIZEOF, PCI_CFG_SPACE_SIZE);
 
 	if (!err)
 		err = flatiommu_config_read16(device, PCI_STATUS, &status);
@@ -93,7 +99,7 @@ int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id, 
 {
 	unsigned int at = PCI_CFG_SPACE_SIZE, i;
 	uint32_t header;
-	int err = check(device, offset);
+	int err = check(device, offset, PCI_CFG_SPACE_SIZE, PCI_CFG_SPACE_EXP_SIZE);
 
 	if (err)
 		return err;

@@ -61,9 +61,16 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 			unsigned int count, const int *eventfds)
 {
 	size_t size = sizeof(struct vfio_irq_set) + count * sizeof(*eventfds);
-	struct vfio_irq_set *set = calloc(1, size);
+	struct vfio_irq_set *set;
+	unsigned int i;
 	int ret;
 
+	/* To the kernel all of these are -1. */
+	for (i = 0; i < count; i++)
+		if (eventfds[i] < -1)
+			return fail(device->flat, -EBADF, "%s: %s: %d is no eventfd", device->name,
+				    names[irq], eventfds[i]);
+	set = calloc(1, size);
 	if (!set)
 		return fail(device->flat, -ENOMEM, "%s: no memory for %u vectors", device->name, count);
 	set->argsz = (uint32_t)size;

@@ -190,6 +190,6 @@ int main(int argc, char **argv)
 		compare();
 		iova_end(&space);
 	}
-	printf("iova: %u rounds of %u steps, seed %u\n", ROUNDS, STEPS, seed);
+	printf("iova: %d rounds of %d steps, seed %u\n", ROUNDS, STEPS, seed);
 	return EXIT_SUCCESS;
 }

@@ -82,11 +82,15 @@ build/lib/$(soname): $(lib-objects) lib/libflatiommu.map
 build/lib/libflatiommu.so: build/lib/$(soname)
 	ln -sf $(soname) $@
 
-build/lib/libflatiommu.a: $(lib-objects)
-	$(LD) -r -o build/lib/libflatiommu.o $(lib-objects)
-	$(OBJCOPY) --localize-hidden build/lib/libflatiommu.o
+define make-archive
+	$(LD) -r -o $(@:.a=.o) $^
+	$(OBJCOPY) --localize-hidden $(@:.a=.o)
 	rm -f $@
-	$(AR) rcs $@ build/lib/libflatiommu.o
+	$(AR) rcs $@ $(@:.a=.o)
+endef
+
+build/lib/libflatiommu.a: $(lib-objects)
+	$(make-archive)
 
 prefix ?= /usr/local
 libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch)
@@ -155,6 +159,29 @@ build/tests/%.t: tests/guest/%.c $$(wildcard tests/guest/$$*/*) $(test-lib) $(wi
 	$(CC) $(flags) -Itests/guest/lib -Itests/guest -o $@ $(filter %.c %.a,$^) \
 		$(wrapped-$*:%=-Wl,--wrap=%) -lcmocka
 
+# The library's tests again, asan-NAME, all of it with sanitizers.
+sanitize := -fsanitize=address,undefined -fno-sanitize-recover=all -DSANITIZED=1
+asan-programs := $(patsubst tests/guest/%.c,build/tests/asan-%.t,$(wildcard tests/guest/api-*.c))
+
+asan: $(asan-programs)
+
+build/asan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h)
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -fPIC -fvisibility=hidden -c -o $@ $<
+
+build/asan/libflatiommu.a: $(patsubst lib/%.c,build/asan/lib/%.o,$(wildcard lib/*.c))
+	$(make-archive)
+
+build/asan/test/%.o: tests/guest/lib/%.c $(wildcard tests/guest/lib/*.h include/*.h include/*/*.h)
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -Itests/guest/lib -c -o $@ $<
+
+$(asan-programs): build/tests/asan-%.t: tests/guest/%.c $$(wildcard tests/guest/$$*/*) \
+		$(test-lib:tests/guest/lib/%.c=build/asan/test/%.o) build/asan/libflatiommu.a
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -Itests/guest/lib -Itests/guest -o $@ $(filter %.c %.o %.a,$^) \
+		$(wrapped-$*:%=-Wl,--wrap=%) -lcmocka
+
 # bench/NAME.c runs in the machine like a test, and says what it has measured. Without debugging
 # information, as valgrind cannot read that of every compiler.
 benches := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
@@ -166,13 +193,12 @@ build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib
 bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
 	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'
 
-$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests examples
+$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests asan examples
 	@for k in $(kernels); do for m in $(machines); do \
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
 
 # tests/unit/NAME.c tests lib/NAME.c alone, here.
-sanitize := -fsanitize=address,undefined -fno-sanitize-recover=all
 units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
 
 build/unit/%: tests/unit/%.c lib/%.c lib/%.h
@@ -191,4 +217,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib man install examples tests bench unit lint check clean
+.PHONY: all module lib man install examples tests asan bench unit lint check clean

@@ -27,6 +27,10 @@
 
 #define MAX_RANGES 64
 
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 static struct {
 	bool armed, rest, hit, minor;
 	unsigned int nth, calls;
@@ -285,7 +289,8 @@ static void note_mapped(int file, unsigned long request, const void *arg)
 	const struct ioas_map *ioas = arg;
 	const struct flatiommu_pin *pin = arg;
 
-	if (request == VFIO_IOMMU_MAP_DMA)
+	/* A hot reset has the same number. */
+	if (request == VFIO_IOMMU_MAP_DMA && type1->argsz == sizeof(*type1))
 		add(file, type1->iova, type1->vaddr, type1->size);
 	else if (request == IOAS_MAP)
 		add(file, ioas->iova, ioas->user_va, ioas->length);
@@ -414,22 +419,18 @@ void usage_own(const void *addr, size_t size)
 /* All but what malloc() and the stack grow by. */
 static size_t mapped_bytes(void)
 {
-#ifdef __SANITIZE_ADDRESS__
-	return 0;
-#else
 	static char text[256 << 10];
 	unsigned long start, end;
 	size_t bytes = 0;
 	char *line;
 
-	if (read_text("/proc/self/maps", text, sizeof(text)) < 0)
+	if (SANITIZED || read_text("/proc/self/maps", text, sizeof(text)) < 0)
 		return 0;
 	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
 		if (sscanf(line, "%lx-%lx", &start, &end) == 2 && !strstr(line, "[heap]") &&
 		    !strstr(line, "[stack]"))
 			bytes += end - start;
 	return bytes - kept_bytes();
-#endif
 }
 
 void usage_take(struct usage *usage)

@@ -218,6 +218,9 @@ struct flatiommu_dma_segment {
  * @nr_segments: length of @segments
  * @page_size: bytes that surely are consecutive on the bus, wherever they begin at a multiple in
  *	@memory: 4096, or the size of a huge page of hugetlb
+ * @bases: for flatiommu_dma_address(): bus addresses less offsets, of each 1 << @shift bytes
+ * @skipped: for it, too: bytes of the first of these before @memory
+ * @shift: for it, too
  */
 struct flatiommu_dma {
 	void *memory;
@@ -225,6 +228,9 @@ struct flatiommu_dma {
 	const struct flatiommu_dma_segment *segments;
 	size_t nr_segments;
 	size_t page_size;
+	const uint64_t *bases;
+	size_t skipped;
+	unsigned int shift;
 };
 
 /* Which pages memory is allocated from; without FLATIOMMU_DMA_NO_FALLBACK, or the next one here. */
@@ -310,20 +316,17 @@ FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t
  */
 FLATIOMMU_API void flatiommu_dma_free(struct flatiommu_dma *dma);
 
-/* Data path. Where there are several segments; flatiommu_dma_address() is the one to call. */
-FLATIOMMU_API uint64_t flatiommu_dma_find(const struct flatiommu_dma *dma, size_t offset);
-
 /**
- * flatiommu_dma_address() - the bus address of a byte, in O(1) with one segment, else in O(log n)
+ * flatiommu_dma_address() - the bus address of a byte
  * @offset: bytes from @memory on; UINT64_MAX is returned when it is not below the length
  *
- * Data path.
+ * Data path, in O(1), however many segments there are.
  */
 static inline uint64_t flatiommu_dma_address(const struct flatiommu_dma *dma, size_t offset)
 {
-	if (dma->nr_segments == 1 && offset < dma->length)
-		return dma->segments[0].address + offset;
-	return flatiommu_dma_find(dma, offset);
+	if (offset >= dma->length)
+		return UINT64_MAX;
+	return dma->bases[(dma->skipped + offset) >> dma->shift] + offset;
 }
 
 /**

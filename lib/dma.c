@@ -64,26 +64,6 @@ static size_t merge(struct flatiommu_dma_segment *segments, size_t have, size_t 
 	return n;
 }
 
-/* Keeps the segments, and where each begins in the buffer. */
-static int keep_segments(struct buffer *buffer, struct flatiommu_dma_segment *segments, size_t count)
-{
-	size_t *starts = calloc(count, sizeof(*starts)), i;
-	struct flatiommu_dma_segment *exact = realloc(segments, count * sizeof(*segments));
-
-	if (exact)
-		segments = exact;
-	if (!starts) {
-		free(segments);
-		return -ENOMEM;
-	}
-	for (i = 1; i < count; i++)
-		starts[i] = starts[i - 1] + segments[i - 1].length;
-	buffer->starts = starts;
-	buffer->dma.segments = segments;
-	buffer->dma.nr_segments = count;
-	return 0;
-}
-
 static int look_up(struct flatiommu *flat, struct buffer *buffer)
 {
 	const struct backend *backend = flat->backend;
@@ -119,8 +99,15 @@ static int look_up(struct flatiommu *flat, struct buffer *buffer)
 		}
 		count = merge(segments, count, (size_t)ret);
 	}
-	ret = keep_segments(buffer, segments, count);
-	return ret ? fail(flat, ret, "no memory for the segments of a buffer") : 0;
+	more = realloc(segments, count * sizeof(*segments));
+	buffer->dma.segments = more ? more : segments;
+	buffer->dma.nr_segments = count;
+	ret = index_segments(buffer);
+	if (ret) {
+		drop_index(buffer);
+		return fail(flat, ret, "no memory for the segments of a buffer");
+	}
+	return 0;
 error:
 	free(segments);
 	if (ret)
@@ -222,8 +209,7 @@ static void free_memory(struct buffer *buffer)
 		memory_put(&memory);
 	else
 		close_fd(&buffer->file);
-	free(buffer->starts);
-	free((void *)buffer->dma.segments);
+	drop_index(buffer);
 	free(buffer);
 }
 

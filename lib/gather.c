@@ -20,17 +20,6 @@ static size_t segment_at(const struct buffer *buffer, size_t offset)
 	return low;
 }
 
-uint64_t flatiommu_dma_find(const struct flatiommu_dma *dma, size_t offset)
-{
-	const struct buffer *buffer = buffer_of(dma);
-	size_t i;
-
-	if (!dma || offset >= dma->length)
-		return UINT64_MAX;
-	i = segment_at(buffer, offset);
-	return dma->segments[i].address + (offset - buffer->starts[i]);
-}
-
 static bool is_power_of_two(uint64_t n)
 {
 	return n && !(n & (n - 1));

@@ -99,6 +99,7 @@ struct buffer {
 	struct flatiommu *flat;		/* NULL: imported */
 	struct buffer *next, **prev;	/* flat->lock */
 	size_t *starts;			/* of each segment, in the buffer */
+	uint64_t base;			/* dma.bases of one segment */
 	char *pages;			/* the pages of it, that are mapped for the devices */
 	size_t span;			/* their bytes */
 	uint64_t iova;
@@ -138,6 +139,14 @@ void forget_device(struct flatiommu_device *device);
 /* Devices may still reach it, as @err kept it from being unmapped: it must not become anybody else's. */
 void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
 void free_buffer(struct buffer *buffer);
+
+/*
+ * index.c: has the buffer's segments found by offset; its memory, length, page size and segments are
+ * set. 0, -ENOMEM, or -EINVAL where a segment begins within a page. drop_index() frees the segments, too,
+ * and whatever was made of the index.
+ */
+int index_segments(struct buffer *buffer);
+void drop_index(struct buffer *buffer);
 
 /* region.c */
 int read_regions(struct flatiommu_device *device, unsigned int count);

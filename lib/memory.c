@@ -126,14 +126,18 @@ int memory_get(size_t length, enum flatiommu_dma_pages pages,
 	       const struct flatiommu_dma_options *options, struct memory *memory)
 {
 	size_t huge = huge_page_size(pages);
-	size_t page = huge ? huge : PAGE_SIZE;
+	size_t page = huge ? huge : PAGE_SIZE, unit = page;
 	int err;
+
+	/* Only a whole transparent huge page can be one, and in one piece. */
+	if (pages == FLATIOMMU_PAGES_TRANSPARENT && options->flags & FLATIOMMU_DMA_CONTIGUOUS)
+		unit = huge_page_size(FLATIOMMU_PAGES_2M);
 
 	/* More than that is no size of a file, rounded up to pages. */
 	if (length > SIZE_MAX / 4)
 		return -ENOMEM;
 	*memory = (struct memory){
-		.size = (length + page - 1) & ~(page - 1),
+		.size = (length + unit - 1) & ~(unit - 1),
 		.page_size = page,
 		.file = -1,
 	};

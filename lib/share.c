@@ -151,20 +151,23 @@ static int copy_segments(struct buffer *buffer, const struct table *table)
 	size_t n = table->nr_segments, i;
 	struct flatiommu_dma_segment *segments = calloc(n ? n : 1, sizeof(*segments));
 	uint64_t at = 0;
+	int err;
 
 	buffer->dma.segments = segments;
-	buffer->starts = calloc(n ? n : 1, sizeof(*buffer->starts));
-	if (!segments || !buffer->starts)
+	if (!segments)
 		return -ENOMEM;
 	for (i = 0; i < n; i++) {
 		if (!from[i].length || from[i].length > table->length - at)
 			return -EBADMSG;
 		segments[i] = from[i];
-		buffer->starts[i] = at;
 		at += from[i].length;
 	}
 	buffer->dma.nr_segments = n;
-	return at == table->length ? 0 : -EBADMSG;
+	if (at != table->length)
+		return -EBADMSG;
+	/* Not of whole pages: it is not ours. */
+	err = index_segments(buffer);
+	return err == -EINVAL ? -EBADMSG : err;
 }
 
 static int import(struct buffer *buffer, int memory, const struct table *table)
@@ -172,8 +175,6 @@ static int import(struct buffer *buffer, int memory, const struct table *table)
 	void *pages;
 	int err = check_memory(memory, table);
 
-	if (!err)
-		err = copy_segments(buffer, table);
 	if (err)
 		return err;
 	pages = mmap(NULL, table->span, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
@@ -185,7 +186,7 @@ static int import(struct buffer *buffer, int memory, const struct table *table)
 	buffer->pages = pages;
 	buffer->span = table->span;
 	buffer->owned = true;
-	return 0;
+	return copy_segments(buffer, table);
 }
 
 int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma)

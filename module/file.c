@@ -232,11 +232,11 @@ static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 	if (ret || !call->writes)
 		return ret;
 	arg.size = size;
-	if (!copy_to_user(to, &arg, min_t(size_t, size, call->size)))
-		return 0;
+	if (copy_to_user(to, &arg, min_t(size_t, size, call->size)))
+		ret = -EFAULT;
 	if (cmd == FLATIOMMU_PIN)
-		flat_take_back_pin(file->private_data, arg.pin.out_pin);
-	return -EFAULT;
+		flat_end_pin(file->private_data, arg.pin.out_pin, !ret);
+	return ret;
 }
 
 static int flat_open(struct inode *inode, struct file *file)

@@ -233,6 +233,9 @@ static void allocates_on_a_node(void **state)
 	open_edu();
 	for (options.node = 0; options.node < nodes; options.node++) {
 		dma = alloc(16 * PAGE, &options);
+		/* A kernel without nodes knows of none. */
+		if (node_of(dma->memory) == -ENOSYS)
+			return;
 		expect(options.node, node_of(dma->memory));
 		expect(options.node, node_of((char *)dma->memory + 15 * PAGE));
 	}

@@ -557,8 +557,8 @@ static void function_binds(struct pci_dev *pdev)
 	snprintf(how, sizeof(how), "automatically, as %s binds (%s[%d])", pdev->dev.driver->name,
 		 current->comm, task_tgid_nr(current));
 	/* Its BARs had no addresses when it came, or its driver was bound when the module did. */
-	walk_devices(find_listed, &l);
-	claim_function(pdev, how, true, l.wc_bars);
+	if (!walk_devices(find_listed, &l))
+		claim_function(pdev, how, true, l.wc_bars);
 }
 
 static int on_bus_event(struct notifier_block *nb, unsigned long event, void *data)

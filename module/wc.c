@@ -60,6 +60,8 @@ static bool is_write_combined(void __iomem *alias)
  * flat_wc_parse() - what follows the address of a function to be claimed
  * @s:		wc=BAR[+BAR...]
  * @bars:	a bit for each BAR, when it returns true
+ *
+ * Returns whether it is that.
  */
 bool flat_wc_parse(const char *s, unsigned long *bars)
 {
@@ -72,7 +74,8 @@ bool flat_wc_parse(const char *s, unsigned long *bars)
 	for (;;) {
 		if (*s < '0' || *s >= '0' + PCI_STD_NUM_BARS)
 			return false;
-		found |= BIT(*s++ - '0');
+		found |= BIT(*s - '0');
+		s++;
 		if (*s != '+')
 			break;
 		s++;
@@ -81,14 +84,15 @@ bool flat_wc_parse(const char *s, unsigned long *bars)
 	return !*s;
 }
 
-static bool has_msix_table(struct pci_dev *pdev, int bar)
+/* Also where it cannot be told: asleep in D3cold, a function reads as all ones. */
+static bool may_have_msix_table(struct pci_dev *pdev, int bar)
 {
 	u32 table;
 
 	if (!pdev->msix_cap)
 		return false;
 	pci_read_config_dword(pdev, pdev->msix_cap + PCI_MSIX_TABLE, &table);
-	return (table & PCI_MSIX_TABLE_BIR) == bar;
+	return PCI_POSSIBLE_ERROR(table) || (table & PCI_MSIX_TABLE_BIR) == bar;
 }
 
 /* Returns why it must not be write-combined, or NULL. */
@@ -104,8 +108,8 @@ static const char *does_not_suit(struct pci_dev *pdev, int bar)
 	if (!(r->flags & IORESOURCE_MEM) || r->flags & IORESOURCE_UNSET || !r->parent)
 		return "there is none, or it has no address";
 	/* The kernel writes to the table, and does not expect that to be combined. */
-	if (has_msix_table(pdev, bar))
-		return "the MSI-X table is in it";
+	if (may_have_msix_table(pdev, bar))
+		return "the MSI-X table is in it, or the function is asleep";
 	/* The memory type is that of whole pages. */
 	if (!PAGE_ALIGNED(r->start) || !PAGE_ALIGNED(resource_size(r)))
 		return "it may share a page with something else";
@@ -122,8 +126,11 @@ static int refuse(struct pci_dev *pdev, int bar, const char *why, int error)
 
 static int hold_bar(struct flat_claim *claim, int bar)
 {
+	struct flat_wc_bar wc = {
+		.start = pci_resource_start(claim->pdev, bar),
+		.size = pci_resource_len(claim->pdev, bar),
+	};
 	struct pci_dev *pdev = claim->pdev;
-	void __iomem *alias;
 	const char *why;
 
 	if (!can_write_combine())
@@ -132,16 +139,18 @@ static int hold_bar(struct flat_claim *claim, int bar)
 	why = does_not_suit(pdev, bar);
 	if (why)
 		return refuse(pdev, bar, why, -ENXIO);
-	alias = ioremap_wc(pci_resource_start(pdev, bar), pci_resource_len(pdev, bar));
-	if (!alias)
-		return refuse(pdev, bar, "the kernel cannot map it", -ENOMEM);
-	if (!is_write_combined(alias)) {
-		iounmap(alias);
+	wc.alias = ioremap_wc(wc.start, wc.size);
+	if (!wc.alias)
+		return refuse(pdev, bar,
+			      "the kernel cannot map it; programs may have parts of it mapped",
+			      -ENOMEM);
+	if (!is_write_combined(wc.alias)) {
+		iounmap(wc.alias);
 		return refuse(pdev, bar,
 			      "it is mapped uncached already, by a program through sysfs perhaps",
 			      -EADDRINUSE);
 	}
-	claim->wc[bar] = alias;
+	claim->wc[bar] = wc;
 	return 0;
 }
 
@@ -161,7 +170,9 @@ int flat_wc_hold(struct flat_claim *claim, unsigned long bars)
 	int bar, ret;
 
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
-		ret = bars & BIT(bar) ? hold_bar(claim, bar) : 0;
+		if (!(bars & BIT(bar)))
+			continue;
+		ret = hold_bar(claim, bar);
 		if (ret) {
 			flat_wc_release(claim);
 			return ret;
@@ -170,26 +181,53 @@ int flat_wc_hold(struct flat_claim *claim, unsigned long bars)
 	return 0;
 }
 
+/*
+ * A program's mapping through sysfs keeps the type, and some kernels, 6.1 and 6.12 among them, forget
+ * ranges when a program unmaps a BAR in parts.
+ */
+static void warn_if_it_stays(struct flat_claim *claim, int bar)
+{
+	void __iomem *probe = ioremap(claim->wc[bar].start, claim->wc[bar].size);
+
+	if (!probe)
+		return;
+	if (is_write_combined(probe))
+		pr_warn("%s: BAR %d stays write-combined after its claim: something has it mapped so\n",
+			pci_name(claim->pdev), bar);
+	iounmap(probe);
+}
+
 /* The function has no driver any more. Caller holds claims_lock. */
 void flat_wc_release(struct flat_claim *claim)
 {
 	int bar;
 
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
-		if (claim->wc[bar])
-			iounmap(claim->wc[bar]);
-		claim->wc[bar] = NULL;
+		if (!claim->wc[bar].alias)
+			continue;
+		iounmap(claim->wc[bar].alias);
+		claim->wc[bar].alias = NULL;
+		warn_if_it_stays(claim, bar);
 	}
 }
 
-/* Returns a bit for each BAR that is held. Caller holds flat_claims_lock(). */
+static bool is_where_it_was(const struct flat_claim *claim, int bar)
+{
+	return claim->wc[bar].start == pci_resource_start(claim->pdev, bar) &&
+	       claim->wc[bar].size == pci_resource_len(claim->pdev, bar);
+}
+
+/*
+ * Returns a bit for each BAR that is held, and was not moved or resized since. Caller holds
+ * flat_claims_lock().
+ */
 unsigned long flat_wc_bars(const struct flat_claim *claim)
 {
 	unsigned long bars = 0;
 	int bar;
 
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
-		if (claim->wc[bar])
+		if (claim->wc[bar].alias && is_where_it_was(claim, bar))
 			bars |= BIT(bar);
 	return bars;
 }

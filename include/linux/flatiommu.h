@@ -74,7 +74,8 @@ struct flatiommu_segment {
  * @group:	number of an IOMMU group; written with FLATIOMMU_INFO_FUNCTION, -1 for none
  * @out_version: FLATIOMMU_VERSION of the module
  * @out_state:	FLATIOMMU_STATE_* of the function
- * @out_wc_bars: the BARs that its claim holds write-combined, which VFIO maps so: bit 0 for BAR 0
+ * @out_wc_bars: the BARs that its claim holds write-combined, which VFIO maps so: bit 0 for BAR 0.
+ *		None that was moved or resized since
  *
  * Ioctl FLATIOMMU_INFO. Errors: ENODEV no such function; ENOENT no claimed function has the group;
  * EINVAL both flags.

@@ -21,6 +21,7 @@ AR ?= ar
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 flags = -std=c11 -D_GNU_SOURCE -Iinclude $(warnings) $(CPPFLAGS) $(CFLAGS)
+lib-flags = $(flags) -fPIC -fvisibility=hidden -DFLATIOMMU_LIBRARY_VERSION='"$(version)"'
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 BENCH_KERNEL ?= 6.12-amd64
@@ -71,9 +72,9 @@ lib-objects := $(patsubst lib/%.c,build/lib/obj/%.o,$(wildcard lib/*.c))
 
 lib: build/lib/libflatiommu.so build/lib/libflatiommu.a
 
-build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h)
+build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) VERSION
 	mkdir -p $(@D)
-	$(CC) $(flags) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(CC) $(lib-flags) -c -o $@ $<
 
 build/lib/$(soname): $(lib-objects) lib/libflatiommu.map
 	$(CC) $(flags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,--version-script,lib/libflatiommu.map \
@@ -167,7 +168,7 @@ asan: $(asan-programs)
 
 build/asan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h)
 	mkdir -p $(@D)
-	$(CC) $(flags) $(sanitize) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(CC) $(lib-flags) $(sanitize) -c -o $@ $<
 
 build/asan/libflatiommu.a: $(patsubst lib/%.c,build/asan/lib/%.o,$(wildcard lib/*.c))
 	$(make-archive)

@@ -260,10 +260,10 @@ static void run_library(struct path *p, enum way way)
 
 	must(flatiommu_open(&flat), "a context", NULL);
 	must(flatiommu_device_open(flat, NVME, &device), NVME, flat);
-	must(flatiommu_map(device, 0, 0, 0, 0, &dev.bar0), "BAR0", flat);
+	must(flatiommu_bar_map(device, 0, 0, 0, 0, &dev.bar0), "BAR0", flat);
 	must(flatiommu_bus_master(device, true), "bus mastering", flat);
 	if (way == SCATTERED)
-		must(flatiommu_dma_map(flat, mem_file_scattered(HUGE_PAGE / PAGE), HUGE_PAGE, 0, &dma),
+		must(flatiommu_dma_map(flat, mem_file_scattered(HUGE_PAGE / PAGE), HUGE_PAGE, NULL, &dma),
 		     "memory", flat);
 	else
 		must(flatiommu_dma_alloc(flat, HUGE_PAGE, NULL, &dma), "memory", flat);

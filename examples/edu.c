@@ -52,7 +52,7 @@ static int run(struct flatiommu *flat, const char *bdf, unsigned int bits, int i
 
 	err = flatiommu_device_open(flat, bdf, &device);
 	if (!err)
-		err = flatiommu_map(device, 0, 0, 0, 0, &regs);
+		err = flatiommu_bar_map(device, 0, 0, 0, 0, &regs);
 	if (!err)
 		err = flatiommu_dma_alloc(flat, 2 * SIZE, &(struct flatiommu_dma_options){
 			.address_bits = bits, .flags = FLATIOMMU_DMA_CONTIGUOUS }, &dma);

@@ -10,7 +10,7 @@
  *	flatiommu_open(&flat);
  *	flatiommu_device_open(flat, "0000:00:06.0", &device);
  *	flatiommu_dma_alloc(flat, 1 << 20, NULL, &dma);
- *	flatiommu_map(device, 0, 0, 0, 0, &registers);
+ *	flatiommu_bar_map(device, 0, 0, 0, 0, &registers);
  *	flatiommu_bus_master(device, true);
  *	flatiommu_write64(registers + ADDRESS, flatiommu_dma_address(dma, 0));
  *
@@ -58,8 +58,13 @@ struct flatiommu_device;
  * flatiommu_device_open().
  *
  * A context belongs to the process that opened it. A child that was forked may do nothing with it.
+ *
+ * Errors: -EOPNOTSUPP the machine's pages are not of 4096 bytes.
  */
 FLATIOMMU_API int flatiommu_open(struct flatiommu **flat);
+
+/** flatiommu_library_version() - such as "0.1.0" */
+FLATIOMMU_API const char *flatiommu_library_version(void);
 
 /**
  * flatiommu_close() - closes the context with all devices and buffers that it still has
@@ -70,12 +75,12 @@ FLATIOMMU_API int flatiommu_open(struct flatiommu **flat);
 FLATIOMMU_API void flatiommu_close(struct flatiommu *flat);
 
 /**
- * flatiommu_reason() - why the latest call that failed in this context did
+ * flatiommu_reason() - why the latest call of this thread that failed in this context did
  *
  * A line for a person, without a newline: what failed, with which thing, and the cure. "" when
- * nothing has failed yet. It holds until the next failure, in any thread.
+ * nothing has failed yet. It holds until the next failure in this thread.
  */
-FLATIOMMU_API const char *flatiommu_reason(const struct flatiommu *flat);
+FLATIOMMU_API const char *flatiommu_reason(struct flatiommu *flat);
 
 /**
  * flatiommu_set_log() - has each reason told as it arises, also of attempts that something else made good
@@ -143,11 +148,32 @@ FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
  */
 FLATIOMMU_API void flatiommu_device_close(struct flatiommu_device *device);
 
+/* Of struct flatiommu_device_info. */
+#define FLATIOMMU_DEVICE_CAN_RESET	0x1
+
+/**
+ * struct flatiommu_device_info - what there is to know of a device
+ * @flags: FLATIOMMU_DEVICE_*: it has a reset of its own
+ * @group: the number of its IOMMU group, -1 for none
+ * @node: the NUMA node that it is nearest to, -1 for none
+ * @wc_bars: a bit for each BAR that its claim holds write-combined
+ */
+struct flatiommu_device_info {
+	uint32_t flags;
+	int32_t group;
+	int32_t node;
+	uint32_t wc_bars;
+};
+
+/**
+ * flatiommu_device_get_info() - fills @info in
+ * @size: sizeof(*info), as the program has it. What the library does not know is 0
+ */
+FLATIOMMU_API int flatiommu_device_get_info(struct flatiommu_device *device,
+					    struct flatiommu_device_info *info, size_t size);
+
 /** flatiommu_device_name() - its full address, 0000:00:06.0, until it is closed */
 FLATIOMMU_API const char *flatiommu_device_name(const struct flatiommu_device *device);
-
-/** flatiommu_device_group() - the number of its IOMMU group, or -ENOENT when it has none */
-FLATIOMMU_API int flatiommu_device_group(const struct flatiommu_device *device);
 
 /**
  * flatiommu_device_fd() - VFIO's file descriptor of the device, until it is closed
@@ -250,7 +276,7 @@ enum flatiommu_dma_pages {
 	FLATIOMMU_PAGES_4K,
 };
 
-/* The pages asked for, or -ENOMEM; with FLATIOMMU_DMA_ON_NODE, that node, or -ENOMEM. */
+/* The pages asked for, unless any are, and with FLATIOMMU_DMA_ON_NODE that node, or -ENOMEM. */
 #define FLATIOMMU_DMA_NO_FALLBACK	0x1
 /* On the NUMA node @node, rather than where the kernel likes. */
 #define FLATIOMMU_DMA_ON_NODE		0x2
@@ -298,14 +324,15 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
  * @memory: readable, writable, of any alignment. Its pages are reached as a whole. Buffers may share
  *	pages, and overlap
  * @length: bytes
- * @address_bits: as in struct flatiommu_dma_options
+ * @options: or NULL. Only @address_bits of it is for memory that there is: the rest is 0
  * @dma: to be freed with flatiommu_dma_free() before the memory is unmapped
  *
  * Errors: as flatiommu_dma_alloc(), and -EFAULT memory that is not mapped, read-only, or that cannot
  * be pinned; -ERANGE it is not within @address_bits.
  */
 FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
-				    unsigned int address_bits, struct flatiommu_dma **dma);
+				    const struct flatiommu_dma_options *options,
+				    struct flatiommu_dma **dma);
 
 /**
  * flatiommu_dma_free() - no device reaches the buffer any more; memory that was allocated is freed
@@ -331,10 +358,11 @@ static inline uint64_t flatiommu_dma_address(const struct flatiommu_dma *dma, si
 
 /**
  * struct flatiommu_dma_limits - what a device takes; all of it 0 is no limit
- * @max_length: bytes of a segment, at most
+ * @max_length: bytes of a segment, at most; of what is cut for it, a multiple of @alignment
  * @boundary: a power of two; no segment crosses a multiple of it, of bus addresses
  * @alignment: a power of two; address and length of each segment are multiples of it
  * @address_bits: no address has more bits, 0 to 64
+ * @flags: 0
  * @reserved: 0
  *
  * NVMe's PRPs (base specification 4.1.1) are a boundary of 4096.
@@ -344,7 +372,8 @@ struct flatiommu_dma_limits {
 	uint64_t boundary;
 	uint64_t alignment;
 	uint32_t address_bits;
-	uint32_t reserved;
+	uint32_t flags;
+	uint64_t reserved[2];
 };
 
 /**
@@ -357,8 +386,8 @@ struct flatiommu_dma_limits {
  *
  * Data path.
  *
- * Errors: -EINVAL the part is not within the buffer, a limit is no power of two; -EOPNOTSUPP reserved is
- * not 0; -ENOSPC the array is too short; -ERANGE an address has more bits; -EADDRNOTAVAIL a segment
+ * Errors: -EINVAL the part is not within the buffer, a limit is no power of two, or less than the
+ * alignment; -EOPNOTSUPP flags or reserved is not 0; -ENOSPC the array is too short; -ERANGE an address has more bits; -EADDRNOTAVAIL a segment
  * cannot be aligned as asked.
  */
 FLATIOMMU_API int flatiommu_dma_gather(const struct flatiommu_dma *dma, size_t offset, size_t length,
@@ -402,35 +431,36 @@ FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_d
  */
 FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, unsigned int region);
 
-/* Of flatiommu_map(). */
-#define FLATIOMMU_MAP_WRITE_COMBINED	0x1
+/* Of flatiommu_bar_map(). */
+#define FLATIOMMU_BAR_WRITE_COMBINED	0x1
 
 /**
- * flatiommu_map() - maps a BAR, or a part of it
+ * flatiommu_bar_map() - maps a BAR, or a part of it
  * @bar: 0 to 5
  * @offset: bytes from its start, any; the access to registers has to be aligned all the same
  * @length: bytes; 0 is to the end
- * @flags: FLATIOMMU_MAP_WRITE_COMBINED: stores may be merged and reordered, see flatiommu_wc_flush();
- *	not for registers. 0: uncached, but for a BAR that the claim holds write-combined
- * @memory: where @offset is; until flatiommu_unmap(), or the device is closed
+ * @flags: FLATIOMMU_BAR_WRITE_COMBINED: stores may be merged and reordered, see flatiommu_wc_flush();
+ *	not for registers. 0: uncached
+ * @memory: where @offset is; until flatiommu_bar_unmap(), or the device is closed
  *
- * Write-combining takes a function that was claimed with that BAR write-combined.
+ * Write-combining takes a function that was claimed with that BAR write-combined, and nothing else is to
+ * be had of such a BAR. Of an imported device the library cannot tell.
  *
  * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is one
  * of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or write-combining is
  * not to be had (the reason says how), or unknown flags; -EINVAL write-combining of a BAR that is not
  * prefetchable.
  */
-FLATIOMMU_API int flatiommu_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
+FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 				size_t length, unsigned int flags, void **memory);
 
 /**
- * flatiommu_unmap() - ends what flatiommu_map() began
+ * flatiommu_bar_unmap() - ends what flatiommu_bar_map() began
  * @memory: what it returned
  *
  * Errors: -ENOENT it did not return that.
  */
-FLATIOMMU_API int flatiommu_unmap(struct flatiommu_device *device, void *memory);
+FLATIOMMU_API int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory);
 
 /**
  * flatiommu_region_read() - reads a region without mapping it: port I/O, ROM, config space
@@ -487,7 +517,8 @@ enum flatiommu_irq {
 	FLATIOMMU_MSI,
 	FLATIOMMU_MSIX,
 	FLATIOMMU_ERROR,	/* PCIe reported an error of the device: reset it */
-	FLATIOMMU_REQUEST,	/* the device is asked for, or being pulled out: close it, please */
+	/* It is asked for, or being pulled out: close it and, after the context's last one, free buffers. */
+	FLATIOMMU_REQUEST,
 };
 
 /** flatiommu_irq_vectors() - how many vectors there are of the kind, 0 for none, or -errno */
@@ -505,7 +536,8 @@ FLATIOMMU_API int flatiommu_irq_vectors(struct flatiommu_device *device, enum fl
  *
  * Errors: -ENXIO no such vector; -EBUSY another kind is enabled; -ENOSPC the machine has fewer vectors
  * left; -EOPNOTSUPP the kernel cannot add vectors to those that are enabled; -EBADF no eventfd, and
- * vectors of this call that were enabled may have none now.
+ * vectors of this call that were enabled may have none now. Of an imported device -EBUSY is also what
+ * another process has enabled; flatiommu_irq_disable() ends that.
  */
 FLATIOMMU_API int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq,
 				       unsigned int first, unsigned int count, const int *eventfds);

@@ -28,7 +28,8 @@ static bool is_noiommu_cdev(const struct function *f)
 
 static bool has_iommu(const struct function *f)
 {
-	return f->group >= 0 && !is_flat(f) && !is_noiommu_group(f) && !is_noiommu_cdev(f);
+	/* All others have a name: of this library's, and of what is yet to come. */
+	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);
 }
 
 static bool has_cdev(const struct function *f)
@@ -143,10 +144,10 @@ int choose_backend(struct flatiommu_device *device)
 	struct flatiommu *flat = device->flat;
 	const char *forced = secure_getenv("FLATIOMMU_BACKEND");
 	char refused[256] = "";
-	unsigned int tried = 0;
+	int err, first_err = 0;
 	bool known = false;
+	unsigned int tried = 0;
 	size_t i;
-	int err = 0;
 
 	if (flat->backend)
 		return join_backend(device);
@@ -165,9 +166,11 @@ int choose_backend(struct flatiommu_device *device)
 			tell_choice(device, c, forced, refused);
 			return 0;
 		}
-		if (!tried++)
-			snprintf(refused, sizeof(refused), "%s was refused: %.200s", c->backend->name,
-				 flat->reason);
+		if (tried++)
+			continue;
+		first_err = err;
+		snprintf(refused, sizeof(refused), "%s was refused: %.200s", c->backend->name,
+			 flatiommu_reason(flat));
 	}
 	if (forced && !known)
 		return fail(flat, -EINVAL, "FLATIOMMU_BACKEND=%s: there is no such backend. There are: "
@@ -176,10 +179,10 @@ int choose_backend(struct flatiommu_device *device)
 	if (tried > 1) {
 		char last[512];
 
-		snprintf(last, sizeof(last), "%.511s", flat->reason);
-		fail(flat, err, "%s; before that, %s", last, refused);
+		snprintf(last, sizeof(last), "%.511s", flatiommu_reason(flat));
+		return fail(flat, first_err, "%s; after that, %s", refused, last);
 	}
-	return err ? err : refuse(device, forced);
+	return tried ? first_err : refuse(device, forced);
 }
 
 int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)

@@ -21,8 +21,6 @@ struct backend {
 	const char *name;
 	/* An IOMMU translates: a buffer's bus address is its IOVA. */
 	bool isolated;
-	/* IOVAs are names to look addresses up by, and nothing must be there. */
-	bool looked_up;
 
 	/* Opens what devices are attached to, and ends that. */
 	int (*start)(struct flatiommu *flat);
@@ -41,13 +39,11 @@ struct backend {
 
 	/*
 	 * Bus addresses of the pages, from @offset on: as many segments as there is room for, or less,
-	 * but one. Their number or -errno. NULL: the IOVA is the bus address.
+	 * but one. Their number or -errno. NULL: the IOVA is the bus address. Else IOVAs are but names,
+	 * and nothing must be there.
 	 */
 	int (*look_up)(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		       struct flatiommu_dma_segment *segments, size_t room);
-
-	/* Resets the slot or bus of a device. */
-	int (*hot_reset)(struct flatiommu_device *device);
 };
 
 extern const struct backend iommu_type1, iommu_iommufd;
@@ -70,14 +66,12 @@ int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *p
 int flat_unpin(struct flatiommu *flat, uint32_t pin);
 int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offset, size_t length,
 		     struct flatiommu_dma_segment *segments, size_t room);
-/* Is the BAR held write-combined? 1, 0 or -errno. */
-int flat_is_write_combined(struct flatiommu_device *device, unsigned int bar);
+/* A bit for each BAR that the claim holds write-combined. */
+int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
 
 /* The file group.c: VFIO groups. */
 int group_attach(struct flatiommu_device *device, const char *path, unsigned long iommu);
 void group_detach(struct flatiommu_device *device);
-/* The file reset.c: with groups and with iommufd. */
-int hot_reset(struct flatiommu_device *device);
 
 /* What @err of a map means, with the cure. Returns it. */
 int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);

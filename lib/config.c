@@ -59,29 +59,30 @@ static int none(struct flatiommu_device *device, const char *kind, unsigned int 
 	return fail(device->flat, -ENOENT, "%s: it has no (further) %s %#x", device->name, kind, id);
 }
 
-/* PCIe 7.5.3: each begins with its ID and the offset of the next; the low two bits are reserved. */
-int flatiommu_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset)
+/*
+ * PCIe 7.5.3: each begins with its ID and the offset of the next; the low two bits are reserved. The first
+ * of the kind behind @after, or of all: 0. 0, -ENOENT, -ELOOP or -errno; says nothing of the first two.
+ */
+static int search(struct flatiommu_device *device, uint8_t id, unsigned int after, unsigned int *offset)
 {
 	uint8_t found, at = PCI_CAPABILITY_LIST;
 	uint16_t status;
 	unsigned int i;
-	int err = check(device, offset, PCI_STD_HEADER_SIZEOF, PCI_CFG_SPACE_SIZE);
+	int err = flatiommu_config_read16(device, PCI_STATUS, &status);
 
-	if (!err)
-		err = flatiommu_config_read16(device, PCI_STATUS, &status);
 	if (err)
 		return err;
 	if (!(status & PCI_STATUS_CAP_LIST))
-		return none(device, "capability", id);
-	if (*offset)
-		at = (uint8_t)(*offset + PCI_CAP_LIST_NEXT);
+		return -ENOENT;
+	if (after)
+		at = (uint8_t)(after + PCI_CAP_LIST_NEXT);
 	for (i = 0; i < MAX_CAPABILITIES; i++) {
 		err = flatiommu_config_read8(device, at, &at);
 		if (err)
 			return err;
 		at &= 0xfc;
-		if (!at)
-			return none(device, "capability", id);
+		if (at < PCI_STD_HEADER_SIZEOF)
+			return -ENOENT;
 		err = flatiommu_config_read8(device, at, &found);
 		if (err)
 			return err;
@@ -91,7 +92,26 @@ int flatiommu_capability(struct flatiommu_device *device, uint8_t id, unsigned i
 		}
 		at += PCI_CAP_LIST_NEXT;
 	}
-	return fail(device->flat, -ELOOP, "%s: its list of capabilities has no end", device->name);
+	return -ELOOP;
+}
+
+int find_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset)
+{
+	return search(device, id, 0, offset);
+}
+
+int flatiommu_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset)
+{
+	int err = check(device, offset, PCI_STD_HEADER_SIZEOF, PCI_CFG_SPACE_SIZE);
+
+	if (err)
+		return err;
+	err = search(device, id, *offset, offset);
+	if (err == -ENOENT)
+		return none(device, "capability", id);
+	if (err == -ELOOP)
+		return fail(device->flat, err, "%s: its list of capabilities has no end", device->name);
+	return err;
 }
 
 /* PCIe 7.6.3: a header of 32 bits, the first one behind the 256 bytes of PCI. 0 is an empty list. */

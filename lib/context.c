@@ -2,6 +2,7 @@
 /* The life of a context. */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -11,12 +12,15 @@ int flatiommu_open(struct flatiommu **flat)
 
 	if (!flat)
 		return -EINVAL;
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE)
+		return -EOPNOTSUPP;
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return -ENOMEM;
 	new->container = -1;
 	new->iommufd = -1;
 	new->flat = -1;
+	new->reasons.thread = pthread_self();
 	pthread_mutex_init(&new->lock, NULL);
 	pthread_mutex_init(&new->reason_lock, NULL);
 	*flat = new;
@@ -47,14 +51,10 @@ void flatiommu_close(struct flatiommu *flat)
 	close_fd(&flat->flat);
 	iova_end(&flat->iovas);
 	pthread_mutex_unlock(&flat->lock);
+	free_reasons(flat);
 	pthread_mutex_destroy(&flat->reason_lock);
 	pthread_mutex_destroy(&flat->lock);
 	free(flat);
-}
-
-const char *flatiommu_reason(const struct flatiommu *flat)
-{
-	return flat ? flat->reason : "no context";
 }
 
 void flatiommu_set_log(struct flatiommu *flat, void (*log)(void *arg, const char *line), void *arg)
@@ -65,9 +65,23 @@ void flatiommu_set_log(struct flatiommu *flat, void (*log)(void *arg, const char
 	flat->log = log;
 }
 
+/* What stands behind the context now: a device that is being opened tries one after the other. */
+static const struct backend *backend_of(const struct flatiommu *flat)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&flat->lock;
+	const struct backend *backend;
+
+	pthread_mutex_lock(lock);
+	backend = flat->backend;
+	pthread_mutex_unlock(lock);
+	return backend;
+}
+
 const char *flatiommu_backend(const struct flatiommu *flat)
 {
-	return flat && flat->backend ? flat->backend->name : "";
+	const struct backend *backend = flat ? backend_of(flat) : NULL;
+
+	return backend ? backend->name : "";
 }
 
 const char *flatiommu_backend_reason(const struct flatiommu *flat)
@@ -77,5 +91,12 @@ const char *flatiommu_backend_reason(const struct flatiommu *flat)
 
 bool flatiommu_isolated(const struct flatiommu *flat)
 {
-	return flat && flat->backend && flat->backend->isolated;
+	const struct backend *backend = flat ? backend_of(flat) : NULL;
+
+	return backend && backend->isolated;
+}
+
+const char *flatiommu_library_version(void)
+{
+	return FLATIOMMU_LIBRARY_VERSION;
 }

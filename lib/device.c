@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -216,13 +217,35 @@ static bool is_last(const struct flatiommu_device *device)
 	return device->flat->devices == device && !device->next;
 }
 
+/*
+ * Without bus mastering a function begins nothing new, and its writes have arrived. What it has asked to
+ * read may still be under way (PCIe 7.5.3.5, Transactions Pending); a second is more than it can take.
+ */
+static void wait_for_transactions(struct flatiommu_device *device)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	unsigned int cap, i;
+	uint16_t status;
+
+	if (find_capability(device, PCI_CAP_ID_EXP, &cap))
+		return;
+	for (i = 0; i < 1000; i++) {
+		if (access_region(device, FLATIOMMU_REGION_CONFIG, cap + PCI_EXP_DEVSTA, &status,
+				  sizeof(status), false) || !(status & PCI_EXP_DEVSTA_TRPND))
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 void stop_device(struct flatiommu_device *device)
 {
 	unmap_views(device);
 	disable_irqs(device);
 	/* Another process may go on with what was imported: the kernel stops it after the last one. */
-	if (device->flat->backend != &imported)
-		set_bus_master(device, false);
+	if (device->flat->backend == &imported)
+		return;
+	if (!set_bus_master(device, false))
+		wait_for_transactions(device);
 }
 
 void flatiommu_device_close(struct flatiommu_device *device)
@@ -254,11 +277,29 @@ const char *flatiommu_device_name(const struct flatiommu_device *device)
 	return device ? device->name : "";
 }
 
-int flatiommu_device_group(const struct flatiommu_device *device)
+int flatiommu_device_get_info(struct flatiommu_device *device, struct flatiommu_device_info *info,
+			      size_t size)
 {
+	const struct backend *backend = device ? device->flat->backend : NULL;
+	struct flatiommu_device_info all = { .node = -1 };
+	int err = 0;
+
 	if (!device)
 		return -EINVAL;
-	return device->function.group < 0 ? -ENOENT : device->function.group;
+	if (!info || !size)
+		return fail(device->flat, -EINVAL, "%s: NULL is no information", device->name);
+	all.group = device->function.group;
+	if (device->flags & VFIO_DEVICE_FLAGS_RESET)
+		all.flags |= FLATIOMMU_DEVICE_CAN_RESET;
+	if (backend != &imported)
+		all.node = read_node(&device->function);
+	if (backend == &flatiommu_type1 || backend == &flatiommu_iommufd)
+		err = flat_wc_bars(device, &all.wc_bars);
+	if (err)
+		return err;
+	memset(info, 0, size);
+	memcpy(info, &all, size < sizeof(all) ? size : sizeof(all));
+	return 0;
 }
 
 int flatiommu_device_fd(const struct flatiommu_device *device)

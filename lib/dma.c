@@ -31,7 +31,7 @@ static uint64_t last_address(unsigned int bits)
 static int alloc_iova(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
 {
 	const struct backend *backend = flat->backend;
-	uint64_t max = backend->looked_up ? UINT64_MAX : last_address(address_bits);
+	uint64_t max = backend->look_up ? UINT64_MAX : last_address(address_bits);
 	uint64_t align = PAGE_SIZE;
 	int err;
 
@@ -41,7 +41,7 @@ static int alloc_iova(struct flatiommu *flat, struct buffer *buffer, unsigned in
 	else if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_2M))
 		align = huge_page_size(FLATIOMMU_PAGES_2M);
 	err = iova_alloc(&flat->iovas, buffer->span, align, (uintptr_t)buffer->pages,
-			 backend->looked_up ? ABOVE_MEMORY : ABOVE_32_BITS, max, &buffer->iova);
+			 backend->look_up ? ABOVE_MEMORY : ABOVE_32_BITS, max, &buffer->iova);
 	if (err == -ENOSPC)
 		err = iova_alloc(&flat->iovas, buffer->span, PAGE_SIZE, 0, LOWEST, max, &buffer->iova);
 	if (err == -ENOSPC && max != UINT64_MAX)
@@ -105,7 +105,7 @@ static int look_up(struct flatiommu *flat, struct buffer *buffer)
 	ret = index_segments(buffer);
 	if (ret) {
 		drop_index(buffer);
-		return fail(flat, ret, "no memory for the segments of a buffer");
+		return fail(flat, ret, "the segments of a buffer: %s", ERRNO(ret));
 	}
 	return 0;
 error:
@@ -301,7 +301,7 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 		struct buffer *new = NULL;
 
 		err = alloc_once(flat, length, pages, options, &new);
-		if (err && count)
+		if (err == -ENOMEM && count)
 			err = -ERANGE;
 		if (err)
 			break;
@@ -372,7 +372,7 @@ int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 	for (;;) {
 		err = alloc_pages(flat, length, pages, options, &buffer);
 		if ((err != -ENOMEM && err != -ERANGE) || pages == FLATIOMMU_PAGES_4K ||
-		    options->flags & FLATIOMMU_DMA_NO_FALLBACK)
+		    (options->flags & FLATIOMMU_DMA_NO_FALLBACK && options->pages != FLATIOMMU_PAGES_ANY))
 			break;
 		pages++;
 	}
@@ -381,10 +381,10 @@ int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 	return err;
 }
 
-int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length, unsigned int address_bits,
-		      struct flatiommu_dma **dma)
+int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
+		      const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
 {
-	const struct flatiommu_dma_options options = { .address_bits = address_bits };
+	const struct flatiommu_dma_options any = { 0 };
 	uintptr_t start = (uintptr_t)memory, end;
 	struct buffer *new;
 	int err;
@@ -393,9 +393,13 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length, unsig
 		return -EINVAL;
 	if (!memory || !dma || start > SIZE_MAX - PAGE_SIZE || length > SIZE_MAX - PAGE_SIZE - start)
 		return fail(flat, -EINVAL, "flatiommu_dma_map: %zu bytes at %p", length, memory);
-	err = check_options(flat, length, &options);
+	if (!options)
+		options = &any;
+	err = check_options(flat, length, options);
 	if (err)
 		return err;
+	if (options->flags || options->pages || options->node)
+		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_map: options that are for memory yet to be had");
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
@@ -405,12 +409,12 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length, unsig
 	new->pages = (char *)start;
 	new->span = end - start;
 	new->file = -1;
-	err = map_buffer(flat, new, address_bits);
+	err = map_buffer(flat, new, options->address_bits);
 	if (err) {
 		free_memory(new);
 		return err;
 	}
-	err = check(flat, new, 0, address_bits);
+	err = check(flat, new, 0, options->address_bits);
 	if (err)
 		flatiommu_dma_free(&new->dma);
 	else

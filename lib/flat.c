@@ -130,7 +130,7 @@ int flat_unpin(struct flatiommu *flat, uint32_t pin)
 	return call(flat->flat, FLATIOMMU_UNPIN, &arg);
 }
 
-int flat_is_write_combined(struct flatiommu_device *device, unsigned int bar)
+int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars)
 {
 	struct flatiommu_info info = {
 		.size = sizeof(info),
@@ -140,6 +140,7 @@ int flat_is_write_combined(struct flatiommu_device *device, unsigned int bar)
 	int err = call(device->flat->flat, FLATIOMMU_INFO, &info);
 
 	if (err)
-		return err;
-	return info.out_wc_bars >> bar & 1;
+		return fail(device->flat, err, "%s: FLATIOMMU_INFO: %s", device->name, ERRNO(err));
+	*bars = info.out_wc_bars;
+	return 0;
 }

@@ -28,8 +28,12 @@ static bool is_power_of_two(uint64_t n)
 /* How much of @length bytes at @address the device takes as one. */
 static uint64_t cut(const struct flatiommu_dma_limits *limits, uint64_t address, uint64_t length)
 {
-	if (limits->max_length && length > limits->max_length)
+	if (limits->max_length && length > limits->max_length) {
 		length = limits->max_length;
+		/* So that the next one is aligned, too. */
+		if (limits->alignment)
+			length &= ~(limits->alignment - 1);
+	}
 	if (limits->boundary) {
 		uint64_t left = limits->boundary - (address & (limits->boundary - 1));
 
@@ -44,7 +48,10 @@ static int check_limits(const struct flatiommu_dma_limits *limits)
 	if ((limits->boundary && !is_power_of_two(limits->boundary)) ||
 	    (limits->alignment && !is_power_of_two(limits->alignment)) || limits->address_bits > 64)
 		return -EINVAL;
-	return limits->reserved ? -EOPNOTSUPP : 0;
+	if ((limits->boundary && limits->boundary < limits->alignment) ||
+	    (limits->max_length && limits->max_length < limits->alignment))
+		return -EINVAL;
+	return limits->flags || limits->reserved[0] || limits->reserved[1] ? -EOPNOTSUPP : 0;
 }
 
 static int check_segment(const struct flatiommu_dma_limits *limits, uint64_t address, uint64_t length)

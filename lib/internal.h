@@ -30,6 +30,13 @@ struct group {
 	unsigned int devices;
 };
 
+/* Why the latest call of a thread failed. There is one for each thread that has ever failed. */
+struct reason {
+	struct reason *next;
+	pthread_t thread;
+	char line[1024];
+};
+
 struct flatiommu {
 	/* Protects everything here and in lists that begin here, but what the next lock does. */
 	pthread_mutex_t lock;
@@ -45,7 +52,8 @@ struct flatiommu {
 	struct iova_space iovas;
 
 	pthread_mutex_t reason_lock;
-	char reason[1024];
+	/* Of the thread that opened the context, and behind it of others: reason_lock. */
+	struct reason reasons;
 	void (*log)(void *arg, const char *line);
 	void *log_arg;
 };
@@ -113,9 +121,10 @@ static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
 	return (struct buffer *)dma;
 }
 
-/* reason.c: fail() says why and returns @err; say() only remembers. */
+/* reason.c: fail() says why and returns @err. */
 int fail(struct flatiommu *flat, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+void free_reasons(struct flatiommu *flat);
 /* The text of an errno, for the texts of fail(). */
 const char *errno_text(int err, char *text, size_t size);
 #define ERRNO(err) errno_text(err, (char[64]){ 0 }, 64)
@@ -154,6 +163,9 @@ void free_regions(struct flatiommu_device *device);
 void unmap_views(struct flatiommu_device *device);
 int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
 		  size_t length, bool write);
+
+/* config.c: the first one, without a word when there is none. */
+int find_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset);
 
 /* irq.c */
 void disable_irqs(struct flatiommu_device *device);

@@ -192,12 +192,10 @@ const struct backend iommu_iommufd = {
 	.iovas = iovas,
 	.map = map,
 	.unmap = unmap,
-	.hot_reset = hot_reset,
 };
 
 const struct backend flatiommu_iommufd = {
 	.name = "flatiommu-iommufd",
-	.looked_up = true,
 	.start = start_flat,
 	.stop = stop,
 	.attach = attach_flat,
@@ -206,12 +204,10 @@ const struct backend flatiommu_iommufd = {
 	.map = map,
 	.unmap = unmap,
 	.look_up = flat_look_up,
-	.hot_reset = hot_reset,
 };
 
 const struct backend noiommu_iommufd = {
 	.name = "noiommu-iommufd",
-	.looked_up = true,
 	.start = start,
 	.stop = stop,
 	.attach = attach,
@@ -220,5 +216,4 @@ const struct backend noiommu_iommufd = {
 	.map = map,
 	.unmap = unmap,
 	.look_up = get_pa,
-	.hot_reset = hot_reset,
 };

@@ -87,6 +87,10 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 	if (ret > 0)
 		return fail(device->flat, -ENOSPC, "%s: the machine has %d vectors left for its %s, not %u",
 			    device->name, ret, names[irq], first + count);
+	if (ret == -EINVAL && device->flat->backend == &imported)
+		return fail(device->flat, -EBUSY, "%s: %s: one of the file descriptors is not an eventfd, or "
+			    "another process has enabled something else. Cure: flatiommu_irq_disable()",
+			    device->name, names[irq]);
 	/* Nothing else is left that could be invalid. */
 	if (ret == -EINVAL || ret == -EBADF)
 		return fail(device->flat, -EBADF, "%s: %s: one of the file descriptors is not an eventfd",
@@ -115,9 +119,14 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 			    "%u that are enabled. Cure: disable them, and enable %u at once",
 			    device->name, names[irq], *enabled, end);
 	err = set_eventfds(device, irq, first, count, eventfds);
-	if (!err && end > *enabled)
+	if (err)
+		return err;
+	/* Of these two the kernel knows nothing while they have no eventfd. */
+	if (irq > FLATIOMMU_MSIX)
+		*enabled = eventfds[0] >= 0;
+	else if (end > *enabled)
 		*enabled = end;
-	return err;
+	return 0;
 }
 
 int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
@@ -166,6 +175,18 @@ static int disable(struct flatiommu_device *device, enum flatiommu_irq irq)
 	return err;
 }
 
+/* What another process, or one before, has enabled of an imported device. The kernel knows whether. */
+static void disable_others(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	struct vfio_irq_set set = {
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = irq,
+	};
+
+	call(device->fd, VFIO_DEVICE_SET_IRQS, &set);
+}
+
 void disable_irqs(struct flatiommu_device *device)
 {
 	unsigned int i;
@@ -182,6 +203,8 @@ int flatiommu_irq_disable(struct flatiommu_device *device, enum flatiommu_irq ir
 		return err;
 	pthread_mutex_lock(&device->flat->lock);
 	err = disable(device, irq);
+	if (device->flat->backend == &imported)
+		disable_others(device, irq);
 	pthread_mutex_unlock(&device->flat->lock);
 	return err;
 }

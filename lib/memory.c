@@ -47,8 +47,12 @@ static int make_file(size_t size, size_t huge)
 	fd = memfd_create("flatiommu", flags);
 	if (fd < 0)
 		return as_no_memory(-errno);
-	/* Nobody who gets the file may take pages away that devices reach. */
-	if (!ftruncate(fd, (off_t)size) && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
+	/*
+	 * Nobody who gets the file may shrink it, or seal it against others. A hole that is punched in it
+	 * cannot be prevented; what devices reach stays pinned then, but is nobody's any more.
+	 */
+	if (!ftruncate(fd, (off_t)size) &&
+	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return fd;
 	err = -errno;
 	close(fd);

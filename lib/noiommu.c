@@ -147,7 +147,6 @@ static int look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 
 const struct backend noiommu_group = {
 	.name = "noiommu-group",
-	.looked_up = true,
 	.start = start,
 	.stop = stop,
 	.attach = attach,
@@ -155,5 +154,4 @@ const struct backend noiommu_group = {
 	.map = map,
 	.unmap = unmap,
 	.look_up = look_up,
-	.hot_reset = hot_reset,
 };

@@ -161,8 +161,8 @@ int flatiommu_region_write(struct flatiommu_device *device, unsigned int region,
 	return err ? err : access_region(device, region, offset, (void *)data, length, true);
 }
 
-/* Stores to a BAR of registers must not be merged, and those are often prefetchable, too: so only if asked. */
-static int check_write_combined(struct flatiommu_device *device, unsigned int bar)
+/* Only if asked: registers are often in a prefetchable BAR, too, and stores to them must not be merged. */
+static int check_prefetchable(struct flatiommu_device *device, unsigned int bar)
 {
 	uint32_t value;
 	int err = access_region(device, FLATIOMMU_REGION_CONFIG, PCI_BASE_ADDRESS_0 + 4 * bar, &value,
@@ -173,13 +173,31 @@ static int check_write_combined(struct flatiommu_device *device, unsigned int ba
 	if (!(le32toh(value) & PCI_BASE_ADDRESS_MEM_PREFETCH))
 		return fail(device->flat, -EINVAL, "%s: BAR %u is not prefetchable, so it cannot be mapped "
 			    "write-combined", device->name, bar);
-	err = device->flat->flat >= 0 ? flat_is_write_combined(device, bar) : 0;
-	if (err < 0)
-		return fail(device->flat, err, "%s: FLATIOMMU_INFO: %s", device->name, ERRNO(err));
-	if (!err)
+	return 0;
+}
+
+/* The claim decides for all who map the BAR: the program must want what it is. */
+static int check_write_combined(struct flatiommu_device *device, unsigned int bar, bool wanted)
+{
+	const struct backend *backend = device->flat->backend;
+	bool claimed = backend == &flatiommu_type1 || backend == &flatiommu_iommufd;
+	uint32_t held = 0;
+	int err = wanted ? check_prefetchable(device, bar) : 0;
+
+	if (!err && claimed)
+		err = flat_wc_bars(device, &held);
+	if (err)
+		return err;
+	if (wanted && !claimed && backend != &imported)
+		return fail(device->flat, -EOPNOTSUPP, "%s: write-combining takes a claim of flatiommu.ko",
+			    device->name);
+	if (claimed && wanted && !(held >> bar & 1))
 		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u is not held write-combined. Cure: unbind, "
 			    "echo %s/wc=%u > /sys/class/misc/flatiommu/claim, bind again", device->name,
 			    bar, device->name, bar);
+	if (!wanted && held >> bar & 1)
+		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u is held write-combined. Cure: "
+			    "FLATIOMMU_BAR_WRITE_COMBINED, or a claim without wc=%u", device->name, bar, bar);
 	return 0;
 }
 
@@ -232,7 +250,7 @@ static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_
 	return 0;
 }
 
-int flatiommu_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
+int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
 		  unsigned int flags, void **memory)
 {
 	int err;
@@ -240,14 +258,14 @@ int flatiommu_map(struct flatiommu_device *device, unsigned int bar, uint64_t of
 	if (!device)
 		return -EINVAL;
 	if (bar >= NR_BARS || !memory)
-		return fail(device->flat, -EINVAL, "%s: flatiommu_map: %s", device->name,
+		return fail(device->flat, -EINVAL, "%s: flatiommu_bar_map: %s", device->name,
 			    memory ? "BARs are 0 to 5" : "NULL is no pointer");
-	if (flags & ~FLATIOMMU_MAP_WRITE_COMBINED)
-		return fail(device->flat, -EOPNOTSUPP, "%s: flatiommu_map: unknown flags %#x", device->name,
+	if (flags & ~FLATIOMMU_BAR_WRITE_COMBINED)
+		return fail(device->flat, -EOPNOTSUPP, "%s: flatiommu_bar_map: unknown flags %#x", device->name,
 			    flags);
 	err = check_range(device, bar, offset, length ? length : 1);
-	if (!err && flags & FLATIOMMU_MAP_WRITE_COMBINED)
-		err = check_write_combined(device, bar);
+	if (!err)
+		err = check_write_combined(device, bar, flags & FLATIOMMU_BAR_WRITE_COMBINED);
 	if (err)
 		return err;
 	if (!length)
@@ -273,7 +291,7 @@ void unmap_views(struct flatiommu_device *device)
 		unmap_view(&device->views);
 }
 
-int flatiommu_unmap(struct flatiommu_device *device, void *memory)
+int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory)
 {
 	struct view **link;
 	int err = 0;

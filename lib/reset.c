@@ -109,7 +109,7 @@ static int reset_all_of(struct flatiommu_device *device, const struct vfio_pci_h
 	return err;
 }
 
-int hot_reset(struct flatiommu_device *device)
+static int hot_reset(struct flatiommu_device *device)
 {
 	struct vfio_pci_hot_reset_info *info;
 	char strangers[256];
@@ -142,11 +142,11 @@ int flatiommu_hot_reset(struct flatiommu_device *device)
 
 	if (!device)
 		return -EINVAL;
-	if (!device->flat->backend->hot_reset)
+	if (device->flat->backend == &imported)
 		return fail(device->flat, -EOPNOTSUPP, "%s: the process that opened it can reset its bus",
 			    device->name);
 	pthread_mutex_lock(&device->flat->lock);
-	err = device->flat->backend->hot_reset(device);
+	err = hot_reset(device);
 	pthread_mutex_unlock(&device->flat->lock);
 	return err;
 }

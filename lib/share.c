@@ -103,20 +103,23 @@ int flatiommu_dma_export(const struct flatiommu_dma *dma, int *memory, int *tabl
 /* The table as a whole, once it can change no more; to be freed. */
 static int read_table(int fd, struct table **table)
 {
-	struct stat st;
 	int seals = fcntl(fd, F_GET_SEALS);
-	struct table *t;
+	struct table head, *t;
+	struct stat st;
 
 	if (seals < 0)
 		return errno == EBADF ? -EBADF : -EBADMSG;
 	if ((seals & TABLE_SEALS) != TABLE_SEALS || fstat(fd, &st) ||
 	    (size_t)st.st_size < sizeof(*t))
 		return -EBADMSG;
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || memcmp(head.magic, magic, sizeof(magic)) ||
+	    head.nr_segments > head.span / PAGE_SIZE ||
+	    (uint64_t)st.st_size != sizeof(head) + head.nr_segments * sizeof(struct flatiommu_dma_segment))
+		return -EBADMSG;
 	t = malloc((size_t)st.st_size);
 	if (!t)
 		return -ENOMEM;
-	if (pread(fd, t, (size_t)st.st_size, 0) != st.st_size || memcmp(t->magic, magic, sizeof(magic)) ||
-	    t->nr_segments > ((size_t)st.st_size - sizeof(*t)) / sizeof(struct flatiommu_dma_segment)) {
+	if (pread(fd, t, (size_t)st.st_size, 0) != st.st_size) {
 		free(t);
 		return -EBADMSG;
 	}

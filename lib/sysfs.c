@@ -114,3 +114,11 @@ int read_function(struct function *f)
 	f->cdev[0] = 0;
 	return err ? err : read_cdev(f);
 }
+
+int read_node(const struct function *f)
+{
+	char path[64], text[16];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/numa_node", f->bdf);
+	return read_line(path, text, sizeof(text)) ? -1 : atoi(text);
+}

@@ -23,6 +23,8 @@ struct function {
 int parse_bdf(const char *text, struct function *f);
 /* All but the address. 0, -ENODEV, or another -errno when it cannot be read. */
 int read_function(struct function *f);
+/* Its NUMA node, or -1. */
+int read_node(const struct function *f);
 /* The first line of a file. 0 or -errno. */
 int read_line(const char *path, char *text, size_t size);
 

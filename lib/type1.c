@@ -141,12 +141,10 @@ const struct backend iommu_type1 = {
 	.iovas = iovas,
 	.map = map,
 	.unmap = unmap,
-	.hot_reset = hot_reset,
 };
 
 const struct backend flatiommu_type1 = {
 	.name = "flatiommu-type1",
-	.looked_up = true,
 	.start = start_flat,
 	.stop = stop,
 	.attach = attach_flat,
@@ -155,5 +153,4 @@ const struct backend flatiommu_type1 = {
 	.map = map,
 	.unmap = unmap,
 	.look_up = flat_look_up,
-	.hot_reset = hot_reset,
 };

@@ -47,8 +47,15 @@ static void settle(char *regs)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 
-	while (flatiommu_read64(regs + REG_DMA_COMMAND) & DMA_START)
+	uint64_t command;
+
+	for (;;) {
+		command = flatiommu_read64(regs + REG_DMA_COMMAND);
+		/* All ones: the device is gone. */
+		if (!(command & DMA_START) || command == UINT64_MAX)
+			break;
 		nanosleep(&pause, NULL);
+	}
 	flatiommu_write32(regs + REG_IRQ_ACK, flatiommu_read32(regs + REG_IRQ_STATUS));
 }
 
@@ -118,7 +125,7 @@ int work(void)
 		return EXIT_FAILURE;
 	err = flatiommu_device_import(flat, fds[FD_DEVICE], "edu", &device);
 	if (!err)
-		err = flatiommu_map(device, 0, 0, 0, 0, &regs);
+		err = flatiommu_bar_map(device, 0, 0, 0, 0, &regs);
 	if (!err)
 		err = flatiommu_irq_enable(device, FLATIOMMU_MSI, 0, 1, &fds[FD_EVENT]);
 	if (!err)

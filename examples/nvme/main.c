@@ -169,8 +169,9 @@ static void print_version(const struct nvme *n)
 
 static int show_info(struct flatiommu *flat, struct flatiommu_device *device)
 {
-	int group = flatiommu_device_group(device), vectors[3], i, reset = 0, err;
+	struct flatiommu_device_info info;
 	uint16_t vendor, product;
+	int vectors[3], i, err;
 	struct nvme n;
 
 	err = nvme_probe(&n, flat, device);
@@ -183,22 +184,20 @@ static int show_info(struct flatiommu *flat, struct flatiommu_device *device)
 		vectors[i] = flatiommu_irq_vectors(device, (enum flatiommu_irq)i);
 		err = vectors[i] < 0 ? vectors[i] : 0;
 	}
-	if (!err) {
-		reset = flatiommu_reset(device);
-		err = reset == -EOPNOTSUPP ? 0 : reset;
-	}
+	if (!err)
+		err = flatiommu_device_get_info(device, &info, sizeof(info));
 	if (err) {
 		log_error("%s", flatiommu_reason(flat));
 		return err;
 	}
 	printf("device     %s [%04x:%04x]\n", n.name, vendor, product);
-	if (group >= 0)
-		printf("group      %d\n", group);
+	if (info.group >= 0)
+		printf("group      %d\n", info.group);
 	printf("backend    %s: %s\n", flatiommu_backend(flat), flatiommu_isolated(flat) ?
 	       "an IOMMU translates" : "bus addresses, no isolation");
 	printf("vectors    MSI-X %d, MSI %d, INTx %d\n", vectors[FLATIOMMU_MSIX],
 	       vectors[FLATIOMMU_MSI], vectors[FLATIOMMU_INTX]);
-	printf("reset      %s\n", reset ? "no" : "yes");
+	printf("reset      %s\n", info.flags & FLATIOMMU_DEVICE_CAN_RESET ? "yes" : "no");
 	printf("BAR0       %zu bytes\n", n.regs_size);
 	print_version(&n);
 	printf("queues     up to %u entries\n", NVME_CAP_MQES(n.cap) + 1);

@@ -444,7 +444,7 @@ int nvme_probe(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *
 		log_error("%s: class %04x is not an NVMe controller", n->name, class);
 		return -ENODEV;
 	}
-	err = flatiommu_map(device, 0, 0, 0, 0, &regs);
+	err = flatiommu_bar_map(device, 0, 0, 0, 0, &regs);
 	if (err)
 		return said(n, err);
 	n->regs = regs;

@@ -3,7 +3,8 @@
  * Device registers, and the order between them and memory that the device reads and writes.
  *
  * Registers are little endian, as PCI's are, and so is the processor. Each access is one access of
- * that width, and is neither left out nor repeated by the compiler. Any thread may call these; none of them fails. A function that is gone answers
+ * that width, and is neither left out nor repeated by the compiler. Any thread may call these; none of
+ * them fails. A function that is gone answers
  * reads with all bits set.
  */
 #ifndef FLATIOMMU_MMIO_H
@@ -67,7 +68,7 @@ static inline void flatiommu_wc_flush(void)
 }
 
 /* A load from memory that follows the read in the program may use what the device wrote before. */
-static inline uint8_t flatiommu_read8(const void *reg)
+static inline uint8_t flatiommu_read8(const volatile void *reg)
 {
 	uint8_t value = *(const volatile uint8_t *)reg;
 
@@ -75,7 +76,7 @@ static inline uint8_t flatiommu_read8(const void *reg)
 	return value;
 }
 
-static inline uint16_t flatiommu_read16(const void *reg)
+static inline uint16_t flatiommu_read16(const volatile void *reg)
 {
 	uint16_t value = *(const volatile uint16_t *)reg;
 
@@ -83,7 +84,7 @@ static inline uint16_t flatiommu_read16(const void *reg)
 	return value;
 }
 
-static inline uint32_t flatiommu_read32(const void *reg)
+static inline uint32_t flatiommu_read32(const volatile void *reg)
 {
 	uint32_t value = *(const volatile uint32_t *)reg;
 
@@ -91,7 +92,7 @@ static inline uint32_t flatiommu_read32(const void *reg)
 	return value;
 }
 
-static inline uint64_t flatiommu_read64(const void *reg)
+static inline uint64_t flatiommu_read64(const volatile void *reg)
 {
 	uint64_t value = *(const volatile uint64_t *)reg;
 
@@ -99,26 +100,30 @@ static inline uint64_t flatiommu_read64(const void *reg)
 	return value;
 }
 
-/* What the program stored to memory before is there when the device sees the write. */
-static inline void flatiommu_write8(void *reg, uint8_t value)
+/*
+ * What the program stored to memory before is there when the device sees the write. What it loaded
+ * before may still be under way on arm64: where the write lets the device change that, call
+ * flatiommu_mb() first. Stores to a write-combined BAR take flatiommu_wc_flush().
+ */
+static inline void flatiommu_write8(volatile void *reg, uint8_t value)
 {
 	flatiommu_wmb();
 	*(volatile uint8_t *)reg = value;
 }
 
-static inline void flatiommu_write16(void *reg, uint16_t value)
+static inline void flatiommu_write16(volatile void *reg, uint16_t value)
 {
 	flatiommu_wmb();
 	*(volatile uint16_t *)reg = value;
 }
 
-static inline void flatiommu_write32(void *reg, uint32_t value)
+static inline void flatiommu_write32(volatile void *reg, uint32_t value)
 {
 	flatiommu_wmb();
 	*(volatile uint32_t *)reg = value;
 }
 
-static inline void flatiommu_write64(void *reg, uint64_t value)
+static inline void flatiommu_write64(volatile void *reg, uint64_t value)
 {
 	flatiommu_wmb();
 	*(volatile uint64_t *)reg = value;

@@ -97,6 +97,7 @@ static void no_device(void **state)
 	uint8_t byte;
 	uint16_t word;
 	uint32_t value;
+	struct flatiommu_device_info info;
 	unsigned int offset = 0;
 	int event = 0;
 	void *memory;
@@ -104,14 +105,14 @@ static void no_device(void **state)
 	(void)state;
 	flatiommu_device_close(NULL);
 	assert_string_equal(flatiommu_device_name(NULL), "");
-	expect(-EINVAL, flatiommu_device_group(NULL));
+	expect(-EINVAL, flatiommu_device_get_info(NULL, &info, sizeof(info)));
 	expect(-EINVAL, flatiommu_device_fd(NULL));
 	expect(-EINVAL, flatiommu_bus_master(NULL, true));
 	expect(-EINVAL, flatiommu_reset(NULL));
 	expect(-EINVAL, flatiommu_hot_reset(NULL));
 	expect(-EINVAL, (int)flatiommu_region_size(NULL, 0));
-	expect(-EINVAL, flatiommu_map(NULL, 0, 0, 0, 0, &memory));
-	expect(-EINVAL, flatiommu_unmap(NULL, &memory));
+	expect(-EINVAL, flatiommu_bar_map(NULL, 0, 0, 0, 0, &memory));
+	expect(-EINVAL, flatiommu_bar_unmap(NULL, &memory));
 	expect(-EINVAL, flatiommu_region_read(NULL, 0, 0, &value, 4));
 	expect(-EINVAL, flatiommu_region_write(NULL, 0, 0, &event, 4));
 	expect(-EINVAL, flatiommu_config_read8(NULL, 0, &byte));
@@ -212,22 +213,22 @@ static void maps(void **state)
 
 	(void)state;
 	flatiommu_set_log(flat, remember, NULL);
-	refuses(-ENODEV, flatiommu_dma_map(flat, page, PAGE, 0, &dma));
+	refuses(-ENODEV, flatiommu_dma_map(flat, page, PAGE, NULL, &dma));
 	edu = api_open(EDU);
-	expect(-EINVAL, flatiommu_dma_map(NULL, page, PAGE, 0, &dma));
-	refuses(-EINVAL, flatiommu_dma_map(flat, NULL, PAGE, 0, &dma));
-	refuses(-EINVAL, flatiommu_dma_map(flat, page, PAGE, 0, NULL));
-	refuses(-EINVAL, flatiommu_dma_map(flat, page, 0, 0, &dma));
-	refuses(-EINVAL, flatiommu_dma_map(flat, page, SIZE_MAX, 0, &dma));
-	refuses(-EINVAL, flatiommu_dma_map(flat, page, PAGE, 11, &dma));
-	refuses(-EINVAL, flatiommu_dma_map(flat, page, PAGE, 65, &dma));
-	refuses(-EINVAL, flatiommu_dma_map(flat, (void *)-PAGE, 2 * PAGE, 0, &dma));
+	expect(-EINVAL, flatiommu_dma_map(NULL, page, PAGE, NULL, &dma));
+	refuses(-EINVAL, flatiommu_dma_map(flat, NULL, PAGE, NULL, &dma));
+	refuses(-EINVAL, flatiommu_dma_map(flat, page, PAGE, NULL, NULL));
+	refuses(-EINVAL, flatiommu_dma_map(flat, page, 0, NULL, &dma));
+	refuses(-EINVAL, flatiommu_dma_map(flat, page, SIZE_MAX, NULL, &dma));
+	refuses(-EINVAL, flatiommu_dma_map(flat, page, PAGE, &(struct flatiommu_dma_options){ .address_bits = 11 }, &dma));
+	refuses(-EINVAL, flatiommu_dma_map(flat, page, PAGE, &(struct flatiommu_dma_options){ .address_bits = 65 }, &dma));
+	refuses(-EINVAL, flatiommu_dma_map(flat, (void *)-PAGE, 2 * PAGE, NULL, &dma));
 	/* Nobody's, and the kernel's. */
-	refuses(-EFAULT, flatiommu_dma_map(flat, (void *)PAGE, PAGE, 0, &dma));
-	refuses(-EFAULT, flatiommu_dma_map(flat, (void *)0xffff888000000000, PAGE, 0, &dma));
+	refuses(-EFAULT, flatiommu_dma_map(flat, (void *)PAGE, PAGE, NULL, &dma));
+	refuses(-EFAULT, flatiommu_dma_map(flat, (void *)0xffff888000000000, PAGE, NULL, &dma));
 	/* More of it than there is, or than any address space has. */
-	refuses(-EFAULT, flatiommu_dma_map(flat, page, HUGE_PAGE * 1024, 0, &dma));
-	assert_true(flatiommu_dma_map(flat, page, SIZE_MAX / 4, 0, &dma) < 0);
+	refuses(-EFAULT, flatiommu_dma_map(flat, page, HUGE_PAGE * 1024, NULL, &dma));
+	assert_true(flatiommu_dma_map(flat, page, SIZE_MAX / 4, NULL, &dma) < 0);
 	assert_ptr_equal(dma, NOWHERE);
 	flatiommu_dma_free(NULL);
 	mem_free(page, PAGE);
@@ -238,7 +239,7 @@ static void gathers(void **state)
 	const struct flatiommu_dma_limits wrong[] = {
 		{ .boundary = 3 }, { .boundary = UINT64_MAX }, { .alignment = 3 }, { .address_bits = 65 },
 		{ .address_bits = UINT32_MAX },
-	}, reserved = { .reserved = 1 };
+	}, reserved = { .reserved = { 1 } };
 	struct flatiommu_dma_segment segments[2] = { { 0 } };
 	struct flatiommu_dma *dma;
 	size_t n = 2, i;
@@ -376,26 +377,26 @@ static void regions(void **state)
 	assert_int_equal(flatiommu_region_size(edu, 0), size);
 	refuses(-EINVAL, (int)flatiommu_region_size(edu, 9));
 	refuses(-EINVAL, (int)flatiommu_region_size(edu, UINT32_MAX));
-	refuses(-EINVAL, flatiommu_map(edu, 0, 0, 0, 0, NULL));
-	refuses(-EINVAL, flatiommu_map(edu, FLATIOMMU_REGION_ROM, 0, 0, 0, &memory));
-	refuses(-EINVAL, flatiommu_map(edu, FLATIOMMU_REGION_CONFIG, 0, 0, 0, &memory));
-	refuses(-EINVAL, flatiommu_map(edu, UINT32_MAX, 0, 0, 0, &memory));
-	refuses(-EOPNOTSUPP, flatiommu_map(edu, 0, 0, 0, 2, &memory));
-	refuses(-EOPNOTSUPP, flatiommu_map(edu, 0, 0, 0, UINT32_MAX, &memory));
-	refuses(-ENXIO, flatiommu_map(edu, 1, 0, 0, 0, &memory));
-	refuses(-ERANGE, flatiommu_map(edu, 0, size, 0, 0, &memory));
-	refuses(-ERANGE, flatiommu_map(edu, 0, UINT64_MAX, 0, 0, &memory));
-	refuses(-ERANGE, flatiommu_map(edu, 0, 0, size + 1, 0, &memory));
-	refuses(-ERANGE, flatiommu_map(edu, 0, 1, size, 0, &memory));
-	refuses(-ERANGE, flatiommu_map(edu, 0, 0, SIZE_MAX, 0, &memory));
-	refuses(-ERANGE, flatiommu_map(edu, 0, 1, SIZE_MAX, 0, &memory));
+	refuses(-EINVAL, flatiommu_bar_map(edu, 0, 0, 0, 0, NULL));
+	refuses(-EINVAL, flatiommu_bar_map(edu, FLATIOMMU_REGION_ROM, 0, 0, 0, &memory));
+	refuses(-EINVAL, flatiommu_bar_map(edu, FLATIOMMU_REGION_CONFIG, 0, 0, 0, &memory));
+	refuses(-EINVAL, flatiommu_bar_map(edu, UINT32_MAX, 0, 0, 0, &memory));
+	refuses(-EOPNOTSUPP, flatiommu_bar_map(edu, 0, 0, 0, 2, &memory));
+	refuses(-EOPNOTSUPP, flatiommu_bar_map(edu, 0, 0, 0, UINT32_MAX, &memory));
+	refuses(-ENXIO, flatiommu_bar_map(edu, 1, 0, 0, 0, &memory));
+	refuses(-ERANGE, flatiommu_bar_map(edu, 0, size, 0, 0, &memory));
+	refuses(-ERANGE, flatiommu_bar_map(edu, 0, UINT64_MAX, 0, 0, &memory));
+	refuses(-ERANGE, flatiommu_bar_map(edu, 0, 0, size + 1, 0, &memory));
+	refuses(-ERANGE, flatiommu_bar_map(edu, 0, 1, size, 0, &memory));
+	refuses(-ERANGE, flatiommu_bar_map(edu, 0, 0, SIZE_MAX, 0, &memory));
+	refuses(-ERANGE, flatiommu_bar_map(edu, 0, 1, SIZE_MAX, 0, &memory));
 	assert_ptr_equal(memory, NOWHERE);
-	refuses(-ENOENT, flatiommu_unmap(edu, NULL));
-	refuses(-ENOENT, flatiommu_unmap(edu, &value));
-	expect(0, flatiommu_map(edu, 0, 0, 0, 0, &memory));
-	refuses(-ENOENT, flatiommu_unmap(edu, (char *)memory + 4));
-	expect(0, flatiommu_unmap(edu, memory));
-	refuses(-ENOENT, flatiommu_unmap(edu, memory));
+	refuses(-ENOENT, flatiommu_bar_unmap(edu, NULL));
+	refuses(-ENOENT, flatiommu_bar_unmap(edu, &value));
+	expect(0, flatiommu_bar_map(edu, 0, 0, 0, 0, &memory));
+	refuses(-ENOENT, flatiommu_bar_unmap(edu, (char *)memory + 4));
+	expect(0, flatiommu_bar_unmap(edu, memory));
+	refuses(-ENOENT, flatiommu_bar_unmap(edu, memory));
 
 	refuses(-EINVAL, flatiommu_region_read(edu, 0, 0, NULL, 4));
 	refuses(-EINVAL, flatiommu_region_write(edu, 0, 0, NULL, 4));

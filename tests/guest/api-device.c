@@ -44,6 +44,7 @@ static void copy_through(void *regs, const struct flatiommu_dma *dma)
 
 static void tells_what_it_is(void **state)
 {
+	struct flatiommu_device_info info;
 	struct flatiommu_device *device;
 
 	(void)state;
@@ -56,7 +57,10 @@ static void tells_what_it_is(void **state)
 	assert_non_null(strstr(flatiommu_backend_reason(flat), api_backend));
 	assert_string_equal(flatiommu_device_name(device), EDU);
 	assert_int_equal(flatiommu_isolated(flat), api_isolated());
-	assert_int_equal(flatiommu_device_group(device), pci_group(EDU));
+	expect(0, flatiommu_device_get_info(device, &info, sizeof(info)));
+	assert_int_equal(info.group, pci_group(EDU));
+	assert_int_equal(info.flags & FLATIOMMU_DEVICE_CAN_RESET, 0);
+	assert_int_equal(info.wc_bars, 0);
 	assert_true(flatiommu_device_fd(device) >= 0);
 	flatiommu_device_close(device);
 	assert_string_equal(flatiommu_backend(flat), "");
@@ -351,7 +355,7 @@ static void resets_a_slot(void **state)
 	}
 	api_open(FN0);
 	expect(0, flatiommu_hot_reset(edu));
-	expect(0, flatiommu_map(edu, 0, 0, 0, 0, &regs));
+	expect(0, flatiommu_bar_map(edu, 0, 0, 0, 0, &regs));
 	expect(0, flatiommu_bus_master(edu, true));
 	dma = alloc(2 * EDU_COPY);
 	copy_through(regs, dma);
@@ -380,10 +384,9 @@ static void imports(void **state)
 	expect(0, flatiommu_device_import(other, fd, "edu", &copy));
 	assert_string_equal(flatiommu_backend(other), "imported");
 	assert_string_equal(flatiommu_device_name(copy), "edu");
-	expect(-ENOENT, flatiommu_device_group(copy));
 	expect(0, flatiommu_config_read16(copy, PCI_DEVICE_ID, &id));
 	assert_int_equal(id, 0x11e8);
-	expect(0, flatiommu_map(copy, 0, 0, 0, 0, &regs));
+	expect(0, flatiommu_bar_map(copy, 0, 0, 0, 0, &regs));
 	expect(0, flatiommu_bus_master(copy, true));
 	copy_through(regs, dma);
 	expect(-ENODEV, flatiommu_dma_alloc(other, PAGE, NULL, &dma));

@@ -298,7 +298,7 @@ static void maps_scattered_memory(void **state)
 	(void)state;
 	assert_non_null(memory);
 	open_edu();
-	expect(0, flatiommu_dma_map(flat, memory, count * PAGE, 0, &dma));
+	expect(0, flatiommu_dma_map(flat, memory, count * PAGE, NULL, &dma));
 	assert_ptr_equal(dma->memory, memory);
 	expect_sound(dma);
 	expect_bus_addresses(dma);
@@ -319,9 +319,9 @@ static void maps_parts_of_pages(void **state)
 	(void)state;
 	assert_non_null(memory);
 	open_edu();
-	expect(0, flatiommu_dma_map(flat, memory + 100, 100, 0, &first));
-	expect(0, flatiommu_dma_map(flat, memory + 2000, 2 * PAGE, 0, &second));
-	expect(0, flatiommu_dma_map(flat, memory, 4 * PAGE, 0, &third));
+	expect(0, flatiommu_dma_map(flat, memory + 100, 100, NULL, &first));
+	expect(0, flatiommu_dma_map(flat, memory + 2000, 2 * PAGE, NULL, &second));
+	expect(0, flatiommu_dma_map(flat, memory, 4 * PAGE, NULL, &third));
 	expect_sound(first);
 	expect_sound(second);
 	expect_sound(third);
@@ -350,13 +350,13 @@ static void refuses_bad_memory(void **state)
 
 	(void)state;
 	api_refused(-ENODEV, "open one first", flatiommu_dma_alloc(flat, PAGE, NULL, &dma));
-	api_refused(-ENODEV, "open one first", flatiommu_dma_map(flat, memory, PAGE, 0, &dma));
+	api_refused(-ENODEV, "open one first", flatiommu_dma_map(flat, memory, PAGE, NULL, &dma));
 	open_edu();
 	munmap(memory + PAGE, PAGE);
-	api_refused(-EFAULT, "not mapped", flatiommu_dma_map(flat, memory, 2 * PAGE, 0, &dma));
-	api_refused(-EFAULT, "not mapped", flatiommu_dma_map(flat, memory + PAGE, 1, 0, &dma));
+	api_refused(-EFAULT, "not mapped", flatiommu_dma_map(flat, memory, 2 * PAGE, NULL, &dma));
+	api_refused(-EFAULT, "not mapped", flatiommu_dma_map(flat, memory + PAGE, 1, NULL, &dma));
 	readonly = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	api_refused(-EFAULT, "read-only", flatiommu_dma_map(flat, readonly, PAGE, 0, &dma));
+	api_refused(-EFAULT, "read-only", flatiommu_dma_map(flat, readonly, PAGE, NULL, &dma));
 	munmap(readonly, PAGE);
 	assert_null(dma);
 	mem_free(memory, PAGE);
@@ -380,9 +380,9 @@ static void refuses_bad_options(void **state)
 	options = (struct flatiommu_dma_options){ .address_bits = 65 };
 	api_refused(-EINVAL, "address_bits 65", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
 	api_refused(-EINVAL, "0 bytes", flatiommu_dma_alloc(flat, 0, NULL, &dma));
-	api_refused(-EINVAL, "0 bytes", flatiommu_dma_map(flat, &byte, 0, 0, &dma));
-	api_refused(-EINVAL, "flatiommu_dma_map", flatiommu_dma_map(flat, &byte, SIZE_MAX, 0, &dma));
-	api_refused(-EINVAL, "flatiommu_dma_map", flatiommu_dma_map(flat, NULL, 1, 0, &dma));
+	api_refused(-EINVAL, "0 bytes", flatiommu_dma_map(flat, &byte, 0, NULL, &dma));
+	api_refused(-EINVAL, "flatiommu_dma_map", flatiommu_dma_map(flat, &byte, SIZE_MAX, NULL, &dma));
+	api_refused(-EINVAL, "flatiommu_dma_map", flatiommu_dma_map(flat, NULL, 1, NULL, &dma));
 	api_refused(-ENOMEM, "", flatiommu_dma_alloc(flat, SIZE_MAX, NULL, &dma));
 	api_refused(-ENOMEM, "", flatiommu_dma_alloc(flat, (size_t)1 << 46, NULL, &dma));
 	assert_null(dma);
@@ -459,7 +459,7 @@ static void gathers(void **state)
 
 	(void)state;
 	open_edu();
-	expect(0, flatiommu_dma_map(flat, memory, count * PAGE, 0, &dma));
+	expect(0, flatiommu_dma_map(flat, memory, count * PAGE, NULL, &dma));
 
 	n = ARRAY_SIZE(segments);
 	expect(0, flatiommu_dma_gather(dma, 0, dma->length, NULL, segments, &n));
@@ -508,7 +508,7 @@ static void gathers(void **state)
 	expect(-EINVAL, flatiommu_dma_gather(dma, 0, 1, &limits, segments, &n));
 	limits = (struct flatiommu_dma_limits){ .address_bits = 65 };
 	expect(-EINVAL, flatiommu_dma_gather(dma, 0, 1, &limits, segments, &n));
-	limits = (struct flatiommu_dma_limits){ .reserved = 1 };
+	limits = (struct flatiommu_dma_limits){ .reserved = { 1 } };
 	expect(-EOPNOTSUPP, flatiommu_dma_gather(dma, 0, 1, &limits, segments, &n));
 	expect(-EINVAL, flatiommu_dma_gather(dma, 0, 0, NULL, segments, &n));
 	expect(-EINVAL, flatiommu_dma_gather(dma, dma->length, 1, NULL, segments, &n));

@@ -265,8 +265,8 @@ static void joins(void **state)
 	(void)state;
 	new_with_edu();
 	/* Of the test's own memory: a pin for a device that did not stay may be left. */
-	expect(0, flatiommu_dma_map(flat, own, NR_OWN * PAGE, 0, &dma[0]));
-	expect(0, flatiommu_dma_map(flat, own, 1, 0, &dma[1]));
+	expect(0, flatiommu_dma_map(flat, own, NR_OWN * PAGE, NULL, &dma[0]));
+	expect(0, flatiommu_dma_map(flat, own, 1, NULL, &dma[1]));
 	each_fails(&op, false);
 	each_fails(&op, true);
 	/* Where they are in the devices' address space is not forgotten. */
@@ -360,7 +360,7 @@ static void allocates_within_reach(void **state)
 
 static int run_map(void)
 {
-	return flatiommu_dma_map(flat, own + 100, NR_OWN * PAGE - 200, 0, &out.dma);
+	return flatiommu_dma_map(flat, own + 100, NR_OWN * PAGE - 200, NULL, &out.dma);
 }
 
 static void maps(void **state)
@@ -429,7 +429,7 @@ static void close_it(void)
 static void open_and_use(void)
 {
 	alloc_two();
-	expect(0, flatiommu_map(edu, 0, 0, 0, 0, &bar));
+	expect(0, flatiommu_bar_map(edu, 0, 0, 0, 0, &bar));
 	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, &event));
 	expect(0, flatiommu_bus_master(edu, true));
 }
@@ -469,7 +469,7 @@ static void buffers_outlive_their_device(void **state)
 	flatiommu_dma_free(shared);
 	assert_string_equal(flatiommu_backend(flat), "");
 	expect(-ENODEV, flatiommu_dma_alloc(flat, 1, NULL, &out.dma));
-	expect(-ENODEV, flatiommu_dma_map(flat, own, 1, 0, &out.dma));
+	expect(-ENODEV, flatiommu_dma_map(flat, own, 1, NULL, &out.dma));
 	open_edu();
 	expect(0, flatiommu_dma_alloc(flat, 1, NULL, &out.dma));
 }
@@ -478,17 +478,17 @@ static void buffers_outlive_their_device(void **state)
 
 static int run_map_bar(void)
 {
-	return flatiommu_map(edu, 0, 0, 0, 0, &out.memory);
+	return flatiommu_bar_map(edu, 0, 0, 0, 0, &out.memory);
 }
 
 static int run_map_part(void)
 {
-	return flatiommu_map(edu, 0, 0x40004, 8, 0, &out.memory);
+	return flatiommu_bar_map(edu, 0, 0x40004, 8, 0, &out.memory);
 }
 
 static void unmap_bar(void)
 {
-	expect(0, flatiommu_unmap(edu, out.memory));
+	expect(0, flatiommu_bar_unmap(edu, out.memory));
 }
 
 static int run_config8(void)
@@ -551,8 +551,8 @@ static int run_bus_master(void)
 static void regions(void **state)
 {
 	static const struct operation ops[] = {
-		{ .name = "flatiommu_map", .run = run_map_bar, .after = unmap_bar },
-		{ .name = "flatiommu_map of a part", .run = run_map_part, .after = unmap_bar },
+		{ .name = "flatiommu_bar_map", .run = run_map_bar, .after = unmap_bar },
+		{ .name = "flatiommu_bar_map of a part", .run = run_map_part, .after = unmap_bar },
 		{ .name = "flatiommu_config_read8", .run = run_config8 },
 		{ .name = "flatiommu_config_read16", .run = run_config16 },
 		{ .name = "flatiommu_config_read32", .run = run_config32 },

@@ -82,7 +82,7 @@ static struct flatiommu_device *open_device(const char *bdf, void **bar)
 	if (flatiommu_device_open(context, bdf, &device))
 		print_error("%s\n", flatiommu_reason(context));
 	assert_non_null(device);
-	expect(0, flatiommu_map(device, 0, 0, 0, 0, bar));
+	expect(0, flatiommu_bar_map(device, 0, 0, 0, 0, bar));
 	expect(0, flatiommu_bus_master(device, true));
 	return device;
 }
@@ -103,13 +103,16 @@ static void dma_works(void *bar, struct flatiommu_dma *dma, size_t offset)
 
 static void is_what_it_is(void **state)
 {
+	struct flatiommu_device_info info;
+
 	(void)state;
 	edu = open_device(EDU, &regs);
 	assert_string_equal(flatiommu_backend(context), "noiommu-iommufd");
 	assert_string_equal(flatiommu_backend_reason(context),
 			    "noiommu-iommufd: Linux's no-IOMMU mode has it");
 	assert_false(flatiommu_isolated(context));
-	expect(-ENOENT, flatiommu_device_group(edu));
+	expect(0, flatiommu_device_get_info(edu, &info, sizeof(info)));
+	assert_int_equal(info.group, -1);
 	expect(0, edu_identify(regs));
 }
 
@@ -140,7 +143,7 @@ static void maps_scattered_memory(void **state)
 	(void)state;
 	assert_non_null(memory);
 	edu = open_device(EDU, &regs);
-	expect(0, flatiommu_dma_map(context, memory + 100, COUNT * PAGE - 200, 0, &dma));
+	expect(0, flatiommu_dma_map(context, memory + 100, COUNT * PAGE - 200, NULL, &dma));
 	assert_int_equal(dma->nr_segments, COUNT);
 	assert_int_equal(dma->segments[0].address, bus_address(memory + 100));
 	assert_int_equal(dma->segments[0].length, PAGE - 100);
@@ -164,7 +167,7 @@ static void puts_answers_together(void **state)
 	(void)state;
 	edu = open_device(EDU, &regs);
 	fake_answer(ANSWER_BYTES);
-	expect(0, flatiommu_dma_map(context, memory, COUNT * PAGE, 0, &dma));
+	expect(0, flatiommu_dma_map(context, memory, COUNT * PAGE, NULL, &dma));
 	assert_int_equal(dma->nr_segments, COUNT);
 	assert_int_equal(fake_calls(), COUNT * 5);
 	dma_works(regs, dma, 2 * PAGE);
@@ -196,7 +199,7 @@ static void wrong_answers(void **state)
 	edu = open_device(EDU, &regs);
 	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
 		fake_answer(wrong[i].answer);
-		expect(wrong[i].error, flatiommu_dma_map(context, memory, COUNT * PAGE, 0, &dma));
+		expect(wrong[i].error, flatiommu_dma_map(context, memory, COUNT * PAGE, NULL, &dma));
 		assert_non_null(strstr(flatiommu_reason(context), "IOMMU_IOAS_NOIOMMU_GET_PA"));
 		assert_null(dma);
 		assert_int_equal(pins(), pins_before);
@@ -205,7 +208,7 @@ static void wrong_answers(void **state)
 		assert_int_equal(pins(), pins_before);
 	}
 	fake_answer(ANSWER_ALL);
-	expect(0, flatiommu_dma_map(context, memory, COUNT * PAGE, 0, &dma));
+	expect(0, flatiommu_dma_map(context, memory, COUNT * PAGE, NULL, &dma));
 	dma_works(regs, dma, PAGE);
 	flatiommu_dma_free(dma);
 	mem_free(memory, COUNT * PAGE);

@@ -38,20 +38,20 @@ static void maps_registers(void **state)
 	void *all = NULL, *part = NULL, *last = NULL;
 
 	(void)state;
-	expect(0, flatiommu_map(edu, 0, 0, 0, 0, &all));
+	expect(0, flatiommu_bar_map(edu, 0, 0, 0, 0, &all));
 	expect(0, edu_identify(all));
 	/* From within a page on, and beside the other mapping. */
-	expect(0, flatiommu_map(edu, 0, 4, 4, 0, &part));
+	expect(0, flatiommu_bar_map(edu, 0, 4, 4, 0, &part));
 	assert_int_equal((uintptr_t)part % PAGE, 4);
 	/* edu answers with the complement of what was written there. */
 	flatiommu_write32(part, 0x12345678);
 	assert_int_equal(flatiommu_read32((char *)all + 4), (uint32_t)~0x12345678);
-	expect(0, flatiommu_map(edu, 0, EDU_BAR_SIZE - 4, 0, 0, &last));
-	expect(0, flatiommu_unmap(edu, part));
-	api_refused(-ENOENT, "nothing is mapped", flatiommu_unmap(edu, part));
-	api_refused(-ENOENT, "nothing is mapped", flatiommu_unmap(edu, NULL));
+	expect(0, flatiommu_bar_map(edu, 0, EDU_BAR_SIZE - 4, 0, 0, &last));
+	expect(0, flatiommu_bar_unmap(edu, part));
+	api_refused(-ENOENT, "nothing is mapped", flatiommu_bar_unmap(edu, part));
+	api_refused(-ENOENT, "nothing is mapped", flatiommu_bar_unmap(edu, NULL));
 	expect(0, edu_identify(all));
-	expect(0, flatiommu_unmap(edu, all));
+	expect(0, flatiommu_bar_unmap(edu, all));
 }
 
 static void refuses_what_is_not_there(void **state)
@@ -60,18 +60,18 @@ static void refuses_what_is_not_there(void **state)
 	void *memory = NULL;
 
 	(void)state;
-	api_refused(-ENXIO, "no region 1", flatiommu_map(edu, 1, 0, 0, 0, &memory));
-	api_refused(-EINVAL, "BARs are 0 to 5", flatiommu_map(edu, 6, 0, 0, 0, &memory));
-	api_refused(-EINVAL, "BARs are 0 to 5", flatiommu_map(edu, FLATIOMMU_REGION_CONFIG, 0, 0, 0, &memory));
-	api_refused(-EOPNOTSUPP, "unknown flags", flatiommu_map(edu, 0, 0, 0, 2, &memory));
-	api_refused(-EINVAL, "NULL", flatiommu_map(edu, 0, 0, 0, 0, NULL));
-	api_refused(-ERANGE, "1048576 bytes", flatiommu_map(edu, 0, EDU_BAR_SIZE, 0, 0, &memory));
-	api_refused(-ERANGE, "1048576 bytes", flatiommu_map(edu, 0, 0, EDU_BAR_SIZE + 1, 0, &memory));
-	api_refused(-ERANGE, "", flatiommu_map(edu, 0, UINT64_MAX, 1, 0, &memory));
-	api_refused(-ERANGE, "", flatiommu_map(edu, 0, 4, SIZE_MAX, 0, &memory));
-	api_refused(-EOPNOTSUPP, "ports", flatiommu_map(testdev, PORTS, 0, 0, 0, &memory));
+	api_refused(-ENXIO, "no region 1", flatiommu_bar_map(edu, 1, 0, 0, 0, &memory));
+	api_refused(-EINVAL, "BARs are 0 to 5", flatiommu_bar_map(edu, 6, 0, 0, 0, &memory));
+	api_refused(-EINVAL, "BARs are 0 to 5", flatiommu_bar_map(edu, FLATIOMMU_REGION_CONFIG, 0, 0, 0, &memory));
+	api_refused(-EOPNOTSUPP, "unknown flags", flatiommu_bar_map(edu, 0, 0, 0, 2, &memory));
+	api_refused(-EINVAL, "NULL", flatiommu_bar_map(edu, 0, 0, 0, 0, NULL));
+	api_refused(-ERANGE, "1048576 bytes", flatiommu_bar_map(edu, 0, EDU_BAR_SIZE, 0, 0, &memory));
+	api_refused(-ERANGE, "1048576 bytes", flatiommu_bar_map(edu, 0, 0, EDU_BAR_SIZE + 1, 0, &memory));
+	api_refused(-ERANGE, "", flatiommu_bar_map(edu, 0, UINT64_MAX, 1, 0, &memory));
+	api_refused(-ERANGE, "", flatiommu_bar_map(edu, 0, 4, SIZE_MAX, 0, &memory));
+	api_refused(-EOPNOTSUPP, "ports", flatiommu_bar_map(testdev, PORTS, 0, 0, 0, &memory));
 	api_refused(-EINVAL, "not prefetchable",
-		    flatiommu_map(edu, 0, 0, 0, FLATIOMMU_MAP_WRITE_COMBINED, &memory));
+		    flatiommu_bar_map(edu, 0, 0, 0, FLATIOMMU_BAR_WRITE_COMBINED, &memory));
 	assert_null(memory);
 }
 
@@ -175,6 +175,7 @@ static void has_no_extended_capabilities(void **state)
 /* The mapping is the module's doing; that it is one, tests/guest/wc.c shows. */
 static void maps_write_combined(void **state)
 {
+	struct flatiommu_device_info info;
 	struct flatiommu_device *shm;
 	bool flatiommu = !strncmp(api_backend, "flatiommu-", strlen("flatiommu-"));
 	void *memory = NULL, *plain = NULL;
@@ -182,10 +183,10 @@ static void maps_write_combined(void **state)
 	(void)state;
 	expect(0, api_bind(SHM));
 	shm = api_open(SHM);
-	api_refused(-EOPNOTSUPP, "/wc=2",
-		    flatiommu_map(shm, 2, 0, 0, FLATIOMMU_MAP_WRITE_COMBINED, &memory));
+	api_refused(-EOPNOTSUPP, flatiommu ? "/wc=2" : "takes a claim",
+		    flatiommu_bar_map(shm, 2, 0, 0, FLATIOMMU_BAR_WRITE_COMBINED, &memory));
 	assert_null(memory);
-	expect(0, flatiommu_map(shm, 2, 0, 0, 0, &plain));
+	expect(0, flatiommu_bar_map(shm, 2, 0, 0, 0, &plain));
 	flatiommu_device_close(shm);
 	expect(0, pci_unbind(SHM));
 	if (flatiommu) {
@@ -193,7 +194,11 @@ static void maps_write_combined(void **state)
 		expect(0, flat_claim(SHM "/wc=2"));
 		expect(0, pci_bind(SHM, "vfio-pci"));
 		shm = api_open(SHM);
-		expect(0, flatiommu_map(shm, 2, 0, PAGE, FLATIOMMU_MAP_WRITE_COMBINED, &memory));
+		/* It cannot be had otherwise then. */
+		api_refused(-EOPNOTSUPP, "held write-combined", flatiommu_bar_map(shm, 2, 0, 0, 0, &memory));
+		expect(0, flatiommu_device_get_info(shm, &info, sizeof(info)));
+		assert_int_equal(info.wc_bars, 1 << 2);
+		expect(0, flatiommu_bar_map(shm, 2, 0, PAGE, FLATIOMMU_BAR_WRITE_COMBINED, &memory));
 		memset(memory, 0x5a, PAGE);
 		flatiommu_wc_flush();
 		assert_int_equal(flatiommu_read8((char *)memory + PAGE - 1), 0x5a);

@@ -214,7 +214,7 @@ struct flatiommu_device *api_open_edu(const char *bdf, void **regs)
 {
 	struct flatiommu_device *device = api_open(bdf);
 
-	expect(0, flatiommu_map(device, 0, 0, 0, 0, regs));
+	expect(0, flatiommu_bar_map(device, 0, 0, 0, 0, regs));
 	expect(0, flatiommu_bus_master(device, true));
 	return device;
 }

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 #
-# make                  tools, examples, and the module for the kernel that runs (KDIR= for another)
-# make man              the command's manual, in build/man (needs scdoc)
+# make                  library, command, examples, and the module for the kernel that runs (KDIR= for another)
+# make man              the manual, to build/man
+# make install          library, command, headers, manual (DESTDIR=, prefix=, libdir=, mandir=)
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
-# make lint             checkpatch, sparse, cppcheck, shellcheck
+# make unit             tests of parts of the library, here
+# make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
 
@@ -13,9 +15,13 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 
 CC ?= cc
+LD ?= ld
+OBJCOPY ?= objcopy
+AR ?= ar
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 flags = -std=c11 -D_GNU_SOURCE -Iinclude $(warnings) $(CPPFLAGS) $(CFLAGS)
+lib-flags = $(flags) -fPIC -fvisibility=hidden -DFLATIOMMU_LIBRARY_VERSION='"$(version)"'
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 BENCH_KERNEL ?= 6.12-amd64
@@ -25,7 +31,7 @@ machines := $(shell tests/vm/machine --list)
 module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild \
 	$(wildcard include/linux/*.h)
 
-all: tools examples module
+all: lib tools examples module
 
 module:
 	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
@@ -59,17 +65,83 @@ build/%/extra: build/%/trust-signer.ko
 	fi
 	touch $@
 
-nvme-sources := $(wildcard examples/nvme/*.c)
+# The library. In the archive, too, nothing but its functions has a name that programs see.
+version := $(shell cat VERSION)
+soname := libflatiommu.so.$(firstword $(subst ., ,$(version)))
+lib-objects := $(patsubst lib/%.c,build/lib/obj/%.o,$(wildcard lib/*.c))
 
-examples: build/bin/nvme
+lib: build/lib/libflatiommu.so build/lib/libflatiommu.a
 
-build/bin/nvme: $(nvme-sources) $(wildcard examples/nvme/*.h)
+build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) VERSION
 	mkdir -p $(@D)
-	$(CC) $(flags) -o $@ $(nvme-sources)
+	$(CC) $(lib-flags) -c -o $@ $<
+
+build/lib/$(soname): $(lib-objects) lib/libflatiommu.map
+	$(CC) $(flags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,--version-script,lib/libflatiommu.map \
+		-Wl,-z,defs -o $@ $(lib-objects)
+
+build/lib/libflatiommu.so: build/lib/$(soname)
+	ln -sf $(soname) $@
+
+define make-archive
+	$(LD) -r -o $(@:.a=.o) $^
+	$(OBJCOPY) --localize-hidden $(@:.a=.o)
+	rm -f $@
+	$(AR) rcs $@ $(@:.a=.o)
+endef
+
+build/lib/libflatiommu.a: $(lib-objects)
+	$(make-archive)
+
+prefix ?= /usr/local
+libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch)
+includedir ?= $(prefix)/include
+mandir ?= $(prefix)/share/man
+install := install -D -m 644
+
+# The manual. A page is found by each of the names that it begins with.
+pages := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
+
+man: $(pages)
+
+build/man/%: man/%.scd
+	mkdir -p $(@D)
+	scdoc <$< >$@
+	for name in $$(sed -n '/^# NAME/,/^# [^N]/{/^#/d;p}' $< | tr ',\n' '  ' | sed 's/ - .*//'); do \
+		[ $$name = $(basename $(@F)) ] || ln -sf $(@F) $(@D)/$$name$(suffix $@); \
+	done
+
+install: lib tools man
+	$(install) -m 755 -t $(DESTDIR)$(prefix)/sbin build/bin/flatiommu
+	$(install) -t $(DESTDIR)$(prefix)/share/bash-completion/completions tools/completion/flatiommu
+	$(install) -t $(DESTDIR)$(includedir) include/flatiommu.h
+	$(install) -t $(DESTDIR)$(includedir)/flatiommu include/flatiommu/*.h
+	$(install) -t $(DESTDIR)$(includedir)/linux include/linux/flatiommu.h
+	$(install) -T build/lib/$(soname) $(DESTDIR)$(libdir)/libflatiommu.so.$(version)
+	ln -sf libflatiommu.so.$(version) $(DESTDIR)$(libdir)/$(soname)
+	ln -sf $(soname) $(DESTDIR)$(libdir)/libflatiommu.so
+	$(install) -t $(DESTDIR)$(libdir) build/lib/libflatiommu.a
+	sed 's,@prefix@,$(prefix),; s,@libdir@,$(libdir),; s,@includedir@,$(includedir),; s,@version@,$(version),' \
+		lib/libflatiommu.pc.in >build/lib/flatiommu.pc
+	$(install) -T build/lib/flatiommu.pc $(DESTDIR)$(libdir)/pkgconfig/libflatiommu.pc
+	for section in $(patsubst .%,%,$(sort $(suffix $(pages)))); do \
+		mkdir -p $(DESTDIR)$(mandir)/man$$section && \
+		cp -P build/man/*.$$section $(DESTDIR)$(mandir)/man$$section || exit; \
+	done
+
+# Each directory of examples/ is a program, and so is each file.
+examples := $(patsubst examples/%/,build/bin/%,$(wildcard examples/*/)) \
+	$(patsubst examples/%.c,build/bin/%,$(wildcard examples/*.c))
+
+examples: $(examples)
+
+.SECONDEXPANSION:
+$(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h) build/lib/libflatiommu.a
+	mkdir -p $(@D)
+	$(CC) $(flags) -o $@ $(filter %.c %.a,$^)
 
 # The flatiommu command.
 tool-sources := $(wildcard tools/flatiommu/*.c)
-version := 0.1
 
 tools: build/bin/flatiommu
 
@@ -78,12 +150,6 @@ build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h)
 		{ echo "No libpci or json-c: apt install libpci-dev libjson-c-dev" >&2; exit 1; }
 	mkdir -p $(@D)
 	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) -lpci -ljson-c
-
-man: $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
-
-build/man/%: man/%.scd
-	mkdir -p $(@D)
-	scdoc <$< >$@
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, put and the like are tools.
 test-tools := build/tests/put
@@ -96,24 +162,65 @@ build/tests/put: tests/guest/put.c
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $<
 
-build/tests/%.t: tests/guest/%.c $(test-lib) $(wildcard tests/guest/lib/*.h)
-	mkdir -p $(@D)
-	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) -lcmocka
+# tests/guest/NAME/ has more of a test. It may come between the library and libc, in these functions.
+wrapped-api-faults := access calloc close fcntl free fstat ftruncate ioctl madvise malloc memfd_create mmap \
+	munmap open opendir pread pwrite read readlink realloc syscall write
+wrapped-api-noiommu-cdev := ioctl open opendir readdir readlink
 
-# bench/NAME.c runs in the machine like a test, and says what it has measured.
+build/tests/%.t: tests/guest/%.c $$(wildcard tests/guest/$$*/*) $(test-lib) $(wildcard tests/guest/lib/*.h) \
+		build/lib/libflatiommu.a
+	mkdir -p $(@D)
+	$(CC) $(flags) -Itests/guest/lib -Itests/guest -o $@ $(filter %.c %.a,$^) \
+		$(wrapped-$*:%=-Wl,--wrap=%) -lcmocka
+
+# The library's tests again, asan-NAME, all of it with sanitizers.
+sanitize := -fsanitize=address,undefined -fno-sanitize-recover=all -DSANITIZED=1
+asan-programs := $(patsubst tests/guest/%.c,build/tests/asan-%.t,$(wildcard tests/guest/api-*.c))
+
+asan: $(asan-programs)
+
+build/asan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h)
+	mkdir -p $(@D)
+	$(CC) $(lib-flags) $(sanitize) -c -o $@ $<
+
+build/asan/libflatiommu.a: $(patsubst lib/%.c,build/asan/lib/%.o,$(wildcard lib/*.c))
+	$(make-archive)
+
+build/asan/test/%.o: tests/guest/lib/%.c $(wildcard tests/guest/lib/*.h include/*.h include/*/*.h)
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -Itests/guest/lib -c -o $@ $<
+
+$(asan-programs): build/tests/asan-%.t: tests/guest/%.c $$(wildcard tests/guest/$$*/*) \
+		$(test-lib:tests/guest/lib/%.c=build/asan/test/%.o) build/asan/libflatiommu.a
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -Itests/guest/lib -Itests/guest -o $@ $(filter %.c %.o %.a,$^) \
+		$(wrapped-$*:%=-Wl,--wrap=%) -lcmocka
+
+# bench/NAME.c runs in the machine like a test, and says what it has measured. Without debugging
+# information, as valgrind cannot read that of every compiler.
 benches := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 
-build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h)
+build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
 	mkdir -p $(@D)
-	$(CC) $(flags) -Itests/guest/lib -o $@ $< $(test-lib) -lcmocka
+	$(CC) $(flags) -Itests/guest/lib -Wl,--strip-debug -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
 
 bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
 	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'
 
-$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests examples tools
+$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests asan examples tools
 	@for k in $(kernels); do for m in $(machines); do \
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
+
+# tests/unit/NAME.c tests lib/NAME.c alone, here.
+units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
+
+build/unit/%: tests/unit/%.c lib/%.c lib/%.h
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
+
+unit: $(units)
+	@for unit in $(units); do $$unit || exit; done
 
 check:
 	./check
@@ -124,4 +231,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module tools man examples tests bench lint check clean
+.PHONY: all module lib tools man install examples tests asan bench unit lint check clean

@@ -32,6 +32,7 @@
 #include "compat.h"
 #include "flatiommu.h"
 #include "lookup.h"
+#include "wc.h"
 
 static DEFINE_MUTEX(claims_lock);
 
@@ -56,7 +57,7 @@ static struct flat_claim *claiming;
 
 static char *devices = "";
 module_param(devices, charp, 0444);
-MODULE_PARM_DESC(devices, "PCI addresses to claim as soon as they are there, such as 0000:00:04.0,0000:00:05.0");
+MODULE_PARM_DESC(devices, "functions to claim as soon as they are there, such as 0000:00:04.0,0000:00:05.0/wc=2, where BAR 2 is to be write-combined");
 
 static bool auto_claim = true;
 
@@ -164,6 +165,7 @@ static DECLARE_WORK(reap_work, reap_retired);
 static void retire(struct flat_claim *claim)
 {
 	flat_forget_declarations(claim);
+	flat_wc_release(claim);
 	iommu_device_sysfs_remove(&claim->iommu);
 	list_add(&claim->entry, &retired);
 	queue_work(flat_wq, &reap_work);
@@ -226,10 +228,12 @@ static void taint_kernel(void)
  * @pdev:	the function; the caller holds its device_lock(), or it cannot be bound yet
  * @how:	for the log
  * @binding:	a vfio driver is about to bind to it
+ * @wc_bars:	a bit for each BAR to be held write-combined
  *
  * Returns 0 or an error of claim, see main.c; logs either.
  */
-static int claim_function(struct pci_dev *pdev, const char *how, bool binding)
+static int claim_function(struct pci_dev *pdev, const char *how, bool binding,
+			  unsigned long wc_bars)
 {
 	struct flat_claim *claim;
 	int ret;
@@ -262,14 +266,20 @@ static int claim_function(struct pci_dev *pdev, const char *how, bool binding)
 
 	claim = new_claim(pdev);
 	if (!claim) {
+		pr_warn("%s: not claimed: no memory\n", pci_name(pdev));
 		ret = -ENOMEM;
-		goto failed;
+		goto unlock;
 	}
+	ret = flat_wc_hold(claim, wc_bars);
+	if (ret)
+		goto put_claim;
 	/* Not the function's child: its directory there would take the name of the core's link. */
 	ret = iommu_device_sysfs_add(&claim->iommu, NULL, NULL, "flatiommu-%s",
 				     pci_name(pdev));
-	if (ret)
-		goto put_claim;
+	if (ret) {
+		pr_warn("%s: not claimed: error %d\n", pci_name(pdev), ret);
+		goto release_wc;
+	}
 	ret = register_claim(claim);
 	if (ret) {
 		pr_warn("%s: not claimed: the IOMMU core refused it (%d)%s\n", pci_name(pdev), ret,
@@ -283,15 +293,18 @@ static int claim_function(struct pci_dev *pdev, const char *how, bool binding)
 	}
 	list_add(&claim->entry, &claims);
 	pr_notice("%s: claimed %s: bus addresses, no isolation\n", pci_name(pdev), how);
+	if (wc_bars)
+		pr_notice("%s: write-combined while it is claimed: BAR %*pbl\n", pci_name(pdev),
+			  PCI_STD_NUM_BARS, &wc_bars);
 	taint_kernel();
 	mutex_unlock(&claims_lock);
 	return 0;
 
+release_wc:
+	flat_wc_release(claim);
 put_claim:
 	pci_dev_put(claim->pdev);
 	list_add(&claim->entry, &spares);
-failed:
-	pr_warn("%s: not claimed: error %d\n", pci_name(pdev), ret);
 unlock:
 	mutex_unlock(&claims_lock);
 	return ret;
@@ -363,38 +376,10 @@ static void function_gone(struct device *dev)
 	mutex_unlock(&claims_lock);
 }
 
-/* Is @dev one for a claim by the side? In a group it has an IOMMU already, maybe a dummy one. */
-static bool binds_to_vfio(struct device *dev)
-{
-	struct device_driver *driver = dev->driver;
-	struct iommu_group *group = iommu_group_get(dev);
-
-	if (group) {
-		iommu_group_put(group);
-		return false;
-	}
-	return driver && to_pci_driver(driver)->driver_managed_dma && strstr(driver->name, "vfio");
-}
-
-/* device_lock() is held, the driver is known and its probe has not begun. */
-static void function_binds(struct pci_dev *pdev)
-{
-	char how[80];
-
-	if (!READ_ONCE(auto_claim) || !binds_to_vfio(&pdev->dev))
-		return;
-	if (!capable(CAP_SYS_RAWIO)) {
-		pr_warn_ratelimited("%s: not claimed automatically: %s[%d] has no CAP_SYS_RAWIO\n",
-				    pci_name(pdev), current->comm, task_tgid_nr(current));
-		return;
-	}
-	snprintf(how, sizeof(how), "automatically, as %s binds (%s[%d])", pdev->dev.driver->name,
-		 current->comm, task_tgid_nr(current));
-	claim_function(pdev, how, true);
-}
-
-struct function_address {
+/* A function that is asked for: BDF[/wc=BAR[+BAR...]] */
+struct request {
 	unsigned int segment, bus, slot, function;
+	unsigned long wc_bars;
 };
 
 /* Hexadecimal digits, @min to @max of them, and then @end, which is skipped. */
@@ -412,28 +397,46 @@ static bool parse_field(const char **s, unsigned int min, unsigned int max, char
 	return digits >= min && *(*s)++ == end;
 }
 
-static bool parse_address(const char *s, struct function_address *a)
+static bool parse_address(const char *s, struct request *r)
 {
-	return parse_field(&s, 4, 8, ':', &a->segment) && parse_field(&s, 2, 2, ':', &a->bus) &&
-	       parse_field(&s, 2, 2, '.', &a->slot) && parse_field(&s, 1, 1, '\0', &a->function) &&
-	       a->segment <= INT_MAX && a->slot <= 0x1f && a->function <= 7;
+	return parse_field(&s, 4, 8, ':', &r->segment) && parse_field(&s, 2, 2, ':', &r->bus) &&
+	       parse_field(&s, 2, 2, '.', &r->slot) && parse_field(&s, 1, 1, '\0', &r->function) &&
+	       r->segment <= INT_MAX && r->slot <= 0x1f && r->function <= 7;
 }
 
-static struct pci_dev *get_function(const struct function_address *a)
+/* What follows the address, in the same text and cut from it; NULL when nothing does. */
+static char *split_options(char *text)
 {
-	return pci_get_domain_bus_and_slot(a->segment, a->bus, PCI_DEVFN(a->slot, a->function));
+	strsep(&text, "/");
+	return text;
 }
 
-typedef int (*address_fn)(const struct function_address *a, void *data);
+/* @options may be NULL. */
+static bool parse_options(const char *address, const char *options, struct request *r)
+{
+	r->wc_bars = 0;
+	if (!options || flat_wc_parse(options, &r->wc_bars))
+		return true;
+	pr_warn("%s: not claimed: '%s' is not wc= and BARs, 0 to 5, such as wc=2 or wc=0+2\n",
+		address, options);
+	return false;
+}
+
+static struct pci_dev *get_function(const struct request *r)
+{
+	return pci_get_domain_bus_and_slot(r->segment, r->bus, PCI_DEVFN(r->slot, r->function));
+}
+
+typedef int (*request_fn)(const struct request *r, void *data);
 
 /*
- * Calls @fn for each address in devices=. Returns the first error of @fn, -EINVAL or -ENOMEM; the
+ * Calls @fn for each function in devices=. Returns the first error of @fn, -EINVAL or -ENOMEM; the
  * last two are logged.
  */
-static int walk_devices(address_fn fn, void *data)
+static int walk_devices(request_fn fn, void *data)
 {
-	char *list = kstrdup(devices, GFP_KERNEL), *rest = list, *word;
-	struct function_address a;
+	char *list = kstrdup(devices, GFP_KERNEL), *rest = list, *word, *options;
+	struct request r;
 	int ret = 0;
 
 	if (!list) {
@@ -444,57 +447,118 @@ static int walk_devices(address_fn fn, void *data)
 		word = strim(word);
 		if (!*word)
 			continue;
-		if (parse_address(word, &a)) {
-			ret = fn(&a, data);
-		} else {
+		options = split_options(word);
+		if (!parse_address(word, &r)) {
 			pr_err("devices=: %s is not a PCI address such as 0000:00:04.0\n", word);
 			ret = -EINVAL;
+		} else if (!parse_options(word, options, &r)) {
+			ret = -EINVAL;
+		} else {
+			ret = fn(&r, data);
 		}
 	}
 	kfree(list);
 	return ret;
 }
 
-static int check_listed(const struct function_address *a, void *data)
+static int check_listed(const struct request *r, void *data)
 {
 	return capable(CAP_SYS_RAWIO) ? 0 : -EPERM;
 }
 
 /* The function was there before; caller holds its device_lock(). As claim_function(). */
-static int claim_present(struct pci_dev *pdev, const char *how)
+static int claim_present(struct pci_dev *pdev, const char *how, unsigned long wc_bars)
 {
 	if (!flat_compat_is_added(pdev)) {
 		pr_warn("%s: not claimed: it is still being added; try again\n", pci_name(pdev));
 		return -EAGAIN;
 	}
-	return claim_function(pdev, how, false);
+	return claim_function(pdev, how, false, wc_bars);
 }
 
 /* The log says why one could not be claimed; the others are claimed all the same. */
-static int claim_listed(const struct function_address *a, void *data)
+static int claim_listed(const struct request *r, void *data)
 {
-	struct pci_dev *pdev = get_function(a);
+	struct pci_dev *pdev = get_function(r);
 
 	if (!pdev) {
 		pr_notice("devices=: %04x:%02x:%02x.%x is not there; it will be claimed when it comes\n",
-			  a->segment, a->bus, a->slot, a->function);
+			  r->segment, r->bus, r->slot, r->function);
 		return 0;
 	}
 	device_lock(&pdev->dev);
-	claim_present(pdev, "by devices=");
+	claim_present(pdev, "by devices=", r->wc_bars);
 	device_unlock(&pdev->dev);
 	pci_dev_put(pdev);
 	return 0;
 }
 
-static int claim_if_listed(const struct function_address *a, void *data)
-{
-	struct pci_dev *pdev = data;
+struct listed {
+	struct pci_dev *pdev;
+	bool found;
+	unsigned long wc_bars;
+};
 
-	if (a->segment == pci_domain_nr(pdev->bus) && a->bus == pdev->bus->number &&
-	    PCI_DEVFN(a->slot, a->function) == pdev->devfn)
-		claim_function(pdev, "by devices=", false);
+/* The first one counts. */
+static int find_listed(const struct request *r, void *data)
+{
+	struct listed *l = data;
+
+	if (l->found || r->segment != pci_domain_nr(l->pdev->bus) ||
+	    r->bus != l->pdev->bus->number || PCI_DEVFN(r->slot, r->function) != l->pdev->devfn)
+		return 0;
+	l->found = true;
+	l->wc_bars = r->wc_bars;
 	return 0;
+}
+
+/* match_driver is not set: no driver can bind, though device_lock() is not held. */
+static void function_comes(struct pci_dev *pdev)
+{
+	struct listed l = { .pdev = pdev };
+
+	walk_devices(find_listed, &l);
+	if (!l.found)
+		return;
+	if (l.wc_bars)
+		/* Its BARs get their addresses between this and the first try to bind a driver. */
+		pr_notice("%s: devices= says wc=, so it is claimed when a vfio driver binds (auto=Y), or by hand\n",
+			  pci_name(pdev));
+	else
+		claim_function(pdev, "by devices=", false, 0);
+}
+
+/* Is @dev one for a claim by the side? In a group it has an IOMMU already, maybe a dummy one. */
+static bool binds_to_vfio(struct device *dev)
+{
+	struct device_driver *driver = dev->driver;
+	struct iommu_group *group = iommu_group_get(dev);
+
+	if (group) {
+		iommu_group_put(group);
+		return false;
+	}
+	return driver && to_pci_driver(driver)->driver_managed_dma && strstr(driver->name, "vfio");
+}
+
+/* device_lock() is held, the driver is known and its probe has not begun. */
+static void function_binds(struct pci_dev *pdev)
+{
+	struct listed l = { .pdev = pdev };
+	char how[80];
+
+	if (!READ_ONCE(auto_claim) || !binds_to_vfio(&pdev->dev))
+		return;
+	if (!capable(CAP_SYS_RAWIO)) {
+		pr_warn_ratelimited("%s: not claimed automatically: %s[%d] has no CAP_SYS_RAWIO\n",
+				    pci_name(pdev), current->comm, task_tgid_nr(current));
+		return;
+	}
+	snprintf(how, sizeof(how), "automatically, as %s binds (%s[%d])", pdev->dev.driver->name,
+		 current->comm, task_tgid_nr(current));
+	/* Its BARs had no addresses when it came, or its driver was bound when the module did. */
+	if (!walk_devices(find_listed, &l))
+		claim_function(pdev, how, true, l.wc_bars);
 }
 
 static int on_bus_event(struct notifier_block *nb, unsigned long event, void *data)
@@ -503,8 +567,7 @@ static int on_bus_event(struct notifier_block *nb, unsigned long event, void *da
 
 	switch (event) {
 	case BUS_NOTIFY_ADD_DEVICE:
-		/* match_driver is not set: no driver can bind, though device_lock() is not held. */
-		walk_devices(claim_if_listed, to_pci_dev(dev));
+		function_comes(to_pci_dev(dev));
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
 		function_binds(to_pci_dev(dev));
@@ -525,63 +588,80 @@ static struct notifier_block bus_nb = {
 	.priority = -1,
 };
 
-/* For a write to claim or release. The function's reference is the caller's. */
-static int function_of(const char *buf, size_t count, struct pci_dev **pdev)
+/*
+ * For a write to claim or release. Only a claim has options. The function's reference is the
+ * caller's.
+ */
+static int function_of(const char *buf, size_t count, bool may_have_options, struct request *r,
+		       struct pci_dev **pdev)
 {
-	char text[32];
-	struct function_address a;
+	char text[40], *word = text, *options = NULL;
+	bool fits = count < sizeof(text) && strscpy(text, buf, sizeof(text)) >= 0;
 
 	if (!capable(CAP_SYS_RAWIO)) {
 		pr_warn_ratelimited("%s[%d] may not claim or release: that needs CAP_SYS_RAWIO\n",
 				    current->comm, task_tgid_nr(current));
 		return -EPERM;
 	}
-	if (count >= sizeof(text) || strscpy(text, buf, sizeof(text)) < 0 ||
-	    !parse_address(strim(text), &a)) {
+	if (fits) {
+		word = strim(text);
+		if (may_have_options)
+			options = split_options(word);
+	}
+	if (!fits || !parse_address(word, r)) {
 		pr_warn("'%.*s' is not a PCI address such as 0000:00:04.0\n",
 			(int)min_t(size_t, strcspn(buf, "\n"), sizeof(text)), buf);
 		return -EINVAL;
 	}
-	*pdev = get_function(&a);
+	if (!parse_options(word, options, r))
+		return -EINVAL;
+	*pdev = get_function(r);
 	if (!*pdev) {
-		pr_warn("%04x:%02x:%02x.%x: there is no such PCI function\n", a.segment, a.bus,
-			a.slot, a.function);
+		pr_warn("%04x:%02x:%02x.%x: there is no such PCI function\n", r->segment, r->bus,
+			r->slot, r->function);
 		return -ENODEV;
 	}
 	return 0;
 }
 
 /* What @fn did to a function's group has come to its end, too, when this returns. */
-static ssize_t with_function(const char *buf, size_t count, int (*fn)(struct pci_dev *pdev))
+static ssize_t with_function(const char *buf, size_t count, bool may_have_options,
+			     int (*fn)(struct pci_dev *pdev, const struct request *r))
 {
+	struct request r;
 	struct pci_dev *pdev;
-	int ret = function_of(buf, count, &pdev);
+	int ret = function_of(buf, count, may_have_options, &r, &pdev);
 
 	if (ret)
 		return ret;
 	device_lock(&pdev->dev);
-	ret = fn(pdev);
+	ret = fn(pdev, &r);
 	device_unlock(&pdev->dev);
 	flush_workqueue(flat_wq);
 	pci_dev_put(pdev);
 	return ret ? ret : count;
 }
 
-static int claim_by_hand(struct pci_dev *pdev)
+static int claim_by_hand(struct pci_dev *pdev, const struct request *r)
 {
-	return claim_present(pdev, "by hand");
+	return claim_present(pdev, "by hand", r->wc_bars);
+}
+
+static int release_by_hand(struct pci_dev *pdev, const struct request *r)
+{
+	return release_function(pdev);
 }
 
 /**
  * flat_claim_store() - a write to claim
- * @buf:	a PCI address
+ * @buf:	a PCI address, and maybe BARs to be write-combined: BDF[/wc=BAR[+BAR...]]
  * @count:	bytes
  *
  * Returns @count or an error, see main.c.
  */
 ssize_t flat_claim_store(const char *buf, size_t count)
 {
-	return with_function(buf, count, claim_by_hand);
+	return with_function(buf, count, true, claim_by_hand);
 }
 
 /**
@@ -593,7 +673,7 @@ ssize_t flat_claim_store(const char *buf, size_t count)
  */
 ssize_t flat_release_store(const char *buf, size_t count)
 {
-	return with_function(buf, count, release_function);
+	return with_function(buf, count, false, release_by_hand);
 }
 
 /* A vfio driver that was refused before the module was loaded may have another try. */

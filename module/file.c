@@ -14,6 +14,7 @@
 #include "flatiommu.h"
 #include "lookup.h"
 #include "pin.h"
+#include "wc.h"
 
 /* Returns 0 with a reference to the function for the caller, -EOPNOTSUPP or -ENODEV. */
 int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pdev)
@@ -71,8 +72,9 @@ static int group_of(struct pci_dev *pdev)
 	return id;
 }
 
-static u32 state_of(struct flat_file *f, struct pci_dev *pdev)
+static u32 state_of(struct flat_file *f, struct pci_dev *pdev, u32 *wc_bars)
 {
+	struct flat_claim *claim;
 	u32 state = 0;
 	int ret = flat_uses_bus_addresses(pdev);
 
@@ -81,8 +83,10 @@ static u32 state_of(struct flat_file *f, struct pci_dev *pdev)
 	if (ret == -EALREADY)
 		state |= FLATIOMMU_STATE_TRANSLATED;
 	flat_claims_lock();
-	if (flat_claim_of(pdev))
+	claim = flat_claim_of(pdev);
+	if (claim)
 		state |= FLATIOMMU_STATE_CLAIMED;
+	*wc_bars = claim ? flat_wc_bars(claim) : 0;
 	flat_claims_unlock();
 	if (flat_has_declared(f, pdev))
 		state |= FLATIOMMU_STATE_DECLARED;
@@ -112,13 +116,14 @@ static int get_info(struct flat_file *f, struct flatiommu_info *arg)
 		return ret;
 	arg->out_version = FLATIOMMU_VERSION;
 	arg->out_state = 0;
+	arg->out_wc_bars = 0;
 	if (!pdev)
 		return 0;
 	arg->function.segment = pci_domain_nr(pdev->bus);
 	arg->function.bus = pdev->bus->number;
 	arg->function.devfn = pdev->devfn;
 	arg->group = group_of(pdev);
-	arg->out_state = state_of(f, pdev);
+	arg->out_state = state_of(f, pdev, &arg->out_wc_bars);
 	pci_dev_put(pdev);
 	return 0;
 }
@@ -146,8 +151,7 @@ union flat_arg {
 
 static int do_info(struct flat_file *f, union flat_arg *arg)
 {
-	return arg->info.reserved || arg->info.function.reserved ?
-	       -EOPNOTSUPP : get_info(f, &arg->info);
+	return arg->info.function.reserved ? -EOPNOTSUPP : get_info(f, &arg->info);
 }
 
 static int do_declare(struct flat_file *f, union flat_arg *arg)
@@ -193,7 +197,7 @@ static const struct flat_call {
 	bool writes;
 	int (*fn)(struct flat_file *f, union flat_arg *arg);
 } calls[] = {
-	CALL(info, reserved, FLATIOMMU_INFO_FUNCTION | FLATIOMMU_INFO_GROUP, .writes = true),
+	CALL(info, out_wc_bars, FLATIOMMU_INFO_FUNCTION | FLATIOMMU_INFO_GROUP, .writes = true),
 	CALL(declare, functions, 0),
 	CALL(lookup, segments, FLATIOMMU_LOOKUP_PIN, .writes = true),
 	CALL(pin, length, FLATIOMMU_PIN_READ_ONLY, .writes = true),
@@ -228,11 +232,11 @@ static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 	if (ret || !call->writes)
 		return ret;
 	arg.size = size;
-	if (!copy_to_user(to, &arg, min_t(size_t, size, call->size)))
-		return 0;
+	if (copy_to_user(to, &arg, min_t(size_t, size, call->size)))
+		ret = -EFAULT;
 	if (cmd == FLATIOMMU_PIN)
-		flat_take_back_pin(file->private_data, arg.pin.out_pin);
-	return -EFAULT;
+		flat_end_pin(file->private_data, arg.pin.out_pin, !ret);
+	return ret;
 }
 
 static int flat_open(struct inode *inode, struct file *file)

@@ -30,6 +30,18 @@ enum flat_attachment {
 };
 
 /**
+ * struct flat_wc_bar - a BAR that is held write-combined
+ * @alias:	the mapping that makes it so, or NULL
+ * @start:	where the BAR was then
+ * @size:	bytes
+ */
+struct flat_wc_bar {
+	void __iomem *alias;
+	resource_size_t start;
+	resource_size_t size;
+};
+
+/**
  * struct flat_claim - a PCI function under a dummy IOMMU
  * @entry:	in the list of claims, or of retired ones; claims_lock
  * @pdev:	the function; a reference is held
@@ -44,6 +56,7 @@ enum flat_attachment {
  *		that, until the domain ends; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
  * @declarations: who looks addresses up for the function; flat_attach_lock
+ * @wc:		BARs that are held write-combined; claims_lock
  */
 struct flat_claim {
 	struct list_head entry;
@@ -55,6 +68,7 @@ struct flat_claim {
 	struct flat_domain *domain;
 	struct list_head attached;
 	struct list_head declarations;
+	struct flat_wc_bar wc[PCI_STD_NUM_BARS];
 };
 
 /* "0000:00:04.0" and the domains of VMD, which have five or more digits. */

@@ -14,12 +14,13 @@
 struct workqueue_struct *flat_wq;
 
 /*
- * claim, release: write a PCI address, such as 0000:00:04.0. The errors of claim:
- * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address
+ * claim, release: write a PCI address, such as 0000:00:04.0. To claim may be added which BARs are
+ * to be write-combined: 0000:00:04.0/wc=2 or /wc=0+2. The errors of claim:
+ * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address, or not BARs
  * -ENODEV		no such function, or it is being removed
  * -EAGAIN		the module is being loaded, or the function being added
  * -EEXIST, -EBUSY	claimed already; a driver is bound
- *			and those of flat_may_claim()
+ *			and those of flat_may_claim() and flat_wc_hold()
  * and of release: -EPERM, -EINVAL, -ENODEV, -EBUSY as above; -ENOENT not claimed
  */
 static ssize_t claim_store(struct device *dev, struct device_attribute *attr, const char *buf,

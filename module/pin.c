@@ -42,7 +42,7 @@ struct flat_run {
  * @offset:	of the first byte in the first page
  * @length:	bytes
  * @writable:	the functions may write to it
- * @told:	a program knows of it, so the functions may be using it
+ * @told:	a program knows of it, so the functions may be using it; xa_lock(&file->pins)
  * @nr_pages:	pages pinned, and so far while they are
  * @nr_accounted: pages
  * @runs:	all of the pages
@@ -277,12 +277,11 @@ put:
 	return ret ? ERR_PTR(ret) : p;
 }
 
-/* FLATIOMMU_PIN */
+/* FLATIOMMU_PIN, to be followed by flat_end_pin() */
 int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 {
 	struct flat_pin *p;
 	unsigned long n;
-	unsigned int i;
 	u64 last;
 	int ret;
 
@@ -299,34 +298,51 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 		ret = pin_all(p, arg->vaddr & PAGE_MASK, n);
 	if (ret)
 		goto destroy;
-	for (i = 0; i < p->nr_guards; i++)
-		flat_guard_pinned(p->guards[i]);
-	p->told = true;
 	ret = xa_alloc(&f->pins, &arg->out_pin, p, xa_limit_31b, GFP_KERNEL_ACCOUNT);
+	if (!ret)
+		return 0;
 	/* -EBUSY is for a function. */
 	if (ret == -EBUSY)
 		ret = -ENOSPC;
 destroy:
-	if (ret)
-		destroy_pin(p, false);
+	destroy_pin(p, false);
 	return ret;
 }
 
-/* Takes a pin back that the program could not be told of. */
-void flat_take_back_pin(struct flat_file *f, u32 id)
+/*
+ * The program was told the pin's number, or could not be: then there never was one. Until here
+ * nobody who guesses the number gets at it, nor does it count for the functions, so that another
+ * pin that goes meanwhile is the last one.
+ */
+void flat_end_pin(struct flat_file *f, u32 id, bool told)
 {
-	struct flat_pin *p = xa_erase(&f->pins, id);
+	struct flat_pin *p = xa_load(&f->pins, id);
+	unsigned int i;
 
-	/* Somebody guessed its number otherwise. */
-	if (p && refcount_dec_and_test(&p->refs))
+	if (!told) {
+		xa_erase(&f->pins, id);
 		destroy_pin(p, false);
+		return;
+	}
+	for (i = 0; i < p->nr_guards; i++)
+		flat_guard_pinned(p->guards[i]);
+	xa_lock(&f->pins);
+	p->told = true;
+	xa_unlock(&f->pins);
 }
 
 /* FLATIOMMU_UNPIN */
 int flat_unpin(struct flat_file *f, u32 id)
 {
-	struct flat_pin *p = xa_erase(&f->pins, id);
+	struct flat_pin *p;
 
+	xa_lock(&f->pins);
+	p = xa_load(&f->pins, id);
+	if (p && p->told)
+		__xa_erase(&f->pins, id);
+	else
+		p = NULL;
+	xa_unlock(&f->pins);
 	if (!p)
 		return -ENOENT;
 	put_pin(p);
@@ -356,8 +372,10 @@ static struct flat_pin *get_pin(struct flat_file *f, u32 id)
 
 	xa_lock(&f->pins);
 	p = xa_load(&f->pins, id);
-	if (p)
+	if (p && p->told)
 		refcount_inc(&p->refs);
+	else
+		p = NULL;
 	xa_unlock(&f->pins);
 	return p;
 }

@@ -9,7 +9,7 @@ struct flatiommu_lookup;
 struct flatiommu_pin;
 
 int flat_pin(struct flat_file *f, struct flatiommu_pin *arg);
-void flat_take_back_pin(struct flat_file *f, u32 id);
+void flat_end_pin(struct flat_file *f, u32 id, bool told);
 int flat_unpin(struct flat_file *f, u32 id);
 void flat_unpin_all(struct flat_file *f);
 int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * A small NVMe driver in a process, on the stock VFIO API.
+ * A small NVMe driver in a process, on libflatiommu.
  *
- * One read, to the hardware: main() -> run() -> copy_read() -> nvme_start() -> submit(), which
+ * One read, to the hardware: main() -> drive() -> run() -> copy_read() -> nvme_start() -> submit(), which
  * writes the doorbell; and back: nvme_finish() -> complete() -> reap().
  *
- * It runs with an IOMMU and, with flatiommu, without one; the difference is map_for_device() in
- * dma.c.
+ * It runs with an IOMMU and, with flatiommu, without one, and does not know which: set_prps() takes
+ * the data buffer's segments as they are, one or many.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
+#include <flatiommu.h>
 #include <getopt.h>
 #include <linux/pci_regs.h>
-#include <linux/vfio.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,6 @@
 #include "copy.h"
 #include "log.h"
 #include "nvme.h"
-#include "vfio.h"
 
 #define EXIT_USAGE 2
 
@@ -70,7 +69,7 @@ static void usage(FILE *to)
 	      "  --qdepth N  commands in flight, 1 to 256 (default 16)\n"
 	      "  --stats     commands, completions by interrupt and wakeups, on stderr\n"
 	      "\n"
-	      "The function must be bound to vfio-pci; two 2 MiB huge pages must be free.\n", to);
+	      "The function must be bound to vfio-pci.\n", to);
 }
 
 static bool parse_number(const char *text, uint64_t *value)
@@ -168,34 +167,38 @@ static void print_version(const struct nvme *n)
 	       n->version & 0xff);
 }
 
-static int show_info(struct vfio_dev *v)
+static int show_info(struct flatiommu *flat, struct flatiommu_device *device)
 {
-	unsigned int msix, msi, intx;
-	uint16_t vendor, device;
-	char backend[128];
+	struct flatiommu_device_info info;
+	uint16_t vendor, product;
+	int vectors[3], i, err;
 	struct nvme n;
-	int err;
 
-	err = nvme_probe(&n, v);
-	if (!err)
-		err = vfio_config_read16(v, PCI_VENDOR_ID, &vendor);
-	if (!err)
-		err = vfio_config_read16(v, PCI_DEVICE_ID, &device);
-	if (!err)
-		err = vfio_irq_count(v, VFIO_PCI_MSIX_IRQ_INDEX, &msix);
-	if (!err)
-		err = vfio_irq_count(v, VFIO_PCI_MSI_IRQ_INDEX, &msi);
-	if (!err)
-		err = vfio_irq_count(v, VFIO_PCI_INTX_IRQ_INDEX, &intx);
+	err = nvme_probe(&n, flat, device);
 	if (err)
 		return err;
-	vfio_backend(v, backend, sizeof(backend));
-	printf("device     %s [%04x:%04x]\n", v->bdf, vendor, device);
-	printf("group      %d (/dev/vfio/%d)\n", v->group_id, v->group_id);
-	printf("backend    %s\n", backend);
-	printf("vectors    MSI-X %u, MSI %u, INTx %u\n", msix, msi, intx);
-	printf("reset      %s\n", v->flags & VFIO_DEVICE_FLAGS_RESET ? "yes" : "no");
-	printf("BAR0       %zu bytes\n", v->bar0_size);
+	err = flatiommu_config_read16(device, PCI_VENDOR_ID, &vendor);
+	if (!err)
+		err = flatiommu_config_read16(device, PCI_DEVICE_ID, &product);
+	for (i = 0; i < 3 && !err; i++) {
+		vectors[i] = flatiommu_irq_vectors(device, (enum flatiommu_irq)i);
+		err = vectors[i] < 0 ? vectors[i] : 0;
+	}
+	if (!err)
+		err = flatiommu_device_get_info(device, &info, sizeof(info));
+	if (err) {
+		log_error("%s", flatiommu_reason(flat));
+		return err;
+	}
+	printf("device     %s [%04x:%04x]\n", n.name, vendor, product);
+	if (info.group >= 0)
+		printf("group      %d\n", info.group);
+	printf("backend    %s: %s\n", flatiommu_backend(flat), flatiommu_isolated(flat) ?
+	       "an IOMMU translates" : "bus addresses, no isolation");
+	printf("vectors    MSI-X %d, MSI %d, INTx %d\n", vectors[FLATIOMMU_MSIX],
+	       vectors[FLATIOMMU_MSI], vectors[FLATIOMMU_INTX]);
+	printf("reset      %s\n", info.flags & FLATIOMMU_DEVICE_CAN_RESET ? "yes" : "no");
+	printf("BAR0       %zu bytes\n", n.regs_size);
 	print_version(&n);
 	printf("queues     up to %u entries\n", NVME_CAP_MQES(n.cap) + 1);
 	return 0;
@@ -230,11 +233,36 @@ static int run(struct nvme *n, const struct options *o)
 	return show_identity(n);
 }
 
+static int drive(struct flatiommu *flat, const struct options *o)
+{
+	struct flatiommu_device *device;
+	struct nvme n;
+	int err;
+
+	err = flatiommu_device_open(flat, o->bdf, &device);
+	if (err) {
+		log_error("%s", flatiommu_reason(flat));
+		return err;
+	}
+	if (!strcmp(o->command, "info"))
+		return show_info(flat, device);
+	err = nvme_open(&n, flat, device, o->qdepth, o->irq);
+	if (err)
+		return err;
+	err = run(&n, o);
+	nvme_close(&n);
+	if (o->stats)
+		log_error("stats: commands=%llu irq_completions=%llu wakeups=%llu",
+			  (unsigned long long)n.stats.commands,
+			  (unsigned long long)n.stats.irq_completions,
+			  (unsigned long long)n.stats.wakeups);
+	return err;
+}
+
 int main(int argc, char **argv)
 {
+	struct flatiommu *flat;
 	struct options o;
-	struct vfio_dev v;
-	struct nvme n;
 	int err;
 
 	err = parse_options(&o, argc, argv);
@@ -248,24 +276,14 @@ int main(int argc, char **argv)
 	}
 	catch_signals();
 
-	err = vfio_open(&v, o.bdf);
-	if (err)
+	err = flatiommu_open(&flat);
+	if (err) {
+		log_error("%s", strerror(-err));
 		return EXIT_FAILURE;
-	if (!strcmp(o.command, "info")) {
-		err = show_info(&v);
-	} else {
-		err = nvme_open(&n, &v, o.qdepth, o.irq);
-		if (!err) {
-			err = run(&n, &o);
-			nvme_close(&n);
-			if (o.stats)
-				log_error("stats: commands=%llu irq_completions=%llu wakeups=%llu",
-					  (unsigned long long)n.stats.commands,
-					  (unsigned long long)n.stats.irq_completions,
-					  (unsigned long long)n.stats.wakeups);
-		}
 	}
-	vfio_close(&v);
+	err = drive(flat, &o);
+	/* Nothing of the device reaches the buffers any more: nvme_close(). */
+	flatiommu_close(flat);
 	if (err == -EINTR)
 		log_error("stopped by a signal");
 	if (!err && (fflush(stdout) || ferror(stdout))) {

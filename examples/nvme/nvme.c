@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <linux/vfio.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,7 +15,6 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "mmio.h"
 
 #define NVME_PAGE_SIZE		4096u	/* CC.MPS = 0 */
 #define NVME_CLASS		0x0108	/* PCI Code and ID Assignment 1.2: NVM storage */
@@ -28,19 +26,20 @@
 #define ADMIN_VECTOR		0
 #define IO_VECTOR		1
 
-/* The 2 MiB of nvme.queues. Queues and PRP lists start at a page: base 5.4, 5.5, 4.1.1. */
-#define ADMIN_SQ_AT	0x0000u
-#define ADMIN_CQ_AT	0x1000u
-#define IDENTIFY_AT	0x2000u
-#define IO_CQ_AT	0x4000u
-#define IO_SQ_AT	0x8000u
-#define PRP_LISTS_AT	0x10000u	/* a page for each slot */
+#define SQES_IN_PAGE		(NVME_PAGE_SIZE / sizeof(struct nvme_sqe))
+#define DATA_SIZE		((size_t)2 << 20)
+#define MAX_PAGES		(DATA_SIZE / NVME_PAGE_SIZE)
 
-static_assert((NVME_QDEPTH_MAX + 1) * sizeof(struct nvme_cqe) <= IO_SQ_AT - IO_CQ_AT, "I/O CQ");
-static_assert((NVME_QDEPTH_MAX + 1) * sizeof(struct nvme_sqe) <= PRP_LISTS_AT - IO_SQ_AT, "I/O SQ");
-static_assert(PRP_LISTS_AT + NVME_QDEPTH_MAX * NVME_PAGE_SIZE <= DMA_BUF_SIZE, "PRP lists");
 /* A list of one page is enough for a slot that has the whole data buffer. */
-static_assert(DMA_BUF_SIZE / NVME_PAGE_SIZE <= NVME_PAGE_SIZE / sizeof(__le64), "PRP list");
+static_assert(MAX_PAGES <= NVME_PAGE_SIZE / sizeof(__le64), "PRP list");
+
+/* The library knows why a call of it failed, but leaves it to its caller to say so. */
+static int said(const struct nvme *n, int err)
+{
+	if (err)
+		log_error("%s", flatiommu_reason(n->flat));
+	return err;
+}
 
 static int64_t now_ms(void)
 {
@@ -73,7 +72,7 @@ static void submit(struct nvme *n, struct nvme_queue *q, struct nvme_sqe *sqe, u
 	if (++q->sq_tail == q->entries)
 		q->sq_tail = 0;
 	n->stats.commands++;
-	mmio_write32(n->regs, sq_doorbell(n, q), q->sq_tail);
+	flatiommu_write32(n->regs + sq_doorbell(n, q), q->sq_tail);
 }
 
 /* Takes every new completion. Returns how many, or -errno. */
@@ -90,11 +89,11 @@ static int reap(struct nvme *n, struct nvme_queue *q)
 		if (NVME_STATUS_PHASE(status) != q->phase)
 			break;
 		/* The rest of the entry, and the data, may be read after the tag was seen only. */
-		dma_barrier();
+		flatiommu_rmb();
 		cid = from_le16(cqe->cid);
 		if (cid >= NVME_QDEPTH_MAX || !q->commands[cid].pending) {
 			log_error("%s: queue %u completed command %u, which is not in flight",
-				  n->vfio->bdf, q->id, cid);
+				  n->name, q->id, cid);
 			n->broken = true;
 			return -EPROTO;
 		}
@@ -107,7 +106,7 @@ static int reap(struct nvme *n, struct nvme_queue *q)
 		count++;
 	}
 	if (count)
-		mmio_write32(n->regs, cq_doorbell(n, q), q->cq_head);
+		flatiommu_write32(n->regs + cq_doorbell(n, q), q->cq_head);
 	return count;
 }
 
@@ -134,13 +133,13 @@ static int reap_after_interrupt(struct nvme *n, struct nvme_queue *q, int64_t de
 /* What a function that is no more answers to every read. */
 static int gone(const struct nvme *n)
 {
-	log_error("%s: does not answer (removed, or its link is down)", n->vfio->bdf);
+	log_error("%s: does not answer (removed, or its link is down)", n->name);
 	return -ENODEV;
 }
 
 static int lost_command(struct nvme *n, struct nvme_queue *q, uint16_t cid)
 {
-	uint32_t csts = mmio_read32(n->regs, NVME_REG_CSTS);
+	uint32_t csts = flatiommu_read32(n->regs + NVME_REG_CSTS);
 	uint8_t opcode = q->commands[cid].opcode;
 
 	n->broken = true;
@@ -148,9 +147,9 @@ static int lost_command(struct nvme *n, struct nvme_queue *q, uint16_t cid)
 		return gone(n);
 	if (q->eventfd >= 0 && reap(n, q) > 0)
 		log_error("%s: queue %u has completions but its MSI-X vector did not fire in %d s. "
-			  "--poll works without", n->vfio->bdf, q->id, COMMAND_TIMEOUT_MS / 1000);
+			  "--poll works without", n->name, q->id, COMMAND_TIMEOUT_MS / 1000);
 	else
-		log_error("%s: queue %u: no answer to command %02xh in %d s%s", n->vfio->bdf, q->id,
+		log_error("%s: queue %u: no answer to command %02xh in %d s%s", n->name, q->id,
 			  opcode, COMMAND_TIMEOUT_MS / 1000,
 			  (csts & NVME_CSTS_CFS) ? " (controller fatal status)" : "");
 	return -ETIMEDOUT;
@@ -178,7 +177,7 @@ static int complete(struct nvme *n, struct nvme_queue *q, uint16_t cid)
 	/* base 3.3.3.2.1: anything but zero beside the phase tag is a failure. */
 	if (command->status >> 1) {
 		log_error("%s: queue %u: command %02xh failed: SCT %xh SC %02xh%s (base 3.3.3.2.1)",
-			  n->vfio->bdf, q->id, command->opcode, NVME_STATUS_SCT(command->status),
+			  n->name, q->id, command->opcode, NVME_STATUS_SCT(command->status),
 			  NVME_STATUS_SC(command->status),
 			  NVME_STATUS_DNR(command->status) ? ", do not retry" : "");
 		return -EIO;
@@ -192,13 +191,13 @@ static int admin_command(struct nvme *n, struct nvme_sqe *sqe)
 	return complete(n, &n->admin, ADMIN_CID);
 }
 
-/* The answer is in the identify page until the next call. */
+/* The answer is in the first page of the data buffer until the next call, or I/O. */
 static int identify(struct nvme *n, uint8_t cns, uint32_t nsid)
 {
 	struct nvme_sqe sqe = {
 		.opcode = NVME_ADMIN_IDENTIFY,
 		.nsid = to_le32(nsid),
-		.prp1 = to_le64(n->queues.bus + IDENTIFY_AT),
+		.prp1 = to_le64(flatiommu_dma_address(n->data, 0)),
 		.cdw10 = to_le32(cns),
 	};
 
@@ -212,7 +211,7 @@ static int wait_status(struct nvme *n, uint32_t mask, uint32_t value, int timeou
 
 	for (;;) {
 		bool late = now_ms() >= deadline;
-		uint32_t csts = mmio_read32(n->regs, NVME_REG_CSTS);
+		uint32_t csts = flatiommu_read32(n->regs + NVME_REG_CSTS);
 
 		if (csts == UINT32_MAX)
 			return gone(n);
@@ -221,7 +220,7 @@ static int wait_status(struct nvme *n, uint32_t mask, uint32_t value, int timeou
 		/* A controller that failed never becomes ready: base 3.1.3.6. */
 		if (late || (value && (csts & NVME_CSTS_CFS))) {
 			log_error("%s: CSTS is %xh; waited up to %d ms for %xh in %xh",
-				  n->vfio->bdf, csts, timeout_ms, value, mask);
+				  n->name, csts, timeout_ms, value, mask);
 			return (csts & NVME_CSTS_CFS) ? -EIO : -ETIMEDOUT;
 		}
 		nanosleep(&pause, NULL);
@@ -231,20 +230,29 @@ static int wait_status(struct nvme *n, uint32_t mask, uint32_t value, int timeou
 /* base 3.1.3.5, EN: clearing it is the controller reset; queues are gone once RDY follows. */
 static int disable(struct nvme *n)
 {
-	uint32_t cc = mmio_read32(n->regs, NVME_REG_CC);
+	uint32_t cc = flatiommu_read32(n->regs + NVME_REG_CC);
 
-	mmio_write32(n->regs, NVME_REG_CC, cc & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
+	flatiommu_write32(n->regs + NVME_REG_CC, cc & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
 	return wait_status(n, NVME_CSTS_RDY, 0, n->ready_ms);
 }
 
-static void init_queue(struct nvme *n, struct nvme_queue *q, uint16_t id, uint16_t entries,
-		       uint32_t sq_at, uint32_t cq_at)
+/* The controller is told one address of each, so they have to be contiguous: base 5.4, 5.5. */
+static int init_queue(struct nvme *n, struct nvme_queue *q, uint16_t id, uint16_t entries)
 {
+	const struct flatiommu_dma_options contiguous = { .flags = FLATIOMMU_DMA_CONTIGUOUS };
+	int err;
+
+	err = flatiommu_dma_alloc(n->flat, entries * sizeof(*q->sq), &contiguous, &q->sq_dma);
+	if (!err)
+		err = flatiommu_dma_alloc(n->flat, entries * sizeof(*q->cq), &contiguous, &q->cq_dma);
+	if (err)
+		return said(n, err);
 	q->id = id;
 	q->entries = entries;
-	q->sq = (struct nvme_sqe *)(n->queues.addr + sq_at);
-	q->cq = (struct nvme_cqe *)(n->queues.addr + cq_at);
+	q->sq = q->sq_dma->memory;
+	q->cq = q->cq_dma->memory;
 	q->phase = 1;
+	return 0;
 }
 
 /* The first six steps of base 3.5.1. */
@@ -253,13 +261,14 @@ static int enable(struct nvme *n)
 	int err;
 
 	err = disable(n);
+	if (!err)
+		err = init_queue(n, &n->admin, 0, ADMIN_ENTRIES);
 	if (err)
 		return err;
-	init_queue(n, &n->admin, 0, ADMIN_ENTRIES, ADMIN_SQ_AT, ADMIN_CQ_AT);
-	mmio_write32(n->regs, NVME_REG_AQA, (ADMIN_ENTRIES - 1) << 16 | (ADMIN_ENTRIES - 1));
-	mmio_write64(n->regs, NVME_REG_ASQ, n->queues.bus + ADMIN_SQ_AT);
-	mmio_write64(n->regs, NVME_REG_ACQ, n->queues.bus + ADMIN_CQ_AT);
-	mmio_write32(n->regs, NVME_REG_CC, NVME_CC_IOCQES | NVME_CC_IOSQES | NVME_CC_EN);
+	flatiommu_write32(n->regs + NVME_REG_AQA, (ADMIN_ENTRIES - 1) << 16 | (ADMIN_ENTRIES - 1));
+	flatiommu_write64(n->regs + NVME_REG_ASQ, flatiommu_dma_address(n->admin.sq_dma, 0));
+	flatiommu_write64(n->regs + NVME_REG_ACQ, flatiommu_dma_address(n->admin.cq_dma, 0));
+	flatiommu_write32(n->regs + NVME_REG_CC, NVME_CC_IOCQES | NVME_CC_IOSQES | NVME_CC_EN);
 	n->enabled = true;
 	return wait_status(n, NVME_CSTS_RDY, NVME_CSTS_RDY, n->ready_ms);
 }
@@ -275,7 +284,7 @@ static void copy_padded(char *to, const char *from, size_t size)
 
 static int identify_controller(struct nvme *n)
 {
-	const struct nvme_id_ctrl *id = (const void *)(n->queues.addr + IDENTIFY_AT);
+	const struct nvme_id_ctrl *id = n->data->memory;
 	uint32_t rtd3e_ms;
 	int err;
 
@@ -297,8 +306,8 @@ static int identify_controller(struct nvme *n)
 
 static int identify_namespace(struct nvme *n)
 {
-	const __le32 *nsids = (const void *)(n->queues.addr + IDENTIFY_AT);
-	const struct nvme_id_ns *id = (const void *)(n->queues.addr + IDENTIFY_AT);
+	const __le32 *nsids = n->data->memory;
+	const struct nvme_id_ns *id = n->data->memory;
 	uint32_t format, log2_size;
 	int err;
 
@@ -322,11 +331,12 @@ static int identify_namespace(struct nvme *n)
 }
 
 /* base 5.4 and 5.5 lay their first two dwords out in the same way. */
-static int create_queue(struct nvme *n, uint8_t opcode, uint32_t at, uint32_t cdw11)
+static int create_queue(struct nvme *n, uint8_t opcode, const struct flatiommu_dma *dma,
+			uint32_t cdw11)
 {
 	struct nvme_sqe sqe = {
 		.opcode = opcode,
-		.prp1 = to_le64(n->queues.bus + at),
+		.prp1 = to_le64(flatiommu_dma_address(dma, 0)),
 		.cdw10 = to_le32((uint32_t)(n->io.entries - 1) << 16 | n->io.id),
 		.cdw11 = to_le32(cdw11 | NVME_QUEUE_CONTIGUOUS),
 	};
@@ -347,16 +357,22 @@ static int create_io_queues(struct nvme *n)
 	err = admin_command(n, &features);
 	if (err)
 		return err;
-
-	init_queue(n, &n->io, 1, (uint16_t)(n->qdepth + 1), IO_SQ_AT, IO_CQ_AT);
+	err = init_queue(n, &n->io, 1, (uint16_t)(n->qdepth + 1));
+	if (err == -ENOMEM && n->qdepth >= SQES_IN_PAGE) {
+		n->qdepth = (unsigned int)SQES_IN_PAGE - 1;
+		log_error("%s: queue depth lowered to %u, so that a page is enough", n->name, n->qdepth);
+		err = init_queue(n, &n->io, 1, (uint16_t)(n->qdepth + 1));
+	}
+	if (err)
+		return err;
 	if (n->vectors)
 		interrupts = (n->vectors > 1 ? IO_VECTOR : ADMIN_VECTOR) << 16 | NVME_CQ_INTERRUPTS;
 	/* The submission queue names its completion queue, which has to be there: base 5.5. */
-	err = create_queue(n, NVME_ADMIN_CREATE_CQ, IO_CQ_AT, interrupts);
+	err = create_queue(n, NVME_ADMIN_CREATE_CQ, n->io.cq_dma, interrupts);
 	if (err)
 		return err;
 	n->has_io_cq = true;
-	err = create_queue(n, NVME_ADMIN_CREATE_SQ, IO_SQ_AT, (uint32_t)n->io.id << 16);
+	err = create_queue(n, NVME_ADMIN_CREATE_SQ, n->io.sq_dma, (uint32_t)n->io.id << 16);
 	if (err)
 		return err;
 	n->has_io_sq = true;
@@ -366,14 +382,13 @@ static int create_io_queues(struct nvme *n)
 /* One vector a queue, or one for both on a function that has a single one. */
 static int enable_interrupts(struct nvme *n)
 {
-	unsigned int count, i;
-	int err;
+	int count, i, err;
 
-	err = vfio_irq_count(n->vfio, VFIO_PCI_MSIX_IRQ_INDEX, &count);
-	if (err)
-		return err;
+	count = flatiommu_irq_vectors(n->device, FLATIOMMU_MSIX);
+	if (count < 0)
+		return said(n, count);
 	if (!count) {
-		log_error("%s: has no MSI-X. Cure: --poll", n->vfio->bdf);
+		log_error("%s: has no MSI-X. Cure: --poll", n->name);
 		return -EOPNOTSUPP;
 	}
 	if (count > 2)
@@ -386,10 +401,12 @@ static int enable_interrupts(struct nvme *n)
 			return err;
 		}
 	}
-	err = vfio_msix_enable(n->vfio, n->eventfds, count);
-	if (err)
+	err = flatiommu_irq_enable(n->device, FLATIOMMU_MSIX, 0, (unsigned int)count, n->eventfds);
+	if (err) {
+		log_error("%s. --poll works without", flatiommu_reason(n->flat));
 		return err;
-	n->vectors = count;
+	}
+	n->vectors = (unsigned int)count;
 	n->admin.eventfd = n->eventfds[ADMIN_VECTOR];
 	n->io.eventfd = n->eventfds[count > 1 ? IO_VECTOR : ADMIN_VECTOR];
 	return 0;
@@ -398,7 +415,7 @@ static int enable_interrupts(struct nvme *n)
 /* What one command may carry: a part of the data buffer, MDTS, whole pages and whole blocks. */
 static void limit_transfer(struct nvme *n)
 {
-	size_t size = DMA_BUF_SIZE / n->qdepth;
+	size_t size = DATA_SIZE / n->qdepth;
 
 	if (size > n->mdts_bytes)
 		size = n->mdts_bytes;
@@ -408,24 +425,31 @@ static void limit_transfer(struct nvme *n)
 	n->max_transfer = size;
 }
 
-int nvme_probe(struct nvme *n, struct vfio_dev *v)
+int nvme_probe(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *device)
 {
 	uint16_t class;
+	void *regs;
 	int err;
 
-	*n = (struct nvme){ .vfio = v, .regs = v->bar0, .eventfds = { -1, -1 } };
+	*n = (struct nvme){ .flat = flat, .device = device, .eventfds = { -1, -1 } };
+	n->name = flatiommu_device_name(device);
 	n->admin.eventfd = -1;
 	n->io.eventfd = -1;
 
-	err = vfio_config_read16(v, PCI_CLASS_DEVICE, &class);
+	err = flatiommu_config_read16(device, PCI_CLASS_DEVICE, &class);
 	if (err)
-		return err;
-	if (class != NVME_CLASS || v->bar0_size < 2 * NVME_REG_DB) {
-		log_error("%s: class %04x is not an NVMe controller", v->bdf, class);
+		return said(n, err);
+	n->regs_size = (size_t)flatiommu_region_size(device, 0);
+	if (class != NVME_CLASS || n->regs_size < 2 * NVME_REG_DB) {
+		log_error("%s: class %04x is not an NVMe controller", n->name, class);
 		return -ENODEV;
 	}
-	n->cap = mmio_read64(n->regs, NVME_REG_CAP);
-	n->version = mmio_read32(n->regs, NVME_REG_VS);
+	err = flatiommu_bar_map(device, 0, 0, 0, 0, &regs);
+	if (err)
+		return said(n, err);
+	n->regs = regs;
+	n->cap = flatiommu_read64(n->regs + NVME_REG_CAP);
+	n->version = flatiommu_read32(n->regs + NVME_REG_VS);
 	if (n->cap == UINT64_MAX)
 		return gone(n);
 	/* base 3.1.3.1: TO counts 500 ms; a zero must not mean "do not wait". */
@@ -439,15 +463,15 @@ static int check_capabilities(struct nvme *n)
 	size_t doorbells_end = NVME_REG_DB + 4 * ((size_t)4 << NVME_CAP_DSTRD(n->cap));
 
 	if (!NVME_CAP_CSS_NVM(n->cap) || NVME_CAP_MPSMIN(n->cap) ||
-	    n->vfio->bar0_size < doorbells_end) {
+	    n->regs_size < doorbells_end) {
 		log_error("%s: needs the NVM command set, 4 KiB pages and two doorbell pairs in "
-			  "BAR0; CAP is %llxh", n->vfio->bdf, (unsigned long long)n->cap);
+			  "BAR0; CAP is %llxh", n->name, (unsigned long long)n->cap);
 		return -EOPNOTSUPP;
 	}
 	/* base 3.3.1: a queue of MQES + 1 entries is full with one entry left empty. */
 	if (n->qdepth > NVME_CAP_MQES(n->cap)) {
 		n->qdepth = NVME_CAP_MQES(n->cap);
-		log_error("%s: queue depth lowered to %u, the controller's limit", n->vfio->bdf,
+		log_error("%s: queue depth lowered to %u, the controller's limit", n->name,
 			  n->qdepth);
 	}
 	return 0;
@@ -457,13 +481,15 @@ static int start_controller(struct nvme *n, bool irq)
 {
 	int err;
 
-	err = dma_alloc(n->vfio, &n->queues);
+	err = flatiommu_dma_alloc(n->flat, DATA_SIZE, NULL, &n->data);
 	if (!err)
-		err = dma_alloc(n->vfio, &n->data);
-	if (!err && irq)
+		err = flatiommu_dma_alloc(n->flat, n->qdepth * NVME_PAGE_SIZE, NULL, &n->lists);
+	if (!err)
+		err = flatiommu_bus_master(n->device, true);
+	if (err)
+		return said(n, err);
+	if (irq)
 		err = enable_interrupts(n);
-	if (!err)
-		err = vfio_bus_master(n->vfio, true);
 	if (!err)
 		err = enable(n);
 	if (!err)
@@ -477,13 +503,12 @@ static int start_controller(struct nvme *n, bool irq)
 	return err;
 }
 
-int nvme_open(struct nvme *n, struct vfio_dev *v, unsigned int qdepth, bool irq)
+int nvme_open(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *device,
+	      unsigned int qdepth, bool irq)
 {
 	int err;
 
-	err = vfio_reset(v);
-	if (!err)
-		err = nvme_probe(n, v);
+	err = nvme_probe(n, flat, device);
 	if (err)
 		return err;
 	n->qdepth = qdepth;
@@ -512,49 +537,44 @@ static int shut_down(struct nvme *n)
 		err = admin_command(n, &cq);
 	if (err)
 		return err;
-	cc = mmio_read32(n->regs, NVME_REG_CC) & ~NVME_CC_SHN_MASK;
-	mmio_write32(n->regs, NVME_REG_CC, cc | NVME_CC_SHN_NORMAL);
+	cc = flatiommu_read32(n->regs + NVME_REG_CC) & ~NVME_CC_SHN_MASK;
+	flatiommu_write32(n->regs + NVME_REG_CC, cc | NVME_CC_SHN_NORMAL);
 	return wait_status(n, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_DONE, n->shutdown_ms);
 }
 
 void nvme_close(struct nvme *n)
 {
-	bool stopped = true;
 	unsigned int i;
 
 	if (n->enabled) {
-		/* Should the shutdown fail, there is the reset: it stops the controller's DMA. */
+		/* Should the shutdown fail, there is the controller reset: it stops DMA, too. */
 		shut_down(n);
-		stopped = !disable(n);
+		disable(n);
 	}
-	/* From here on nothing of the function reaches memory; only now memory may go. */
-	if (vfio_bus_master(n->vfio, false) || !stopped)
-		vfio_reset(n->vfio);
-	if (n->vectors)
-		vfio_msix_disable(n->vfio);
+	/* From here on nothing of the function reaches memory, whatever came of that. */
+	flatiommu_bus_master(n->device, false);
+	flatiommu_irq_disable(n->device, FLATIOMMU_MSIX);
 	for (i = 0; i < 2; i++) {
 		if (n->eventfds[i] >= 0)
 			close(n->eventfds[i]);
 	}
-	dma_free(n->vfio, &n->data);
-	dma_free(n->vfio, &n->queues);
 	n->enabled = false;
 }
 
 int nvme_check_namespace(const struct nvme *n)
 {
 	if (!n->nsid) {
-		log_error("%s: has no active namespace", n->vfio->bdf);
+		log_error("%s: has no active namespace", n->name);
 		return -ENXIO;
 	}
 	if (!n->block_size || n->metadata_size) {
 		log_error("%s: namespace %u has a format that this example does not speak (%u "
-			  "bytes of metadata a block)", n->vfio->bdf, n->nsid, n->metadata_size);
+			  "bytes of metadata a block)", n->name, n->nsid, n->metadata_size);
 		return -EOPNOTSUPP;
 	}
 	if (!n->max_transfer) {
 		log_error("%s: a block of %u bytes does not fit. Cure: a smaller --qdepth",
-			  n->vfio->bdf, n->block_size);
+			  n->name, n->block_size);
 		return -EINVAL;
 	}
 	return 0;
@@ -562,29 +582,33 @@ int nvme_check_namespace(const struct nvme *n)
 
 char *nvme_slot_data(const struct nvme *n, unsigned int slot)
 {
-	return n->data.addr + slot * n->max_transfer;
+	return (char *)n->data->memory + slot * n->max_transfer;
 }
 
 /*
  * base 4.1.1: one page is in PRP1; a second one is in PRP2; with more, PRP2 is the address of a
- * list of all but the first.
+ * list of all but the first. So the pages may be anywhere, and no segment crosses one.
  */
-static void set_prps(struct nvme *n, unsigned int slot, struct nvme_sqe *sqe, size_t size)
+static int set_prps(struct nvme *n, unsigned int slot, struct nvme_sqe *sqe, size_t size)
 {
-	uint64_t data = n->data.bus + slot * n->max_transfer;
-	size_t list_at = PRP_LISTS_AT + slot * NVME_PAGE_SIZE;
-	__le64 *list = (__le64 *)(n->queues.addr + list_at);
-	size_t pages = (size + NVME_PAGE_SIZE - 1) / NVME_PAGE_SIZE;
-	size_t i;
+	static const struct flatiommu_dma_limits limits = { .boundary = NVME_PAGE_SIZE };
+	size_t list_at = slot * NVME_PAGE_SIZE, count = MAX_PAGES, i;
+	__le64 *list = (__le64 *)((char *)n->lists->memory + list_at);
+	struct flatiommu_dma_segment pages[MAX_PAGES];
+	int err;
 
-	sqe->prp1 = to_le64(data);
-	if (pages == 2)
-		sqe->prp2 = to_le64(data + NVME_PAGE_SIZE);
-	if (pages <= 2)
-		return;
-	for (i = 1; i < pages; i++)
-		list[i - 1] = to_le64(data + i * NVME_PAGE_SIZE);
-	sqe->prp2 = to_le64(n->queues.bus + list_at);
+	err = flatiommu_dma_gather(n->data, slot * n->max_transfer, size, &limits, pages, &count);
+	if (err)
+		return err;
+	sqe->prp1 = to_le64(pages[0].address);
+	if (count == 2)
+		sqe->prp2 = to_le64(pages[1].address);
+	if (count <= 2)
+		return 0;
+	for (i = 1; i < count; i++)
+		list[i - 1] = to_le64(pages[i].address);
+	sqe->prp2 = to_le64(flatiommu_dma_address(n->lists, list_at));
+	return 0;
 }
 
 int nvme_start(struct nvme *n, unsigned int slot, uint8_t opcode, uint64_t lba, uint32_t blocks)
@@ -598,11 +622,15 @@ int nvme_start(struct nvme *n, unsigned int slot, uint8_t opcode, uint64_t lba, 
 		.cdw12 = to_le32(blocks - 1),	/* 0's based: nvm 3.2.4, 3.2.6 */
 	};
 
+	int err;
+
 	if (n->broken)
 		return -EIO;
 	if (!blocks || size > n->max_transfer || slot >= n->qdepth || n->io.commands[slot].pending)
 		return -EINVAL;
-	set_prps(n, slot, &sqe, size);
+	err = set_prps(n, slot, &sqe, size);
+	if (err)
+		return err;
 	submit(n, &n->io, &sqe, (uint16_t)slot);
 	return 0;
 }

@@ -5,13 +5,12 @@
 #ifndef EXAMPLE_NVME_H
 #define EXAMPLE_NVME_H
 
+#include <flatiommu.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dma.h"
 #include "nvme_spec.h"
-#include "vfio.h"
 
 #define NVME_QDEPTH_MAX	256
 
@@ -25,6 +24,8 @@ struct nvme_command {
 struct nvme_queue {
 	uint16_t id;
 	uint16_t entries;
+	struct flatiommu_dma *sq_dma;
+	struct flatiommu_dma *cq_dma;
 	struct nvme_sqe *sq;
 	struct nvme_cqe *cq;
 	uint16_t sq_tail;
@@ -41,8 +42,11 @@ struct nvme_stats {
 };
 
 struct nvme {
-	struct vfio_dev *vfio;
-	void *regs;
+	struct flatiommu *flat;
+	struct flatiommu_device *device;
+	const char *name;		/* of the device, for a person */
+	char *regs;			/* BAR0 */
+	size_t regs_size;
 	uint64_t cap;
 	uint32_t version;
 	int ready_ms;			/* how long a change of CC.EN may take */
@@ -52,8 +56,8 @@ struct nvme {
 	bool has_io_cq;
 	bool broken;			/* a command is lost: only a reset helps */
 
-	struct dma_buf queues;		/* queues, identify data, PRP lists */
-	struct dma_buf data;		/* an equal part for each command in flight */
+	struct flatiommu_dma *data;	/* an equal part for each command in flight */
+	struct flatiommu_dma *lists;	/* of PRPs: a page for each command in flight */
 	struct nvme_queue admin;
 	struct nvme_queue io;
 	int eventfds[2];
@@ -77,9 +81,11 @@ struct nvme {
 /* Every function returns 0 or -errno and has named the cause on stderr when it fails. */
 
 /* Looks at the registers only. */
-int nvme_probe(struct nvme *n, struct vfio_dev *v);
+int nvme_probe(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *device);
 
-int nvme_open(struct nvme *n, struct vfio_dev *v, unsigned int qdepth, bool irq);
+/* The buffers go with the context: flatiommu_close(), after nvme_close(). */
+int nvme_open(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *device,
+	      unsigned int qdepth, bool irq);
 void nvme_close(struct nvme *n);
 
 /* Call before I/O: says why a namespace cannot be read and written by this driver. */

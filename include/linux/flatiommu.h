@@ -68,12 +68,14 @@ struct flatiommu_segment {
  * struct flatiommu_info - what is there, and what applies to a function
  * @size:	sizeof(struct flatiommu_info)
  * @flags:	FLATIOMMU_INFO_FUNCTION: of @function. FLATIOMMU_INFO_GROUP: of the claimed function
- *		whose IOMMU group is @group; @function is written. 0: of none, @out_state is 0
+ *		whose IOMMU group is @group; @function is written. 0: of none, @out_state
+ *		and @out_wc_bars are 0
  * @function:	the function
  * @group:	number of an IOMMU group; written with FLATIOMMU_INFO_FUNCTION, -1 for none
  * @out_version: FLATIOMMU_VERSION of the module
  * @out_state:	FLATIOMMU_STATE_* of the function
- * @reserved:	0
+ * @out_wc_bars: the BARs that its claim holds write-combined, which VFIO maps so: bit 0 for BAR 0.
+ *		None that was moved or resized since
  *
  * Ioctl FLATIOMMU_INFO. Errors: ENODEV no such function; ENOENT no claimed function has the group;
  * EINVAL both flags.
@@ -85,7 +87,7 @@ struct flatiommu_info {
 	__s32 group;
 	__u32 out_version;
 	__u32 out_state;
-	__u32 reserved;
+	__u32 out_wc_bars;
 };
 
 #define FLATIOMMU_INFO_FUNCTION	0x1

@@ -11,8 +11,9 @@ is "$(driver_of "$HOT_DEV")" nvme "the device to be unplugged has its driver"
 is "$(<"/sys/bus/pci/devices/$EDU/device")" 0x11e8 "edu is there"
 is "$(<"/sys/bus/pci/devices/$FN1/device")" 0x11e8 "edu is function 1 of the slot"
 is "$(<"/sys/bus/pci/devices/$TESTDEV/device")" 0x0005 "pci-testdev is there"
+is "$(<"/sys/bus/pci/devices/$SHM/device")" 0x1110 "ivshmem is there"
 is "$(<"/sys/bus/pci/devices/$BRIDGE/class")" 0x060400 "the bridge is one"
-for device in "$EDU" "$FN1" "$TESTDEV"; do
+for device in "$EDU" "$FN1" "$TESTDEV" "$SHM"; do
 	is "$(driver_of "$device")" '' "$device has no driver"
 done
 if modinfo e1000e >/dev/null 2>&1; then

@@ -21,7 +21,7 @@ driverctl --nosave set-override "$NVME" vfio-pci
 is "$(driver_of "$NVME")" vfio-pci "nvme is claimed automatically"
 like "$(flat_log)" "flatiommu: $NVME: $on" "the log says that it goes on"
 log_mark
-like "$(nvme "$NVME" info 2>&1)" "flatiommu: bus addresses" "a program can have it"
+like "$(nvme "$NVME" info 2>&1)" "flatiommu-type1: bus addresses" "a program can have it"
 like "$(flat_log)" "flatiommu: $NVME: $on" "the log says that it goes on"
 
 driverctl --nosave unset-override "$NVME"

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "hotplug.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "nvme.h"
@@ -17,33 +18,6 @@ static struct vfio_dev dev = VFIO_DEV_INIT;
 static struct nvme nvme;
 static int container = -1, request = -1;
 static long pins_before;
-
-static int unplug(void)
-{
-	return system("qmp '{\"execute\": \"device_del\", \"arguments\": {\"id\": \"hotdev\"}}'"
-		      " >/dev/null") ? -EIO : 0;
-}
-
-/* QEMU refuses while it is not done with the device that was there. */
-static bool plug(void *arg)
-{
-	(void)arg;
-	return !system("qmp '{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"nvme\","
-		       " \"id\": \"hotdev\", \"bus\": \"hot1\", \"serial\": \"flat4\","
-		       " \"drive\": \"nvme4\", \"max_ioqpairs\": 7, \"msix_qsize\": 8}}'"
-		       " >/dev/null 2>&1");
-}
-
-static bool is_there(void *arg)
-{
-	(void)arg;
-	return pci_is_there(HOT_DEV);
-}
-
-static bool is_gone(void *arg)
-{
-	return !is_there(arg);
-}
 
 static bool has_driver(void *arg)
 {
@@ -71,7 +45,7 @@ static int end(void **state)
 {
 	(void)state;
 	close_all();
-	if (!pci_is_there(HOT_DEV) && (!wait_until(plug, NULL) || !wait_until(is_there, NULL)))
+	if (!pci_is_there(HOT_DEV) && (!wait_until(hot_plug, NULL) || !wait_until(hot_is_there, NULL)))
 		return -1;
 	if (pci_give_back(HOT_DEV) || !wait_until(has_driver, "nvme"))
 		return -1;
@@ -95,7 +69,7 @@ static void program_is_told(void **state)
 	open_and_run();
 	assert_int_equal(event_take(request), 0);
 	expect(0, log_mark());
-	expect(0, unplug());
+	expect(0, hot_unplug());
 	assert_int_not_equal(event_wait(request), 0);
 	/* As long as it is open, it is there and claimed. */
 	assert_true(pci_is_there(HOT_DEV));
@@ -114,7 +88,7 @@ static void device_goes_when_it_is_closed(void **state)
 	(void)state;
 	close_all();
 	assert_true(wait_until(log_says, HOT_DEV ": released: it was removed"));
-	assert_true(wait_until(is_gone, NULL));
+	assert_true(wait_until(hot_is_gone, NULL));
 }
 
 /* The last of the group goes after the device, when no lock is held any more. */
@@ -141,7 +115,7 @@ static void nothing_is_left(void **state)
 static void another_can_be_claimed(void **state)
 {
 	(void)state;
-	assert_true(wait_until(plug, NULL));
+	assert_true(wait_until(hot_plug, NULL));
 	assert_true(wait_until(has_driver, "nvme"));
 	open_and_run();
 	nvme_stop(&nvme);

@@ -2,13 +2,18 @@
 #include "nvme.h"
 
 #include <errno.h>
+#include <flatiommu/mmio.h>
 #include <string.h>
 
-#include "../../../examples/nvme/mmio.h"
 #include "mem.h"
 #include "test.h"
 
 #define ENTRIES 32	/* of each queue */
+
+static void *reg(const struct nvme *n, uint32_t offset)
+{
+	return (char *)n->dev->bar0 + offset;
+}
 
 static uint32_t doorbell(const struct nvme *n, unsigned int id, bool completion)
 {
@@ -17,7 +22,7 @@ static uint32_t doorbell(const struct nvme *n, unsigned int id, bool completion)
 
 bool nvme_is_ready(const struct nvme *n)
 {
-	return mmio_read32(n->dev->bar0, NVME_REG_CSTS) & NVME_CSTS_RDY;
+	return flatiommu_read32(reg(n, NVME_REG_CSTS)) & NVME_CSTS_RDY;
 }
 
 static bool is_ready(void *arg)
@@ -32,7 +37,7 @@ static bool is_not_ready(void *arg)
 
 static int disable(struct nvme *n)
 {
-	mmio_write32(n->dev->bar0, NVME_REG_CC, 0);
+	flatiommu_write32(reg(n, NVME_REG_CC), 0);
 	return wait_until(is_not_ready, n) ? 0 : -ETIMEDOUT;
 }
 
@@ -58,24 +63,30 @@ static int map_memory(struct nvme *n)
 	return ret ? ret : vfio_map_at_bus(n->container, n->data, PAGE, &n->data_bus);
 }
 
+int nvme_enable(struct nvme *n)
+{
+	int ret;
+
+	n->stride = 4u << NVME_CAP_DSTRD(flatiommu_read64(reg(n, NVME_REG_CAP)));
+	ret = disable(n);
+	if (ret)
+		return ret;
+	flatiommu_write32(reg(n, NVME_REG_AQA), (ENTRIES - 1) << 16 | (ENTRIES - 1));
+	flatiommu_write64(reg(n, NVME_REG_ASQ), n->queues[0].sq_bus);
+	flatiommu_write64(reg(n, NVME_REG_ACQ), n->queues[0].cq_bus);
+	flatiommu_write32(reg(n, NVME_REG_CC), NVME_CC_IOCQES | NVME_CC_IOSQES | NVME_CC_EN);
+	return wait_until(is_ready, n) ? 0 : -ETIMEDOUT;
+}
+
 int nvme_start(struct nvme *n, struct vfio_dev *dev, int container)
 {
 	int ret;
 
 	*n = (struct nvme){ .dev = dev, .container = container, .event = -1 };
-	n->stride = 4u << NVME_CAP_DSTRD(mmio_read64(dev->bar0, NVME_REG_CAP));
 	ret = map_memory(n);
 	if (!ret)
 		ret = vfio_set_bus_master(dev, true);
-	if (!ret)
-		ret = disable(n);
-	if (ret)
-		return ret;
-	mmio_write32(dev->bar0, NVME_REG_AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1));
-	mmio_write64(dev->bar0, NVME_REG_ASQ, n->queues[0].sq_bus);
-	mmio_write64(dev->bar0, NVME_REG_ACQ, n->queues[0].cq_bus);
-	mmio_write32(dev->bar0, NVME_REG_CC, NVME_CC_IOCQES | NVME_CC_IOSQES | NVME_CC_EN);
-	return wait_until(is_ready, n) ? 0 : -ETIMEDOUT;
+	return ret ? ret : nvme_enable(n);
 }
 
 void nvme_stop(struct nvme *n)
@@ -102,7 +113,7 @@ static void submit(struct nvme *n, unsigned int id, struct nvme_sqe *sqe)
 	sqe->cid = to_le16(q->next_cid++);
 	q->sq[q->tail] = *sqe;
 	q->tail = (q->tail + 1) % ENTRIES;
-	mmio_write32(n->dev->bar0, doorbell(n, id, false), q->tail);
+	flatiommu_write32(reg(n, doorbell(n, id, false)), q->tail);
 }
 
 int nvme_reap(struct nvme *n, unsigned int id)
@@ -116,7 +127,7 @@ int nvme_reap(struct nvme *n, unsigned int id)
 	q->head = (q->head + 1) % ENTRIES;
 	if (!q->head)
 		q->phase ^= 1;
-	mmio_write32(n->dev->bar0, doorbell(n, id, true), q->head);
+	flatiommu_write32(reg(n, doorbell(n, id, true)), q->head);
 	if (!(status >> 1))
 		return 0;
 	print_error("nvme: queue %u: status %x.%02x\n", id, NVME_STATUS_SCT(status),

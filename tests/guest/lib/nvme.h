@@ -41,6 +41,8 @@ struct nvme {
 
 /* Bus mastering, the controller, its admin queue. 0 or -errno, as with all of these. */
 int nvme_start(struct nvme *n, struct vfio_dev *dev, int container);
+/* The same where bus mastering is on, and the queues and their bus addresses are known. */
+int nvme_enable(struct nvme *n);
 /* Disables the controller; forgets the maps and the memory. */
 void nvme_stop(struct nvme *n);
 bool nvme_is_ready(const struct nvme *n);

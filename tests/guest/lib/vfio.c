@@ -67,6 +67,22 @@ int vfio_open_device(struct vfio_dev *v)
 	return v->fd < 0 ? v->fd : vfio_use_device(v);
 }
 
+int vfio_map_bar(const struct vfio_dev *v, unsigned int index, void **bar, size_t *size)
+{
+	struct vfio_region_info info;
+	int ret = region(v, index, &info);
+
+	if (ret)
+		return ret;
+	*bar = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd,
+		    (off_t)info.offset);
+	*size = info.size;
+	if (*bar != MAP_FAILED)
+		return 0;
+	*bar = NULL;
+	return -errno;
+}
+
 int vfio_use_device(struct vfio_dev *v)
 {
 	struct vfio_region_info info;
@@ -75,16 +91,7 @@ int vfio_use_device(struct vfio_dev *v)
 	if (ret)
 		return ret;
 	v->config = info.offset;
-	ret = region(v, VFIO_PCI_BAR0_REGION_INDEX, &info);
-	if (ret)
-		return ret;
-	v->bar0_size = info.size;
-	v->bar0 = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd,
-		       (off_t)info.offset);
-	if (v->bar0 != MAP_FAILED)
-		return 0;
-	v->bar0 = NULL;
-	return -errno;
+	return vfio_map_bar(v, VFIO_PCI_BAR0_REGION_INDEX, &v->bar0, &v->bar0_size);
 }
 
 int vfio_open(struct vfio_dev *v, int container, const char *bdf)

@@ -35,6 +35,8 @@ int vfio_open_alone(struct vfio_dev *v, int *container, const char *bdf);
 /* The device of a group that is in its container; where it has config space, and its BAR0. */
 int vfio_open_device(struct vfio_dev *v);
 int vfio_use_device(struct vfio_dev *v);
+/* Any BAR, to be unmapped with munmap(). */
+int vfio_map_bar(const struct vfio_dev *v, unsigned int index, void **bar, size_t *size);
 void vfio_close(struct vfio_dev *v);
 /* Closes and forgets. */
 void close_fd(int *fd);

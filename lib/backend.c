@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+/* Which backend a device gets: the first one that works, of those that what is behind it allows. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
+
+static bool is_flat(const struct function *f)
+{
+	return !strcmp(f->group_name, "flatiommu");
+}
+
+static bool is_noiommu_group(const struct function *f)
+{
+	return !strcmp(f->group_name, "vfio-noiommu");
+}
+
+static bool is_noiommu_cdev(const struct function *f)
+{
+	return !strncmp(f->cdev, "noiommu-", strlen("noiommu-"));
+}
+
+static bool has_iommu(const struct function *f)
+{
+	/* All others have a name: of this library's, and of what is yet to come. */
+	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);
+}
+
+static bool has_cdev(const struct function *f)
+{
+	return f->cdev[0] && !is_noiommu_group(f) && !access("/dev/iommu", F_OK);
+}
+
+/*
+ * In the order in which they are tried: iommufd before type1, as it has no limit on mappings and is
+ * where VFIO goes.
+ */
+static const struct candidate {
+	const struct backend *backend;
+	/* What the device must have, and what that is for a person. */
+	bool (*has)(const struct function *f);
+	const char *behind;
+	bool needs_cdev;
+} candidates[] = {
+	{ &iommu_iommufd, has_iommu, "its group has a real IOMMU", true },
+	{ &iommu_type1, has_iommu, "its group has a real IOMMU", false },
+	{ &flatiommu_iommufd, is_flat, "its group is one of flatiommu.ko", true },
+	{ &flatiommu_type1, is_flat, "its group is one of flatiommu.ko", false },
+	{ &noiommu_iommufd, is_noiommu_cdev, "Linux's no-IOMMU mode has it", true },
+	{ &noiommu_group, is_noiommu_group, "Linux's no-IOMMU mode has its group", false },
+};
+
+static bool fits(const struct candidate *c, const struct function *f)
+{
+	return c->has(f) && (!c->needs_cdev || has_cdev(f));
+}
+
+static int try_backend(struct flatiommu_device *device, const struct backend *backend)
+{
+	struct flatiommu *flat = device->flat;
+	int err;
+
+	flat->backend = backend;
+	err = backend->start(flat);
+	if (!err) {
+		err = backend->attach(device);
+		if (err)
+			backend->stop(flat);
+	}
+	if (err) {
+		close_fd(&flat->flat);
+		flat->backend = NULL;
+	}
+	return err;
+}
+
+/* Why it is not one with iommufd, of those that there are two of. */
+static const char *why_not_iommufd(const struct candidate *c, const struct function *f)
+{
+	if (c->needs_cdev || c->has == is_noiommu_group)
+		return "";
+	return f->cdev[0] ? ", and there is no /dev/iommu" : ", and the kernel has no VFIO character devices";
+}
+
+static void tell_choice(struct flatiommu_device *device, const struct candidate *c, bool forced,
+			const char *refused)
+{
+	const char *why = forced ? ", and FLATIOMMU_BACKEND says so" :
+			  refused[0] ? "; " : why_not_iommufd(c, &device->function);
+
+	snprintf(device->flat->backend_reason, sizeof(device->flat->backend_reason), "%s: %s%s%.120s",
+		 c->backend->name, c->behind, why, refused);
+}
+
+/* What stands in the way of every backend. */
+static int refuse(struct flatiommu_device *device, const char *forced)
+{
+	const struct function *f = &device->function;
+	const char *behind = "it has no IOMMU group";
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(candidates); i++) {
+		const struct candidate *c = &candidates[i];
+
+		if (!c->has(f))
+			continue;
+		behind = c->behind;
+		if (forced && !strcmp(forced, c->backend->name)) {
+			behind = "it takes /dev/iommu and VFIO's character devices, which this kernel "
+				 "does not have";
+			break;
+		}
+	}
+	if (forced)
+		return fail(device->flat, -EOPNOTSUPP, "%s: FLATIOMMU_BACKEND=%s is not possible: %s",
+			    f->bdf, forced, behind);
+	if (is_noiommu_cdev(f))
+		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu. Cure: modprobe "
+			    "iommufd", f->bdf, behind);
+	return fail(device->flat, -EOPNOTSUPP, "%s: it has no IOMMU group, so VFIO cannot open it. "
+		    "Cure: turn the IOMMU on, or load flatiommu and bind it again", f->bdf);
+}
+
+static int join_backend(struct flatiommu_device *device)
+{
+	const struct backend *backend = device->flat->backend;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(candidates); i++)
+		if (candidates[i].backend == backend && fits(&candidates[i], &device->function))
+			return backend->attach(device);
+	return fail(device->flat, -EXDEV, "%s: cannot share memory with devices on %s. Cure: open it in "
+		    "a context of its own", device->name, backend->name);
+}
+
+int choose_backend(struct flatiommu_device *device)
+{
+	struct flatiommu *flat = device->flat;
+	const char *forced = secure_getenv("FLATIOMMU_BACKEND");
+	char refused[256] = "";
+	int err, first_err = 0;
+	bool known = false;
+	unsigned int tried = 0;
+	size_t i;
+
+	if (flat->backend)
+		return join_backend(device);
+	if (forced && !forced[0])
+		forced = NULL;
+	for (i = 0; i < ARRAY_SIZE(candidates); i++) {
+		const struct candidate *c = &candidates[i];
+
+		if (forced && strcmp(forced, c->backend->name))
+			continue;
+		known = true;
+		if (!fits(c, &device->function))
+			continue;
+		err = try_backend(device, c->backend);
+		if (!err) {
+			tell_choice(device, c, forced, refused);
+			return 0;
+		}
+		if (tried++)
+			continue;
+		first_err = err;
+		snprintf(refused, sizeof(refused), "%s was refused: %.200s", c->backend->name,
+			 flatiommu_reason(flat));
+	}
+	if (forced && !known)
+		return fail(flat, -EINVAL, "FLATIOMMU_BACKEND=%s: there is no such backend. There are: "
+			    "iommu-iommufd, iommu-type1, flatiommu-iommufd, flatiommu-type1, "
+			    "noiommu-iommufd, noiommu-group", forced);
+	if (tried > 1) {
+		char last[512];
+
+		snprintf(last, sizeof(last), "%.511s", flatiommu_reason(flat));
+		return fail(flat, first_err, "%s; after that, %s", refused, last);
+	}
+	return tried ? first_err : refuse(device, forced);
+}
+
+int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)
+{
+	struct rlimit limit = { 0 };
+
+	switch (err) {
+	case 0:
+		return 0;
+	case -ENOMEM:
+		getrlimit(RLIMIT_MEMLOCK, &limit);
+		return fail(flat, err, "%zu bytes at %p cannot be pinned: more than RLIMIT_MEMLOCK (%llu "
+			    "bytes), or the kernel has no memory. Cure: ulimit -l unlimited",
+			    buffer->span, (void *)buffer->pages, (unsigned long long)limit.rlim_cur);
+	case -EFAULT:
+		return fail(flat, err, "%zu bytes at %p cannot be pinned: not mapped, read-only, or of a "
+			    "kind that the kernel does not pin", buffer->span, (void *)buffer->pages);
+	case -ENOSPC:
+		return fail(flat, err, "type1 has no mapping left for %zu bytes at %p. Cure: fewer, larger "
+			    "buffers, or a higher " ENTRY_LIMIT, buffer->span, (void *)buffer->pages);
+	case -EADDRNOTAVAIL:
+		return fail(flat, err, "flatiommu.ko refuses to map %zu bytes at %p; the kernel log says "
+			    "why", buffer->span, (void *)buffer->pages);
+	default:
+		return fail(flat, err, "%zu bytes at %p cannot be mapped: %s", buffer->span,
+			    (void *)buffer->pages, ERRNO(err));
+	}
+}

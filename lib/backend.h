@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ways to reach a device: one table of operations each. backend.c chooses, type1.c, iommufd.c and
+ * noiommu.c have them. All but possible() are called with the context's lock held.
+ */
+#ifndef LIB_BACKEND_H
+#define LIB_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buffer;
+struct flatiommu;
+struct flatiommu_device;
+struct flatiommu_dma_segment;
+struct function;
+struct iova_range;
+
+struct backend {
+	const char *name;
+	/* An IOMMU translates: a buffer's bus address is its IOVA. */
+	bool isolated;
+
+	/* Opens what devices are attached to, and ends that. */
+	int (*start)(struct flatiommu *flat);
+	void (*stop)(struct flatiommu *flat);
+
+	/* Makes device->fd, with all buffers in its reach; and ends both. */
+	int (*attach)(struct flatiommu_device *device);
+	void (*detach)(struct flatiommu_device *device);
+
+	/* The IOVAs that can be used, to be freed; NULL: there are none. Count or -errno. */
+	int (*iovas)(struct flatiommu *flat, struct iova_range **ranges);
+
+	/* The buffer's pages, at its IOVA. */
+	int (*map)(struct flatiommu *flat, struct buffer *buffer);
+	int (*unmap)(struct flatiommu *flat, struct buffer *buffer);
+
+	/*
+	 * Bus addresses of the pages, from @offset on: as many segments as there is room for, or less,
+	 * but one. Their number or -errno. NULL: the IOVA is the bus address. Else IOVAs are but names,
+	 * and nothing must be there.
+	 */
+	int (*look_up)(struct flatiommu *flat, struct buffer *buffer, size_t offset,
+		       struct flatiommu_dma_segment *segments, size_t room);
+};
+
+extern const struct backend iommu_type1, iommu_iommufd;
+extern const struct backend flatiommu_type1, flatiommu_iommufd;
+extern const struct backend noiommu_iommufd, noiommu_group;
+extern const struct backend imported;
+
+/*
+ * Opens the device with the context's backend, or the first one that works. 0, or -errno having
+ * called fail().
+ */
+int choose_backend(struct flatiommu_device *device);
+
+/* The file flat.c: /dev/flatiommu. Each returns -errno having called fail(). */
+int flat_open(struct flatiommu *flat);
+int flat_declare(struct flatiommu_device *device);
+int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
+		 struct flatiommu_dma_segment *segments, size_t room);
+int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *pin);
+int flat_unpin(struct flatiommu *flat, uint32_t pin);
+int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offset, size_t length,
+		     struct flatiommu_dma_segment *segments, size_t room);
+/* A bit for each BAR that the claim holds write-combined. */
+int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
+
+/* The file group.c: VFIO groups. */
+int group_attach(struct flatiommu_device *device, const char *path, unsigned long iommu);
+void group_detach(struct flatiommu_device *device);
+
+/* What @err of a map means, with the cure. Returns it. */
+int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);
+
+#endif

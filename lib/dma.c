@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: MIT
+/* Buffers: memory, mapped for all devices of a context, and what the devices are to call it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "memory.h"
+
+#define BATCH		512	/* segments looked up at a time */
+#define HUGE_TRIES	4096	/* for memory within reach: the pool of huge pages ends it */
+#define TRIES		64
+#define TRIES_SIZE	(64ul << 20)
+
+#define KNOWN_FLAGS (FLATIOMMU_DMA_NO_FALLBACK | FLATIOMMU_DMA_ON_NODE | FLATIOMMU_DMA_CONTIGUOUS | \
+		     FLATIOMMU_DMA_SHARED)
+
+/*
+ * IOVAs that are names only lie above all memory, where nothing is that a device could hit when it is
+ * told one by mistake. Real ones are kept above 4 GiB, for the sake of devices that cannot reach that.
+ */
+#define ABOVE_MEMORY	(1ull << 52)
+#define ABOVE_32_BITS	(1ull << 32)
+#define LOWEST		(1ull << 16)
+
+static uint64_t last_address(unsigned int bits)
+{
+	return bits && bits < 64 ? (1ull << bits) - 1 : UINT64_MAX;
+}
+
+static int alloc_iova(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+{
+	const struct backend *backend = flat->backend;
+	uint64_t max = backend->look_up ? UINT64_MAX : last_address(address_bits);
+	uint64_t align = PAGE_SIZE;
+	int err;
+
+	/* So that huge pages can be huge in the IOMMU's tables, too. */
+	if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_1G))
+		align = huge_page_size(FLATIOMMU_PAGES_1G);
+	else if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_2M))
+		align = huge_page_size(FLATIOMMU_PAGES_2M);
+	err = iova_alloc(&flat->iovas, buffer->span, align, (uintptr_t)buffer->pages,
+			 backend->look_up ? ABOVE_MEMORY : ABOVE_32_BITS, max, &buffer->iova);
+	if (err == -ENOSPC)
+		err = iova_alloc(&flat->iovas, buffer->span, PAGE_SIZE, 0, LOWEST, max, &buffer->iova);
+	if (err == -ENOSPC && max != UINT64_MAX)
+		return fail(flat, -ERANGE, "no IOVAs below %#llx are left for %zu bytes",
+			    (unsigned long long)max + 1, buffer->span);
+	return err ? fail(flat, err, "no IOVAs are left for %zu bytes", buffer->span) : 0;
+}
+
+/* Neighbours that could be one are. Returns the new number. */
+static size_t merge(struct flatiommu_dma_segment *segments, size_t have, size_t more)
+{
+	size_t i, n = have;
+
+	for (i = have; i < have + more; i++) {
+		if (n && segments[n - 1].address + segments[n - 1].length == segments[i].address)
+			segments[n - 1].length += segments[i].length;
+		else
+			segments[n++] = segments[i];
+	}
+	return n;
+}
+
+static int look_up(struct flatiommu *flat, struct buffer *buffer)
+{
+	const struct backend *backend = flat->backend;
+	size_t at = (size_t)((char *)buffer->dma.memory - buffer->pages), end = at + buffer->dma.length;
+	struct flatiommu_dma_segment *segments = NULL, *more;
+	size_t count = 0, room = backend->look_up ? BATCH : 1;
+	int ret, i;
+
+	while (at < end) {
+		more = realloc(segments, (count + room) * sizeof(*segments));
+		if (!more) {
+			ret = fail(flat, -ENOMEM, "no memory for the segments of a buffer");
+			goto error;
+		}
+		segments = more;
+		if (backend->look_up) {
+			ret = backend->look_up(flat, buffer, at, &segments[count], room);
+			if (ret <= 0)
+				goto error;
+		} else {
+			segments[count] = (struct flatiommu_dma_segment){ buffer->iova + at, end - at };
+			ret = 1;
+		}
+		for (i = 0; i < ret; i++) {
+			struct flatiommu_dma_segment *s = &segments[count + (size_t)i];
+
+			/* The pages may go on where the buffer ends. */
+			if (s->length > end - at)
+				s->length = end - at;
+			at += s->length;
+			if (at == end)
+				ret = i + 1;
+		}
+		count = merge(segments, count, (size_t)ret);
+	}
+	more = realloc(segments, count * sizeof(*segments));
+	buffer->dma.segments = more ? more : segments;
+	buffer->dma.nr_segments = count;
+	ret = index_segments(buffer);
+	if (ret) {
+		drop_index(buffer);
+		return fail(flat, ret, "the segments of a buffer: %s", ERRNO(ret));
+	}
+	return 0;
+error:
+	free(segments);
+	if (ret)
+		return ret;
+	return fail(flat, -EIO, "the kernel finds nothing at %p, where it has mapped memory",
+		    (void *)(buffer->pages + at));
+}
+
+void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err)
+{
+	fail(flat, err, "%zu bytes at %p cannot be unmapped and are kept: %s", buffer->span,
+	     (void *)buffer->pages, ERRNO(err));
+	buffer->owned = false;
+}
+
+static void unmap(struct flatiommu *flat, struct buffer *buffer)
+{
+	int err = flat->backend->unmap(flat, buffer);
+
+	if (err)
+		keep_memory(flat, buffer, err);
+	else if (flat->backend->iovas)
+		iova_free(&flat->iovas, buffer->iova, buffer->span);
+}
+
+static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+{
+	const struct backend *backend = flat->backend;
+	int err;
+
+	if (!backend || backend == &imported)
+		return fail(flat, -ENODEV, "no device is open that memory could be for. Cure: open one first%s",
+			    backend ? " (of imported devices, the memory is imported, too)" : "");
+	if (backend->iovas) {
+		err = alloc_iova(flat, buffer, address_bits);
+		if (err)
+			return err;
+	}
+	err = backend->map(flat, buffer);
+	if (err) {
+		if (backend->iovas)
+			iova_free(&flat->iovas, buffer->iova, buffer->span);
+		return err;
+	}
+	err = look_up(flat, buffer);
+	if (err) {
+		unmap(flat, buffer);
+		return err;
+	}
+	buffer->flat = flat;
+	buffer->next = flat->buffers;
+	buffer->prev = &flat->buffers;
+	if (buffer->next)
+		buffer->next->prev = &buffer->next;
+	flat->buffers = buffer;
+	return 0;
+}
+
+/* Is all of it below the device's limit, and in one piece if so wished? */
+static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t flags,
+		 unsigned int address_bits)
+{
+	uint64_t max = last_address(address_bits);
+	size_t i;
+
+	if (flags & FLATIOMMU_DMA_CONTIGUOUS && buffer->dma.nr_segments != 1)
+		return fail(flat, -ENOMEM, "%zu bytes of consecutive memory are not to be had. Cure: "
+			    "reserve huge pages (sysctl vm.nr_hugepages; hugepagesz=1G for more than 2 MiB)",
+			    buffer->dma.length);
+	for (i = 0; i < buffer->dma.nr_segments; i++)
+		if (buffer->dma.segments[i].address + (buffer->dma.segments[i].length - 1) > max)
+			return fail(flat, -ERANGE, "the memory is at bus address %#llx, and the device "
+				    "has %u address bits. Cure: huge pages that are reserved at boot "
+				    "mostly lie low",
+				    (unsigned long long)buffer->dma.segments[i].address, address_bits);
+	return 0;
+}
+
+/* A buffer of these pages, mapped, but not checked. 0 or -errno; *buffer is not linked on failure. */
+static int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+{
+	int err;
+
+	pthread_mutex_lock(&flat->lock);
+	err = map_locked(flat, buffer, address_bits);
+	pthread_mutex_unlock(&flat->lock);
+	return err;
+}
+
+static void free_memory(struct buffer *buffer)
+{
+	struct memory memory = {
+		.addr = buffer->pages,
+		.size = buffer->span,
+		.file = buffer->file,
+	};
+
+	if (buffer->owned)
+		memory_put(&memory);
+	else
+		close_fd(&buffer->file);
+	drop_index(buffer);
+	free(buffer);
+}
+
+void free_buffer(struct buffer *buffer)
+{
+	struct flatiommu *flat = buffer->flat;
+
+	if (flat) {
+		*buffer->prev = buffer->next;
+		if (buffer->next)
+			buffer->next->prev = buffer->prev;
+		unmap(flat, buffer);
+	}
+	free_memory(buffer);
+}
+
+void flatiommu_dma_free(struct flatiommu_dma *dma)
+{
+	struct flatiommu *flat;
+
+	if (!dma)
+		return;
+	flat = buffer_of(dma)->flat;
+	if (!flat) {
+		free_buffer(buffer_of(dma));
+		return;
+	}
+	pthread_mutex_lock(&flat->lock);
+	free_buffer(buffer_of(dma));
+	if (!flat->buffers)
+		drop_stopped_devices(flat, NULL);
+	pthread_mutex_unlock(&flat->lock);
+}
+
+static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
+		      const struct flatiommu_dma_options *options, struct buffer **buffer)
+{
+	struct buffer *new = calloc(1, sizeof(*new));
+	struct memory memory;
+	int err;
+
+	if (!new)
+		return fail(flat, -ENOMEM, "no memory for a buffer");
+	err = memory_get(length, pages, options, &memory);
+	if (err) {
+		free(new);
+		return fail(flat, err, "%zu bytes of memory (%s pages): %s%s", length,
+			    pages == FLATIOMMU_PAGES_1G ? "1 GiB" :
+			    pages == FLATIOMMU_PAGES_2M ? "2 MiB" : "ordinary", ERRNO(err),
+			    huge_page_size(pages) ? ". Cure: sysctl vm.nr_hugepages (hugepagesz=1G "
+			    "hugepages=N on the kernel's command line for those of 1 GiB)" : "");
+	}
+	new->dma = (struct flatiommu_dma){
+		.memory = memory.addr,
+		.length = length,
+		.page_size = memory.page_size,
+	};
+	new->pages = memory.addr;
+	new->span = memory.size;
+	new->file = memory.file;
+	new->owned = true;
+	err = map_buffer(flat, new, options->address_bits);
+	if (err)
+		free_memory(new);
+	else
+		*buffer = new;
+	return err;
+}
+
+/*
+ * What is out of the device's reach is kept until there is some within, or the kernel would hand
+ * out the same again.
+ */
+static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
+		       const struct flatiommu_dma_options *options, struct buffer **buffer)
+{
+	struct buffer **rejects;
+	size_t tries = TRIES, count = 0;
+	int err;
+
+	if (huge_page_size(pages))
+		tries = HUGE_TRIES;
+	else if (length > TRIES_SIZE / TRIES)
+		tries = TRIES_SIZE / length + 1;
+	rejects = calloc(tries, sizeof(*rejects));
+	if (!rejects)
+		return fail(flat, -ENOMEM, "no memory for a buffer");
+	for (;;) {
+		struct buffer *new = NULL;
+
+		err = alloc_once(flat, length, pages, options, &new);
+		if (err == -ENOMEM && count)
+			err = -ERANGE;
+		if (err)
+			break;
+		err = check(flat, new, options->flags, options->address_bits);
+		if (!err) {
+			*buffer = new;
+			break;
+		}
+		rejects[count++] = new;
+		if (err != -ERANGE || count == tries)
+			break;
+	}
+	while (count)
+		flatiommu_dma_free(&rejects[--count]->dma);
+	free(rejects);
+	return err;
+}
+
+/* Where FLATIOMMU_PAGES_ANY begins. */
+static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t length, uint32_t flags)
+{
+	size_t huge = huge_page_size(FLATIOMMU_PAGES_2M);
+	bool in_one_page = flags & FLATIOMMU_DMA_CONTIGUOUS && !flatiommu_isolated(flat);
+
+	if (in_one_page && length > huge)
+		return FLATIOMMU_PAGES_1G;
+	if ((in_one_page && length > PAGE_SIZE) || length >= huge / 2)
+		return FLATIOMMU_PAGES_2M;
+	return FLATIOMMU_PAGES_4K;
+}
+
+static int check_options(struct flatiommu *flat, size_t length,
+			 const struct flatiommu_dma_options *options)
+{
+	uint32_t bits = options->address_bits;
+
+	if (!length)
+		return fail(flat, -EINVAL, "a buffer of 0 bytes");
+	if (options->flags & ~KNOWN_FLAGS || options->reserved[0] || options->reserved[1])
+		return fail(flat, -EOPNOTSUPP, "options of a buffer: unknown flags %#x, or reserved is not 0",
+			    options->flags & ~KNOWN_FLAGS);
+	if (options->pages > FLATIOMMU_PAGES_4K || (bits && (bits < 12 || bits > 64)))
+		return fail(flat, -EINVAL, "options of a buffer: pages %u, address_bits %u", options->pages,
+			    bits);
+	return 0;
+}
+
+int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
+			const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
+{
+	const struct flatiommu_dma_options any = { 0 };
+	enum flatiommu_dma_pages pages;
+	struct buffer *buffer = NULL;
+	int err;
+
+	if (!flat)
+		return -EINVAL;
+	if (!dma)
+		return fail(flat, -EINVAL, "flatiommu_dma_alloc: NULL is no buffer");
+	if (!options)
+		options = &any;
+	err = check_options(flat, length, options);
+	if (err)
+		return err;
+	pages = options->pages;
+	if (pages == FLATIOMMU_PAGES_ANY)
+		pages = best_pages(flat, length, options->flags);
+	for (;;) {
+		err = alloc_pages(flat, length, pages, options, &buffer);
+		if ((err != -ENOMEM && err != -ERANGE) || pages == FLATIOMMU_PAGES_4K ||
+		    (options->flags & FLATIOMMU_DMA_NO_FALLBACK && options->pages != FLATIOMMU_PAGES_ANY))
+			break;
+		pages++;
+	}
+	if (!err)
+		*dma = &buffer->dma;
+	return err;
+}
+
+int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
+		      const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
+{
+	const struct flatiommu_dma_options any = { 0 };
+	uintptr_t start = (uintptr_t)memory, end;
+	struct buffer *new;
+	int err;
+
+	if (!flat)
+		return -EINVAL;
+	if (!memory || !dma || start > SIZE_MAX - PAGE_SIZE || length > SIZE_MAX - PAGE_SIZE - start)
+		return fail(flat, -EINVAL, "flatiommu_dma_map: %zu bytes at %p", length, memory);
+	if (!options)
+		options = &any;
+	err = check_options(flat, length, options);
+	if (err)
+		return err;
+	if (options->flags || options->pages || options->node)
+		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_map: options that are for memory yet to be had");
+	new = calloc(1, sizeof(*new));
+	if (!new)
+		return fail(flat, -ENOMEM, "no memory for a buffer");
+	end = (start + length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	start &= ~(PAGE_SIZE - 1);
+	new->dma = (struct flatiommu_dma){ .memory = memory, .length = length, .page_size = PAGE_SIZE };
+	new->pages = (char *)start;
+	new->span = end - start;
+	new->file = -1;
+	err = map_buffer(flat, new, options->address_bits);
+	if (err) {
+		free_memory(new);
+		return err;
+	}
+	err = check(flat, new, 0, options->address_bits);
+	if (err)
+		flatiommu_dma_free(&new->dma);
+	else
+		*dma = &new->dma;
+	return err;
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+/* /dev/flatiommu: its manual is linux/flatiommu.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/flatiommu.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define BATCH 512	/* segments a call */
+
+static struct flatiommu_function name_of(const struct flatiommu_device *device)
+{
+	return (struct flatiommu_function){
+		.segment = device->function.segment,
+		.bus = device->function.bus,
+		.devfn = device->function.devfn,
+	};
+}
+
+int flat_open(struct flatiommu *flat)
+{
+	int err;
+
+	if (flat->flat >= 0)
+		return 0;
+	flat->flat = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
+	if (flat->flat >= 0)
+		return 0;
+	err = -errno;
+	if (err == -ENOENT)
+		return fail(flat, err, "/dev/flatiommu is missing. Cure: modprobe flatiommu");
+	if (err == -EPERM || err == -EACCES)
+		return fail(flat, err, "/dev/flatiommu: %s. Cure: run with CAP_SYS_RAWIO, as root does",
+			    ERRNO(err));
+	return fail(flat, err, "/dev/flatiommu: %s", ERRNO(err));
+}
+
+int flat_declare(struct flatiommu_device *device)
+{
+	struct flatiommu_function function = name_of(device);
+	struct flatiommu_declare declare = {
+		.size = sizeof(declare),
+		.nr_functions = 1,
+		.functions = (uintptr_t)&function,
+	};
+	int err = call(device->flat->flat, FLATIOMMU_DECLARE, &declare);
+
+	if (!err)
+		return 0;
+	return fail(device->flat, err, "%s: FLATIOMMU_DECLARE: %s%s", device->name, ERRNO(err),
+		    err == -EACCES ? " (the kernel is locked down)" :
+		    err == -EPERM ? ". Cure: run with CAP_SYS_RAWIO, as root does" : "");
+}
+
+/* One call; the answer is 0 segments where nothing is found at the start. */
+static int look_up(struct flatiommu *flat, struct flatiommu_lookup *lookup,
+		   struct flatiommu_dma_segment *segments, size_t room)
+{
+	struct flatiommu_segment *batch;
+	uint32_t i;
+	int err;
+
+	lookup->size = sizeof(*lookup);
+	lookup->nr_segments = room < BATCH ? (uint32_t)room : BATCH;
+	batch = calloc(lookup->nr_segments, sizeof(*batch));
+	if (!batch)
+		return fail(flat, -ENOMEM, "no memory to look bus addresses up");
+	lookup->segments = (uintptr_t)batch;
+	err = call(flat->flat, FLATIOMMU_LOOKUP, lookup);
+	for (i = 0; !err && i < lookup->nr_segments; i++)
+		segments[i] = (struct flatiommu_dma_segment){ batch[i].address, batch[i].length };
+	free(batch);
+	if (err)
+		return fail(flat, err, "bus addresses of %#llx: FLATIOMMU_LOOKUP: %s",
+			    (unsigned long long)lookup->start, ERRNO(err));
+	return (int)lookup->nr_segments;
+}
+
+int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
+		 struct flatiommu_dma_segment *segments, size_t room)
+{
+	/* Devices of one context have the same addresses, or the kernel does not let them in. */
+	struct flatiommu_lookup lookup = {
+		.function = name_of(flat->devices),
+		.start = buffer->iova + offset,
+		.length = buffer->span - offset,
+	};
+
+	return look_up(flat, &lookup, segments, room);
+}
+
+int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offset, size_t length,
+		     struct flatiommu_dma_segment *segments, size_t room)
+{
+	struct flatiommu_lookup lookup = {
+		.flags = FLATIOMMU_LOOKUP_PIN,
+		.function = name_of(device),
+		.pin = pin,
+		.start = offset,
+		.length = length,
+	};
+
+	return look_up(device->flat, &lookup, segments, room);
+}
+
+int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *pin)
+{
+	struct flatiommu_function function = name_of(device);
+	struct flatiommu_pin arg = {
+		.size = sizeof(arg),
+		.nr_functions = 1,
+		.functions = (uintptr_t)&function,
+		.vaddr = (uintptr_t)buffer->pages,
+		.length = buffer->span,
+	};
+	int err = call(device->flat->flat, FLATIOMMU_PIN, &arg);
+
+	if (err)
+		return explain_map(device->flat, buffer, err);
+	*pin = arg.out_pin;
+	return 0;
+}
+
+int flat_unpin(struct flatiommu *flat, uint32_t pin)
+{
+	struct flatiommu_unpin arg = { .size = sizeof(arg), .pin = pin };
+
+	return call(flat->flat, FLATIOMMU_UNPIN, &arg);
+}
+
+int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars)
+{
+	struct flatiommu_info info = {
+		.size = sizeof(info),
+		.flags = FLATIOMMU_INFO_FUNCTION,
+		.function = name_of(device),
+	};
+	int err = call(device->flat->flat, FLATIOMMU_INFO, &info);
+
+	if (err)
+		return fail(device->flat, err, "%s: FLATIOMMU_INFO: %s", device->name, ERRNO(err));
+	*bars = info.out_wc_bars;
+	return 0;
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/* VFIO groups in a container (linux/vfio.h), for type1 and for the no-IOMMU mode of groups. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define UNSAFE_INTERRUPTS "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
+
+/* EPERM has two usual causes and the kernel tells neither to the program. */
+static int explain_attach(struct flatiommu_device *device, const char *step, int err)
+{
+	char unsafe[8] = "unknown";
+
+	if (err != -EPERM)
+		return fail(device->flat, err, "%s: %s: %s", device->name, step, ERRNO(err));
+	read_line(UNSAFE_INTERRUPTS, unsafe, sizeof(unsafe));
+	return fail(device->flat, err, "%s: %s: %s. Cure: %s", device->name, step, ERRNO(err),
+		    unsafe[0] == 'N' ? "echo 1 > " UNSAFE_INTERRUPTS
+				       " (nothing keeps a device from sending any interrupt)" :
+				       "run with CAP_SYS_RAWIO, as root does");
+}
+
+static int open_group(struct flatiommu_device *device, const char *path, struct group **group)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	struct group *new;
+	int err;
+
+	for (new = device->flat->groups; new; new = new->next) {
+		if (new->id == device->function.group) {
+			*group = new;
+			return 0;
+		}
+	}
+	new = calloc(1, sizeof(*new));
+	if (!new)
+		return fail(device->flat, -ENOMEM, "%s: no memory for its group", device->name);
+	new->id = device->function.group;
+	new->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (new->fd < 0) {
+		err = -errno;
+		free(new);
+		return fail(device->flat, err, "%s: %s: %s%s", device->name, path, ERRNO(err),
+			    err == -EBUSY ? " (another program has it open)" :
+			    err == -EACCES || err == -EPERM ? ". Cure: run as root" : "");
+	}
+	err = call(new->fd, VFIO_GROUP_GET_STATUS, &status);
+	if (err)
+		fail(device->flat, err, "%s: VFIO_GROUP_GET_STATUS: %s", path, ERRNO(err));
+	else if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
+		err = fail(device->flat, -EPERM, "%s: functions beside it are bound to ordinary "
+			   "drivers. Cure: bind all of /sys/kernel/iommu_groups/%d/devices to "
+			   "vfio-pci", device->name, new->id);
+	if (err) {
+		close(new->fd);
+		free(new);
+		return err;
+	}
+	*group = new;
+	return 0;
+}
+
+/* The group's first device: it joins the container, and the first group brings the IOMMU. */
+static int join(struct flatiommu_device *device, struct group *group, unsigned long iommu)
+{
+	struct flatiommu *flat = device->flat;
+	int err = call(group->fd, VFIO_GROUP_SET_CONTAINER, &flat->container);
+
+	if (err)
+		return explain_attach(device, "VFIO_GROUP_SET_CONTAINER", err);
+	if (flat->groups)
+		return 0;
+	/* Its argument is the number, not a pointer. */
+	err = call(flat->container, VFIO_SET_IOMMU, (void *)iommu);
+	if (err) {
+		call(group->fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
+		return explain_attach(device, "VFIO_SET_IOMMU", err);
+	}
+	return 0;
+}
+
+static void put_group(struct flatiommu *flat, struct group *group)
+{
+	struct group **link;
+
+	if (--group->devices)
+		return;
+	for (link = &flat->groups; *link != group; link = &(*link)->next)
+		;
+	*link = group->next;
+	/* Leaves the container, too. */
+	close(group->fd);
+	free(group);
+}
+
+int group_attach(struct flatiommu_device *device, const char *path, unsigned long iommu)
+{
+	struct flatiommu *flat = device->flat;
+	struct group *group = NULL;
+	int err = open_group(device, path, &group);
+
+	if (err)
+		return err;
+	if (!group->devices) {
+		err = join(device, group, iommu);
+		if (err) {
+			close(group->fd);
+			free(group);
+			return err;
+		}
+		group->next = flat->groups;
+		flat->groups = group;
+	}
+	group->devices++;
+	device->fd = call(group->fd, VFIO_GROUP_GET_DEVICE_FD, device->function.bdf);
+	if (device->fd < 0) {
+		err = device->fd;
+		put_group(flat, group);
+		return fail(flat, err, "%s: VFIO_GROUP_GET_DEVICE_FD: %s%s", device->name, ERRNO(err),
+			    err == -EPERM ? " (a VF takes a token where its PF is bound to vfio-pci)" : "");
+	}
+	device->group = group;
+	return 0;
+}
+
+/* The device before the group: it holds the group, and is stopped as its file is closed. */
+void group_detach(struct flatiommu_device *device)
+{
+	close_fd(&device->fd);
+	put_group(device->flat, device->group);
+	device->group = NULL;
+}

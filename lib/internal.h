@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the library's files share. A context, its devices and buffers; each file says what it does
+ * with them.
+ */
+#ifndef LIB_INTERNAL_H
+#define LIB_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <flatiommu.h>
+
+#include "backend.h"
+#include "iova.h"
+#include "sysfs.h"
+
+#define PAGE_SIZE	4096ul
+#define NR_REGIONS	9	/* VFIO_PCI_NUM_REGIONS */
+#define NR_IRQS		5	/* VFIO_PCI_NUM_IRQS */
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+/* A file descriptor of a VFIO group, for as long as devices of it are in the context. */
+struct group {
+	struct group *next;
+	int id;
+	int fd;
+	unsigned int devices;
+};
+
+/* Why the latest call of a thread failed. There is one for each thread that has ever failed. */
+struct reason {
+	struct reason *next;
+	pthread_t thread;
+	char line[1024];
+};
+
+struct flatiommu {
+	/* Protects everything here and in lists that begin here, but what the next lock does. */
+	pthread_mutex_t lock;
+	const struct backend *backend;	/* NULL: no device was opened yet */
+	char backend_reason[256];
+	struct flatiommu_device *devices;
+	struct buffer *buffers;
+	struct group *groups;		/* with type1, and noiommu-group */
+	int container;			/* the same, or -1 */
+	int iommufd;			/* with the others, or -1 */
+	uint32_t ioas;
+	int flat;			/* /dev/flatiommu, or -1 where it is not needed */
+	struct iova_space iovas;
+
+	pthread_mutex_t reason_lock;
+	/* Of the thread that opened the context, and behind it of others: reason_lock. */
+	struct reason reasons;
+	void (*log)(void *arg, const char *line);
+	void *log_arg;
+};
+
+struct region {
+	uint64_t size;
+	uint64_t offset;		/* in the device's file */
+	uint32_t flags;			/* VFIO_REGION_INFO_FLAG_* */
+	struct area *areas;		/* that can be mapped; NULL: all of it, given the flag */
+	unsigned int nr_areas;
+};
+
+struct area {
+	uint64_t offset;
+	uint64_t size;
+};
+
+/* A mapping of a BAR. */
+struct view {
+	struct view *next;
+	void *memory;			/* as the caller has it */
+	void *pages;
+	size_t length;			/* of @pages */
+};
+
+struct flatiommu_device {
+	struct flatiommu *flat;
+	struct flatiommu_device *next;	/* flat->lock */
+	struct function function;
+	char name[32];
+	int fd;
+	struct group *group;
+	uint32_t flags;			/* VFIO_DEVICE_FLAGS_* */
+	/* Closed by the program, and kept, as buffers need a device: flat->lock. */
+	bool stopped;
+	bool was_master;		/* during an unmap of noiommu.c */
+	struct region regions[NR_REGIONS];
+	struct view *views;		/* flat->lock */
+	unsigned int enabled[NR_IRQS];	/* vectors behind the last one that is: flat->lock */
+};
+
+/* Memory pinned through /dev/flatiommu for a device, with noiommu-group. */
+struct pin {
+	struct pin *next;
+	struct flatiommu_device *device;
+	uint32_t id;
+};
+
+struct buffer {
+	struct flatiommu_dma dma;	/* the first member, see buffer_of() */
+	struct flatiommu *flat;		/* NULL: imported */
+	struct buffer *next, **prev;	/* flat->lock */
+	size_t *starts;			/* of each segment, in the buffer */
+	uint64_t base;			/* dma.bases of one segment */
+	char *pages;			/* the pages of it, that are mapped for the devices */
+	size_t span;			/* their bytes */
+	uint64_t iova;
+	struct pin *pins;		/* flat->lock */
+	bool owned;			/* pages are the library's */
+	int file;			/* of shared memory, or -1 */
+};
+
+static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
+{
+	return (struct buffer *)dma;
+}
+
+/* reason.c: fail() says why and returns @err. */
+int fail(struct flatiommu *flat, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void free_reasons(struct flatiommu *flat);
+/* The text of an errno, for the texts of fail(). */
+const char *errno_text(int err, char *text, size_t size);
+#define ERRNO(err) errno_text(err, (char[64]){ 0 }, 64)
+
+/* ioctl() that returns -errno. */
+int call(int fd, unsigned long request, void *arg);
+/* Closes a file descriptor that is one. */
+void close_fd(int *fd);
+
+/* device.c */
+int use_device(struct flatiommu_device *device);
+int set_bus_master(struct flatiommu_device *device, bool on);
+bool is_bus_master(struct flatiommu_device *device);
+/* What was mapped, interrupts, DMA: all that a program has of it. It stays open. */
+void stop_device(struct flatiommu_device *device);
+/* Once the last buffer is gone. */
+void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device *but);
+void forget_device(struct flatiommu_device *device);
+
+/* dma.c */
+/* Devices may still reach it, as @err kept it from being unmapped: it must not become anybody else's. */
+void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
+void free_buffer(struct buffer *buffer);
+
+/*
+ * index.c: has the buffer's segments found by offset; its memory, length, page size and segments are
+ * set. 0, -ENOMEM, or -EINVAL where a segment begins within a page. drop_index() frees the segments, too,
+ * and whatever was made of the index.
+ */
+int index_segments(struct buffer *buffer);
+void drop_index(struct buffer *buffer);
+
+/* region.c */
+int read_regions(struct flatiommu_device *device, unsigned int count);
+void free_regions(struct flatiommu_device *device);
+void unmap_views(struct flatiommu_device *device);
+int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
+		  size_t length, bool write);
+
+/* config.c: the first one, without a word when there is none. */
+int find_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset);
+
+/* irq.c */
+void disable_irqs(struct flatiommu_device *device);
+
+#endif

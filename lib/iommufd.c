@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+/*
+ * iommufd and VFIO's character devices, on a real IOMMU, on flatiommu.ko, and without either as Linux
+ * 7.3 has it: there any IOVA is a name to ask the kernel for addresses by.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "iommufd_abi.h"
+
+#define UNSAFE_INTERRUPTS "/sys/module/iommufd/parameters/allow_unsafe_interrupts"
+
+static int start(struct flatiommu *flat)
+{
+	struct ioas_alloc ioas = { .size = sizeof(ioas) };
+	int err;
+
+	flat->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (flat->iommufd < 0) {
+		err = -errno;
+		return fail(flat, err, "/dev/iommu: %s%s", ERRNO(err), err == -EACCES ?
+			    ". Cure: run as root" : "");
+	}
+	err = call(flat->iommufd, IOAS_ALLOC, &ioas);
+	if (err) {
+		close_fd(&flat->iommufd);
+		return fail(flat, err, "IOMMU_IOAS_ALLOC: %s", ERRNO(err));
+	}
+	flat->ioas = ioas.out_ioas_id;
+	return 0;
+}
+
+static int start_flat(struct flatiommu *flat)
+{
+	int err = flat_open(flat);
+
+	return err ? err : start(flat);
+}
+
+static void stop(struct flatiommu *flat)
+{
+	close_fd(&flat->iommufd);
+}
+
+static int explain_bind(struct flatiommu_device *device, int err)
+{
+	if (err == -EPERM)
+		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s. Cure: run with "
+			    "CAP_SYS_RAWIO, as root does", device->name, ERRNO(err));
+	/* So it says when somebody has it open already; the rest of what we ask is valid. */
+	if (err == -EINVAL)
+		err = -EBUSY;
+	return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s%s", device->name, ERRNO(err),
+		    err == -EBUSY ? " (another program has it open)" : "");
+}
+
+/* EPERM is about interrupts here: the device is ours already. */
+static int explain_attach(struct flatiommu_device *device, int err)
+{
+	char unsafe[8] = "unknown";
+
+	read_line(UNSAFE_INTERRUPTS, unsafe, sizeof(unsafe));
+	return fail(device->flat, err, "%s: VFIO_DEVICE_ATTACH_IOMMUFD_PT: %s%s", device->name,
+		    ERRNO(err), err == -EPERM && unsafe[0] == 'N' ?
+		    ". Cure: echo 1 > " UNSAFE_INTERRUPTS
+		    " (nothing keeps a device from sending any interrupt)" : "");
+}
+
+static int attach(struct flatiommu_device *device)
+{
+	struct flatiommu *flat = device->flat;
+	struct cdev_bind bind = { .argsz = sizeof(bind), .iommufd = flat->iommufd };
+	struct cdev_attach arg = { .argsz = sizeof(arg), .pt_id = flat->ioas };
+	char path[64];
+	int err;
+
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", device->function.cdev);
+	device->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (device->fd < 0) {
+		err = -errno;
+		return fail(flat, err, "%s: %s: %s%s", device->name, path, ERRNO(err),
+			    err == -EACCES ? ". Cure: run as root" : "");
+	}
+	err = call(device->fd, CDEV_BIND_IOMMUFD, &bind);
+	if (err) {
+		err = explain_bind(device, err);
+	} else {
+		err = call(device->fd, CDEV_ATTACH_IOMMUFD_PT, &arg);
+		if (err)
+			explain_attach(device, err);
+	}
+	if (err)
+		close_fd(&device->fd);
+	return err;
+}
+
+static int attach_flat(struct flatiommu_device *device)
+{
+	/* Before it is attached: the IOAS may have look-up maps already. */
+	int err = flat_declare(device);
+
+	return err ? err : attach(device);
+}
+
+static void detach(struct flatiommu_device *device)
+{
+	close_fd(&device->fd);
+}
+
+static int iovas(struct flatiommu *flat, struct iova_range **ranges)
+{
+	struct ioas_iova_ranges arg = { .size = sizeof(arg), .ioas_id = flat->ioas };
+	struct iova_range *list = NULL;
+	int err;
+
+	/* Without an array it says how long one is needed, and EMSGSIZE. */
+	err = call(flat->iommufd, IOAS_IOVA_RANGES, &arg);
+	if (err == -EMSGSIZE) {
+		list = calloc(arg.num_iovas, sizeof(*list));
+		if (!list)
+			return fail(flat, -ENOMEM, "no memory for the ranges of IOVAs");
+		arg.allowed_iovas = (uintptr_t)list;
+		err = call(flat->iommufd, IOAS_IOVA_RANGES, &arg);
+	}
+	if (err) {
+		free(list);
+		return fail(flat, err, "IOMMU_IOAS_IOVA_RANGES: %s", ERRNO(err));
+	}
+	*ranges = list;
+	return (int)arg.num_iovas;
+}
+
+static int map(struct flatiommu *flat, struct buffer *buffer)
+{
+	struct ioas_map arg = {
+		.size = sizeof(arg),
+		.flags = IOAS_MAP_FIXED_IOVA | IOAS_MAP_WRITEABLE | IOAS_MAP_READABLE,
+		.ioas_id = flat->ioas,
+		.user_va = (uintptr_t)buffer->pages,
+		.length = buffer->span,
+		.iova = buffer->iova,
+	};
+
+	return explain_map(flat, buffer, call(flat->iommufd, IOAS_MAP, &arg));
+}
+
+static int unmap(struct flatiommu *flat, struct buffer *buffer)
+{
+	struct ioas_unmap arg = {
+		.size = sizeof(arg),
+		.ioas_id = flat->ioas,
+		.iova = buffer->iova,
+		.length = buffer->span,
+	};
+
+	return call(flat->iommufd, IOAS_UNMAP, &arg);
+}
+
+/* One run of memory a call. A PCI function of a PC is told what the processor calls it, too. */
+static int get_pa(struct flatiommu *flat, struct buffer *buffer, size_t offset,
+		  struct flatiommu_dma_segment *segments, size_t room)
+{
+	struct ioas_get_pa arg = {
+		.size = sizeof(arg),
+		.ioas_id = flat->ioas,
+		.iova = buffer->iova + offset,
+		.length = buffer->span - offset,
+	};
+	int err = call(flat->iommufd, IOAS_NOIOMMU_GET_PA, &arg);
+
+	(void)room;
+	if (!err && (!arg.length || arg.length > buffer->span - offset))
+		err = -EIO;
+	if (err)
+		return fail(flat, err, "bus addresses of %p: IOMMU_IOAS_NOIOMMU_GET_PA: %s",
+			    (void *)(buffer->pages + offset), ERRNO(err));
+	segments[0] = (struct flatiommu_dma_segment){ arg.out_phys, arg.length };
+	return 1;
+}
+
+const struct backend iommu_iommufd = {
+	.name = "iommu-iommufd",
+	.isolated = true,
+	.start = start,
+	.stop = stop,
+	.attach = attach,
+	.detach = detach,
+	.iovas = iovas,
+	.map = map,
+	.unmap = unmap,
+};
+
+const struct backend flatiommu_iommufd = {
+	.name = "flatiommu-iommufd",
+	.start = start_flat,
+	.stop = stop,
+	.attach = attach_flat,
+	.detach = detach,
+	.iovas = iovas,
+	.map = map,
+	.unmap = unmap,
+	.look_up = flat_look_up,
+};
+
+const struct backend noiommu_iommufd = {
+	.name = "noiommu-iommufd",
+	.start = start,
+	.stop = stop,
+	.attach = attach,
+	.detach = detach,
+	.iovas = iovas,
+	.map = map,
+	.unmap = unmap,
+	.look_up = get_pa,
+};

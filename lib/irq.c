@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+/* Interrupts as eventfds. */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static const char *const names[NR_IRQS] = { "INTx", "MSI", "MSI-X", "error", "request" };
+
+static int check(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	if (!device)
+		return -EINVAL;
+	if ((unsigned int)irq < NR_IRQS)
+		return 0;
+	return fail(device->flat, -EINVAL, "%s: there is no interrupt %u", device->name, irq);
+}
+
+static int get_info(struct flatiommu_device *device, enum flatiommu_irq irq, struct vfio_irq_info *info)
+{
+	int err;
+
+	*info = (struct vfio_irq_info){ .argsz = sizeof(*info), .index = irq };
+	err = call(device->fd, VFIO_DEVICE_GET_IRQ_INFO, info);
+	/* So it says of a kind that the device cannot have, such as errors of one that is not PCIe. */
+	if (err == -EINVAL) {
+		info->count = 0;
+		return 0;
+	}
+	if (err)
+		return fail(device->flat, err, "%s: VFIO_DEVICE_GET_IRQ_INFO %s: %s", device->name,
+			    names[irq], ERRNO(err));
+	return 0;
+}
+
+int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	struct vfio_irq_info info;
+	int err = check(device, irq);
+
+	if (!err)
+		err = get_info(device, irq, &info);
+	return err ? err : (int)info.count;
+}
+
+/* Of these VFIO enables one only. */
+static int check_others(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	unsigned int i;
+
+	for (i = FLATIOMMU_INTX; irq <= FLATIOMMU_MSIX && i <= FLATIOMMU_MSIX; i++)
+		if (i != irq && device->enabled[i])
+			return fail(device->flat, -EBUSY, "%s: %s is enabled. Cure: disable it first",
+				    device->name, names[i]);
+	return 0;
+}
+
+static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
+			unsigned int count, const int *eventfds)
+{
+	size_t size = sizeof(struct vfio_irq_set) + count * sizeof(*eventfds);
+	struct vfio_irq_set *set;
+	unsigned int i;
+	int ret;
+
+	/* To the kernel all of these are -1. */
+	for (i = 0; i < count; i++)
+		if (eventfds[i] < -1)
+			return fail(device->flat, -EBADF, "%s: %s: %d is no eventfd", device->name,
+				    names[irq], eventfds[i]);
+	set = calloc(1, size);
+	if (!set)
+		return fail(device->flat, -ENOMEM, "%s: no memory for %u vectors", device->name, count);
+	set->argsz = (uint32_t)size;
+	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = irq;
+	set->start = first;
+	set->count = count;
+	memcpy(set->data, eventfds, count * sizeof(*eventfds));
+	ret = call(device->fd, VFIO_DEVICE_SET_IRQS, set);
+	free(set);
+	if (!ret)
+		return 0;
+	/* A positive answer is how many vectors there could be. */
+	if (ret > 0)
+		return fail(device->flat, -ENOSPC, "%s: the machine has %d vectors left for its %s, not %u",
+			    device->name, ret, names[irq], first + count);
+	if (ret == -EINVAL && device->flat->backend == &imported)
+		return fail(device->flat, -EBUSY, "%s: %s: one of the file descriptors is not an eventfd, or "
+			    "another process has enabled something else. Cure: flatiommu_irq_disable()",
+			    device->name, names[irq]);
+	/* Nothing else is left that could be invalid. */
+	if (ret == -EINVAL || ret == -EBADF)
+		return fail(device->flat, -EBADF, "%s: %s: one of the file descriptors is not an eventfd",
+			    device->name, names[irq]);
+	return fail(device->flat, ret, "%s: VFIO_DEVICE_SET_IRQS, %u of %s: %s", device->name, count,
+		    names[irq], ERRNO(ret));
+}
+
+static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
+			 unsigned int count, const int *eventfds)
+{
+	unsigned int end = first + count, *enabled = &device->enabled[irq];
+	struct vfio_irq_info info;
+	int err = get_info(device, irq, &info);
+
+	if (err)
+		return err;
+	if (first >= info.count || count > info.count - first)
+		return fail(device->flat, -ENXIO, "%s: it has %u vectors of %s, not %u from %u on",
+			    device->name, info.count, names[irq], count, first);
+	err = check_others(device, irq);
+	if (err)
+		return err;
+	if (*enabled && end > *enabled && info.flags & VFIO_IRQ_INFO_NORESIZE)
+		return fail(device->flat, -EOPNOTSUPP, "%s: this kernel cannot add vectors of %s behind the "
+			    "%u that are enabled. Cure: disable them, and enable %u at once",
+			    device->name, names[irq], *enabled, end);
+	err = set_eventfds(device, irq, first, count, eventfds);
+	if (err)
+		return err;
+	/* Of these two the kernel knows nothing while they have no eventfd. */
+	if (irq > FLATIOMMU_MSIX)
+		*enabled = eventfds[0] >= 0;
+	else if (end > *enabled)
+		*enabled = end;
+	return 0;
+}
+
+int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
+			 unsigned int count, const int *eventfds)
+{
+	int err = check(device, irq);
+
+	if (err)
+		return err;
+	if (!count || !eventfds)
+		return fail(device->flat, -EINVAL, "%s: flatiommu_irq_enable: no %s", device->name,
+			    count ? "eventfds" : "vectors");
+	pthread_mutex_lock(&device->flat->lock);
+	err = enable_locked(device, irq, first, count, eventfds);
+	pthread_mutex_unlock(&device->flat->lock);
+	return err;
+}
+
+/* An action without data. */
+static int set_action(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t action,
+		      unsigned int start, unsigned int count)
+{
+	struct vfio_irq_set set = {
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_DATA_NONE | action,
+		.index = irq,
+		.start = start,
+		.count = count,
+	};
+	int err = call(device->fd, VFIO_DEVICE_SET_IRQS, &set);
+
+	if (err)
+		return fail(device->flat, err, "%s: VFIO_DEVICE_SET_IRQS of %s: %s", device->name,
+			    names[irq], ERRNO(err));
+	return 0;
+}
+
+static int disable(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	int err = 0;
+
+	if (device->enabled[irq])
+		err = set_action(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0);
+	if (!err)
+		device->enabled[irq] = 0;
+	return err;
+}
+
+/* What another process, or one before, has enabled of an imported device. The kernel knows whether. */
+static void disable_others(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	struct vfio_irq_set set = {
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = irq,
+	};
+
+	call(device->fd, VFIO_DEVICE_SET_IRQS, &set);
+}
+
+void disable_irqs(struct flatiommu_device *device)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_IRQS; i++)
+		disable(device, i);
+}
+
+int flatiommu_irq_disable(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	int err = check(device, irq);
+
+	if (err)
+		return err;
+	pthread_mutex_lock(&device->flat->lock);
+	err = disable(device, irq);
+	if (device->flat->backend == &imported)
+		disable_others(device, irq);
+	pthread_mutex_unlock(&device->flat->lock);
+	return err;
+}
+
+static int act(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t action,
+	       unsigned int vector)
+{
+	int err;
+
+	pthread_mutex_lock(&device->flat->lock);
+	if (vector >= device->enabled[irq])
+		err = fail(device->flat, -ENXIO, "%s: vector %u of %s is not enabled", device->name, vector,
+			   names[irq]);
+	else
+		err = set_action(device, irq, action, vector, 1);
+	pthread_mutex_unlock(&device->flat->lock);
+	return err;
+}
+
+int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
+{
+	int err = check(device, irq);
+
+	return err ? err : act(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, vector);
+}
+
+static int act_on_intx(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t action)
+{
+	int err = check(device, irq);
+
+	if (err)
+		return err;
+	if (irq != FLATIOMMU_INTX)
+		return fail(device->flat, -EOPNOTSUPP, "%s: VFIO can mask INTx only, not %s", device->name,
+			    names[irq]);
+	return act(device, irq, action, 0);
+}
+
+int flatiommu_irq_mask(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	return act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_MASK);
+}
+
+int flatiommu_irq_unmask(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	return act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_UNMASK);
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#include "memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <linux/mman.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define MAX_NODES 1024
+
+size_t huge_page_size(enum flatiommu_dma_pages pages)
+{
+	switch (pages) {
+	case FLATIOMMU_PAGES_1G:
+		return 1ul << 30;
+	case FLATIOMMU_PAGES_2M:
+		return 2ul << 20;
+	default:
+		return 0;
+	}
+}
+
+/* So mmap() and memfd_create() say that the kernel has no huge pages of that size. */
+static int as_no_memory(int err)
+{
+	return err == -EINVAL || err == -ENODEV || err == -EOPNOTSUPP ? -ENOMEM : err;
+}
+
+/* Its log2, where mmap() and memfd_create() want it: both say MAP_HUGE_SHIFT. */
+static int huge_flags(size_t page_size)
+{
+	return __builtin_ctzl(page_size) << MAP_HUGE_SHIFT;
+}
+
+static int make_file(size_t size, size_t huge)
+{
+	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd, err;
+
+	if (huge)
+		flags |= MFD_HUGETLB | (unsigned int)huge_flags(huge);
+	fd = memfd_create("flatiommu", flags);
+	if (fd < 0)
+		return as_no_memory(-errno);
+	/*
+	 * Nobody who gets the file may shrink it, or seal it against others. A hole that is punched in it
+	 * cannot be prevented; what devices reach stays pinned then, but is nobody's any more.
+	 */
+	if (!ftruncate(fd, (off_t)size) &&
+	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* Ordinary memory begins at a multiple of a huge page's size, or none could be in it. */
+static void *map_aligned(size_t size, size_t align, int flags, int fd)
+{
+	char *area = mmap(NULL, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t skip;
+	char *memory;
+
+	if (area == MAP_FAILED)
+		return area;
+	skip = -(uintptr_t)area & (align - 1);
+	memory = mmap(area + skip, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
+	if (memory == MAP_FAILED) {
+		munmap(area, size + align);
+		return memory;
+	}
+	if (skip)
+		munmap(area, skip);
+	munmap(memory + size, align - skip);
+	return memory;
+}
+
+static void *map_memory(const struct memory *memory, enum flatiommu_dma_pages pages)
+{
+	size_t huge = huge_page_size(pages);
+	int flags = memory->file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	void *addr;
+
+	if (huge && memory->file < 0)
+		flags |= MAP_HUGETLB | huge_flags(huge);
+	if (pages == FLATIOMMU_PAGES_TRANSPARENT) {
+		addr = map_aligned(memory->size, 2ul << 20, flags, memory->file);
+		/* Advice: kernels without them say no. */
+		if (addr != MAP_FAILED)
+			madvise(addr, memory->size, MADV_HUGEPAGE);
+		return addr;
+	}
+	addr = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, flags, memory->file, 0);
+	if (pages == FLATIOMMU_PAGES_4K && addr != MAP_FAILED)
+		madvise(addr, memory->size, MADV_NOHUGEPAGE);
+	return addr;
+}
+
+static int place(const struct memory *memory, const struct flatiommu_dma_options *options)
+{
+	unsigned long nodes[MAX_NODES / (8 * sizeof(unsigned long))] = { 0 };
+	int policy = options->flags & FLATIOMMU_DMA_NO_FALLBACK ? MPOL_BIND : MPOL_PREFERRED;
+	unsigned int node = (unsigned int)options->node;
+
+	if (!(options->flags & FLATIOMMU_DMA_ON_NODE))
+		return 0;
+	if (options->node < 0 || node >= MAX_NODES)
+		return -EINVAL;
+	nodes[node / (8 * sizeof(nodes[0]))] = 1ul << node % (8 * sizeof(nodes[0]));
+	if (!syscall(SYS_mbind, memory->addr, memory->size, policy, nodes, MAX_NODES + 1ul, 0ul))
+		return 0;
+	/* A kernel without nodes has everything on node 0. */
+	return errno == ENOSYS && !node ? 0 : -errno;
+}
+
+/* Touched by the kernel: an errno where there is none, instead of SIGBUS. */
+static int populate(const struct memory *memory)
+{
+	if (!madvise(memory->addr, memory->size, MADV_POPULATE_WRITE))
+		return 0;
+	return errno == EFAULT || errno == EHWPOISON ? -ENOMEM : -errno;
+}
+
+int memory_get(size_t length, enum flatiommu_dma_pages pages,
+	       const struct flatiommu_dma_options *options, struct memory *memory)
+{
+	size_t huge = huge_page_size(pages);
+	size_t page = huge ? huge : PAGE_SIZE, unit = page;
+	int err;
+
+	/* Only a whole transparent huge page can be one, and in one piece. */
+	if (pages == FLATIOMMU_PAGES_TRANSPARENT && options->flags & FLATIOMMU_DMA_CONTIGUOUS)
+		unit = huge_page_size(FLATIOMMU_PAGES_2M);
+
+	/* More than that is no size of a file, rounded up to pages. */
+	if (length > SIZE_MAX / 4)
+		return -ENOMEM;
+	*memory = (struct memory){
+		.size = (length + unit - 1) & ~(unit - 1),
+		.page_size = page,
+		.file = -1,
+	};
+	if (options->flags & FLATIOMMU_DMA_SHARED) {
+		memory->file = make_file(memory->size, huge);
+		if (memory->file < 0)
+			return memory->file;
+	}
+	memory->addr = map_memory(memory, pages);
+	if (memory->addr == MAP_FAILED) {
+		err = as_no_memory(-errno);
+		close_fd(&memory->file);
+		return err;
+	}
+	err = place(memory, options);
+	if (!err)
+		err = populate(memory);
+	if (err)
+		memory_put(memory);
+	return err;
+}
+
+void memory_put(const struct memory *memory)
+{
+	munmap(memory->addr, memory->size);
+	if (memory->file >= 0)
+		close(memory->file);
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Linux's no-IOMMU groups, which map and pin nothing: memory is pinned through /dev/flatiommu, for
+ * each device by itself, so that a device that is closed can be given to somebody else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+static int start(struct flatiommu *flat)
+{
+	int err = flat_open(flat);
+
+	if (err)
+		return err;
+	flat->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	if (flat->container >= 0)
+		return 0;
+	err = -errno;
+	return fail(flat, err, "/dev/vfio/vfio: %s%s", ERRNO(err), err == -EACCES || err == -EPERM ?
+		    ". Cure: run as root" : "");
+}
+
+static void stop(struct flatiommu *flat)
+{
+	close_fd(&flat->container);
+}
+
+static int pin(struct flatiommu_device *device, struct buffer *buffer)
+{
+	struct pin *new = calloc(1, sizeof(*new));
+	int err;
+
+	if (!new)
+		return fail(device->flat, -ENOMEM, "%s: no memory for a pin", device->name);
+	err = flat_pin(device, buffer, &new->id);
+	if (err) {
+		free(new);
+		return err;
+	}
+	new->device = device;
+	new->next = buffer->pins;
+	buffer->pins = new;
+	return 0;
+}
+
+/* Of one device, or of all: NULL. The first error; the other pins are let go all the same. */
+static int unpin(struct flatiommu *flat, struct buffer *buffer, const struct flatiommu_device *device)
+{
+	struct pin **link = &buffer->pins;
+	int err = 0;
+
+	while (*link) {
+		struct pin *pin = *link;
+		int ret;
+
+		if (device && pin->device != device) {
+			link = &pin->next;
+			continue;
+		}
+		*link = pin->next;
+		ret = flat_unpin(flat, pin->id);
+		if (!err)
+			err = ret;
+		free(pin);
+	}
+	return err;
+}
+
+static void detach(struct flatiommu_device *device)
+{
+	struct buffer *buffer;
+
+	/* Its file first: the kernel stops it then. */
+	group_detach(device);
+	for (buffer = device->flat->buffers; buffer; buffer = buffer->next)
+		unpin(device->flat, buffer, device);
+}
+
+static int attach(struct flatiommu_device *device)
+{
+	struct buffer *buffer;
+	char path[32];
+	int err;
+
+	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%d", device->function.group);
+	err = group_attach(device, path, VFIO_NOIOMMU_IOMMU);
+	if (err)
+		return err;
+	for (buffer = device->flat->buffers; buffer; buffer = buffer->next) {
+		err = pin(device, buffer);
+		if (err) {
+			detach(device);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/*
+ * With the last pin of a function the kernel clears its bus mastering, in case that nobody thought of
+ * it. The program has, or so it says by freeing memory: it gets back what it has asked for.
+ */
+static int unmap(struct flatiommu *flat, struct buffer *buffer)
+{
+	struct flatiommu_device *device;
+	int err;
+
+	for (device = flat->devices; device; device = device->next)
+		device->was_master = !flat->buffers && is_bus_master(device);
+	err = unpin(flat, buffer, NULL);
+	for (device = flat->devices; device; device = device->next)
+		if (device->was_master)
+			set_bus_master(device, true);
+	return err;
+}
+
+static int map(struct flatiommu *flat, struct buffer *buffer)
+{
+	struct flatiommu_device *device;
+	int err, left;
+
+	for (device = flat->devices; device; device = device->next) {
+		err = pin(device, buffer);
+		if (err) {
+			left = unmap(flat, buffer);
+			if (left)
+				keep_memory(flat, buffer, left);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
+		   struct flatiommu_dma_segment *segments, size_t room)
+{
+	const struct pin *pin = buffer->pins;
+
+	(void)flat;
+	return flat_look_up_pin(pin->device, pin->id, offset, buffer->span - offset, segments, room);
+}
+
+const struct backend noiommu_group = {
+	.name = "noiommu-group",
+	.start = start,
+	.stop = stop,
+	.attach = attach,
+	.detach = detach,
+	.map = map,
+	.unmap = unmap,
+	.look_up = look_up,
+};

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+/* BARs, ROM and config space: mapped, where VFIO lets them be, and read and written. */
+#include <endian.h>
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define NR_BARS 6
+
+/* The parts that can be mapped, where not all of the region can. */
+static int read_areas(struct region *region, const struct vfio_region_info *info)
+{
+	const struct vfio_region_info_cap_sparse_mmap *sparse;
+	const struct vfio_info_cap_header *cap;
+	uint32_t at = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
+	uint32_t i;
+
+	while (at && at <= info->argsz - sizeof(*cap)) {
+		cap = (const void *)((const char *)info + at);
+		at = cap->next;
+		if (cap->id != VFIO_REGION_INFO_CAP_SPARSE_MMAP)
+			continue;
+		sparse = (const void *)cap;
+		region->areas = calloc(sparse->nr_areas ? sparse->nr_areas : 1, sizeof(*region->areas));
+		if (!region->areas)
+			return -ENOMEM;
+		region->nr_areas = sparse->nr_areas;
+		for (i = 0; i < sparse->nr_areas; i++)
+			region->areas[i] = (struct area){ sparse->areas[i].offset, sparse->areas[i].size };
+		break;
+	}
+	return 0;
+}
+
+static int read_region(struct flatiommu_device *device, unsigned int index)
+{
+	struct region *region = &device->regions[index];
+	struct vfio_region_info head = { .argsz = sizeof(head), .index = index }, *info;
+	int err = call(device->fd, VFIO_DEVICE_GET_REGION_INFO, &head);
+
+	/* Some regions, such as VGA's, a device may not have. */
+	if (err == -EINVAL)
+		return 0;
+	if (err)
+		return fail(device->flat, err, "%s: VFIO_DEVICE_GET_REGION_INFO %u: %s", device->name,
+			    index, ERRNO(err));
+	region->size = head.size;
+	region->offset = head.offset;
+	region->flags = head.flags;
+	if (head.argsz <= sizeof(head))
+		return 0;
+	/* The answer is longer: it has capabilities. */
+	info = calloc(1, head.argsz);
+	if (!info)
+		return fail(device->flat, -ENOMEM, "%s: no memory for region %u", device->name, index);
+	info->argsz = head.argsz;
+	info->index = index;
+	err = call(device->fd, VFIO_DEVICE_GET_REGION_INFO, info);
+	if (!err)
+		err = read_areas(region, info);
+	free(info);
+	return err ? fail(device->flat, err, "%s: VFIO_DEVICE_GET_REGION_INFO %u: %s", device->name,
+			  index, ERRNO(err)) : 0;
+}
+
+int read_regions(struct flatiommu_device *device, unsigned int count)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < count && i < NR_REGIONS && !err; i++)
+		err = read_region(device, i);
+	return err;
+}
+
+void free_regions(struct flatiommu_device *device)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_REGIONS; i++)
+		free(device->regions[i].areas);
+}
+
+int64_t flatiommu_region_size(struct flatiommu_device *device, unsigned int region)
+{
+	if (!device)
+		return -EINVAL;
+	if (region >= NR_REGIONS)
+		return fail(device->flat, -EINVAL, "%s: there is no region %u", device->name, region);
+	return (int64_t)device->regions[region].size;
+}
+
+static int check_range(struct flatiommu_device *device, unsigned int index, uint64_t offset,
+		       uint64_t length)
+{
+	const struct region *region = &device->regions[index];
+
+	if (!region->size)
+		return fail(device->flat, -ENXIO, "%s: it has no region %u", device->name, index);
+	if (offset > region->size || length > region->size - offset)
+		return fail(device->flat, -ERANGE, "%s: region %u has %llu bytes, not %llu from %#llx on",
+			    device->name, index, (unsigned long long)region->size,
+			    (unsigned long long)length, (unsigned long long)offset);
+	return 0;
+}
+
+int access_region(struct flatiommu_device *device, unsigned int index, uint64_t offset, void *data,
+		  size_t length, bool write)
+{
+	off_t at = (off_t)(device->regions[index].offset + offset);
+	size_t done = 0;
+	int err = check_range(device, index, offset, length);
+
+	if (err)
+		return err;
+	while (done < length) {
+		char *part = (char *)data + done;
+		ssize_t ret = write ? pwrite(device->fd, part, length - done, at + (off_t)done) :
+				      pread(device->fd, part, length - done, at + (off_t)done);
+
+		if (ret < 0 && errno == EINTR)
+			continue;
+		if (ret <= 0)
+			return fail(device->flat, ret < 0 && errno == ENODEV ? -ENODEV : -EIO, "%s: %s of region %u at %#llx: %s", device->name,
+				    write ? "write" : "read", index, (unsigned long long)offset,
+				    ret < 0 ? ERRNO(-errno) : "nothing there");
+		done += (size_t)ret;
+	}
+	return 0;
+}
+
+static int check_access(struct flatiommu_device *device, unsigned int region, const void *data)
+{
+	if (!device)
+		return -EINVAL;
+	if (region >= NR_REGIONS || !data)
+		return fail(device->flat, -EINVAL, "%s: %s", device->name,
+			    data ? "there is no such region" : "NULL is no data");
+	return 0;
+}
+
+int flatiommu_region_read(struct flatiommu_device *device, unsigned int region, uint64_t offset,
+			  void *data, size_t length)
+{
+	int err = check_access(device, region, data);
+
+	return err ? err : access_region(device, region, offset, data, length, false);
+}
+
+int flatiommu_region_write(struct flatiommu_device *device, unsigned int region, uint64_t offset,
+			   const void *data, size_t length)
+{
+	int err = check_access(device, region, data);
+
+	return err ? err : access_region(device, region, offset, (void *)data, length, true);
+}
+
+/* Only if asked: registers are often in a prefetchable BAR, too, and stores to them must not be merged. */
+static int check_prefetchable(struct flatiommu_device *device, unsigned int bar)
+{
+	uint32_t value;
+	int err = access_region(device, FLATIOMMU_REGION_CONFIG, PCI_BASE_ADDRESS_0 + 4 * bar, &value,
+				sizeof(value), false);
+
+	if (err)
+		return err;
+	if (!(le32toh(value) & PCI_BASE_ADDRESS_MEM_PREFETCH))
+		return fail(device->flat, -EINVAL, "%s: BAR %u is not prefetchable, so it cannot be mapped "
+			    "write-combined", device->name, bar);
+	return 0;
+}
+
+/* The claim decides for all who map the BAR: the program must want what it is. */
+static int check_write_combined(struct flatiommu_device *device, unsigned int bar, bool wanted)
+{
+	const struct backend *backend = device->flat->backend;
+	bool claimed = backend == &flatiommu_type1 || backend == &flatiommu_iommufd;
+	uint32_t held = 0;
+	int err = wanted ? check_prefetchable(device, bar) : 0;
+
+	if (!err && claimed)
+		err = flat_wc_bars(device, &held);
+	if (err)
+		return err;
+	if (wanted && !claimed && backend != &imported)
+		return fail(device->flat, -EOPNOTSUPP, "%s: write-combining takes a claim of flatiommu.ko",
+			    device->name);
+	if (claimed && wanted && !(held >> bar & 1))
+		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u is not held write-combined. Cure: unbind, "
+			    "echo %s/wc=%u > /sys/class/misc/flatiommu/claim, bind again", device->name,
+			    bar, device->name, bar);
+	if (!wanted && held >> bar & 1)
+		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u is held write-combined. Cure: "
+			    "FLATIOMMU_BAR_WRITE_COMBINED, or a claim without wc=%u", device->name, bar, bar);
+	return 0;
+}
+
+/* The pages of @offset to its end lie in what can be mapped. */
+static int check_mappable(struct flatiommu_device *device, unsigned int bar, uint64_t start,
+			  uint64_t end)
+{
+	const struct region *region = &device->regions[bar];
+	unsigned int i;
+
+	if (!(region->flags & VFIO_REGION_INFO_FLAG_MMAP))
+		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u cannot be mapped (ports, or less than a "
+			    "page): flatiommu_region_read() and _write() reach it", device->name, bar);
+	if (!region->areas)
+		return 0;
+	for (i = 0; i < region->nr_areas; i++)
+		if (start >= region->areas[i].offset &&
+		    end <= region->areas[i].offset + region->areas[i].size)
+			return 0;
+	return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u cannot be mapped from %#llx to %#llx (its MSI-X "
+		    "table is there): flatiommu_region_read() and _write() reach it", device->name, bar,
+		    (unsigned long long)start, (unsigned long long)end);
+}
+
+static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
+		      size_t length, void **memory)
+{
+	uint64_t start = offset & ~(PAGE_SIZE - 1);
+	uint64_t end = (offset + length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	struct view *view;
+	int err = check_mappable(device, bar, start, end);
+
+	if (err)
+		return err;
+	view = calloc(1, sizeof(*view));
+	if (!view)
+		return fail(device->flat, -ENOMEM, "%s: no memory for a mapping", device->name);
+	view->length = end - start;
+	view->pages = mmap(NULL, view->length, PROT_READ | PROT_WRITE, MAP_SHARED, device->fd,
+			   (off_t)(device->regions[bar].offset + start));
+	if (view->pages == MAP_FAILED) {
+		err = -errno;
+		free(view);
+		return fail(device->flat, err, "%s: mmap of BAR %u: %s", device->name, bar, ERRNO(err));
+	}
+	view->memory = (char *)view->pages + (offset - start);
+	view->next = device->views;
+	device->views = view;
+	*memory = view->memory;
+	return 0;
+}
+
+int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
+		  unsigned int flags, void **memory)
+{
+	int err;
+
+	if (!device)
+		return -EINVAL;
+	if (bar >= NR_BARS || !memory)
+		return fail(device->flat, -EINVAL, "%s: flatiommu_bar_map: %s", device->name,
+			    memory ? "BARs are 0 to 5" : "NULL is no pointer");
+	if (flags & ~FLATIOMMU_BAR_WRITE_COMBINED)
+		return fail(device->flat, -EOPNOTSUPP, "%s: flatiommu_bar_map: unknown flags %#x", device->name,
+			    flags);
+	err = check_range(device, bar, offset, length ? length : 1);
+	if (!err)
+		err = check_write_combined(device, bar, flags & FLATIOMMU_BAR_WRITE_COMBINED);
+	if (err)
+		return err;
+	if (!length)
+		length = device->regions[bar].size - offset;
+	pthread_mutex_lock(&device->flat->lock);
+	err = map_locked(device, bar, offset, length, memory);
+	pthread_mutex_unlock(&device->flat->lock);
+	return err;
+}
+
+static void unmap_view(struct view **link)
+{
+	struct view *view = *link;
+
+	*link = view->next;
+	munmap(view->pages, view->length);
+	free(view);
+}
+
+void unmap_views(struct flatiommu_device *device)
+{
+	while (device->views)
+		unmap_view(&device->views);
+}
+
+int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory)
+{
+	struct view **link;
+	int err = 0;
+
+	if (!device)
+		return -EINVAL;
+	pthread_mutex_lock(&device->flat->lock);
+	for (link = &device->views; *link && (*link)->memory != memory; link = &(*link)->next)
+		;
+	if (*link)
+		unmap_view(link);
+	else
+		err = fail(device->flat, -ENOENT, "%s: nothing is mapped at %p", device->name, memory);
+	pthread_mutex_unlock(&device->flat->lock);
+	return err;
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "sysfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int parse_bdf(const char *text, struct function *f)
+{
+	unsigned int segment = 0, bus, device, function;
+	int end = 0;
+
+	*f = (struct function){ .group = -1 };
+	/* More than that sscanf() takes for part of a number: spaces, signs, 0x. */
+	if (text[strspn(text, "0123456789abcdefABCDEF:.")])
+		return -EINVAL;
+	if (sscanf(text, "%8x:%2x:%2x.%1x%n", &segment, &bus, &device, &function, &end) != 4) {
+		segment = 0;
+		if (sscanf(text, "%2x:%2x.%1x%n", &bus, &device, &function, &end) != 3)
+			return -EINVAL;
+	}
+	if (text[end] || device > 0x1f || function > 7)
+		return -EINVAL;
+	f->segment = segment;
+	f->bus = (uint8_t)bus;
+	f->devfn = (uint8_t)(device << 3 | function);
+	snprintf(f->bdf, sizeof(f->bdf), "%04x:%02x:%02x.%x", segment, bus, device, function);
+	return 0;
+}
+
+int read_line(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	length = read(fd, text, size - 1);
+	if (length < 0)
+		err = -errno;
+	else
+		text[length] = 0;
+	close(fd);
+	if (!err)
+		text[strcspn(text, "\n")] = 0;
+	return err;
+}
+
+/* The last part of what a link of the function points to, "" without one. 0 or -errno. */
+static int read_link(const struct function *f, const char *name, char *text, size_t size)
+{
+	char path[64], target[256], *base;
+	ssize_t length;
+
+	text[0] = 0;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", f->bdf, name);
+	length = readlink(path, target, sizeof(target) - 1);
+	if (length < 0)
+		return errno == ENOENT ? 0 : -errno;
+	target[length] = 0;
+	base = strrchr(target, '/');
+	snprintf(text, size, "%.*s", (int)size - 1, base ? base + 1 : target);
+	return 0;
+}
+
+static int read_cdev(struct function *f)
+{
+	const struct dirent *entry;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", f->bdf);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while ((entry = readdir(dir)))
+		if (strstr(entry->d_name, "vfio") && strlen(entry->d_name) < sizeof(f->cdev))
+			strcpy(f->cdev, entry->d_name);
+	closedir(dir);
+	return 0;
+}
+
+/* Only a group without a name has a real IOMMU: what cannot be read must not pass for that. */
+static int read_group(struct function *f)
+{
+	char path[64], group[16];
+	int err = read_link(f, "iommu_group", group, sizeof(group));
+
+	f->group = group[0] ? atoi(group) : -1;
+	f->group_name[0] = 0;
+	if (err || f->group < 0)
+		return err;
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/name", f->group);
+	err = read_line(path, f->group_name, sizeof(f->group_name));
+	return err == -ENOENT ? 0 : err;
+}
+
+int read_function(struct function *f)
+{
+	char path[64];
+	int err;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", f->bdf);
+	if (access(path, F_OK))
+		return errno == ENOENT ? -ENODEV : -errno;
+	err = read_link(f, "driver", f->driver, sizeof(f->driver));
+	if (!err)
+		err = read_group(f);
+	f->cdev[0] = 0;
+	return err ? err : read_cdev(f);
+}
+
+int read_node(const struct function *f)
+{
+	char path[64], text[16];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/numa_node", f->bdf);
+	return read_line(path, text, sizeof(text)) ? -1 : atoi(text);
+}

@@ -1,0 +1,793 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Each call that the library makes of the kernel and of libc fails once, and so do it and all that
+ * come after it. The library then says so and why, and has changed nothing.
+ */
+#include <errno.h>
+#include <flatiommu.h>
+#include <linux/pci_regs.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "api-faults/inject.h"
+#include "devices.h"
+#include "mem.h"
+#include "test.h"
+#include "vfio.h"
+
+#define NR_HUGE 32
+#define NR_OWN 6
+#define MAX_CALLS 1000
+
+static const char *const devices[] = { EDU, NIC, TESTDEV, FN0, FN1, NULL };
+
+static struct flatiommu *other;
+static struct flatiommu_device *edu, *nic, *nvme;
+static struct flatiommu_dma *shared;
+static void *bar;
+static char *own;
+static int event = -1, memory = -1, table = -1, given = -1;
+
+/* The latest reason, and whatever calls have to say. */
+static char said[1024];
+static union {
+	struct flatiommu *flat;
+	struct flatiommu_device *device;
+	struct flatiommu_dma *dma;
+	void *memory;
+	unsigned int offset;
+	uint8_t byte;
+	uint16_t word;
+	uint32_t value;
+	int files[2];
+} out;
+
+static void remember(void *arg, const char *line)
+{
+	(void)arg;
+	snprintf(said, sizeof(said), "%s", line);
+}
+
+/*
+ * A call, and what belongs to it. @before and @after have no faults: what is to be there first, and
+ * the end of what succeeded.
+ */
+struct operation {
+	const char *name;
+	void (*before)(void);
+	int (*run)(void);
+	void (*after)(void);
+	/* There is another way: it succeeds all the same, or fails. */
+	bool has_other_ways;
+	/* It has no way to fail, or no context to say why. */
+	bool cannot_fail, says_nothing;
+	/* It takes a second. */
+	bool slow;
+};
+
+/* All of what is asked is so, or the test fails and says after which fault. */
+#define CHECK(is_so) do { if (!(is_so)) complain(op, fault, #is_so); } while (0)
+
+static void complain(const struct operation *op, const char *fault, const char *what)
+{
+	print_error("%s, %s: after %s: %s (%s)\n", api_backend, op->name, fault ? fault : "no fault", what,
+		    flatiommu_reason(flat));
+	fail();
+}
+
+static void check_usage(const struct operation *op, const char *fault, const struct usage *before)
+{
+	struct usage now;
+
+	usage_take(&now);
+	if (now.files != before->files || now.allocations != before->allocations ||
+	    now.mapped != before->mapped)
+		print_error("files %d, were %d; allocations %ld, were %ld; bytes %zu, were %zu\n",
+			    now.files, before->files, now.allocations, before->allocations, now.mapped,
+			    before->mapped);
+	CHECK(now.files == before->files);
+	CHECK(now.allocations == before->allocations);
+	CHECK(now.mapped == before->mapped);
+	CHECK(now.pins == before->pins || !now.pins || !before->pins);
+	CHECK(!let_go_too_early());
+}
+
+static void succeeds(const struct operation *op)
+{
+	int ret = op->run();
+
+	if (ret)
+		print_error("%s, %s: %s\n", api_backend, op->name, flatiommu_reason(flat));
+	expect(0, ret);
+	if (op->after)
+		op->after();
+}
+
+static void check_failure(const struct operation *op, const char *fault, int ret, const void *out_before)
+{
+	CHECK(ret < 0);
+	CHECK(!memcmp(&out, out_before, sizeof(out)));
+	CHECK(op->says_nothing || (said[0] && !strcmp(said, flatiommu_reason(flat))));
+	CHECK(!strchr(said, '\n'));
+}
+
+/* Returns whether there were so many calls. */
+static bool fails_at(const struct operation *op, unsigned int nth, bool rest, const struct usage *before)
+{
+	char out_before[sizeof(out)];
+	const char *fault;
+	int ret;
+
+	if (op->before)
+		op->before();
+	memset(&out, 0, sizeof(out));
+	memcpy(out_before, &out, sizeof(out));
+	said[0] = 0;
+	fault_arm(nth, rest);
+	ret = op->run();
+	fault = fault_disarm();
+	if (!fault)
+		CHECK(ret == 0);
+	if (ret) {
+		check_failure(op, fault, ret, out_before);
+		/* The next try works. */
+		if (!op->slow)
+			succeeds(op);
+	} else {
+		CHECK(!fault || op->cannot_fail || op->has_other_ways || fault_was_minor());
+		if (op->after)
+			op->after();
+	}
+	check_usage(op, fault, before);
+	return fault;
+}
+
+static void each_fails(const struct operation *op, bool rest)
+{
+	struct usage before;
+	unsigned int nth = 1;
+
+	usage_take(&before);
+	while (fails_at(op, nth, rest, &before)) {
+		nth++;
+		assert_in_range(nth, 1, MAX_CALLS);
+	}
+	print_message("  %s: %u calls%s\n", op->name, nth - 1, rest ? ", and all after" : "");
+}
+
+/* Open and closed. */
+
+static void open_context(void)
+{
+	expect(0, flatiommu_open(&flat));
+	flatiommu_set_log(flat, remember, NULL);
+}
+
+static void close_context(void)
+{
+	flatiommu_close(flat);
+	flat = NULL;
+	kept_free();
+}
+
+/* Without devices, and told what it has to say. */
+static void new_context(void)
+{
+	close_context();
+	open_context();
+}
+
+static int run_open_context(void)
+{
+	return flatiommu_open(&out.flat);
+}
+
+static void close_opened_context(void)
+{
+	flatiommu_close(out.flat);
+}
+
+static void open_edu(void)
+{
+	expect(0, flatiommu_device_open(flat, EDU, &edu));
+}
+
+static void new_with_edu(void)
+{
+	new_context();
+	open_edu();
+}
+
+static int run_open_edu(void)
+{
+	return flatiommu_device_open(flat, EDU, &out.device);
+}
+
+static int run_open_testdev(void)
+{
+	return flatiommu_device_open(flat, TESTDEV, &out.device);
+}
+
+static void close_opened_device(void)
+{
+	/* Whichever way it came, it works. */
+	assert_int_equal(flatiommu_isolated(flat), api_isolated());
+	assert_string_not_equal(flatiommu_backend(flat), "");
+	expect(0, flatiommu_bus_master(out.device, true));
+	flatiommu_device_close(out.device);
+}
+
+static void opens(void **state)
+{
+	const struct operation context = {
+		.name = "flatiommu_open", .run = run_open_context, .after = close_opened_context,
+		.says_nothing = true,
+	};
+	const struct operation device = {
+		.name = "flatiommu_device_open", .run = run_open_edu, .after = close_opened_device,
+	};
+
+	(void)state;
+	new_context();
+	each_fails(&context, false);
+	each_fails(&device, false);
+	each_fails(&device, true);
+	assert_string_equal(flatiommu_backend(flat), "");
+	assert_string_equal(flatiommu_backend_reason(flat), "");
+	close_context();
+}
+
+/* What the library likes best may not work, and then it takes the next one. */
+static void opens_unforced(void **state)
+{
+	const struct operation op = {
+		.name = "flatiommu_device_open of any", .run = run_open_edu, .after = close_opened_device,
+		.has_other_ways = true,
+	};
+
+	(void)state;
+	unsetenv("FLATIOMMU_BACKEND");
+	new_context();
+	each_fails(&op, false);
+	close_context();
+}
+
+static void joins(void **state)
+{
+	const struct operation op = {
+		.name = "flatiommu_device_open beside another", .run = run_open_testdev,
+		.after = close_opened_device,
+	};
+	struct flatiommu_dma *dma[2];
+
+	(void)state;
+	new_with_edu();
+	/* Of the test's own memory: a pin for a device that did not stay may be left. */
+	expect(0, flatiommu_dma_map(flat, own, NR_OWN * PAGE, NULL, &dma[0]));
+	expect(0, flatiommu_dma_map(flat, own, 1, NULL, &dma[1]));
+	each_fails(&op, false);
+	each_fails(&op, true);
+	/* Where they are in the devices' address space is not forgotten. */
+	expect(0, flatiommu_dma_alloc(flat, 1, NULL, &out.dma));
+	flatiommu_dma_free(out.dma);
+	close_context();
+}
+
+/* Buffers. */
+
+static struct flatiommu_dma_options options;
+static size_t length;
+
+static int run_alloc(void)
+{
+	return flatiommu_dma_alloc(flat, length, &options, &out.dma);
+}
+
+static void free_allocated(void)
+{
+	memset(out.dma->memory, 0x5a, out.dma->length);
+	flatiommu_dma_free(out.dma);
+}
+
+static void out_of_reach_at_first(void)
+{
+	fault_lie(LIE_HIGH);
+}
+
+/* In a context of its own, as with @rest the kernel may be left with mappings that are to be kept. */
+static void alloc_fails(const struct operation *op)
+{
+	new_with_edu();
+	each_fails(op, false);
+	close_context();
+	new_with_edu();
+	each_fails(op, true);
+	close_context();
+}
+
+static void allocates(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t length;
+		struct flatiommu_dma_options options;
+	} kinds[] = {
+		{ "any", 5000, { 0 } },
+		{ "any, large", HUGE_PAGE, { 0 } },
+		{ "2 MiB", 1, { .flags = FLATIOMMU_DMA_NO_FALLBACK, .pages = FLATIOMMU_PAGES_2M } },
+		{ "transparent", PAGE, { .pages = FLATIOMMU_PAGES_TRANSPARENT } },
+		{ "4 KiB", 3 * PAGE, { .pages = FLATIOMMU_PAGES_4K } },
+		{ "on a node", PAGE, { .flags = FLATIOMMU_DMA_ON_NODE, .pages = FLATIOMMU_PAGES_4K } },
+		{ "contiguous", 2 * PAGE, { .flags = FLATIOMMU_DMA_CONTIGUOUS } },
+		{ "shared", 3 * PAGE, { .flags = FLATIOMMU_DMA_SHARED, .pages = FLATIOMMU_PAGES_4K } },
+		{ "shared, transparent", PAGE,
+		  { .flags = FLATIOMMU_DMA_SHARED, .pages = FLATIOMMU_PAGES_TRANSPARENT } },
+		{ "shared, 2 MiB", 1, { .flags = FLATIOMMU_DMA_SHARED | FLATIOMMU_DMA_NO_FALLBACK,
+					.pages = FLATIOMMU_PAGES_2M } },
+	};
+	struct operation op = { .run = run_alloc, .after = free_allocated };
+	char name[64];
+	size_t i;
+
+	(void)state;
+	expect(0, huge_pages(NR_HUGE));
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		snprintf(name, sizeof(name), "flatiommu_dma_alloc, %s", kinds[i].name);
+		op.name = name;
+		length = kinds[i].length;
+		options = kinds[i].options;
+		op.has_other_ways = options.pages != FLATIOMMU_PAGES_4K &&
+				    !(options.flags & FLATIOMMU_DMA_NO_FALLBACK);
+		alloc_fails(&op);
+	}
+}
+
+/* The first memory is out of reach and kept, until the second is had. */
+static void allocates_within_reach(void **state)
+{
+	const struct operation op = {
+		.name = "flatiommu_dma_alloc within 48 bits", .before = out_of_reach_at_first,
+		.run = run_alloc, .after = free_allocated,
+	};
+
+	(void)state;
+	options = (struct flatiommu_dma_options){ .pages = FLATIOMMU_PAGES_4K, .address_bits = 48 };
+	length = 2 * PAGE;
+	alloc_fails(&op);
+}
+
+static int run_map(void)
+{
+	return flatiommu_dma_map(flat, own + 100, NR_OWN * PAGE - 200, NULL, &out.dma);
+}
+
+static void maps(void **state)
+{
+	const struct operation op = {
+		.name = "flatiommu_dma_map", .run = run_map, .after = free_allocated,
+	};
+
+	(void)state;
+	alloc_fails(&op);
+}
+
+/* The kernel finds nothing where it has just mapped. */
+static void finds_nothing(void **state)
+{
+	struct usage before, after;
+
+	(void)state;
+	new_with_edu();
+	usage_take(&before);
+	said[0] = 0;
+	memset(&out, 0, sizeof(out));
+	fault_arm(MAX_CALLS, false);
+	fault_lie(LIE_NOTHING);
+	expect(-EIO, run_map());
+	fault_disarm();
+	assert_null(out.dma);
+	assert_string_not_equal(said, "");
+	usage_take(&after);
+	assert_int_equal(after.allocations, before.allocations);
+	assert_int_equal(after.mapped, before.mapped);
+	assert_int_equal(after.pins, before.pins);
+	expect(0, run_map());
+	free_allocated();
+	close_context();
+}
+
+/* What cannot fail: the end of buffers, devices and contexts. */
+
+static void alloc_two(void)
+{
+	new_with_edu();
+	expect(0, flatiommu_dma_alloc(flat, 3 * PAGE, NULL, &out.dma));
+	expect(0, flatiommu_dma_alloc(flat, 1, &(struct flatiommu_dma_options){
+		.flags = FLATIOMMU_DMA_SHARED }, &shared));
+}
+
+static int run_free(void)
+{
+	flatiommu_dma_free(shared);
+	return 0;
+}
+
+static int run_close(void)
+{
+	flatiommu_close(flat);
+	flat = NULL;
+	return 0;
+}
+
+static void close_it(void)
+{
+	run_close();
+}
+
+static void open_and_use(void)
+{
+	alloc_two();
+	expect(0, flatiommu_bar_map(edu, 0, 0, 0, 0, &bar));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, &event));
+	expect(0, flatiommu_bus_master(edu, true));
+}
+
+static int run_close_device(void)
+{
+	flatiommu_device_close(edu);
+	return 0;
+}
+
+static void ends(void **state)
+{
+	const struct operation ops[] = {
+		{ .name = "flatiommu_dma_free", .before = alloc_two, .run = run_free,
+		  .after = close_it, .cannot_fail = true },
+		{ .name = "flatiommu_device_close", .before = open_and_use, .run = run_close_device,
+		  .after = close_it, .cannot_fail = true },
+		{ .name = "flatiommu_close", .before = open_and_use, .run = run_close,
+		  .cannot_fail = true },
+	};
+	size_t i;
+
+	(void)state;
+	close_context();
+	for (i = 0; i < 2 * ARRAY_SIZE(ops); i++)
+		each_fails(&ops[i / 2], i % 2);
+}
+
+/* The last device is kept for them; with the last of them the context has no backend any more. */
+static void buffers_outlive_their_device(void **state)
+{
+	(void)state;
+	alloc_two();
+	flatiommu_device_close(edu);
+	flatiommu_dma_free(out.dma);
+	assert_string_equal(flatiommu_backend(flat), api_backend);
+	flatiommu_dma_free(shared);
+	assert_string_equal(flatiommu_backend(flat), "");
+	expect(-ENODEV, flatiommu_dma_alloc(flat, 1, NULL, &out.dma));
+	expect(-ENODEV, flatiommu_dma_map(flat, own, 1, NULL, &out.dma));
+	open_edu();
+	expect(0, flatiommu_dma_alloc(flat, 1, NULL, &out.dma));
+}
+
+/* Regions. */
+
+static int run_map_bar(void)
+{
+	return flatiommu_bar_map(edu, 0, 0, 0, 0, &out.memory);
+}
+
+static int run_map_part(void)
+{
+	return flatiommu_bar_map(edu, 0, 0x40004, 8, 0, &out.memory);
+}
+
+static void unmap_bar(void)
+{
+	expect(0, flatiommu_bar_unmap(edu, out.memory));
+}
+
+static int run_config8(void)
+{
+	return flatiommu_config_read8(edu, PCI_REVISION_ID, &out.byte);
+}
+
+static int run_config16(void)
+{
+	return flatiommu_config_read16(edu, PCI_VENDOR_ID, &out.word);
+}
+
+static int run_config32(void)
+{
+	return flatiommu_config_read32(edu, PCI_CLASS_REVISION, &out.value);
+}
+
+static int run_write8(void)
+{
+	return flatiommu_config_write8(edu, PCI_CACHE_LINE_SIZE, 0);
+}
+
+static int run_write16(void)
+{
+	return flatiommu_config_write16(edu, PCI_STATUS, 0);
+}
+
+static int run_write32(void)
+{
+	return flatiommu_config_write32(edu, PCI_BASE_ADDRESS_5, 0);
+}
+
+static int run_region_read(void)
+{
+	return flatiommu_region_read(edu, 0, 0, &out.value, sizeof(out.value));
+}
+
+static int run_region_write(void)
+{
+	const uint32_t value = 0;
+
+	return flatiommu_region_write(edu, 0, 4, &value, sizeof(value));
+}
+
+static int run_capability(void)
+{
+	return flatiommu_capability(edu, PCI_CAP_ID_MSI, &out.offset);
+}
+
+static int run_extended(void)
+{
+	return flatiommu_extended_capability(nic, PCI_EXT_CAP_ID_ERR, &out.offset);
+}
+
+static int run_bus_master(void)
+{
+	return flatiommu_bus_master(edu, true);
+}
+
+static void regions(void **state)
+{
+	static const struct operation ops[] = {
+		{ .name = "flatiommu_bar_map", .run = run_map_bar, .after = unmap_bar },
+		{ .name = "flatiommu_bar_map of a part", .run = run_map_part, .after = unmap_bar },
+		{ .name = "flatiommu_config_read8", .run = run_config8 },
+		{ .name = "flatiommu_config_read16", .run = run_config16 },
+		{ .name = "flatiommu_config_read32", .run = run_config32 },
+		{ .name = "flatiommu_config_write8", .run = run_write8 },
+		{ .name = "flatiommu_config_write16", .run = run_write16 },
+		{ .name = "flatiommu_config_write32", .run = run_write32 },
+		{ .name = "flatiommu_region_read", .run = run_region_read },
+		{ .name = "flatiommu_region_write", .run = run_region_write },
+		{ .name = "flatiommu_capability", .run = run_capability },
+		{ .name = "flatiommu_extended_capability", .run = run_extended },
+		{ .name = "flatiommu_bus_master", .run = run_bus_master },
+	};
+	size_t i;
+
+	(void)state;
+	new_with_edu();
+	expect(0, flatiommu_device_open(flat, NIC, &nic));
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		each_fails(&ops[i], false);
+	close_context();
+}
+
+static void open_with_nvme(void)
+{
+	new_with_edu();
+	expect(0, flatiommu_device_open(flat, FN0, &nvme));
+}
+
+/* Interrupts. */
+
+static struct flatiommu_device *irq_device;
+static enum flatiommu_irq irq;
+static int events[3];
+
+static int run_irq_vectors(void)
+{
+	int count = flatiommu_irq_vectors(irq_device, irq);
+
+	return count > 0 ? 0 : count;
+}
+
+static int run_irq_enable(void)
+{
+	return flatiommu_irq_enable(irq_device, irq, 0, irq == FLATIOMMU_MSIX ? 3 : 1, events);
+}
+
+static void irq_enable(void)
+{
+	expect(0, run_irq_enable());
+}
+
+static int run_irq_disable(void)
+{
+	return flatiommu_irq_disable(irq_device, irq);
+}
+
+static void irq_disable(void)
+{
+	expect(0, run_irq_disable());
+}
+
+static int run_irq_trigger(void)
+{
+	return flatiommu_irq_trigger(irq_device, irq, 0);
+}
+
+static int run_irq_mask(void)
+{
+	return flatiommu_irq_mask(irq_device, irq);
+}
+
+static int run_irq_unmask(void)
+{
+	return flatiommu_irq_unmask(irq_device, irq);
+}
+
+static void irq_fails(struct flatiommu_device *device, enum flatiommu_irq kind)
+{
+	static const struct operation ops[] = {
+		{ .name = "flatiommu_irq_vectors", .run = run_irq_vectors },
+		{ .name = "flatiommu_irq_enable", .run = run_irq_enable, .after = irq_disable },
+		{ .name = "flatiommu_irq_disable", .before = irq_enable, .run = run_irq_disable },
+		{ .name = "flatiommu_irq_trigger", .before = irq_enable, .run = run_irq_trigger,
+		  .after = irq_disable },
+		{ .name = "flatiommu_irq_mask", .before = irq_enable, .run = run_irq_mask,
+		  .after = irq_disable },
+		{ .name = "flatiommu_irq_unmask", .before = irq_enable, .run = run_irq_unmask,
+		  .after = irq_disable },
+	};
+	size_t i, count = kind == FLATIOMMU_INTX ? 6 : 4;
+
+	irq_device = device;
+	irq = kind;
+	for (i = 0; i < count; i++)
+		each_fails(&ops[i], false);
+}
+
+static void interrupts(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(events); i++)
+		events[i] = event;
+	open_with_nvme();
+	irq_fails(edu, FLATIOMMU_INTX);
+	irq_fails(edu, FLATIOMMU_MSI);
+	irq_fails(nvme, FLATIOMMU_MSIX);
+	irq_fails(nvme, FLATIOMMU_ERROR);
+	irq_fails(edu, FLATIOMMU_REQUEST);
+	close_context();
+}
+
+/* Resets. */
+
+static int run_reset(void)
+{
+	return flatiommu_reset(nvme);
+}
+
+static int run_hot_reset(void)
+{
+	return flatiommu_hot_reset(nvme);
+}
+
+static void resets(void **state)
+{
+	static const struct operation reset = { .name = "flatiommu_reset", .run = run_reset, .slow = true };
+	static const struct operation hot = {
+		.name = "flatiommu_hot_reset", .run = run_hot_reset, .slow = true,
+	};
+
+	(void)state;
+	open_with_nvme();
+	expect(0, flatiommu_device_open(flat, FN1, &out.device));
+	each_fails(&reset, false);
+	each_fails(&hot, false);
+	close_context();
+}
+
+/* Other processes, which are this one. */
+
+static int run_export(void)
+{
+	return flatiommu_dma_export(shared, &out.files[0], &out.files[1]);
+}
+
+static void close_exported(void)
+{
+	close(out.files[0]);
+	close(out.files[1]);
+}
+
+static int run_import(void)
+{
+	return flatiommu_dma_import(memory, table, &out.dma);
+}
+
+/* On failure it stays the test's, and the next try has it. */
+static void duplicate(void)
+{
+	given = dup(flatiommu_device_fd(edu));
+}
+
+static int run_device_import(void)
+{
+	return flatiommu_device_import(flat, given, "given", &out.device);
+}
+
+static void close_imported(void)
+{
+	flatiommu_device_close(out.device);
+}
+
+static void shares(void **state)
+{
+	static const struct operation export = {
+		.name = "flatiommu_dma_export", .run = run_export, .after = close_exported,
+	};
+	static const struct operation import = {
+		.name = "flatiommu_dma_import", .run = run_import, .after = free_allocated,
+		.says_nothing = true,
+	};
+
+	(void)state;
+	new_with_edu();
+	options = (struct flatiommu_dma_options){ .flags = FLATIOMMU_DMA_SHARED };
+	expect(0, flatiommu_dma_alloc(flat, 3 * PAGE, &options, &shared));
+	expect(0, flatiommu_dma_export(shared, &memory, &table));
+	each_fails(&export, false);
+	each_fails(&import, false);
+	close_fd(&memory);
+	close_fd(&table);
+	close_context();
+}
+
+static void imports_a_device(void **state)
+{
+	static const struct operation op = {
+		.name = "flatiommu_device_import", .before = duplicate, .run = run_device_import,
+		.after = close_imported,
+	};
+
+	(void)state;
+	new_with_edu();
+	other = flat;
+	open_context();
+	each_fails(&op, false);
+	close_context();
+	flatiommu_close(other);
+}
+
+int main(void)
+{
+	static const struct api_test tests[] = {
+		API_TEST(opens),
+		API_TEST(opens_unforced),
+		API_TEST(joins),
+		API_TEST(allocates),
+		API_TEST(allocates_within_reach),
+		API_TEST(maps),
+		API_TEST(finds_nothing),
+		API_TEST(ends),
+		API_TEST(buffers_outlive_their_device),
+		API_TEST(regions),
+		API_TEST(interrupts),
+		API_TEST(resets),
+		API_TEST(shares),
+		API_TEST(imports_a_device),
+	};
+
+	own = mem_scattered(NR_OWN);
+	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!own || event < 0)
+		return EXIT_FAILURE;
+	usage_own(own, NR_OWN * PAGE);
+	return api_run(tests, ARRAY_SIZE(tests), devices);
+}

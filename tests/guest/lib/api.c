@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+#include "api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cdev.h"
+#include "mem.h"
+#include "sysfs.h"
+#include "test.h"
+
+#define NOIOMMU "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
+#define MAX_TESTS 128
+
+struct flatiommu *flat;
+const char *api_backend;
+
+static const char *const *api_devices;
+static const char *ready;	/* the backend that the devices are ready for */
+static long pins_before;
+static int fds_before;
+static char unsafe_before[8];
+
+struct run {
+	const char *backend;
+	char name[96];
+};
+
+static struct run runs[MAX_TESTS];
+
+static bool on_iommu(void)
+{
+	const char *machine = getenv("FLATIOMMU_MACHINE");
+
+	return machine && !strcmp(machine, "intel-iommu");
+}
+
+bool api_is(const char *part)
+{
+	return strstr(api_backend, part);
+}
+
+bool api_isolated(void)
+{
+	return !strncmp(api_backend, "iommu-", strlen("iommu-"));
+}
+
+int api_bind(const char *bdf)
+{
+	return !strncmp(api_backend, "flatiommu-", strlen("flatiommu-")) ? pci_take(bdf) :
+	       pci_bind(bdf, "vfio-pci");
+}
+
+static int bind_all(void)
+{
+	const char *const *device;
+	int ret = 0;
+
+	for (device = api_devices; *device && !ret; device++)
+		ret = api_bind(*device);
+	return ret;
+}
+
+static int unbind_all(void)
+{
+	const char *const *device;
+	int ret = 0, err;
+
+	for (device = api_devices; *device; device++) {
+		err = pci_unbind(*device);
+		if (err)
+			ret = err;
+		else
+			pci_bind_default(*device);
+	}
+	return ret;
+}
+
+static int leave(void)
+{
+	int ret = 0;
+
+	if (!ready)
+		return 0;
+	if (!strcmp(ready, "noiommu-group")) {
+		ret = unbind_all();
+		if (write_text(NOIOMMU, "0") || flat_unload())
+			ret = -1;
+	} else {
+		ret = on_iommu() ? unbind_all() : flat_end(api_devices);
+	}
+	if (cdev_is_there())
+		write_text(IOMMUFD_UNSAFE, unsafe_before);
+	ready = NULL;
+	return ret;
+}
+
+static int prepare(const char *backend)
+{
+	int ret = leave();
+
+	if (ret)
+		return ret;
+	if (module_probe("vfio_iommu_type1") || module_probe("vfio-pci"))
+		return -ENOENT;
+	if (cdev_is_there() && (read_text(IOMMUFD_UNSAFE, unsafe_before, sizeof(unsafe_before)) < 0 ||
+				write_text(IOMMUFD_UNSAFE, "1")))
+		return -EIO;
+	ready = backend;
+	if (!strcmp(backend, "noiommu-group")) {
+		ret = module_load(MODULE_FILE, "auto=N");
+		if (!ret)
+			ret = write_text(NOIOMMU, "1");
+		return ret ? ret : bind_all();
+	}
+	return on_iommu() ? bind_all() : flat_begin(api_devices);
+}
+
+static int begin(void **state)
+{
+	const struct run *run = *state;
+	int ret = 0;
+
+	api_backend = run->backend;
+	if (!ready || strcmp(ready, run->backend))
+		ret = prepare(run->backend);
+	if (ret) {
+		print_error("cannot set up %s: %s\n", run->backend, errno_name(ret));
+		return ret;
+	}
+	setenv("FLATIOMMU_BACKEND", run->backend, 1);
+	pins_before = pins();
+	fds_before = count_entries("/proc/self/fd");
+	return flatiommu_open(&flat);
+}
+
+static bool pins_are_back(void *arg)
+{
+	(void)arg;
+	return pins() == pins_before;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	flatiommu_close(flat);
+	flat = NULL;
+	huge_pages(0);
+	if (!wait_until(pins_are_back, NULL)) {
+		print_error("pins: %ld before, %ld after\n", pins_before, pins());
+		return -1;
+	}
+	if (count_entries("/proc/self/fd") != fds_before) {
+		print_error("file descriptors: %d before, %d after\n", fds_before,
+			    count_entries("/proc/self/fd"));
+		return -1;
+	}
+	return 0;
+}
+
+static int end_all(void **state)
+{
+	(void)state;
+	return leave();
+}
+
+static size_t find_backends(const char **backends)
+{
+	bool cdev = cdev_is_there();
+	size_t count = 0;
+
+	backends[count++] = on_iommu() ? "iommu-type1" : "flatiommu-type1";
+	if (cdev)
+		backends[count++] = on_iommu() ? "iommu-iommufd" : "flatiommu-iommufd";
+	if (!on_iommu() && !access(NOIOMMU, F_OK))
+		backends[count++] = "noiommu-group";
+	return count;
+}
+
+int api_run(const struct api_test *tests, size_t count, const char *const *devices)
+{
+	const char *backends[3];
+	struct CMUnitTest units[MAX_TESTS];
+	size_t nr_backends, b, i, n = 0;
+
+	module_probe("vfio_iommu_type1");
+	nr_backends = find_backends(backends);
+	api_devices = devices;
+	for (b = 0; b < nr_backends; b++) {
+		for (i = 0; i < count && n < MAX_TESTS; i++, n++) {
+			runs[n].backend = backends[b];
+			snprintf(runs[n].name, sizeof(runs[n].name), "%s on %s", tests[i].name, backends[b]);
+			units[n] = (struct CMUnitTest){ runs[n].name, tests[i].fn, begin, end, &runs[n] };
+		}
+	}
+	test_begin();
+	return _cmocka_run_group_tests("library", units, n, NULL, end_all);
+}
+
+struct flatiommu_device *api_open(const char *bdf)
+{
+	struct flatiommu_device *device = NULL;
+	int ret = flatiommu_device_open(flat, bdf, &device);
+
+	if (ret)
+		print_error("%s\n", flatiommu_reason(flat));
+	assert_int_equal(ret, 0);
+	return device;
+}
+
+struct flatiommu_device *api_open_edu(const char *bdf, void **regs)
+{
+	struct flatiommu_device *device = api_open(bdf);
+
+	expect(0, flatiommu_bar_map(device, 0, 0, 0, 0, regs));
+	expect(0, flatiommu_bus_master(device, true));
+	return device;
+}
+
+void api_expect_reason(int wanted, const char *word, int result, const char *call, const char *file,
+		       int line)
+{
+	expect_result(wanted, result, call, file, line);
+	if (strstr(flatiommu_reason(flat), word))
+		return;
+	print_error("%s: the reason has no \"%s\": %s\n", call, word, flatiommu_reason(flat));
+	_fail(file, line);
+}

@@ -65,7 +65,7 @@ static void tells_what_it_is(void **state)
 	flatiommu_device_close(device);
 	assert_string_equal(flatiommu_backend(flat), "");
 
-	device = api_open(EDU + strlen("0000:"));
+	device = api_open(&EDU[strlen("0000:")]);
 	assert_string_equal(flatiommu_device_name(device), EDU);
 }
 

@@ -395,6 +395,25 @@ static void imports(void **state)
 	flatiommu_close(other);
 }
 
+/* What has no IOMMU, and is claimed or not, cannot share memory. */
+static void mixes_no_backends(void **state)
+{
+	struct flatiommu_device *device = NULL;
+
+	(void)state;
+	if (!api_is("noiommu"))
+		skip();
+	expect(0, pci_unbind(FN1));
+	expect(0, flat_claim(FN1));
+	expect(0, pci_bind(FN1, "vfio-pci"));
+	api_open(EDU);
+	api_refused(-EXDEV, "a context of its own", flatiommu_device_open(flat, FN1, &device));
+	assert_null(device);
+	expect(0, pci_unbind(FN1));
+	expect(0, flat_release(FN1));
+	expect(0, pci_bind(FN1, "vfio-pci"));
+}
+
 static void log_line(void *arg, const char *line)
 {
 	snprintf(arg, 256, "%.255s", line);
@@ -434,6 +453,7 @@ int main(void)
 		API_TEST(resets),
 		API_TEST(resets_a_slot),
 		API_TEST(imports),
+		API_TEST(mixes_no_backends),
 		API_TEST(tells_a_hook),
 	};
 

@@ -5,13 +5,17 @@
  */
 #include <errno.h>
 #include <flatiommu.h>
+#include <linux/flatiommu.h>
 #include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "api.h"
 #include "api-faults/inject.h"
+#include "../../lib/iommufd_abi.h"
 #include "devices.h"
 #include "mem.h"
 #include "test.h"
@@ -379,6 +383,9 @@ static void finds_nothing(void **state)
 	struct usage before, after;
 
 	(void)state;
+	/* Nothing is looked up behind an IOMMU. */
+	if (api_isolated())
+		skip();
 	new_with_edu();
 	usage_take(&before);
 	said[0] = 0;
@@ -765,6 +772,61 @@ static void imports_a_device(void **state)
 	flatiommu_close(other);
 }
 
+/* Answers of the kernel that the machine cannot be brought to give. */
+static void says_what_answers_mean(void **state)
+{
+	const struct flatiommu_dma_options small = { .pages = FLATIOMMU_PAGES_4K };
+
+	(void)state;
+	open_with_nvme();
+	memset(&out, 0, sizeof(out));
+	fault_answer(VFIO_DEVICE_SET_IRQS, 3);
+	api_refused(-ENOSPC, "3 vectors left", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &event));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &event));
+	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_MSIX));
+	fault_answer(VFIO_DEVICE_RESET, -EAGAIN);
+	api_refused(-EAGAIN, "VFIO_DEVICE_RESET", flatiommu_reset(nvme));
+	fault_answer(api_is("iommufd") ? IOAS_MAP : api_is("type1") ? VFIO_IOMMU_MAP_DMA : FLATIOMMU_PIN,
+		     -EADDRNOTAVAIL);
+	api_refused(-EADDRNOTAVAIL, "kernel log", flatiommu_dma_alloc(flat, PAGE, &small, &out.dma));
+	expect(0, flatiommu_dma_alloc(flat, PAGE, &small, &out.dma));
+	free_allocated();
+	close_context();
+
+	if (!api_is("flatiommu-"))
+		return;
+	open_context();
+	fault_answer(FLATIOMMU_DECLARE, -EACCES);
+	api_refused(-EACCES, "locked down", flatiommu_device_open(flat, EDU, &out.device));
+	expect(0, flatiommu_device_open(flat, EDU, &out.device));
+	close_context();
+}
+
+/* A node that is not there: what the library says, and that it works again. */
+static void expect_missing(const char *node, const char *cure)
+{
+	char away[64];
+
+	snprintf(away, sizeof(away), "%s-away", node);
+	expect(0, rename(node, away));
+	open_context();
+	memset(&out, 0, sizeof(out));
+	api_refused(-ENOENT, cure, flatiommu_device_open(flat, EDU, &out.device));
+	expect(0, rename(away, node));
+	assert_null(out.device);
+	expect(0, flatiommu_device_open(flat, EDU, &out.device));
+	close_context();
+}
+
+static void misses_nodes(void **state)
+{
+	(void)state;
+	if (!api_isolated())
+		expect_missing("/dev/flatiommu", "modprobe flatiommu");
+	if (!api_is("iommufd"))
+		expect_missing("/dev/vfio/vfio", "/dev/vfio/vfio");
+}
+
 int main(void)
 {
 	static const struct api_test tests[] = {
@@ -782,6 +844,8 @@ int main(void)
 		API_TEST(resets),
 		API_TEST(shares),
 		API_TEST(imports_a_device),
+		API_TEST(says_what_answers_mean),
+		API_TEST(misses_nodes),
 	};
 
 	own = mem_scattered(NR_OWN);

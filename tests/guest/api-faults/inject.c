@@ -38,6 +38,12 @@ static struct {
 	char what[160];
 } fault;
 
+static struct {
+	unsigned long request;
+	int answer;
+} next_answer;
+
+
 /* Memory that the kernel has mapped for devices, or pinned. */
 static struct range {
 	const char *addr;
@@ -73,6 +79,12 @@ const char *fault_disarm(void)
 bool fault_was_minor(void)
 {
 	return fault.minor;
+}
+
+void fault_answer(unsigned long request, int answer)
+{
+	next_answer.request = request;
+	next_answer.answer = answer;
 }
 
 void fault_lie(enum lie lie)
@@ -337,6 +349,13 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
+	if (next_answer.request == request) {
+		next_answer.request = 0;
+		if (next_answer.answer >= 0)
+			return next_answer.answer;
+		errno = -next_answer.answer;
+		return -1;
+	}
 	range = undone(fd, request, arg);
 	if (fails(EREMOTEIO, range, "ioctl %c %#lx", (char)(request >> 8), request & 0xff)) {
 		if (range)

@@ -25,6 +25,9 @@ enum lie {
 /* What FLATIOMMU_LOOKUP says while armed. */
 void fault_lie(enum lie lie);
 
+/* The next such ioctl() answers this, or fails with -@answer. Once, and also when nothing is armed. */
+void fault_answer(unsigned long request, int answer);
+
 /*
  * What the process has. Memory that could not be unmapped from devices is to be kept, and does not
  * count, nor do pins then.

@@ -14,23 +14,30 @@ refuses() {
 }
 
 diag "addresses"
-read -r map _ < <(grep '\[stack\]' /proc/$$/maps)
+# of a process that sleeps: the pages of one that forks change as it writes
+sleep 1000 &
+pid=$!
+until [[ $(</proc/$pid/wchan) == *nanosleep* || $(</proc/$pid/stat) == *' (sleep) S '* ]]; do
+	sleep 0.1
+done
+read -r map _ < <(grep '\[stack\]' /proc/$pid/maps)
 top=$((0x${map#*-} - 4096))
-flatiommu --json addresses $$ $((top - 65536)) 68K >/tmp/addresses
+flatiommu --json addresses $pid $((top - 65536)) 68K >/tmp/addresses
 is "$(jq '[.segments[].length] | add' /tmp/addresses)" $((68 * 1024)) "addresses accounts for all that it was asked for"
 is "$(jq '.present + .absent + .swapped' /tmp/addresses)" $((68 * 1024)) "and so does the sum"
-entry=$(dd if=/proc/$$/pagemap bs=8 skip=$((top / 4096)) count=1 status=none | od -An -tu8)
-is "$(flatiommu --json addresses $$ $((top + 16)) 32 | jq -r '.segments[0].address')" \
+entry=$(dd if=/proc/$pid/pagemap bs=8 skip=$((top / 4096)) count=1 status=none | od -An -tu8)
+is "$(flatiommu --json addresses $pid $((top + 16)) 32 | jq -r '.segments[0].address')" \
 	"$(printf 0x%x $(((entry & ((1 << 55) - 1)) * 4096 + 16)))" "the address is what pagemap says"
-is "$(flatiommu --json addresses --summary $$ $((top - 65536)) 68K | jq -c '[has("segments"), .nr_segments > 0]')" \
+is "$(flatiommu --json addresses --summary $pid $((top - 65536)) 68K | jq -c '[has("segments"), .nr_segments > 0]')" \
 	"[false,true]" "--summary leaves the segments out"
-like "$(flatiommu addresses $$ $top 4K)" "VIRTUAL +ADDRESS.*1 segments; 4096 bytes present" "as text it is a table"
+like "$(flatiommu addresses $pid $top 4K)" "VIRTUAL +ADDRESS.*1 segments; 4096 bytes present" "as text it is a table"
 refuses "a process that is not there" 1 "99999999: there is no such process" flatiommu addresses 99999999 0 4K
-refuses "an address that is none" 1 "zzz: not a number" flatiommu addresses $$ zzz 4K
-refuses "a length that is none" 1 "0: not a length" flatiommu addresses $$ 0 0
-refuses "a range that wraps" 1 "not a length" flatiommu addresses $$ 0xfffffffffffff000 8K
-refuses "an address that no process has" 1 "is beyond what process" flatiommu addresses $$ 0xfffffffffffff000 1
-refuses "addresses for anybody" 1 "pagemap" as_nobody flatiommu addresses $$ $top 4K
+refuses "an address that is none" 1 "zzz: not a number" flatiommu addresses $pid zzz 4K
+refuses "a length that is none" 1 "0: not a length" flatiommu addresses $pid 0 0
+refuses "a range that wraps" 1 "not a length" flatiommu addresses $pid 0xfffffffffffff000 8K
+refuses "an address that no process has" 1 "is beyond what process" flatiommu addresses $pid 0xfffffffffffff000 1
+refuses "addresses for anybody" 1 "pagemap" as_nobody flatiommu addresses $pid $top 4K
+kill $pid
 
 for file in /sys/kernel/mm/hugepages/*/nr_hugepages; do
 	echo 0 >"$file"

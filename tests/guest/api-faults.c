@@ -795,7 +795,7 @@ static void says_what_answers_mean(void **state)
 
 	if (!api_is("flatiommu-"))
 		return;
-	open_context();
+	new_context();
 	fault_answer(FLATIOMMU_DECLARE, -EACCES);
 	api_refused(-EACCES, "locked down", flatiommu_device_open(flat, EDU, &out.device));
 	expect(0, flatiommu_device_open(flat, EDU, &out.device));
@@ -809,7 +809,7 @@ static void expect_missing(const char *node, const char *cure)
 
 	snprintf(away, sizeof(away), "%s-away", node);
 	expect(0, rename(node, away));
-	open_context();
+	new_context();
 	memset(&out, 0, sizeof(out));
 	api_refused(-ENOENT, cure, flatiommu_device_open(flat, EDU, &out.device));
 	expect(0, rename(away, node));

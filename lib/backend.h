@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ways to reach a device: one table of operations each. backend.c chooses, type1.c, iommufd.c and
- * noiommu.c have them. All but possible() are called with the context's lock held.
+ * noiommu.c have them. All are called with the context's lock held, and what fails has called fail(),
+ * but for unmap().
  */
 #ifndef LIB_BACKEND_H
 #define LIB_BACKEND_H
@@ -57,7 +58,7 @@ extern const struct backend imported;
  */
 int choose_backend(struct flatiommu_device *device);
 
-/* The file flat.c: /dev/flatiommu. Each returns -errno having called fail(). */
+/* The file flat.c: /dev/flatiommu. Each returns -errno having called fail(), but flat_unpin(). */
 int flat_open(struct flatiommu *flat);
 int flat_declare(struct flatiommu_device *device);
 int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,

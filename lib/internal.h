@@ -140,7 +140,7 @@ int set_bus_master(struct flatiommu_device *device, bool on);
 bool is_bus_master(struct flatiommu_device *device);
 /* What was mapped, interrupts, DMA: all that a program has of it. It stays open. */
 void stop_device(struct flatiommu_device *device);
-/* Once the last buffer is gone. */
+/* Those that are kept for the buffers' sake, once there are none, or there is another device. */
 void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device *but);
 void forget_device(struct flatiommu_device *device);
 

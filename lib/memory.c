@@ -136,7 +136,6 @@ int memory_get(size_t length, enum flatiommu_dma_pages pages,
 	/* Only a whole transparent huge page can be one, and in one piece. */
 	if (pages == FLATIOMMU_PAGES_TRANSPARENT && options->flags & FLATIOMMU_DMA_CONTIGUOUS)
 		unit = huge_page_size(FLATIOMMU_PAGES_2M);
-
 	/* More than that is no size of a file, rounded up to pages. */
 	if (length > SIZE_MAX / 4)
 		return -ENOMEM;

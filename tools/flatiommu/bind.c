@@ -136,6 +136,15 @@ static bool is_interrupted(void)
 		sigismember(&pending, SIGHUP));
 }
 
+/* What a function has become, and its node in /dev/vfio; false: it is gone. */
+static bool read_bound(const char *address, struct function *f, char *node, size_t size)
+{
+	if (function_read(f, address))
+		return false;
+	snprintf(node, size, "/dev/vfio/%d", f->group);
+	return true;
+}
+
 static int set_owner(struct tool *tool, struct json_object *changes,
 		     const struct functions *functions, const struct passwd *user)
 {
@@ -144,9 +153,8 @@ static int set_owner(struct tool *tool, struct json_object *changes,
 	size_t i;
 
 	for (i = 0; i < functions->n; i++) {
-		if (function_read(&f, functions->function[i].address))
+		if (!read_bound(functions->function[i].address, &f, node, sizeof(node)))
 			continue;
-		snprintf(node, sizeof(node), "/dev/vfio/%d", f.group);
 		if (chown(node, user->pw_uid, -1))
 			return fail(tool, -errno, "%s: %s", node, strerror(errno));
 		note(changes, "%s: owned by %s%s", node, user->pw_name,
@@ -205,10 +213,9 @@ static struct json_object *describe(const struct functions *functions)
 	size_t i;
 
 	for (i = 0; i < functions->n; i++) {
-		if (function_read(&f, functions->function[i].address))
+		if (!read_bound(functions->function[i].address, &f, node, sizeof(node)))
 			continue;
 		o = add_object(array);
-		snprintf(node, sizeof(node), "/dev/vfio/%d", f.group);
 		put_string(o, "address", f.address);
 		put_string(o, "driver_before", functions->function[i].driver);
 		put_number(o, "group", f.group);

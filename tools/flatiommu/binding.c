@@ -36,7 +36,7 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 		  const char *wc)
 {
 	struct function f = *function;
-	struct record record = { .claimed = f.behind == BEHIND_FLATIOMMU };
+	struct record record;
 	int ret;
 
 	if (record_load(&record, f.address)) {

@@ -5,6 +5,7 @@
 #include <linux/pci_regs.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -414,6 +415,33 @@ static void mixes_no_backends(void **state)
 	expect(0, pci_bind(FN1, "vfio-pci"));
 }
 
+static void *fail_aside(void *arg)
+{
+	struct flatiommu_device *device;
+
+	if (flatiommu_reason(flat)[0] || flatiommu_device_open(flat, "aside", &device) != -EINVAL)
+		return NULL;
+	snprintf(arg, 256, "%.255s", flatiommu_reason(flat));
+	return arg;
+}
+
+/* Each thread has its own. */
+static void keeps_reasons_apart(void **state)
+{
+	struct flatiommu_device *device;
+	pthread_t thread;
+	char aside[256];
+	void *result;
+
+	(void)state;
+	expect(-EINVAL, flatiommu_device_open(flat, "here", &device));
+	expect(0, pthread_create(&thread, NULL, fail_aside, aside));
+	expect(0, pthread_join(thread, &result));
+	assert_ptr_equal(result, aside);
+	assert_non_null(strstr(aside, "aside"));
+	assert_non_null(strstr(flatiommu_reason(flat), "here"));
+}
+
 static void log_line(void *arg, const char *line)
 {
 	snprintf(arg, 256, "%.255s", line);
@@ -454,6 +482,7 @@ int main(void)
 		API_TEST(resets_a_slot),
 		API_TEST(imports),
 		API_TEST(mixes_no_backends),
+		API_TEST(keeps_reasons_apart),
 		API_TEST(tells_a_hook),
 	};
 

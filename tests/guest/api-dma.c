@@ -131,6 +131,13 @@ static void allocates_each_kind(void **state)
 	dma = alloc(3 * PAGE, &options);
 	assert_int_equal(dma->page_size, PAGE);
 	flatiommu_dma_free(dma);
+	/* Any pages are any, also without a fallback. */
+	options.pages = FLATIOMMU_PAGES_ANY;
+	options.flags = FLATIOMMU_DMA_NO_FALLBACK;
+	dma = alloc(HUGE_PAGE, &options);
+	assert_int_equal(dma->page_size, PAGE);
+	flatiommu_dma_free(dma);
+	options.pages = FLATIOMMU_PAGES_2M;
 
 	expect(0, huge_pages(4));
 	options.flags = FLATIOMMU_DMA_NO_FALLBACK;
@@ -496,6 +503,18 @@ static void gathers(void **state)
 	expect(0, flatiommu_dma_gather(dma, 8, 16, &limits, segments, &n));
 	expect(-EADDRNOTAVAIL, flatiommu_dma_gather(dma, 2, 16, &limits, segments, &n));
 	expect(-EADDRNOTAVAIL, flatiommu_dma_gather(dma, 8, 15, &limits, segments, &n));
+
+	/* What is cut is cut so that the next one is aligned, too. */
+	limits = (struct flatiommu_dma_limits){ .max_length = 1023, .alignment = 4 };
+	n = ARRAY_SIZE(segments);
+	expect(0, flatiommu_dma_gather(dma, 0, PAGE, &limits, segments, &n));
+	assert_int_equal(n, 5);
+	assert_int_equal(segments[0].length, 1020);
+	assert_int_equal(segments[4].length, PAGE - 4 * 1020);
+	limits.max_length = 3;
+	expect(-EINVAL, flatiommu_dma_gather(dma, 0, PAGE, &limits, segments, &n));
+	limits = (struct flatiommu_dma_limits){ .boundary = 2, .alignment = 4 };
+	expect(-EINVAL, flatiommu_dma_gather(dma, 0, PAGE, &limits, segments, &n));
 
 	limits = (struct flatiommu_dma_limits){ .address_bits = 13 };
 	expect(-ERANGE, flatiommu_dma_gather(dma, 0, PAGE, &limits, segments, &n));

@@ -236,6 +236,47 @@ static void signals_errors_and_requests(void **state)
 	close_events();
 }
 
+/* Of an error and a request the kernel knows nothing while they have no eventfd. */
+static void has_them_without_eventfds(void **state)
+{
+	static const enum flatiommu_irq kinds[] = { FLATIOMMU_ERROR, FLATIOMMU_REQUEST };
+	struct flatiommu_device *nvme = api_open(NVME);
+	const int none = -1;
+	size_t i;
+
+	(void)state;
+	make_events();
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		expect(0, flatiommu_irq_enable(nvme, kinds[i], 0, 1, &none));
+		api_refused(-ENXIO, "not enabled", flatiommu_irq_trigger(nvme, kinds[i], 0));
+		expect(0, flatiommu_irq_disable(nvme, kinds[i]));
+		expect(0, flatiommu_irq_enable(nvme, kinds[i], 0, 1, events));
+		expect(0, flatiommu_irq_enable(nvme, kinds[i], 0, 1, &none));
+		expect(0, flatiommu_irq_disable(nvme, kinds[i]));
+	}
+	expect_signals(0);
+	close_events();
+}
+
+/* Who had the device before may have left interrupts enabled: a process that is no more, perhaps. */
+static void ends_what_others_enabled(void **state)
+{
+	struct flatiommu_device *edu = api_open(EDU), *copy = NULL;
+	struct flatiommu *other;
+
+	(void)state;
+	make_events();
+	expect(0, flatiommu_open(&other));
+	expect(0, flatiommu_device_import(other, dup(flatiommu_device_fd(edu)), "edu", &copy));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, events));
+	expect(-EBUSY, flatiommu_irq_enable(copy, FLATIOMMU_INTX, 0, 1, &events[1]));
+	expect(0, flatiommu_irq_disable(copy, FLATIOMMU_MSI));
+	expect(0, flatiommu_irq_disable(copy, FLATIOMMU_MSI));
+	expect(0, flatiommu_irq_enable(copy, FLATIOMMU_INTX, 0, 1, &events[1]));
+	flatiommu_close(other);
+	close_events();
+}
+
 static void closing_ends_them(void **state)
 {
 	struct flatiommu_device *edu;
@@ -270,6 +311,8 @@ int main(void)
 		API_TEST(adds_vectors_where_the_kernel_can),
 		API_TEST(refuses_bad_vectors),
 		API_TEST(signals_errors_and_requests),
+		API_TEST(has_them_without_eventfds),
+		API_TEST(ends_what_others_enabled),
 		API_TEST(closing_ends_them),
 	};
 

@@ -18,6 +18,10 @@ shape() {
 	sed -E 's/[0-9]+(\.[0-9]+)+[^ ,]*/N/g; s/\b[0-9]+\b/N/g; s/ +/ /g'
 }
 
+# as on a machine that was just started
+for module in vfio_pci vfio_pci_core vfio_virqfd irqbypass; do
+	modprobe -r "$module" 2>/dev/null
+done
 for file in /sys/kernel/mm/hugepages/*/nr_hugepages; do
 	echo 0 >"$file"
 done

@@ -3,6 +3,9 @@
 # make                  library, command, examples, and the module for the kernel that runs (KDIR= for another)
 # make man              the manual, to build/man
 # make install          library, command, headers, manual (DESTDIR=, prefix=, libdir=, mandir=)
+# make install-source   the module's source, for DKMS (DESTDIR=, prefix=)
+# make dist             a tarball, which builds without git, to build/dist
+# make deb              Debian's packages, to build/dist
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
 # make unit             tests of parts of the library, here
@@ -129,6 +132,35 @@ install: lib tools man
 		cp -P build/man/*.$$section $(DESTDIR)$(mandir)/man$$section || exit; \
 	done
 
+# Where DKMS looks for it: dkms install flatiommu/VERSION
+source-dir := $(DESTDIR)$(prefix)/src/flatiommu-$(version)
+
+install-source:
+	$(install) -t $(source-dir)/module $(wildcard module/*)
+	$(install) -t $(source-dir)/include/linux include/linux/flatiommu.h
+	mkdir -p $(source-dir)
+	sed 's/#MODULE_VERSION#/$(version)/' packaging/dkms.conf >$(source-dir)/dkms.conf
+
+# The same bytes from the same commit. Outside git, where the tarball is unpacked, what is there.
+dist := flatiommu-$(version)
+epoch := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y VERSION)
+dist-files = $(shell git ls-files 2>/dev/null || find . -path ./build -prune -o -type f -printf '%P\n')
+
+tarball := build/dist/$(dist).tar.gz
+
+dist:
+	mkdir -p build/dist
+	printf '%s\n' $(dist-files) | tar -c --no-recursion -T - --transform 's,^,$(dist)/,' --sort=name --format=ustar \
+		--mtime=@$(epoch) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX | gzip -9n >$(tarball)
+
+# In a copy: dpkg-buildpackage leaves its results above the tree.
+deb: dist
+	rm -rf build/deb
+	mkdir -p build/deb
+	tar -C build/deb -xf $(tarball)
+	cd build/deb/$(dist) && SOURCE_DATE_EPOCH=$(epoch) dpkg-buildpackage -us -uc -b $(DEB_FLAGS)
+	mv build/deb/*.deb build/deb/*.changes build/deb/*.buildinfo build/dist
+
 # Each directory of examples/ is a program, and so is each file.
 examples := $(patsubst examples/%/,build/bin/%,$(wildcard examples/*/)) \
 	$(patsubst examples/%.c,build/bin/%,$(wildcard examples/*.c))
@@ -231,4 +263,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install examples tests asan bench unit lint check clean
+.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check clean

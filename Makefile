@@ -3,9 +3,10 @@
 # make                  library, command, examples, and the module for the kernel that runs (KDIR= for another)
 # make man              the manual, to build/man
 # make install          library, command, headers, manual (DESTDIR=, prefix=, libdir=, mandir=)
-# make install-source   the module's source, for DKMS (DESTDIR=, prefix=)
+# make install-source   the module's source, for DKMS (DESTDIR=, srcdir=)
 # make dist             a tarball, which builds without git, to build/dist
 # make deb              Debian's packages, to build/dist
+# make check-packages   the packages, in a minimal Debian in the emulated machine
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
 # make unit             tests of parts of the library, here
@@ -133,7 +134,8 @@ install: lib tools man
 	done
 
 # Where DKMS looks for it: dkms install flatiommu/VERSION
-source-dir := $(DESTDIR)$(prefix)/src/flatiommu-$(version)
+srcdir ?= /usr/src
+source-dir := $(DESTDIR)$(srcdir)/flatiommu-$(version)
 
 install-source:
 	$(install) -t $(source-dir)/module $(wildcard module/*)
@@ -158,7 +160,8 @@ deb: dist
 	rm -rf build/deb
 	mkdir -p build/deb
 	tar -C build/deb -xf $(tarball)
-	cd build/deb/$(dist) && SOURCE_DATE_EPOCH=$(epoch) dpkg-buildpackage -us -uc -b $(DEB_FLAGS)
+	cd build/deb/$(dist) && SOURCE_DATE_EPOCH=$(epoch) DEB_BUILD_OPTIONS=noautodbgsym \
+		dpkg-buildpackage -us -uc -b $(DEB_FLAGS)
 	mv build/deb/*.deb build/deb/*.changes build/deb/*.buildinfo build/dist
 
 # Each directory of examples/ is a program, and so is each file.
@@ -257,10 +260,13 @@ unit: $(units)
 check:
 	./check
 
+check-packages: deb
+	tests/packages/run
+
 lint:
 	tests/lint
 
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check clean
+.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check check-packages clean

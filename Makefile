@@ -180,11 +180,11 @@ tool-sources := $(wildcard tools/flatiommu/*.c)
 
 tools: build/bin/flatiommu
 
-build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h)
+build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) build/lib/libflatiommu.a
 	@printf '#include <%s>\n' pci/pci.h json-c/json.h | $(CC) $(CPPFLAGS) -fsyntax-only -x c - 2>/dev/null || \
 		{ echo "No libpci or json-c: apt install libpci-dev libjson-c-dev" >&2; exit 1; }
 	mkdir -p $(@D)
-	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) -lpci -ljson-c
+	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) build/lib/libflatiommu.a -lpci -ljson-c
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, put and the like are tools.
 test-tools := build/tests/put

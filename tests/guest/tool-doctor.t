@@ -2,6 +2,7 @@
 # flatiommu doctor on set-ups that were broken on purpose: it says what is wrong, and the cure that it
 # prints, run as printed, cures it.
 . "${0%/*}/lib.sh"
+. "${0%/*}/doctor.sh"
 export TERM=dumb
 
 type1=/sys/module/vfio_iommu_type1/parameters
@@ -9,36 +10,6 @@ type1=/sys/module/vfio_iommu_type1/parameters
 release=$(uname -r | sed 's/[.+]/\\&/g')
 real=
 [[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
-
-# there is none in the machine, and this is root already
-sudo() {
-	"$@"
-}
-
-# line CHECK REGEX COMMAND...: the first line of the check whose text matches, as JSON
-line() {
-	local check=$1 text=$2
-	shift 2
-	"$@" | jq -c --arg check "$check" --arg text "$text" \
-		'[.checks[] | select(.check == $check and (.text | test($text)))][0]'
-}
-
-# broken NAME CHECK STATE TEXT CURE COMMAND...: what doctor says; the cure; that it cures
-broken() {
-	local name=$1 check=$2 state=$3 text=$4 mends=$5 found remedy after
-	shift 5
-	found=$(line "$check" "$text" "$@")
-	is "$(jq -r .state <<<"$found")" "$state" "$name: it is a $state"
-	remedy=$(jq -r .cure <<<"$found")
-	like "$remedy" "^$mends\$" "$name: with a cure"
-	eval "$remedy" >/tmp/remedy 2>&1 || {
-		not_ok "$name: the cure runs"
-		diag "$(</tmp/remedy)"
-	}
-	after=$(line "$check" "$text" "$@")
-	is "$after" null "$name: which cures it"
-	[[ $after == null ]] || diag "$("$@" | jq -r '.checks[] | .check + ": " + .text')"
-}
 
 doctor=(flatiommu --json doctor)
 in_elsewhere=(/tmp/elsewhere/flatiommu --json doctor)

@@ -18,7 +18,6 @@
 
 #define TYPE1 "/sys/module/vfio_iommu_type1/parameters"
 #define NOIOMMU_MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
-#define HUGEPAGES "/sys/kernel/mm/hugepages"
 
 static bool has_command_line(const char *word)
 {
@@ -201,14 +200,12 @@ static void check_interrupts(struct doctor *doctor)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(modules); i++) {
-		if (file_read(value, sizeof(value),
-			      "/sys/module/%s/parameters/allow_unsafe_interrupts", modules[i]))
+		if (file_read(value, sizeof(value), ALLOW_INTERRUPTS, modules[i]))
 			continue;
 		if (*value == 'Y') {
 			say(doctor, OK, "%s allows unsafe interrupts", modules[i]);
 		} else if (doctor->behind[BEHIND_FLATIOMMU]) {
-			mend(doctor, "echo Y >/sys/module/%s/parameters/allow_unsafe_interrupts",
-			     modules[i]);
+			mend(doctor, "echo Y >" ALLOW_INTERRUPTS, modules[i]);
 			say(doctor, PROBLEM,
 			    "%s does not allow unsafe interrupts: it refuses what is claimed (EPERM)",
 			    modules[i]);
@@ -272,10 +269,20 @@ static void check_hugetlbfs(struct doctor *doctor)
 	}
 }
 
+void mend_memlock(struct doctor *doctor)
+{
+	struct rlimit hard;
+
+	if (!getrlimit(RLIMIT_MEMLOCK, &hard) && hard.rlim_max != RLIM_INFINITY &&
+	    !has_capability(CAP_SYS_RESOURCE))
+		mend(doctor, "prlimit --pid $$ --memlock=unlimited");
+	else
+		mend_here(doctor, "ulimit -l unlimited");
+}
+
 static void check_memlock(struct doctor *doctor)
 {
 	unsigned long long limit = memlock_limit(), bytes = hugepage_bytes();
-	struct rlimit hard;
 
 	if (has_capability(CAP_IPC_LOCK)) {
 		say(doctor, OK, "no limit, by CAP_IPC_LOCK");
@@ -286,11 +293,7 @@ static void check_memlock(struct doctor *doctor)
 		    limit == ~0ULL ? "unlimited" : "more than all huge pages");
 		return;
 	}
-	if (!getrlimit(RLIMIT_MEMLOCK, &hard) && hard.rlim_max != RLIM_INFINITY &&
-	    !has_capability(CAP_SYS_RESOURCE))
-		mend(doctor, "prlimit --pid $$ --memlock=unlimited");
-	else
-		mend_here(doctor, "ulimit -l unlimited");
+	mend_memlock(doctor);
 	say(doctor, PROBLEM,
 	    "RLIMIT_MEMLOCK is %llu KiB, huge pages are %llu KiB: DPDK goes on with memory that is not pinned",
 	    limit / 1024, bytes / 1024);

@@ -2,12 +2,20 @@
 /* flatiommu doctor: what works here, what does not, why, and the one command that mends it. */
 #include "doctor.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "output.h"
+
+enum { RUN };
+
+static const struct flag doctor_flags[] = {
+	[RUN] = { "run", NULL, "also attach each DEVICE, try it, and let it go" },
+	{ NULL, NULL, NULL }
+};
 
 static const char *const states[] = {
 	[OK] = "ok",
@@ -121,6 +129,10 @@ static int doctor_run(struct tool *tool, const struct args *args)
 	size_t i;
 	int ret;
 
+	if (args->values[RUN] && !args->nr_words) {
+		cure(tool, "flatiommu help doctor");
+		return fail(tool, -EINVAL, "doctor: --run is for devices that are named");
+	}
 	ret = args->nr_words ? functions_named(tool, &named, args) : 0;
 	if (ret)
 		return ret;
@@ -133,6 +145,8 @@ static int doctor_run(struct tool *tool, const struct args *args)
 	for (i = 0; i < named.n; i++) {
 		doctor.subject = &named.function[i];
 		run_checks(&doctor, function_checks);
+		if (args->values[RUN])
+			doctor_try(&doctor);
 	}
 	what = json_object_new_object();
 	json_object_object_add(what, "checks", doctor.lines);
@@ -148,6 +162,7 @@ const struct command doctor_command = {
 	.name = "doctor",
 	.words = "[DEVICE...]",
 	.summary = "say what works on this machine and with a device, and what mends the rest",
+	.flags = doctor_flags,
 	.max_words = 1000,
 	.failure = EXIT_USAGE,
 	.run = doctor_run,

@@ -51,4 +51,14 @@ struct check {
 /* Ended by an empty one. */
 extern const struct check machine_checks[], function_checks[];
 
+/* What a lack of lockable memory takes. */
+void mend_memlock(struct doctor *doctor);
+
+/* Attaches doctor->subject, tries it and lets it go. */
+void doctor_try(struct doctor *doctor);
+
+/* Formats of a module's name, and names below it. */
+#define ALLOW_INTERRUPTS "/sys/module/%s/parameters/allow_unsafe_interrupts"
+#define HUGEPAGES "/sys/kernel/mm/hugepages"
+
 #endif

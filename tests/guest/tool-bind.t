@@ -249,6 +249,51 @@ is "$(driver_of "$EDU")" '' "it has no driver, as before"
 is "$(of "$EDU" override)" null "and no override"
 clean_modules
 echo N >$type1
+if [[ -z $real ]]; then
+	diag "--persist of BARs that are write-combined"
+	persisted() {
+		modprobe -c | sed -n 's/^options flatiommu devices=//p'
+	}
+	succeeds "--wc and --persist" flatiommu bind --persist --wc 2 "$SHM"
+	is "$(of "$SHM" 'wc_bars | tojson')" "[2]" "list says that it is write-combined"
+	is "$(said '.functions[0].wc_bars | tojson' status)" "[2]" "and so does status"
+	is "$(of "$EDU" 'wc_bars | tojson')" "[]" "of another it does not"
+	like "$(flatiommu list "$SHM")" "write-combined: BAR 2\)" "list as text"
+	like "$(flatiommu status)" "$SHM .*\(flatiommu\), write-combined: BAR 2"$'\n' "status as text"
+	is "$(as_nobody flatiommu --json list "$SHM" | jq '.functions[0].wc_bars')" null "others do not see it"
+	succeeds "another one" flatiommu bind --persist "$EDU"
+	is "$(persisted)" "$SHM/wc=2" "the module will be told of the one"
+	succeeds "and a third" flatiommu bind --persist --wc 2 "$TESTDEV"
+	is "$(persisted)" "$SHM/wc=2,$TESTDEV/wc=2" "and of the third"
+	succeeds "one is unbound" flatiommu unbind "$SHM"
+	is "$(persisted)" "$TESTDEV/wc=2" "and taken out"
+	succeeds "and bound without it" flatiommu bind --persist "$SHM"
+	is "$(persisted)" "$TESTDEV/wc=2" "stays out"
+	diag "as if after a reboot: no record, no module; modules-load.d loads them, driverctl binds"
+	for device in "$EDU" "$SHM" "$TESTDEV"; do
+		driverctl --nosave unset-override "$device"
+	done
+	rm -f /run/flatiommu/[m0-9]*
+	for device in "$EDU" "$SHM" "$TESTDEV"; do
+		echo "$device" >"$RELEASE"
+	done
+	rmmod flatiommu vfio_pci
+	sed '/^#/d' /etc/modules-load.d/flatiommu-bind.conf | xargs modprobe -a
+	for device in "$EDU" "$SHM" "$TESTDEV"; do
+		driverctl load-override "$device"
+	done
+	is "$(of "$TESTDEV" 'wc_bars | tojson') $(driver_of "$TESTDEV")" "[2] vfio-pci" "it is write-combined again"
+	is "$(of "$SHM" 'wc_bars | tojson') $(driver_of "$SHM")" "[] vfio-pci" "the other is not"
+	flatiommu unbind "$SHM" "$EDU" "$TESTDEV" >/dev/null
+	is "$(persisted)$(cat /etc/driverctl.d/pci-* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' "unbind ends that, too"
+	echo "options flatiommu on_refusal=warn devices=0000:00:1e.7" >/etc/modprobe.d/other.conf
+	clean_modules
+	turned_down "a devices= of somebody else" "--persist: /etc/modprobe.d/other.conf has a devices=" '' \
+		flatiommu bind --persist --wc 2 "$SHM"
+	rm /etc/modprobe.d/other.conf
+	clean_modules
+	echo N >$type1
+fi
 rm -r "$extra"
 depmod
 unchanged "--persist"

@@ -120,9 +120,6 @@ static int check(struct tool *tool, struct json_object *changes, const struct fu
 			ret = check_uses(tool, changes, f, &processes, args->values[FORCE]);
 	}
 	processes_free(&processes);
-	if (!ret && args->values[WC] && args->values[PERSIST])
-		ret = fail(tool, -EINVAL,
-			   "--wc: is not kept over a reboot: bind without --persist");
 	return ret;
 }
 

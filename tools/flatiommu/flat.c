@@ -2,12 +2,15 @@
 #include "flat.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/flatiommu.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "output.h"
-#include "pci.h"
 #include "sysfs.h"
 
 /* The cure has the function's address for %s. */
@@ -82,6 +85,59 @@ int flat_release(struct tool *tool, const char *address)
 	int ret = file_write(address, FLAT_FILES "/release");
 
 	return ret ? fail_meaning(tool, of_release, ret, address, "released") : 0;
+}
+
+static int get_info(struct flatiommu_info *info)
+{
+	int fd = open("/dev/flatiommu", O_RDWR | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	info->size = sizeof(*info);
+	if (ioctl(fd, FLATIOMMU_INFO, info))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+struct json_object *flat_wc_bars(const struct function *f)
+{
+	unsigned int segment, bus, device, function, bar;
+	struct flatiommu_info info = { .flags = FLATIOMMU_INFO_FUNCTION };
+	struct json_object *array;
+
+	if (f->behind == BEHIND_FLATIOMMU) {
+		if (sscanf(f->address, "%x:%x:%x.%x", &segment, &bus, &device, &function) != 4)
+			return NULL;
+		info.function.segment = segment;
+		info.function.bus = bus;
+		info.function.devfn = device << 3 | function;
+		if (get_info(&info))
+			return NULL;
+	}
+	array = json_object_new_array();
+	for (bar = 0; bar < 6; bar++)
+		if (info.out_wc_bars & 1U << bar)
+			json_object_array_add(array, json_object_new_int(bar));
+	return array;
+}
+
+void wc_text(char *buf, size_t size, struct json_object *wc_bars)
+{
+	size_t i, n = wc_bars ? json_object_array_length(wc_bars) : 0, len = 0;
+
+	buf[0] = 0;
+	for (i = 0; i < n && len < size; i++)
+		len += snprintf(buf + len, size - len, "%s%s", i ? "+" : "",
+				json_object_get_string(json_object_array_get_idx(wc_bars, i)));
+}
+
+int flat_uapi(void)
+{
+	struct flatiommu_info info = { 0 };
+	int ret = get_info(&info);
+
+	return ret ? ret : (int)info.out_version;
 }
 
 static const struct {

@@ -6,7 +6,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
-#include "tool.h"
+#include "pci.h"
 
 #define FLAT_FILES "/sys/class/misc/flatiommu"
 #define FLAT_PARAMETERS "/sys/module/flatiommu/parameters"
@@ -16,6 +16,15 @@ bool flat_is_loaded(void);
 /* @wc: BARs to hold write-combined, such as 2+4, or NULL. */
 int flat_claim(struct tool *tool, const char *address, const char *wc);
 int flat_release(struct tool *tool, const char *address);
+
+/* The BARs that its claim holds write-combined: [2, 4], or NULL when that cannot be seen. */
+struct json_object *flat_wc_bars(const struct function *function);
+
+/* The same as claims have it: 2+4, or "". */
+void wc_text(char *buf, size_t size, struct json_object *wc_bars);
+
+/* FLATIOMMU_VERSION of the module that is loaded, or -errno. */
+int flat_uapi(void);
 
 /* Processes that were refused maps, latest first, or NULL when that cannot be seen. */
 struct json_object *flat_refusals(void);

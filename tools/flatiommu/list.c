@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "flat.h"
 #include "names.h"
 #include "output.h"
 #include "processes.h"
@@ -32,6 +33,7 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 	else
 		put_number(o, "group", f->group);
 	put_string(o, "iommu", behind_name(f->behind));
+	json_object_object_add(o, "wc_bars", flat_wc_bars(f));
 	put_string(o, "pf", f->pf);
 	put_number(o, "vfs", nr_vfs(f));
 	json_object_object_add(o, "open_by", processes_of(processes, f));
@@ -42,13 +44,16 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 static struct json_object *row(struct json_object *function)
 {
 	struct json_object *o = NULL;
-	char text[1024], open[256];
+	char text[1024], open[256], wc[64];
 	const char *pf = get_string(function, "pf");
 
 	json_object_deep_copy(function, &o, NULL);
 	processes_text(open, sizeof(open), get(function, "open_by"));
-	snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s%s", get_string(function, "class"),
+	wc_text(wc, sizeof(wc), get(function, "wc_bars"));
+	snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s%s%s%s%s",
+		 get_string(function, "class"),
 		 get_string(function, "name"), pf ? " (VF of " : "", pf ? pf : "", pf ? ")" : "",
+		 *wc ? " (write-combined: BAR " : "", wc, *wc ? ")" : "",
 		 *open ? " (open: " : "", open, *open ? ")" : "");
 	put_string(o, "what", text);
 	return o;

@@ -3,17 +3,23 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "flat.h"
 #include "modules.h"
 #include "output.h"
 #include "sysfs.h"
 
 #define OVERRIDES "/etc/driverctl.d"
 #define LOAD "/etc/modules-load.d/flatiommu-bind.conf"
-#define OPTIONS "/etc/modprobe.d/flatiommu-bind.conf"
+#define MODPROBE "/etc/modprobe.d"
+#define OPTIONS MODPROBE "/flatiommu-bind.conf"
+#define DEVICES "options flatiommu devices="
+/* The kernel takes no longer parameter. */
+#define DEVICES_MAX 1024
 #define MADE "# Made by flatiommu bind --persist; flatiommu unbind removes it.\n"
 
 int persist_check(struct tool *tool, bool without_iommu)
@@ -48,18 +54,112 @@ static int write_file(struct tool *tool, struct json_object *changes, const char
 	return 0;
 }
 
-int persist_add(struct tool *tool, struct json_object *changes, const struct functions *functions,
-		bool without_iommu)
+/* What devices= of our file has: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
+static void devices_read(char *list, size_t size)
 {
-	char path[64];
+	char *text = file_text(OPTIONS), *found = text ? strstr(text, DEVICES) : NULL;
+
+	found = found ? found + strlen(DEVICES) : "";
+	snprintf(list, size, "%.*s", (int)strcspn(found, "\n"), found);
+	free(text);
+}
+
+/* 10000:00:04.0 ends with another address. */
+static char *devices_find(char *list, const char *address)
+{
+	char *at = strstr(list, address);
+
+	while (at && at > list && at[-1] != ',')
+		at = strstr(at + 1, address);
+	return at;
+}
+
+static void devices_drop(char *list, const char *address)
+{
+	char *at = devices_find(list, address), *end;
+
+	if (!at)
+		return;
+	end = at + strcspn(at, ",");
+	if (*end)
+		end++;
+	else if (at > list)
+		at--;
+	memmove(at, end, strlen(end) + 1);
+}
+
+/* What its claim holds write-combined now. */
+static int devices_add(struct tool *tool, char *list, size_t size, const char *address)
+{
+	struct json_object *wc_bars;
+	struct function f;
+	char wc[64];
+	size_t len;
+
+	devices_drop(list, address);
+	if (function_read(&f, address))
+		return 0;
+	wc_bars = flat_wc_bars(&f);
+	wc_text(wc, sizeof(wc), wc_bars);
+	json_object_put(wc_bars);
+	if (!*wc)
+		return 0;
+	len = strlen(list);
+	if (len + strlen(address) + strlen(wc) + strlen(",/wc=") >= size)
+		return fail(tool, -ENOSPC, "--persist: devices= in " OPTIONS " is full");
+	snprintf(list + len, size - len, "%s%s/wc=%s", len ? "," : "", address, wc);
+	return 0;
+}
+
+/* The kernel would take one devices= only, of all that there are. */
+static int check_devices(struct tool *tool)
+{
+	struct names names;
 	int ret = 0;
 	size_t i;
 
+	names_read(&names, MODPROBE);
+	for (i = 0; i < names.n && !ret; i++) {
+		char *text = file_text(MODPROBE "/%s", names.name[i]);
+		const char *line = text ? strstr(text, "options flatiommu ") : NULL;
+
+		if (line && strcmp(names.name[i], strrchr(OPTIONS, '/') + 1) &&
+		    memmem(line, strcspn(line, "\n"), "devices=", strlen("devices=")))
+			ret = fail(tool, -EEXIST,
+				   "--persist: " MODPROBE "/%s has a devices= that --wc would have to be in",
+				   names.name[i]);
+		free(text);
+	}
+	names_free(&names);
+	return ret;
+}
+
+static int write_options(struct tool *tool, struct json_object *changes, const char *devices)
+{
+	char text[DEVICES_MAX + 512];
+
+	snprintf(text, sizeof(text),
+		 MADE "softdep vfio-pci pre: flatiommu vfio_iommu_type1\n"
+		      "options vfio_iommu_type1 allow_unsafe_interrupts=1\n%s%s%s",
+		 *devices ? DEVICES : "", devices, *devices ? "\n" : "");
+	return write_file(tool, changes, MODPROBE, OPTIONS, text);
+}
+
+int persist_add(struct tool *tool, struct json_object *changes, const struct functions *functions,
+		bool without_iommu)
+{
+	char path[64], devices[DEVICES_MAX];
+	int ret = 0;
+	size_t i;
+
+	devices_read(devices, sizeof(devices));
+	for (i = 0; !ret && i < functions->n; i++)
+		ret = devices_add(tool, devices, sizeof(devices), functions->function[i].address);
+	if (!ret && *devices)
+		ret = check_devices(tool);
 	/* what is needed first, so that half of it does no harm */
-	if (without_iommu)
-		ret = write_file(tool, changes, "/etc/modprobe.d", OPTIONS,
-				 MADE "softdep vfio-pci pre: flatiommu vfio_iommu_type1\n"
-				      "options vfio_iommu_type1 allow_unsafe_interrupts=1\n");
+	if (!ret && without_iommu)
+		ret = write_options(tool, changes, devices);
 	if (!ret && (without_iommu || !file_exists(LOAD)))
 		ret = write_file(tool, changes, "/etc/modules-load.d", LOAD,
 				 without_iommu ? MADE "flatiommu\nvfio-pci\n" : MADE "vfio-pci\n");
@@ -89,9 +189,9 @@ static int remove_file(struct tool *tool, struct json_object *changes, const cha
 
 int persist_remove(struct tool *tool, struct json_object *changes, const char *address)
 {
+	char path[64], devices[DEVICES_MAX];
 	struct names names;
 	bool others = false;
-	char path[64];
 	int ret = 0;
 	size_t i;
 
@@ -103,6 +203,11 @@ int persist_remove(struct tool *tool, struct json_object *changes, const char *a
 	for (i = 0; i < names.n; i++)
 		others |= !strncmp(names.name[i], "pci-", 4) && is_persistent(names.name[i] + 4);
 	names_free(&names);
+	devices_read(devices, sizeof(devices));
+	if (!ret && others && devices_find(devices, address)) {
+		devices_drop(devices, address);
+		ret = write_options(tool, changes, devices);
+	}
 	if (!ret && !others)
 		ret = remove_file(tool, changes, LOAD);
 	if (!ret && !others)

@@ -102,6 +102,7 @@ static void put_functions(struct json_object *what, const struct functions *func
 		else
 			put_number(o, "group", f->group);
 		put_string(o, "iommu", behind_name(f->behind));
+		json_object_object_add(o, "wc_bars", flat_wc_bars(f));
 		put_bool(o, "bound_here", recorded);
 		put_string(o, "driver_before", record.driver);
 		put_bool(o, "interrupted", recorded && !complete);
@@ -194,12 +195,14 @@ static void functions_text(struct json_object *functions)
 		struct json_object *o = json_object_array_get_idx(functions, i);
 		const char *driver = get_string(o, "driver"), *group = get_string(o, "group");
 		const char *before = get_string(o, "driver_before");
-		char open[256];
+		char open[256], wc[64];
 
 		processes_text(open, sizeof(open), get(o, "open_by"));
-		printf("  %s  %s, group %s (%s)%s%s\n", get_string(o, "address"),
+		wc_text(wc, sizeof(wc), get(o, "wc_bars"));
+		printf("  %s  %s, group %s (%s)%s%s%s%s\n", get_string(o, "address"),
 		       driver ? driver : "no driver", group ? group : "none",
-		       get_string(o, "iommu"), *open ? ", open: " : "", open);
+		       get_string(o, "iommu"), *wc ? ", write-combined: BAR " : "", wc,
+		       *open ? ", open: " : "", open);
 		if (!json_object_get_boolean(get(o, "interrupted")))
 			continue;
 		colour(stdout, YELLOW);

@@ -105,3 +105,4 @@ module_exit(flat_exit);
 
 MODULE_DESCRIPTION("A dummy IOMMU a PCI function, for VFIO on machines without an IOMMU");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

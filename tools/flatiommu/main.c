@@ -13,12 +13,7 @@
 #include "output.h"
 #include "tool.h"
 
-#ifndef VERSION
-#define VERSION "0"
-#endif
-
 static int help_run(struct tool *tool, const struct args *args);
-static int version_run(struct tool *tool, const struct args *args);
 
 static const struct command help_command = {
 	.name = "help",
@@ -26,12 +21,6 @@ static const struct command help_command = {
 	.summary = "show the commands, or the usage of one",
 	.max_words = 1,
 	.run = help_run,
-};
-
-static const struct command version_command = {
-	.name = "version",
-	.summary = "show the version",
-	.run = version_run,
 };
 
 /* As help lists them. */
@@ -163,22 +152,6 @@ static int help_run(struct tool *tool, const struct args *args)
 	for (i = 0; i < NR_COMMANDS; i++)
 		json_object_array_add(array, describe(commands[i]));
 	show(tool, o, help_text);
-	return 0;
-}
-
-static void version_text(const struct tool *tool, struct json_object *what)
-{
-	(void)tool;
-	printf("flatiommu %s\n", get_string(what, "version"));
-}
-
-static int version_run(struct tool *tool, const struct args *args)
-{
-	struct json_object *o = json_object_new_object();
-
-	(void)args;
-	put_string(o, "version", VERSION);
-	show(tool, o, version_text);
 	return 0;
 }
 

@@ -71,15 +71,30 @@ bool module_is_known(const char *name)
 	       find_listed(path, sizeof(path), "modules.builtin", name);
 }
 
+/* The string that begins with @key, and may be cut; "" when there is none. */
+static void copy_info(char *buf, size_t size, const char *text, size_t length, const char *key,
+		      size_t key_size)
+{
+	const char *found = memmem(text, length, key, key_size);
+
+	buf[0] = 0;
+	if (!found)
+		return;
+	found += key_size;
+	snprintf(buf, size, "%.*s", (int)strnlen(found, text + length - found), found);
+}
+
 /* What only the file itself tells; nothing of a compressed one. */
 static void inspect(struct module_file *file)
 {
 	static const char signature[] = "~Module signature appended~\n", magic[] = "vermagic=";
-	const char *text, *found;
+	/* not srcversion */
+	static const char version[] = "\0version=";
+	const char *text;
 	struct stat st;
 	int fd;
 
-	file->release[0] = 0;
+	file->release[0] = file->version[0] = 0;
 	file->is_signed = file->versions = false;
 	fd = open(file->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -91,13 +106,11 @@ static void inspect(struct module_file *file)
 		goto close;
 	file->is_signed = !memcmp(text + st.st_size - strlen(signature), signature,
 				  strlen(signature));
-	found = memmem(text, st.st_size, magic, strlen(magic));
-	if (found) {
-		snprintf(file->release, sizeof(file->release), "%.*s",
-			 (int)strnlen(found, text + st.st_size - found), found + strlen(magic));
-		file->versions = strstr(file->release, " modversions");
-		file->release[strcspn(file->release, " ")] = 0;
-	}
+	copy_info(file->version, sizeof(file->version), text, st.st_size, version,
+		  sizeof(version) - 1);
+	copy_info(file->release, sizeof(file->release), text, st.st_size, magic, sizeof(magic) - 1);
+	file->versions = strstr(file->release, " modversions");
+	file->release[strcspn(file->release, " ")] = 0;
 	munmap((void *)text, st.st_size);
 close:
 	close(fd);

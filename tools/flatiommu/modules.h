@@ -12,6 +12,7 @@
  * struct module_file - where a module may be loaded from
  * @path:	the file
  * @release:	of the kernel that it was built for, "" when that cannot be seen
+ * @version:	its own, the same
  * @versions:	it has the versions of the symbols that it uses, by which another kernel may load it
  * @is_signed:	by whom is another question
  * @installed:	modprobe knows it; otherwise it takes insmod
@@ -19,6 +20,7 @@
 struct module_file {
 	char path[PATH_MAX];
 	char release[128];
+	char version[64];
 	bool versions;
 	bool is_signed;
 	bool installed;

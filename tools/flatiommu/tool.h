@@ -76,7 +76,8 @@ struct command {
 };
 
 extern const struct command list_command, status_command, claim_command, release_command,
-	bind_command, unbind_command, run_command, doctor_command, addresses_command;
+	bind_command, unbind_command, run_command, doctor_command, addresses_command,
+	version_command;
 
 /* Keeps what went wrong for main(), naming the thing, and returns @err. The last one is shown. */
 int fail(struct tool *tool, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -124,7 +124,7 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu. Cure: modprobe "
 			    "iommufd", f->bdf, behind);
 	return fail(device->flat, -EOPNOTSUPP, "%s: it has no IOMMU group, so VFIO cannot open it. "
-		    "Cure: turn the IOMMU on, or load flatiommu and bind it again", f->bdf);
+		    "Cure: flatiommu unbind %s && flatiommu bind %s", f->bdf, f->bdf, f->bdf);
 }
 
 static int join_backend(struct flatiommu_device *device)

@@ -25,9 +25,8 @@ static int look_at(struct flatiommu_device *device)
 			    ERRNO(err));
 	if (!strncmp(f->driver, "vfio", strlen("vfio")) || f->cdev[0])
 		return 0;
-	return fail(device->flat, -ENODEV, "%s: %s%s, not to vfio-pci. Cure: driverctl set-override %s "
-		    "vfio-pci%s", f->bdf, f->driver[0] ? "bound to " : "bound to no driver", f->driver,
-		    f->bdf, f->group < 0 ? " (without an IOMMU: modprobe flatiommu first)" : "");
+	return fail(device->flat, -ENODEV, "%s: %s%s, not to vfio-pci. Cure: flatiommu bind %s", f->bdf,
+		    f->driver[0] ? "bound to " : "bound to no driver", f->driver, f->bdf);
 }
 
 /* What is to be known of a device that has its file. */

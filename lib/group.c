@@ -54,8 +54,8 @@ static int open_group(struct flatiommu_device *device, const char *path, struct 
 		fail(device->flat, err, "%s: VFIO_GROUP_GET_STATUS: %s", path, ERRNO(err));
 	else if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
 		err = fail(device->flat, -EPERM, "%s: functions beside it are bound to ordinary "
-			   "drivers. Cure: bind all of /sys/kernel/iommu_groups/%d/devices to "
-			   "vfio-pci", device->name, new->id);
+			   "drivers. Cure: flatiommu bind all of "
+			   "/sys/kernel/iommu_groups/%d/devices", device->name, new->id);
 	if (err) {
 		close(new->fd);
 		free(new);

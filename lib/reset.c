@@ -119,8 +119,8 @@ static int hot_reset(struct flatiommu_device *device)
 		return fail(device->flat, -EOPNOTSUPP, "%s: neither its slot nor its bus can be reset",
 			    device->name);
 	if (err == -EPERM)
-		return fail(device->flat, err, "%s: a function beside it is not VFIO's. Cure: bind all "
-			    "functions of its bus to vfio-pci", device->name);
+		return fail(device->flat, err, "%s: a function beside it is not VFIO's. Cure: flatiommu "
+			    "bind all functions of its bus", device->name);
 	if (err)
 		return fail(device->flat, err, "%s: VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: %s", device->name,
 			    ERRNO(err));

@@ -2,6 +2,7 @@
 # flatiommu run: testpmd, which knows nothing of flatiommu, chooses physical addresses by itself, its memory
 # is pinned, and it sends packets; and what run refuses to begin with.
 . "${0%/*}/lib.sh"
+. "${0%/*}/doctor.sh"
 export TERM=dumb
 
 # refuses NAME STATUS MESSAGE COMMAND...
@@ -87,6 +88,8 @@ testpmd /tmp/alone 60 env
 wait
 like "$(</tmp/alone)" "Selected IOVA mode 'VA'" "by itself it takes virtual addresses"
 unlike "$(</tmp/alone)" "TX-packets: [1-9]" "and sends nothing"
+broken "refused maps" refusals warning "^1 programs were refused maps" "echo fence >.*/on_refusal" flatiommu --json doctor
+echo warn >/sys/module/flatiommu/parameters/on_refusal
 before=$(awk '/^nr_foll_pin_acquired/ { print $2 }' /proc/vmstat)
 testpmd /tmp/run 90 flatiommu run --
 succeeds "run by flatiommu, it sends" until_true 80 grep -qE "TX-packets: [1-9]" /tmp/run

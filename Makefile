@@ -10,6 +10,7 @@
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
 # make unit             tests of parts of the library, here
+# make model            explores the models of tests/model
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -257,6 +258,9 @@ build/unit/%: tests/unit/%.c lib/%.c lib/%.h
 unit: $(units)
 	@for unit in $(units); do $$unit || exit; done
 
+model:
+	tests/model/run
+
 check:
 	./check
 
@@ -269,4 +273,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check check-packages clean
+.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check check-packages model clean

@@ -10,6 +10,7 @@
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
 # make unit             tests of parts of the library, here
+# make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
@@ -258,6 +259,38 @@ build/unit/%: tests/unit/%.c lib/%.c lib/%.h
 unit: $(units)
 	@for unit in $(units); do $$unit || exit; done
 
+# tests/fuzz/NAME.c feeds parsers with what libFuzzer makes up; what crashes one is left in build/fuzz.
+FUZZ_SECONDS ?= 5
+fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"' \
+	-DFLATIOMMU_LIBRARY_VERSION='"$(version)"' -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+
+build/fuzz/claim-parser.h: module/claim.c module/wc.c
+	mkdir -p $(@D)
+	sed -n '/^struct request {/,/^}/p; /^static bool parse_field/,/^}/p; /^static bool parse_address/,/^}/p; /^static char .split_options/,/^}/p' module/claim.c >$@
+	sed -n '/^bool flat_wc_parse/,/^}/p' module/wc.c >>$@
+
+build/fuzz/claim: tests/fuzz/claim.c build/fuzz/claim-parser.h
+	clang $(fuzz-flags) -Ibuild/fuzz -o $@ $<
+
+build/fuzz/lib: tests/fuzz/lib.c $(wildcard lib/*.[ch])
+	mkdir -p $(@D)
+	clang $(fuzz-flags) -Wl,--wrap=ioctl -o $@ $(filter %.c,$^)
+
+build/fuzz/tool: tests/fuzz/tool.c $(filter-out %/main.c,$(tool-sources)) $(wildcard tools/flatiommu/*.h)
+	mkdir -p $(@D)
+	clang $(fuzz-flags) $(patsubst %,-Wl$(comma)--wrap=%,open fopen readlink access realpath) -o $@ \
+		$(filter %.c,$^) -lpci -ljson-c
+
+comma := ,
+
+fuzz: $(fuzzers)
+	@for fuzzer in $(fuzzers); do \
+		$$fuzzer -artifact_prefix=$$fuzzer. -max_total_time=$(FUZZ_SECONDS) -max_len=4400 -print_final_stats=1 \
+			>$$fuzzer.log 2>&1 || { cat $$fuzzer.log; exit 1; }; \
+		echo "$$fuzzer: $$(sed -n 's/^stat::number_of_executed_units: *//p' $$fuzzer.log) inputs"; \
+	done
+
 model:
 	tests/model/run
 
@@ -273,4 +306,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check check-packages model clean
+.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check check-packages model fuzz clean

@@ -13,20 +13,25 @@
 
 #define NR_BARS 6
 
-/* The parts that can be mapped, where not all of the region can. */
-static int read_areas(struct region *region, const struct vfio_region_info *info)
+/* The parts that can be mapped, where not all of the region can; of an answer of @size bytes. */
+static int read_areas(struct region *region, const struct vfio_region_info *info, size_t size)
 {
 	const struct vfio_region_info_cap_sparse_mmap *sparse;
 	const struct vfio_info_cap_header *cap;
 	uint32_t at = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
-	uint32_t i;
+	uint32_t end = sizeof(*info), i;
 
-	while (at && at <= info->argsz - sizeof(*cap)) {
+	for (; at; at = cap->next) {
+		if (at < end || at % sizeof(uint64_t) || at > size - sizeof(*cap))
+			return -EIO;
+		end = at + sizeof(*cap);
 		cap = (const void *)((const char *)info + at);
-		at = cap->next;
 		if (cap->id != VFIO_REGION_INFO_CAP_SPARSE_MMAP)
 			continue;
 		sparse = (const void *)cap;
+		if (at > size - sizeof(*sparse) ||
+		    sparse->nr_areas > (size - at - sizeof(*sparse)) / sizeof(sparse->areas[0]))
+			return -EIO;
 		region->areas = calloc(sparse->nr_areas ? sparse->nr_areas : 1, sizeof(*region->areas));
 		if (!region->areas)
 			return -ENOMEM;
@@ -63,7 +68,7 @@ static int read_region(struct flatiommu_device *device, unsigned int index)
 	info->index = index;
 	err = call(device->fd, VFIO_DEVICE_GET_REGION_INFO, info);
 	if (!err)
-		err = read_areas(region, info);
+		err = read_areas(region, info, head.argsz);
 	free(info);
 	return err ? fail(device->flat, err, "%s: VFIO_DEVICE_GET_REGION_INFO %u: %s", device->name,
 			  index, ERRNO(err)) : 0;

@@ -27,7 +27,7 @@
 #include "test.h"
 #include "vfio.h"
 
-#define CALLS		12000ull
+#define CALLS		9000ull
 #define SEQUENCE	150		/* calls of a thread */
 #define THREADS		2
 #define SLOTS		8

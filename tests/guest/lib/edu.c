@@ -42,13 +42,18 @@ static bool dma_is_over(void *bar0)
 	return !(*wide(bar0, REG_DMA_COMMAND) & DMA_START);
 }
 
-static int dma(void *bar0, uint64_t from, uint64_t to, size_t size, uint64_t command)
+static void begin_dma(void *bar0, uint64_t from, uint64_t to, size_t size, uint64_t command)
 {
 	__sync_synchronize();
 	*wide(bar0, REG_DMA_FROM) = from;
 	*wide(bar0, REG_DMA_TO) = to;
 	*wide(bar0, REG_DMA_COUNT) = size;
 	*wide(bar0, REG_DMA_COMMAND) = DMA_START | command;
+}
+
+static int dma(void *bar0, uint64_t from, uint64_t to, size_t size, uint64_t command)
+{
+	begin_dma(bar0, from, to, size, command);
 	return wait_until(dma_is_over, bar0) ? 0 : -ETIMEDOUT;
 }
 
@@ -60,6 +65,11 @@ int edu_load(void *bar0, uint64_t bus, size_t size)
 int edu_store(void *bar0, uint64_t bus, size_t size)
 {
 	return dma(bar0, BUFFER, bus, size, DMA_TO_MEMORY);
+}
+
+void edu_begin_store(void *bar0, uint64_t bus, size_t size)
+{
+	begin_dma(bar0, BUFFER, bus, size, DMA_TO_MEMORY);
 }
 
 void edu_raise(void *bar0, uint32_t reason)

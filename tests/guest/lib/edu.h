@@ -14,6 +14,8 @@ int edu_identify(void *bar0);
 /* From memory into the buffer, and from the buffer to memory. */
 int edu_load(void *bar0, uint64_t bus, size_t size);
 int edu_store(void *bar0, uint64_t bus, size_t size);
+/* The same, which a moment later the device has yet to do. */
+void edu_begin_store(void *bar0, uint64_t bus, size_t size);
 
 /* Bits of an interrupt's reason; the interrupt line is up until all of them are acknowledged. */
 void edu_raise(void *bar0, uint32_t reason);

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Ends that nobody chose: programs are killed and devices unplugged under DMA, claims race with all that
+ * a claim depends on, and the machine sleeps. Memory that a killed program gave back is taken at once, and
+ * must stay as it is. On the kernel's command line: life_kills=N, life_unplugs=N, life_seconds=N of races,
+ * life_seed=S.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "devices.h"
+#include "edu.h"
+#include "flat.h"
+#include "hotplug.h"
+#include "mem.h"
+#include "nvme.h"
+#include "sysfs.h"
+#include "test.h"
+#include "vfio.h"
+
+#define PAGES		64
+#define CANARY		(8 * HUGE_PAGE)
+#define NR_HUGE		2
+#define LOOKUP_IOVA	(1ull << 40)
+
+static long pins_before;
+
+static unsigned long parameter(const char *name, unsigned long otherwise)
+{
+	char text[4096], *at;
+
+	if (read_text("/proc/cmdline", text, sizeof(text)) < 0)
+		return otherwise;
+	at = strstr(text, name);
+	return at ? strtoul(at + strlen(name), NULL, 0) : otherwise;
+}
+
+/* How a program that is to be killed has its memory. */
+struct writer {
+	const char *bdf;
+	bool looks_up, huge;
+	int tell[2];
+};
+
+/* Maps it, page by page where addresses are bus addresses, and says where each page is on the bus. */
+static int map_all(const struct writer *w, int container, char *memory, uint64_t *bus)
+{
+	unsigned int i;
+	int ret, flat;
+
+	if (!w->looks_up) {
+		for (i = 0; i < PAGES; i++) {
+			ret = vfio_map_at_bus(container, memory + i * PAGE, PAGE, &bus[i]);
+			if (ret)
+				return ret;
+		}
+		return 0;
+	}
+	flat = flat_open();
+	ret = flat < 0 ? flat : flat_declare(flat, w->bdf);
+	if (!ret)
+		ret = vfio_map(container, memory, LOOKUP_IOVA, PAGES * PAGE);
+	for (i = 0; !ret && i < PAGES; i++) {
+		bus[i] = flat_address(flat, w->bdf, LOOKUP_IOVA + i * PAGE);
+		if (!bus[i])
+			ret = -EFAULT;
+	}
+	return ret;
+}
+
+/* The controller writes into the memory, again and again. */
+static int write_for_ever(void *arg)
+{
+	struct vfio_dev dev = VFIO_DEV_INIT;
+	struct writer *w = arg;
+	char *memory = w->huge ? mem_huge() : mem_pages(PAGES);
+	uint64_t bus[PAGES];
+	struct nvme nvme;
+	int container = vfio_container(), ret = memory ? container : -ENOMEM;
+	unsigned int i;
+
+	if (ret >= 0)
+		ret = vfio_open(&dev, container, w->bdf);
+	if (!ret)
+		ret = nvme_start(&nvme, &dev, container);
+	if (!ret)
+		ret = map_all(w, container, memory, bus);
+	for (i = 0; !ret; i = (i + 1) % PAGES) {
+		ret = nvme_identify_to(&nvme, NVME_CNS_CONTROLLER, bus[i]);
+		if (i == PAGES - 1 && write(w->tell[1], "", 1) < 0)
+			ret = -EPIPE;
+	}
+	return ret;
+}
+
+/* The copy begins a tenth of a second after it was asked for: whoever is killed now is killed before it. */
+static int write_later(void *arg)
+{
+	struct vfio_dev edu = VFIO_DEV_INIT;
+	struct writer *w = arg;
+	char *memory = mem_pages(PAGES);
+	uint64_t bus[PAGES];
+	int container, ret = memory ? vfio_open_alone(&edu, &container, EDU) : -ENOMEM;
+
+	if (!ret)
+		ret = map_all(w, container, memory, bus);
+	if (!ret)
+		ret = edu_load(edu.bar0, bus[0], EDU_COPY);
+	if (ret)
+		return ret;
+	edu_begin_store(edu.bar0, bus[PAGES - 1], EDU_COPY);
+	return write(w->tell[1], "", 1) == 1 ? pause() : -EPIPE;
+}
+
+static pid_t begin_writer(struct writer *w, int (*fn)(void *arg))
+{
+	pid_t pid;
+	char byte;
+
+	assert_int_equal(pipe(w->tell), 0);
+	pid = expect_good(child_begin(fn, w));
+	close(w->tell[1]);
+	assert_int_equal(read(w->tell[0], &byte, 1), 1);
+	return pid;
+}
+
+/* Takes what was given back; nobody else may write to it. */
+static void expect_quiet_memory(void)
+{
+	char *canary = mem_pages(CANARY / PAGE), *huge = mem_huge();
+
+	assert_non_null(canary);
+	fill(canary, CANARY, 7);
+	if (huge)
+		fill(huge, HUGE_PAGE, 8);
+	usleep(150000);
+	assert_true(is_filled(canary, CANARY, 7));
+	if (huge)
+		assert_true(is_filled(huge, HUGE_PAGE, 8));
+	mem_free(huge, HUGE_PAGE);
+	mem_free(canary, CANARY);
+}
+
+static void end_writer(struct writer *w, pid_t pid)
+{
+	kill(pid, SIGKILL);
+	expect(-EINTR, child_end(pid));
+	expect_quiet_memory();
+	close(w->tell[0]);
+	assert_int_equal(pins(), pins_before);
+}
+
+static void killed_under_dma(void **state)
+{
+	unsigned long kills = parameter("life_kills=", 10), i;
+
+	(void)state;
+	expect(0, huge_pages(NR_HUGE));
+	expect(0, pci_take(NVME));
+	for (i = 0; i < kills; i++) {
+		struct writer w = { .bdf = NVME, .looks_up = i & 1, .huge = i & 2 };
+		pid_t pid = begin_writer(&w, write_for_ever);
+
+		usleep((useconds_t)(random() % 50000));
+		end_writer(&w, pid);
+	}
+	print_message("%lu kills\n", kills);
+	expect(0, pci_give_back(NVME));
+	expect(0, huge_pages(0));
+}
+
+static void killed_before_dma(void **state)
+{
+	struct writer w = { .bdf = EDU };
+	int i;
+
+	(void)state;
+	expect(0, pci_take(EDU));
+	for (i = 0; i < 2; i++) {
+		w.looks_up = i;
+		end_writer(&w, begin_writer(&w, write_later));
+	}
+	expect(0, pci_give_back(EDU));
+}
+
+static bool has_nvme(void *arg)
+{
+	(void)arg;
+	return !strcmp(pci_driver(HOT_DEV), "nvme");
+}
+
+/* It goes once the program is gone. */
+static void unplugged_under_dma(void **state)
+{
+	unsigned long unplugs = parameter("life_unplugs=", 2), i;
+
+	(void)state;
+	for (i = 0; i < unplugs; i++) {
+		struct writer w = { .bdf = HOT_DEV, .looks_up = i & 1 };
+		pid_t pid;
+
+		expect(0, pci_take(HOT_DEV));
+		pid = begin_writer(&w, write_for_ever);
+		expect(0, hot_unplug());
+		usleep((useconds_t)(random() % 500000));
+		end_writer(&w, pid);
+		assert_true(wait_until(hot_is_gone, NULL));
+		expect(0, count_entries("/sys/class/iommu"));
+		assert_true(wait_until(hot_plug, NULL));
+		assert_true(wait_until(has_nvme, NULL));
+	}
+	print_message("%lu unplugs\n", unplugs);
+}
+
+/* The racers: each does its thing again and again, and none minds what the others make fail. */
+static void claims(void)
+{
+	flat_claim(EDU);
+	flat_release(EDU);
+}
+
+static void binds(void)
+{
+	write_text("/sys/bus/pci/devices/" EDU "/driver_override", "vfio-pci");
+	write_text("/sys/bus/pci/drivers_probe", EDU);
+	write_text("/sys/bus/pci/drivers/vfio-pci/unbind", EDU);
+}
+
+static void rescans(void)
+{
+	write_text("/sys/bus/pci/devices/" EDU "/remove", "1");
+	write_text("/sys/bus/pci/rescan", "1");
+}
+
+static void loads(void)
+{
+	flat_unload();
+	module_load(MODULE_FILE, "");
+}
+
+static void opens(void)
+{
+	struct vfio_dev edu = VFIO_DEV_INIT;
+	int container = vfio_container(), flat = flat_open();
+
+	if (container >= 0)
+		vfio_open(&edu, container, EDU);
+	flat_state(flat, EDU);
+	vfio_close(&edu);
+	close_fd(&container);
+	close_fd(&flat);
+}
+
+static int race(void *arg)
+{
+	void (*const *step)(void) = arg;
+
+	/* Until it is killed, or the test was. */
+	while (getppid() != 1)
+		(*step)();
+	return 0;
+}
+
+static bool no_group(void *arg)
+{
+	(void)arg;
+	return !count_entries("/sys/kernel/iommu_groups");
+}
+
+static void claims_race(void **state)
+{
+	void (*racers[])(void) = { claims, binds, rescans, loads, opens };
+	unsigned long seconds = parameter("life_seconds=", 8);
+	pid_t pids[ARRAY_SIZE(racers)];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(racers); i++)
+		pids[i] = expect_good(child_begin(race, &racers[i]));
+	sleep((unsigned int)seconds);
+	for (i = 0; i < ARRAY_SIZE(racers); i++) {
+		kill(pids[i], SIGKILL);
+		expect(-EINTR, child_end(pids[i]));
+	}
+	if (!pci_is_there(EDU))
+		expect(0, write_text("/sys/bus/pci/rescan", "1"));
+	if (!module_is_loaded("flatiommu"))
+		expect(0, flat_load());
+	/* It still works. */
+	pci_give_back(EDU);
+	expect(0, pci_take(EDU));
+	expect_good(pci_group(EDU));
+	expect(0, pci_give_back(EDU));
+	assert_true(wait_until(no_group, NULL));
+	expect(0, count_entries("/sys/class/iommu"));
+	assert_int_equal(pins(), pins_before);
+	expect(0, flat_unload());
+	expect(0, flat_load());
+}
+
+/* Suspend to idle, as far as the devices: the kernel wakes up by itself. */
+static void sleeps_and_wakes(void **state)
+{
+	struct vfio_dev edu = VFIO_DEV_INIT;
+	int container = -1, flat;
+	char *pages = mem_pages(2);
+	uint32_t pin;
+	uint64_t bus;
+
+	(void)state;
+	assert_non_null(pages);
+	if (access("/sys/power/pm_test", W_OK))
+		skip();
+	expect(0, pci_take(EDU));
+	flat = expect_good(flat_open());
+	expect(0, vfio_open_alone(&edu, &container, EDU));
+	expect(0, vfio_map_at_bus(container, pages, PAGE, &bus));
+	expect(0, flat_pin(flat, EDU, pages + PAGE, PAGE, 0, &pin));
+	fill(pages, PAGE, 3);
+	expect(0, edu_load(edu.bar0, bus, EDU_COPY));
+	expect(0, write_text("/sys/power/pm_test", "devices"));
+	expect(0, write_text("/sys/power/state", "freeze"));
+	expect(0, write_text("/sys/power/pm_test", "none"));
+	assert_int_equal(pins(), pins_before + 2);
+	assert_int_equal(bus_address(pages), bus);
+	expect(1, vfio_bus_master(&edu));
+	expect(0, edu_load(edu.bar0, bus, EDU_COPY));
+	expect(0, edu_store(edu.bar0, flat_address_in_pin(flat, EDU, pin, 0), EDU_COPY));
+	assert_true(is_filled(pages + PAGE, EDU_COPY, 3));
+	vfio_close(&edu);
+	close_fd(&container);
+	close_fd(&flat);
+	expect(0, pci_give_back(EDU));
+	mem_free(pages, 2 * PAGE);
+	assert_int_equal(pins(), pins_before);
+}
+
+static int begin(void **state)
+{
+	unsigned int seed = (unsigned int)parameter("life_seed=", (unsigned long)time(NULL));
+
+	(void)state;
+	print_message("life_seed=%u\n", seed);
+	srandom(seed);
+	pins_before = pins();
+	return flat_load();
+}
+
+static int end(void **state)
+{
+	(void)state;
+	huge_pages(0);
+	return flat_unload();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed_under_dma),
+		cmocka_unit_test(killed_before_dma),
+		cmocka_unit_test(unplugged_under_dma),
+		cmocka_unit_test(claims_race),
+		cmocka_unit_test(sleeps_and_wakes),
+	};
+
+	return run_group(tests, begin, end);
+}

@@ -6,6 +6,7 @@
  * life_seed=S.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -28,6 +29,8 @@
 #define LOOKUP_IOVA	(1ull << 40)
 
 static long pins_before;
+/* Where a program that is killed had its pages; the last one is written to last. */
+static uint64_t *were;
 
 static unsigned long parameter(const char *name, unsigned long otherwise)
 {
@@ -89,6 +92,7 @@ static int write_for_ever(void *arg)
 		ret = nvme_start(&nvme, &dev, container);
 	if (!ret)
 		ret = map_all(w, container, memory, bus);
+	memcpy(were, bus, sizeof(bus));
 	for (i = 0; !ret; i = (i + 1) % PAGES) {
 		ret = nvme_identify_to(&nvme, NVME_CNS_CONTROLLER, bus[i]);
 		if (i == PAGES - 1 && write(w->tell[1], "", 1) < 0)
@@ -112,6 +116,7 @@ static int write_later(void *arg)
 		ret = edu_load(edu.bar0, bus[0], EDU_COPY);
 	if (ret)
 		return ret;
+	memcpy(were, bus, sizeof(bus));
 	edu_begin_store(edu.bar0, bus[PAGES - 1], EDU_COPY);
 	return write(w->tell[1], "", 1) == 1 ? pause() : -EPIPE;
 }
@@ -128,10 +133,26 @@ static pid_t begin_writer(struct writer *w, int (*fn)(void *arg))
 	return pid;
 }
 
-/* Takes what was given back; nobody else may write to it. */
-static void expect_quiet_memory(void)
+/* How many of the killed program's pages are there. */
+static unsigned int count_taken(const char *memory, size_t size)
+{
+	unsigned int taken = 0, i;
+	size_t at;
+
+	for (at = 0; at < size; at += PAGE) {
+		uint64_t bus = bus_address(memory + at);
+
+		for (i = 0; i < PAGES; i++)
+			taken += bus == were[i];
+	}
+	return taken;
+}
+
+/* Takes what was given back, to which nobody else may write. Returns how many pages of it it got. */
+static unsigned int expect_quiet_memory(void)
 {
 	char *canary = mem_pages(CANARY / PAGE), *huge = mem_huge();
+	unsigned int taken;
 
 	assert_non_null(canary);
 	fill(canary, CANARY, 7);
@@ -139,24 +160,31 @@ static void expect_quiet_memory(void)
 		fill(huge, HUGE_PAGE, 8);
 	usleep(150000);
 	assert_true(is_filled(canary, CANARY, 7));
-	if (huge)
+	taken = count_taken(canary, CANARY);
+	if (huge) {
 		assert_true(is_filled(huge, HUGE_PAGE, 8));
+		taken += count_taken(huge, HUGE_PAGE);
+	}
 	mem_free(huge, HUGE_PAGE);
 	mem_free(canary, CANARY);
+	return taken;
 }
 
-static void end_writer(struct writer *w, pid_t pid)
+static unsigned int end_writer(struct writer *w, pid_t pid)
 {
+	unsigned int taken;
+
 	kill(pid, SIGKILL);
 	expect(-EINTR, child_end(pid));
-	expect_quiet_memory();
+	taken = expect_quiet_memory();
 	close(w->tell[0]);
 	assert_int_equal(pins(), pins_before);
+	return taken;
 }
 
 static void killed_under_dma(void **state)
 {
-	unsigned long kills = parameter("life_kills=", 10), i;
+	unsigned long kills = parameter("life_kills=", 10), i, taken = 0;
 
 	(void)state;
 	expect(0, huge_pages(NR_HUGE));
@@ -166,9 +194,10 @@ static void killed_under_dma(void **state)
 		pid_t pid = begin_writer(&w, write_for_ever);
 
 		usleep((useconds_t)(random() % 50000));
-		end_writer(&w, pid);
+		taken += end_writer(&w, pid);
 	}
-	print_message("%lu kills\n", kills);
+	print_message("%lu kills; %lu of %lu pages were taken at once\n", kills, taken, kills * PAGES);
+	assert_int_not_equal(taken, 0);
 	expect(0, pci_give_back(NVME));
 	expect(0, huge_pages(0));
 }
@@ -176,14 +205,16 @@ static void killed_under_dma(void **state)
 static void killed_before_dma(void **state)
 {
 	struct writer w = { .bdf = EDU };
+	unsigned int taken = 0;
 	int i;
 
 	(void)state;
 	expect(0, pci_take(EDU));
 	for (i = 0; i < 2; i++) {
 		w.looks_up = i;
-		end_writer(&w, begin_writer(&w, write_later));
+		taken += end_writer(&w, begin_writer(&w, write_later));
 	}
+	assert_int_not_equal(taken, 0);
 	expect(0, pci_give_back(EDU));
 }
 
@@ -278,7 +309,11 @@ static void claims_race(void **state)
 	pid_t pids[ARRAY_SIZE(racers)];
 	size_t i;
 
+	cpu_set_t all;
+
 	(void)state;
+	memset(&all, 0xff, sizeof(all));
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
 	for (i = 0; i < ARRAY_SIZE(racers); i++)
 		pids[i] = expect_good(child_begin(race, &racers[i]));
 	sleep((unsigned int)seconds);
@@ -343,7 +378,15 @@ static int begin(void **state)
 {
 	unsigned int seed = (unsigned int)parameter("life_seed=", (unsigned long)time(NULL));
 
+	cpu_set_t first;
+
 	(void)state;
+	/* Pages that are given back on a processor are the next ones that are taken there. */
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	were = mem_shared(1);
+	if (!were || sched_setaffinity(0, sizeof(first), &first))
+		return -1;
 	print_message("life_seed=%u\n", seed);
 	srandom(seed);
 	pins_before = pins();

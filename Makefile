@@ -12,6 +12,7 @@
 # make unit             tests of parts of the library, here
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
+# make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=)
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -31,6 +32,7 @@ lib-flags = $(flags) -fPIC -fvisibility=hidden -DFLATIOMMU_LIBRARY_VERSION='"$(v
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 BENCH_KERNEL ?= 6.12-amd64
+PEERS_KERNELS ?= 6.1-amd64 6.12-amd64
 kernels := $(shell tests/vm/kernel --list)
 machines := $(shell tests/vm/machine --list)
 
@@ -188,14 +190,15 @@ build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) build/lib/l
 	mkdir -p $(@D)
 	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) build/lib/libflatiommu.a -lpci -ljson-c
 
-# tests/guest/NAME.c is a test; lib/ is shared by all of them, put and the like are tools.
-test-tools := build/tests/put
-test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out tests/guest/put.c,$(wildcard tests/guest/*.c)))
+# tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
+test-tools := $(addprefix build/tests/,canary frames put)
+test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out $(test-tools:build/tests/%=tests/guest/%.c),\
+	$(wildcard tests/guest/*.c)))
 test-lib := $(wildcard tests/guest/lib/*.c)
 
 tests: $(test-tools) $(test-programs)
 
-build/tests/put: tests/guest/put.c
+$(test-tools): build/tests/%: tests/guest/%.c
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $<
 
@@ -209,6 +212,19 @@ build/tests/%.t: tests/guest/%.c $$(wildcard tests/guest/$$*/*) $(test-lib) $(wi
 	mkdir -p $(@D)
 	$(CC) $(flags) -Itests/guest/lib -Itests/guest -o $@ $(filter %.c %.a,$^) \
 		$(wrapped-$*:%=-Wl,--wrap=%) -lcmocka
+
+# tests/peers/NAME.c is for the machine peers, on DPDK as Debian has it.
+peers := $(patsubst tests/peers/%.c,build/tests/%,$(wildcard tests/peers/*.c))
+
+peers: $(peers)
+
+$(peers): build/tests/%: tests/peers/%.c
+	mkdir -p $(@D)
+	dpdk=$$(tests/vm/dpdk) && multiarch=$$($(CC) -print-multiarch) && \
+	$(CC) $(flags) -march=corei7 -isystem $$dpdk/usr/include/dpdk \
+		-isystem $$dpdk/usr/include -isystem $$dpdk/usr/include/$$multiarch/dpdk \
+		-include rte_config.h -o $@ $< -L$$dpdk/usr/lib/$$multiarch -Wl,--allow-shlib-undefined \
+		-lrte_ethdev -lrte_mbuf -lrte_mempool -lrte_eal
 
 # The library's tests again, asan-NAME, all of it with sanitizers.
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover=all -DSANITIZED=1
@@ -244,10 +260,15 @@ build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib
 bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
 	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'
 
-$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests asan examples tools
+$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests peers asan examples tools
 	@for k in $(kernels); do for m in $(machines); do \
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
+
+check-peers: tests peers examples tools $(PEERS_KERNELS:%=build/%/flatiommu.ko)
+	@for kernel in $(PEERS_KERNELS); do \
+		FLATIOMMU_APPEND=full=1 FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=18000 tests/vm/run $$kernel peers || exit; \
+	done
 
 # tests/unit/NAME.c tests lib/NAME.c alone, here.
 units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
@@ -306,4 +327,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check check-packages model fuzz clean
+.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check check-packages model fuzz peers check-peers clean

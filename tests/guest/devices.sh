@@ -14,3 +14,7 @@ export HOT=0000:00:0b.0 HOT_DEV=0000:04:00.0
 export BRIDGE=0000:00:08.0
 # memory of the host's, in BAR 2
 export SHM=0000:00:0c.0
+# of the machine peers: the peer of NIC, and two cards of two more kinds, wired back to back
+export NIC_PEER=0000:00:0d.0
+export VIRTIO=0000:00:0e.0 VIRTIO_PEER=0000:00:0f.0
+export VMXNET3=0000:00:10.0 VMXNET3_PEER=0000:00:11.0

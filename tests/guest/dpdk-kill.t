@@ -1,0 +1,109 @@
+#!/bin/bash
+# testpmd, killed while it forwards what another one floods it with: nothing is written to its memory once that is
+# somebody else's, nor to any other, and the next start works. kills=N on the kernel's command line is for more.
+. "${0%/*}/lib.sh"
+. "${0%/*}/peers.sh"
+
+kills=$(parameter kills 2 50)
+memory=$(parameter memory 512 2500)
+RANDOM=$$
+
+# ask CANARY: its file descriptors are in the array of this name
+ask() {
+	local -n canary=$1
+	local said
+	echo >&"${canary[1]}"
+	read -r -t 120 said <&"${canary[0]}"
+	echo "$said"
+}
+
+# bus_master DEVICE
+bus_master() {
+	local command
+	command=$(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$1/config")
+	echo $((command >> 2 & 1))
+}
+
+# sent: by the flood
+sent() {
+	tr -d '\r' <"$1" | awk '/TX-packets:/ { n = $2 } END { print n + 0 }'
+}
+
+before=$(iommus)
+pinned=$(pins)
+insmod "$MODULE"
+modprobe vfio-pci
+huge_pages 64
+succeeds "both ends are bound" dpdk-devbind.py -b vfio-pci "$NIC" "$NIC_PEER"
+
+coproc REST { canary "$memory"; }
+rest=$REST_PID
+read -r -t 120 -a said <&"${REST[0]}"
+is "${said[*]:0:3}" "holds $memory MiB" "a canary holds the rest of memory"
+is "$(ask REST)" "0 bytes changed" "which is as it was"
+printf x | dd of="/proc/$(pgrep -x canary)/mem" bs=1 seek=$((said[4] + 12345)) conv=notrunc status=none
+is "$(ask REST)" "1 bytes changed" "a byte that is changed is found"
+
+dpdk-testpmd --file-prefix=flood --iova-mode=pa -l 0,1 -a "$NIC_PEER" -m 32 --no-telemetry -- --no-mlockall \
+	--total-num-mbufs=4096 --forward-mode=txonly --txpkts=1000 --stats-period=1 >/tmp/flood 2>&1 </dev/null &
+flood=$!
+succeeds "the flood begins" until_true 120 grep -q 'TX-packets: [1-9]' /tmp/flood
+flood_pins=$(pins)
+dpdk-proc-info --file-prefix=flood --iova-mode=pa -a "$NIC_PEER" -- --xstats >/tmp/secondary 2>&1 </dev/null
+like "$(</tmp/secondary)" "tx_good_packets: [1-9]" "a second process sees its counters"
+is "$(grep -E '(error|crc)[a-z_]*: [1-9]' /tmp/secondary)" '' "none of them of an error"
+
+started=0 quiet=0 unchanged=0 given=0
+for ((i = 0; i < kills; i++)); do
+	# a core of its own for what forwards
+	dpdk-testpmd --file-prefix=victim --iova-mode=pa -l 0,1 --main-lcore=1 -a "$NIC" -m 64 --no-telemetry -- \
+		--no-mlockall --total-num-mbufs=4096 --stats-period=1 >/tmp/victim 2>&1 </dev/null &
+	victim=$!
+	if until_true 120 grep -q 'TX-packets: [1-9]' /tmp/victim; then
+		started=$((started + 1))
+	else
+		diag "start $i: $(tail -n 5 /tmp/victim)"
+	fi
+	sleep "0.$((RANDOM % 10))"
+	kill -KILL $victim
+	wait $victim 2>/dev/null
+	quiet=$((quiet + 1 - $(bus_master "$NIC")))
+	rm -f /hugepages/victimmap_*
+	[[ $(pins) != "$flood_pins" ]] || given=$((given + 1))
+	# all that it had, and more
+	coproc HUGE { canary huge; }
+	read -r -t 60 -a said <&"${HUGE[0]}"
+	((said[1] >= 64)) || diag "only ${said[*]}"
+	sleep 1
+	got=$(ask HUGE)
+	if [[ $got == "0 bytes changed" ]]; then
+		unchanged=$((unchanged + 1))
+	else
+		diag "kill $i: $got"
+	fi
+	eval "exec ${HUGE[1]}>&-"
+	wait "$HUGE_PID"
+done 2>/tmp/noise
+is "$started" "$kills" "each time it started and forwarded"
+is "$quiet" "$kills" "and killed, its card may do no DMA"
+is "$given" "$kills" "its memory was let go"
+is "$unchanged" "$kills" "and who had it next found no byte changed"
+last=$(sent /tmp/flood)
+sleep 3
+((last < $(sent /tmp/flood)))
+is $? 0 "the flood went on"
+is "$(ask REST)" "1 bytes changed" "nor was one of the rest of memory"
+
+kill -INT $flood
+wait $flood
+eval "exec ${REST[1]}>&-"
+wait "$rest"
+is "$(pins)" "$pinned" "nothing is pinned"
+release "$NIC"
+release "$NIC_PEER"
+rm -rf /run/dpdk /hugepages/*map_*
+huge_pages 0
+modprobe -r vfio-pci
+rmmod flatiommu
+is "$(iommus)" "$before" "nothing is left"
+done_testing

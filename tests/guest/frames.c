@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Frames whose every byte is known, so that a test can send them through somebody else's program.
+ *	frames make COUNT SEED	a pcap file to stdout
+ *	frames check COUNT SEED	reads COUNT frames of one from stdin, in any order, as they come from a network, and
+ *				says how many there are and how many are not one of those made, or come again
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAGIC 0xa1b2c3d4
+#define MAGIC_NANOSECONDS 0xa1b23c4d
+
+#define INDEX 14	/* where its number is: behind the Ethernet header */
+#define MIN_FRAME 60
+#define MAX_FRAME 1514
+
+struct file_header {
+	uint32_t magic;
+	uint16_t major, minor;
+	uint32_t zone, sigfigs, snaplen, network;
+};
+
+struct frame_header {
+	uint32_t seconds, microseconds, captured, length;
+};
+
+static uint64_t next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Most are small, as on a network, so that there can be many. */
+static uint32_t make_frame(unsigned char *frame, uint64_t index, uint64_t seed)
+{
+	static const unsigned char header[] = {
+		0x02, 0, 0, 0, 0, 0x02, 0x02, 0, 0, 0, 0, 0x01, 0x88, 0xb5, /* for experiments */
+	};
+	uint64_t state = (index + 1) * 0x9e3779b97f4a7c15 + seed, value;
+	uint32_t length, i;
+
+	value = next(&state);
+	length = MIN_FRAME + (uint32_t)(value >> 8) % (value % 8 ? 68 : MAX_FRAME - MIN_FRAME + 1);
+	memcpy(frame, header, sizeof(header));
+	memcpy(frame + INDEX, &index, sizeof(index));
+	for (i = INDEX + sizeof(index); i < length; i += sizeof(value)) {
+		value = next(&state);
+		memcpy(frame + i, &value, sizeof(value));
+	}
+	return length;
+}
+
+static int make(uint64_t count, uint64_t seed)
+{
+	struct file_header file = {
+		.magic = MAGIC, .major = 2, .minor = 4, .snaplen = 65535, .network = 1,
+	};
+	struct frame_header header = { 0 };
+	unsigned char frame[MAX_FRAME + sizeof(uint64_t)];
+	uint64_t i;
+
+	fwrite(&file, sizeof(file), 1, stdout);
+	for (i = 0; i < count; i++) {
+		header.length = header.captured = make_frame(frame, i, seed);
+		fwrite(&header, sizeof(header), 1, stdout);
+		fwrite(frame, header.length, 1, stdout);
+	}
+	return fflush(stdout) || ferror(stdout);
+}
+
+static int check(uint64_t count, uint64_t seed)
+{
+	struct file_header file;
+	struct frame_header header;
+	unsigned char frame[MAX_FRAME + sizeof(uint64_t)], got[65536];
+	uint64_t i, index, wrong = 0;
+	bool *seen = calloc(count, sizeof(*seen));
+
+	if (!seen || fread(&file, sizeof(file), 1, stdin) != 1 ||
+	    (file.magic != MAGIC && file.magic != MAGIC_NANOSECONDS))
+		return 2;
+	for (i = 0; i < count; i++) {
+		if (fread(&header, sizeof(header), 1, stdin) != 1 || header.captured > sizeof(got) ||
+		    (header.captured && fread(got, header.captured, 1, stdin) != 1))
+			break;
+		memcpy(&index, got + INDEX, sizeof(index));
+		if (header.captured < MIN_FRAME || index >= count || seen[index] ||
+		    header.captured != make_frame(frame, index, seed) || memcmp(got, frame, header.captured) != 0)
+			wrong++;
+		else
+			seen[index] = true;
+	}
+	free(seen);
+	printf("%llu frames, %llu wrong\n", (unsigned long long)i, (unsigned long long)wrong);
+	return i != count || wrong;
+}
+
+int main(int argc, char **argv)
+{
+	bool checks = argc == 4 && !strcmp(argv[1], "check");
+
+	if (!checks && (argc != 4 || strcmp(argv[1], "make") != 0)) {
+		fprintf(stderr, "usage: frames make|check COUNT SEED\n");
+		return 2;
+	}
+	return (checks ? check : make)(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0));
+}

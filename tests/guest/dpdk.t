@@ -53,20 +53,28 @@ meanwhile() {
 			sleep 0.5
 		done
 	) &
+}
+# link_events: that testpmd has told of
+link_events() {
+	(($(grep -c 'Port 0: link state change event' /tmp/testpmd) >= $1))
+}
+afterwards() {
+	local events interrupts
+	events=$(grep -c 'Port 0: link state change event' /tmp/testpmd)
 	interrupts=$(vectors "$NIC")
+	qmp '{"execute": "set_link", "arguments": {"name": "nic", "up": false}}' >/dev/null
+	succeeds "the card's interrupt tells that its cable is out" until_true 30 link_events $((events + 1))
+	isnt "$(vectors "$NIC")" "$interrupts" "it is MSI-X"
+	qmp '{"execute": "set_link", "arguments": {"name": "nic", "up": true}}' >/dev/null
 }
 for ((i = 1; i <= starts; i++)); do
 	# from cold: no huge page of the last start is taken over
 	rm -rf /run/dpdk /hugepages/rtemap_*
 	wired "e1000e, start $i" "$NIC" "$NIC_PEER" $((i == 1 ? packets : 2000)) dpdk-testpmd --iova-mode=pa
-	if ((i == 1)); then
-		unset -f meanwhile
-		like "$(</tmp/testpmd)" "Port 0: link state change event" "the card's interrupt tells of its link"
-		isnt "$interrupts" 0 "it is MSI-X"
-	fi
+	unset -f meanwhile afterwards
 	is "$(pins)" "$pinned" "e1000e, start $i: nothing stays pinned"
 done
-# which chooses physical addresses itself
+# this one chooses physical addresses by itself
 wired virtio-net "$VIRTIO" "$VIRTIO_PEER" "$packets" flatiommu run -- dpdk-testpmd
 wired vmxnet3 "$VMXNET3" "$VMXNET3_PEER" "$packets" dpdk-testpmd --iova-mode=pa
 
@@ -76,12 +84,11 @@ sleeper() {
 	timeout 120 rx-interrupt --iova-mode=pa -l 0 -a "$2" -a "$3" -m 32 --no-telemetry -- 200 >/tmp/sleeper 2>&1 &
 	until_true 110 gone $!
 	wait $!
-	is "$(grep ' sent, ' /tmp/sleeper)" "200 sent, 0 early, 200 woken, 200 good" "$name: an interrupt for each frame"
+	like "$(</tmp/sleeper)" "200 sent, 0 early, 200 woken, 200 good" "$name: an interrupt for each frame"
 }
 sleeper virtio-net "$VIRTIO" "$VIRTIO_PEER"
 sleeper vmxnet3 "$VMXNET3" "$VMXNET3_PEER"
 sleeper e1000e "$NIC" "$NIC_PEER"
-diag "$(cat /tmp/sleeper)"
 
 diag "the way back"
 for device in "$NIC" "$NIC_PEER"; do

@@ -21,6 +21,8 @@ release() {
 	[[ -z $(driver_of "$1") ]] || unbind "$1"
 	echo "$1" >"$RELEASE"
 	override "$1" ''
+	# QEMU 7.2 ends itself when an interrupt that an e1000e has put off is due once the next driver has enabled MSI-X
+	sleep 1
 	probe "$1"
 }
 
@@ -55,8 +57,8 @@ totals() {
 }
 
 # wired NAME PORT PEER PACKETS COMMAND...: COMMAND, testpmd with its EAL options, sends PACKETS frames whose every
-# byte is known from PORT to its PEER, and as many back, and what arrives is compared. A function meanwhile is
-# called with testpmd's pid. What testpmd says is in /tmp/testpmd.
+# byte is known from PORT to its PEER, and as many back, and what arrives is compared. Functions meanwhile and
+# afterwards are called with testpmd's pid. What testpmd says is in /tmp/testpmd.
 wired() {
 	local name=$1 port=$2 peer=$3 packets=$4 pid checks way expected=''
 	shift 4
@@ -81,6 +83,7 @@ wired() {
 	fi
 	# shellcheck disable=SC2086
 	until_true $((60 + packets / 500)) gone $checks
+	! declare -F afterwards >/dev/null || afterwards $pid
 	kill -INT $pid
 	until_true 60 gone $pid || kill -KILL $pid
 	wait

@@ -78,7 +78,8 @@ done
 wired virtio-net "$VIRTIO" "$VIRTIO_PEER" "$packets" flatiommu run -- dpdk-testpmd
 wired vmxnet3 "$VMXNET3" "$VMXNET3_PEER" "$packets" dpdk-testpmd --iova-mode=pa
 
-# asleep: each frame wakes it by an MSI-X vector of the queue
+# asleep: each frame wakes it by an MSI-X vector of the queue. Not on e1000e: DPDK leaves it to the reset value of
+# a register which vector its queue has, and QEMU's has none there.
 sleeper() {
 	local name=$1
 	timeout 120 rx-interrupt --iova-mode=pa -l 0 -a "$2" -a "$3" -m 32 --no-telemetry -- 200 >/tmp/sleeper 2>&1 &
@@ -88,7 +89,6 @@ sleeper() {
 }
 sleeper virtio-net "$VIRTIO" "$VIRTIO_PEER"
 sleeper vmxnet3 "$VMXNET3" "$VMXNET3_PEER"
-sleeper e1000e "$NIC" "$NIC_PEER"
 
 diag "the way back"
 for device in "$NIC" "$NIC_PEER"; do

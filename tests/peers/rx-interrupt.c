@@ -28,7 +28,7 @@ static int start(uint16_t port, struct rte_mempool *pool, bool interrupts)
 	if (!err)
 		err = rte_eth_rx_queue_setup(port, 0, 256, 0, NULL, pool);
 	if (!err)
-		err = rte_eth_tx_queue_setup(port, 0, 256, 0, NULL);
+		err = rte_eth_tx_queue_setup(port, 0, 512, 0, NULL);
 	if (!err)
 		err = rte_eth_dev_start(port);
 	if (!err)

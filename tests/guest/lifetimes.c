@@ -92,7 +92,8 @@ static int write_for_ever(void *arg)
 		ret = nvme_start(&nvme, &dev, container);
 	if (!ret)
 		ret = map_all(w, container, memory, bus);
-	memcpy(were, bus, sizeof(bus));
+	if (!ret)
+		memcpy(were, bus, sizeof(bus));
 	for (i = 0; !ret; i = (i + 1) % PAGES) {
 		ret = nvme_identify_to(&nvme, NVME_CNS_CONTROLLER, bus[i]);
 		if (i == PAGES - 1 && write(w->tell[1], "", 1) < 0)

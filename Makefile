@@ -298,10 +298,11 @@ build/fuzz/lib: tests/fuzz/lib.c $(wildcard lib/*.[ch])
 	mkdir -p $(@D)
 	clang $(fuzz-flags) -Wl,--wrap=ioctl -o $@ $(filter %.c,$^)
 
-build/fuzz/tool: tests/fuzz/tool.c $(filter-out %/main.c,$(tool-sources)) $(wildcard tools/flatiommu/*.h)
+build/fuzz/tool: tests/fuzz/tool.c $(filter-out %/main.c,$(tool-sources)) $(wildcard tools/flatiommu/*.h) \
+		build/lib/libflatiommu.a
 	mkdir -p $(@D)
 	clang $(fuzz-flags) $(patsubst %,-Wl$(comma)--wrap=%,open fopen readlink access realpath) -o $@ \
-		$(filter %.c,$^) -lpci -ljson-c
+		$(filter %.c %.a,$^) -lpci -ljson-c
 
 comma := ,
 

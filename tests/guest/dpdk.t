@@ -54,6 +54,13 @@ meanwhile() {
 		done
 	) &
 }
+for ((i = 1; i <= starts; i++)); do
+	# from cold: no huge page of the last start is taken over
+	rm -rf /run/dpdk /hugepages/rtemap_*
+	wired "e1000e, start $i" "$NIC" "$NIC_PEER" $((i == 1 ? packets : 2000)) dpdk-testpmd --iova-mode=pa
+	unset -f meanwhile
+	is "$(pins)" "$pinned" "e1000e, start $i: nothing stays pinned"
+done
 # link_events: that testpmd has told of
 link_events() {
 	(($(grep -c 'Port 0: link state change event' /tmp/testpmd) >= $1))
@@ -61,21 +68,15 @@ link_events() {
 afterwards() {
 	local events interrupts
 	events=$(grep -c 'Port 0: link state change event' /tmp/testpmd)
-	interrupts=$(vectors "$NIC")
-	qmp '{"execute": "set_link", "arguments": {"name": "nic", "up": false}}' >/dev/null
+	interrupts=$(vectors "$VIRTIO")
+	qmp '{"execute": "set_link", "arguments": {"name": "net0e.0", "up": false}}' >/dev/null
 	succeeds "the card's interrupt tells that its cable is out" until_true 30 link_events $((events + 1))
-	isnt "$(vectors "$NIC")" "$interrupts" "it is MSI-X"
-	qmp '{"execute": "set_link", "arguments": {"name": "nic", "up": true}}' >/dev/null
+	isnt "$(vectors "$VIRTIO")" "$interrupts" "it is MSI-X"
+	qmp '{"execute": "set_link", "arguments": {"name": "net0e.0", "up": true}}' >/dev/null
 }
-for ((i = 1; i <= starts; i++)); do
-	# from cold: no huge page of the last start is taken over
-	rm -rf /run/dpdk /hugepages/rtemap_*
-	wired "e1000e, start $i" "$NIC" "$NIC_PEER" $((i == 1 ? packets : 2000)) dpdk-testpmd --iova-mode=pa
-	unset -f meanwhile afterwards
-	is "$(pins)" "$pinned" "e1000e, start $i: nothing stays pinned"
-done
 # this one chooses physical addresses by itself
 wired virtio-net "$VIRTIO" "$VIRTIO_PEER" "$packets" flatiommu run -- dpdk-testpmd
+unset -f afterwards
 wired vmxnet3 "$VMXNET3" "$VMXNET3_PEER" "$packets" dpdk-testpmd --iova-mode=pa
 
 # asleep: each frame wakes it by an MSI-X vector of the queue. Not on e1000e: DPDK leaves it to the reset value of

@@ -211,6 +211,8 @@ static void allocates_in_one_piece(void **state)
 	assert_int_equal(dma->nr_segments, 1);
 	expect_sound(dma);
 	expect_reach(dma, 32 * PAGE, EDU_COPY);
+	if (api_isolated())
+		return;
 	/* More than any page has: the kernel may have it in one piece, or there is none. */
 	dma = NULL;
 	ret = flatiommu_dma_alloc(flat, GIANT_PAGE + 1, &one, &dma);

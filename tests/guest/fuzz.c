@@ -526,8 +526,8 @@ static const struct call {
 	{ "MAP_DMA", do_map, 12, NULL },
 	{ "UNMAP_DMA", do_unmap, 4, NULL },
 	{ "bus mastering", do_master, 6, NULL },
-	{ "claim", do_claim, 1, MAY(EPERM, ENODEV, EAGAIN, EEXIST, EBUSY, EALREADY, ENXIO, EADDRINUSE) },
-	{ "release", do_release, 1, MAY(ENODEV, ENOENT, EBUSY) },
+	{ "claim", do_claim, 4, MAY(EPERM, ENODEV, EAGAIN, EEXIST, EBUSY, EALREADY, ENXIO, EADDRINUSE) },
+	{ "release", do_release, 4, MAY(ENODEV, ENOENT, EBUSY) },
 	{ "parameters", do_parameter, 1, MAY(EPERM) },
 	{ "refusals", do_refusals, 1, MAY(EPERM) },
 };
@@ -657,6 +657,16 @@ static uint64_t parameter(const char *name, uint64_t otherwise)
 	return at ? strtoull(at + strlen(name), NULL, 0) : otherwise;
 }
 
+/* Of what is not made up of anything, whose success is luck. */
+static unsigned int never_succeeded(void)
+{
+	unsigned int n, never = 0;
+
+	for (n = 0; n < ARRAY_SIZE(calls); n++)
+		never += !counts->of[n][0] && calls[n].fn != do_raw;
+	return never;
+}
+
 static void nothing_is_left(void **state)
 {
 	uint64_t seed = parameter("fuzz_seed=", (uint64_t)time(NULL) << 20), done, at;
@@ -667,7 +677,8 @@ static void nothing_is_left(void **state)
 
 	(void)state;
 	print_message("seed: fuzz_seed=%llu\n", (unsigned long long)seed);
-	for (done = 0; done < wanted; done += SEQUENCE * THREADS) {
+	for (done = 0; done < wanted || (done < 2 * wanted && never_succeeded());
+	     done += SEQUENCE * THREADS) {
 		at = seed + done;
 		dice.state = ~at;
 		pid = expect_good(child_begin(sequence, &at));
@@ -692,7 +703,7 @@ static void nothing_is_left(void **state)
 static void each_call_has_succeeded(void **state)
 {
 	unsigned long sum = 0;
-	unsigned int n, never = 0;
+	unsigned int n;
 	int error;
 
 	(void)state;
@@ -709,10 +720,9 @@ static void each_call_has_succeeded(void **state)
 						 error ? errno_name(-error) : "OK", count);
 		}
 		print_message("%s\n", line);
-		never += !counts->of[n][0];
 	}
 	print_message("%lu calls\n", sum);
-	assert_int_equal(never, 0);
+	assert_int_equal(never_succeeded(), 0);
 }
 
 static int begin(void **state)

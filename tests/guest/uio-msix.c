@@ -67,10 +67,12 @@ static int close_device(void **state)
 	return 0;
 }
 
+/* QEMU 7.2 ends itself when the timer that this starts is due in another mode. */
 static void raise_cause(volatile uint32_t *regs, uint32_t cause)
 {
 	regs[IMS] = cause;
 	regs[ICS] = cause;
+	usleep(100000);
 }
 
 static void lower(volatile uint32_t *regs)

@@ -144,7 +144,6 @@ source-dir := $(DESTDIR)$(srcdir)/flatiommu-$(version)
 install-source:
 	$(install) -t $(source-dir)/module $(wildcard module/*)
 	$(install) -t $(source-dir)/include/linux include/linux/flatiommu.h
-	mkdir -p $(source-dir)
 	sed 's/#MODULE_VERSION#/$(version)/' packaging/dkms.conf >$(source-dir)/dkms.conf
 
 # The same bytes from the same commit. Outside git, where the tarball is unpacked, what is there.

@@ -61,16 +61,28 @@ static bool is_ram(u64 address, size_t size)
 				 IORES_DESC_NONE) == REGION_INTERSECTS;
 }
 
-static bool is_virtual_address(u64 address)
+/*
+ * Is the memory mapped at this virtual address? That there is some mapping says nothing: DPDK reserves
+ * ranges whose numbers are those of memory, too. A BAR has no page to compare.
+ */
+static bool is_virtual_address(u64 address, phys_addr_t phys)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
+	struct page *page;
 	bool found;
 
-	if (!mm || mmap_read_lock_killable(mm))
+	if (!mm)
+		return false;
+	if (get_user_pages_fast_only(address, 1, 0, &page) == 1) {
+		found = page_to_pfn(page) == PHYS_PFN(phys);
+		put_page(page);
+		return found;
+	}
+	if (mmap_read_lock_killable(mm))
 		return false;
 	vma = find_vma(mm, address);
-	found = vma && vma->vm_start <= address;
+	found = vma && vma->vm_start <= address && vma->vm_flags & VM_PFNMAP;
 	mmap_read_unlock(mm);
 	return found;
 }
@@ -80,7 +92,7 @@ static bool is_virtual_address(u64 address)
  * @phys:	any address
  *
  * The huge one is not exported; it is known as a huge page that belongs to no mapping, neither
- * anonymous nor of a file.
+ * anonymous nor of a file. A free page of hugetlbfs does not, either.
  */
 bool flat_is_zero_page(phys_addr_t phys)
 {
@@ -93,7 +105,8 @@ bool flat_is_zero_page(phys_addr_t phys)
 	if (!page)
 		return false;
 	folio = page_folio(page);
-	return folio_order(folio) == PMD_SHIFT - PAGE_SHIFT && !folio->mapping;
+	return folio_order(folio) == PMD_SHIFT - PAGE_SHIFT && !folio->mapping &&
+	       !folio_test_hugetlb(folio);
 }
 
 static bool is_for_lookup(struct flat_domain *d)
@@ -112,7 +125,7 @@ static enum cause find_cause(struct flat_domain *d, u64 iova, phys_addr_t phys)
 		return ZERO_PAGE;
 	if (is_for_lookup(d))
 		return LOOKUP_IOVA;
-	if (is_virtual_address(iova))
+	if (is_virtual_address(iova, phys))
 		return VIRTUAL_ADDRESS;
 	return is_ram(iova, PAGE_SIZE) ? OTHER_PAGE : NO_ADDRESS;
 }

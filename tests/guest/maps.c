@@ -128,6 +128,24 @@ static void refuses_other_page(void **state)
 	expect_pins_back();
 }
 
+/* As DPDK has it: a range that it reserves has the numbers of addresses that memory has. */
+static void refuses_other_page_at_a_reserved_number(void **state)
+{
+	char *pages = mem_pages(2), *reserved;
+	uint64_t bus;
+
+	(void)state;
+	assert_non_null(pages);
+	bus = bus_address(pages + PAGE);
+	reserved = mmap((void *)bus, PAGE, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_equal(reserved, (void *)bus);
+	expect_refused(container, EDU, pages, bus, PAGE, &other_page);
+	munmap(reserved, PAGE);
+	mem_free(pages, 2 * PAGE);
+	expect_pins_back();
+}
+
 static void refuses_nowhere(void **state)
 {
 	char *page = mem_pages(1);
@@ -551,6 +569,7 @@ int main(void)
 		TEST(attach_says_nothing),
 		TEST(refuses_virtual_address),
 		TEST(refuses_other_page),
+		TEST(refuses_other_page_at_a_reserved_number),
 		TEST(refuses_nowhere),
 		TEST(refuses_unwritten_memory),
 		TEST(refuses_unwritten_memory_to_read),

@@ -16,7 +16,6 @@
 #include "record.h"
 #include "sysfs.h"
 
-#define TYPE1 "/sys/module/vfio_iommu_type1/parameters"
 #define NOIOMMU_MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 static bool has_command_line(const char *word)
@@ -218,24 +217,18 @@ static void check_interrupts(struct doctor *doctor)
 
 static void check_hugepages(struct doctor *doctor)
 {
-	unsigned long long bytes = hugepage_bytes(), entries = 0, limit;
-	struct names sizes;
+	unsigned long long bytes = hugepage_bytes(), entries = hugepage_entries();
+	unsigned long long limit = entry_limit();
 	char *zones;
-	size_t i;
 
 	if (!bytes) {
 		mend(doctor, RESERVE_HUGEPAGES, hugepages_to_reserve());
 		say(doctor, WARNING, "none are reserved, and DPDK and SPDK need them");
 		return;
 	}
-	names_read(&sizes, HUGEPAGES);
-	for (i = 0; i < sizes.n; i++)
-		entries += file_number(0, HUGEPAGES "/%s/nr_hugepages", sizes.name[i]);
-	names_free(&sizes);
 	say(doctor, OK, "%llu, of %llu MiB altogether", entries, bytes >> 20);
-	limit = file_number(~0ULL, TYPE1 "/dma_entry_limit");
 	if (entries > limit) {
-		mend(doctor, "echo %llu >" TYPE1 "/dma_entry_limit", entries + 65536);
+		mend(doctor, RAISE_ENTRY_LIMIT, entries + SPARE_ENTRIES);
 		say(doctor, WARNING,
 		    "VFIO maps %llu at most, and there are %llu: DPDK goes on without the rest",
 		    limit, entries);

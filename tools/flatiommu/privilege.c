@@ -73,6 +73,24 @@ unsigned long long hugepage_bytes(void)
 	return bytes;
 }
 
+unsigned long long hugepage_entries(void)
+{
+	unsigned long long entries = 0;
+	struct names sizes;
+	size_t i;
+
+	names_read(&sizes, HUGEPAGES);
+	for (i = 0; i < sizes.n; i++)
+		entries += file_number(0, HUGEPAGES "/%s/nr_hugepages", sizes.name[i]);
+	names_free(&sizes);
+	return entries;
+}
+
+unsigned long long entry_limit(void)
+{
+	return file_number(~0ULL, ENTRY_LIMIT);
+}
+
 static unsigned long long meminfo(const char *text, const char *key)
 {
 	const char *line = text ? strstr(text, key) : NULL;

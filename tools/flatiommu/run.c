@@ -76,6 +76,12 @@ static int check_program(struct tool *tool)
 			    "run: RLIMIT_MEMLOCK is %llu KiB, huge pages are %llu KiB, and without CAP_IPC_LOCK the program would go on with memory that is not pinned",
 			    memlock_limit() / 1024, huge / 1024);
 	}
+	if (hugepage_entries() > entry_limit()) {
+		cure(tool, RAISE_ENTRY_LIMIT, hugepage_entries() + SPARE_ENTRIES);
+		return fail(tool, -ENOSPC,
+			    "run: VFIO maps %llu huge pages at most, there are %llu, and the program would go on with memory that is not pinned",
+			    entry_limit(), hugepage_entries());
+	}
 	return 0;
 }
 

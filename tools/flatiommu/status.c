@@ -165,6 +165,7 @@ static void put_processes(struct json_object *what, const struct processes *proc
 		put_string(o, "name", opened->name);
 		put_number(o, "locked", status_bytes(status, "\nVmLck:"));
 		put_number(o, "pinned", status_bytes(status, "\nVmPin:"));
+		put_number(o, "huge", status_bytes(status, "\nHugetlbPages:"));
 		free(status);
 	}
 	put_bool(what, "processes_partial", processes->partial);
@@ -232,17 +233,32 @@ static void modules_text(struct json_object *modules)
 	}
 }
 
+static long long kib(struct json_object *o, const char *key)
+{
+	return (long long)json_object_get_int64(get(o, key)) / 1024;
+}
+
+/*
+ * VFIO refuses a map beyond RLIMIT_MEMLOCK or dma_entry_limit by itself, and no IOMMU driver hears
+ * of it: that a program went on without can only be seen here.
+ */
 static void processes_status_text(struct json_object *processes)
 {
 	size_t i;
 
 	for (i = 0; i < json_object_array_length(processes); i++) {
 		struct json_object *o = json_object_array_get_idx(processes, i);
+		long long locked = kib(o, "locked"), pinned = kib(o, "pinned");
+		long long huge = kib(o, "huge");
 
-		printf("  %s[%s]  locked %lld KiB, pinned %lld KiB\n", get_string(o, "name"),
-		       get_string(o, "pid"),
-		       (long long)json_object_get_int64(get(o, "locked")) / 1024,
-		       (long long)json_object_get_int64(get(o, "pinned")) / 1024);
+		printf("  %s[%s]  locked %lld KiB, pinned %lld KiB, huge pages %lld KiB\n",
+		       get_string(o, "name"), get_string(o, "pid"), locked, pinned, huge);
+		if (locked + pinned >= huge)
+			continue;
+		colour(stdout, YELLOW);
+		printf("    %lld KiB of huge pages it has not pinned: a secondary process, or ulimit -l or dma_entry_limit is too low\n",
+		       huge - locked - pinned);
+		colour(stdout, PLAIN);
 	}
 }
 

@@ -43,6 +43,13 @@ static char *arena;
 static int flats[FDS], containers[FDS], groups[FDS], fds[FDS], passing[2];
 static int iommu_groups[2];
 
+/*
+ * What VFIO does not guard: a map or an unmap of a container, while another thread gives it its address
+ * space or takes its last group out of it (vfio_fops_unl_ioctl() reads it without group_lock). And a
+ * number that is closed may be that of any file by now.
+ */
+static pthread_rwlock_t address_spaces = PTHREAD_RWLOCK_INITIALIZER;
+
 struct dice {
 	uint64_t state;
 };
@@ -309,13 +316,31 @@ static int do_madvise(struct dice *d)
 	return result(madvise(memory(d), PAGE, one_in(d, 2) ? MADV_DONTNEED : MADV_POPULATE_WRITE));
 }
 
-/* A child that has all file descriptors, calls something and is gone after its parent, or before. */
+/*
+ * A child that has our files, calls something and is gone after its parent, or before. Its end must not be
+ * the end of a group, which nothing here waits for.
+ */
 static int do_fork(struct dice *d)
 {
-	pid_t pid = fork();
+	int i, done[2], ret;
+	char byte;
+	pid_t pid;
 
-	if (pid)
-		return pid < 0 ? -errno : 0;
+	if (pipe(done))
+		return -errno;
+	pid = fork();
+	if (pid) {
+		close(done[1]);
+		ret = pid < 0 || read(done[0], &byte, 1) ? -errno : 0;
+		close(done[0]);
+		return ret;
+	}
+	for (i = 0; i < FDS; i++) {
+		close(containers[i]);
+		close(groups[i]);
+		close(fds[i]);
+	}
+	close(done[1]);
 	do_unpin(d);
 	do_info(d);
 	usleep(below(d, 30000));
@@ -493,43 +518,46 @@ static int do_refusals(struct dice *d)
 /* EBADF: it was closed; ENOTTY, EINVAL: another thread's file of another kind has its number. */
 static const int general[] = { EFAULT, ENOMEM, EINTR, EINVAL, EOPNOTSUPP, E2BIG, EBADF, ENOTTY, 0 };
 
+enum guard { ANY_TIME, USES, CHANGES };
+
 static const struct call {
 	const char *name;
 	int (*fn)(struct dice *d);
 	unsigned int weight;
 	const int *may;
+	enum guard guard;
 } calls[] = {
-	{ "open", do_open, 5, MAY(EMFILE) },
-	{ "INFO", do_info, 6, MAY(ENODEV, ENOENT) },
-	{ "DECLARE", do_declare, 8, MAY(EPERM, ENODEV, ENOENT) },
-	{ "LOOKUP", do_lookup, 12, MAY(ENOENT, ENODEV, EPERM) },
-	{ "LOOKUP of a pin", do_lookup_pin, 12, MAY(ENOENT, ENODEV) },
-	{ "PIN", do_pin, 16, MAY(ENODEV, EBUSY) },
-	{ "UNPIN", do_unpin, 8, MAY(ENOENT) },
-	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT) },
-	{ "close", do_close, 4, NULL },
-	{ "mmap", do_mmap, 8, NULL },
-	{ "munmap", do_munmap, 3, NULL },
-	{ "mremap", do_mremap, 3, NULL },
-	{ "mprotect", do_mprotect, 2, NULL },
-	{ "madvise", do_madvise, 2, NULL },
-	{ "fork", do_fork, 1, NULL },
-	{ "pass a file", do_pass, 2, NULL },
-	{ "container", do_container, 1, NULL },
-	{ "group", do_group, 2, NULL },
-	{ "SET_CONTAINER", do_set_container, 5, NULL },
-	{ "UNSET_CONTAINER", do_unset_container, 1, NULL },
-	{ "SET_IOMMU", do_set_iommu, 4, NULL },
-	{ "GET_DEVICE_FD", do_device, 4, NULL },
-	{ "all of VFIO's way", do_open_vfio, 4, NULL },
-	{ "MAP_DMA at the bus address", do_map_at_bus, 8, NULL },
-	{ "MAP_DMA", do_map, 12, NULL },
-	{ "UNMAP_DMA", do_unmap, 4, NULL },
-	{ "bus mastering", do_master, 6, NULL },
-	{ "claim", do_claim, 4, MAY(EPERM, ENODEV, EAGAIN, EEXIST, EBUSY, EALREADY, ENXIO, EADDRINUSE) },
-	{ "release", do_release, 4, MAY(ENODEV, ENOENT, EBUSY) },
-	{ "parameters", do_parameter, 1, MAY(EPERM) },
-	{ "refusals", do_refusals, 1, MAY(EPERM) },
+	{ "open", do_open, 5, MAY(EMFILE), CHANGES },
+	{ "INFO", do_info, 6, MAY(ENODEV, ENOENT), ANY_TIME },
+	{ "DECLARE", do_declare, 8, MAY(EPERM, ENODEV, ENOENT), ANY_TIME },
+	{ "LOOKUP", do_lookup, 12, MAY(ENOENT, ENODEV, EPERM), ANY_TIME },
+	{ "LOOKUP of a pin", do_lookup_pin, 12, MAY(ENOENT, ENODEV), ANY_TIME },
+	{ "PIN", do_pin, 16, MAY(ENODEV, EBUSY), ANY_TIME },
+	{ "UNPIN", do_unpin, 8, MAY(ENOENT), ANY_TIME },
+	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT), ANY_TIME },
+	{ "close", do_close, 4, NULL, CHANGES },
+	{ "mmap", do_mmap, 8, NULL, ANY_TIME },
+	{ "munmap", do_munmap, 3, NULL, ANY_TIME },
+	{ "mremap", do_mremap, 3, NULL, ANY_TIME },
+	{ "mprotect", do_mprotect, 2, NULL, ANY_TIME },
+	{ "madvise", do_madvise, 2, NULL, ANY_TIME },
+	{ "fork", do_fork, 1, NULL, CHANGES },
+	{ "pass a file", do_pass, 2, NULL, CHANGES },
+	{ "container", do_container, 1, NULL, CHANGES },
+	{ "group", do_group, 2, NULL, CHANGES },
+	{ "SET_CONTAINER", do_set_container, 5, NULL, CHANGES },
+	{ "UNSET_CONTAINER", do_unset_container, 1, NULL, CHANGES },
+	{ "SET_IOMMU", do_set_iommu, 4, NULL, CHANGES },
+	{ "GET_DEVICE_FD", do_device, 4, NULL, CHANGES },
+	{ "all of VFIO's way", do_open_vfio, 4, NULL, CHANGES },
+	{ "MAP_DMA at the bus address", do_map_at_bus, 8, NULL, USES },
+	{ "MAP_DMA", do_map, 12, NULL, USES },
+	{ "UNMAP_DMA", do_unmap, 4, NULL, USES },
+	{ "bus mastering", do_master, 6, NULL, ANY_TIME },
+	{ "claim", do_claim, 4, MAY(EPERM, ENODEV, EAGAIN, EEXIST, EBUSY, EALREADY, ENXIO, EADDRINUSE), ANY_TIME },
+	{ "release", do_release, 4, MAY(ENODEV, ENOENT, EBUSY), ANY_TIME },
+	{ "parameters", do_parameter, 1, MAY(EPERM), ANY_TIME },
+	{ "refusals", do_refusals, 1, MAY(EPERM), ANY_TIME },
 };
 
 struct counts {
@@ -565,7 +593,13 @@ static void *run_thread(void *arg)
 
 		for (n = 0; at >= calls[n].weight; n++)
 			at -= calls[n].weight;
+		if (calls[n].guard == USES)
+			pthread_rwlock_rdlock(&address_spaces);
+		else if (calls[n].guard == CHANGES)
+			pthread_rwlock_wrlock(&address_spaces);
 		error = -calls[n].fn(&t->dice);
+		if (calls[n].guard != ANY_TIME)
+			pthread_rwlock_unlock(&address_spaces);
 		atomic_fetch_add(&counts->of[n][error < ERRNOS ? error : ERRNOS - 1], 1);
 		if (error && calls[n].may && !is_in(error, calls[n].may) && !is_in(error, general)) {
 			printf("# call %u: %s is %s\n", i, calls[n].name, errno_name(-error));

@@ -5,7 +5,7 @@
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 
-packets=$(parameter packets 4000 1000000)
+packets=$(parameter packets 20000 1000000)
 starts=$(parameter starts 1 20)
 before=$(iommus)
 pinned=$(pins)
@@ -57,7 +57,7 @@ meanwhile() {
 for ((i = 1; i <= starts; i++)); do
 	# from cold: no huge page of the last start is taken over
 	rm -rf /run/dpdk /hugepages/rtemap_*
-	wired "e1000e, start $i" "$NIC" "$NIC_PEER" $((i == 1 ? packets : 2000)) dpdk-testpmd --iova-mode=pa
+	wired "e1000e, start $i" "$NIC" "$NIC_PEER" "$packets" dpdk-testpmd --iova-mode=pa
 	unset -f meanwhile
 	is "$(pins)" "$pinned" "e1000e, start $i: nothing stays pinned"
 done

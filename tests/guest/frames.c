@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: MIT
 /*
  * Frames whose every byte is known, so that a test can send them through somebody else's program.
- *	frames make COUNT SEED	a pcap file to stdout
- *	frames check COUNT SEED	reads COUNT frames of one from stdin, in any order, as they come from a network, and
- *				says how many there are and how many are not one of those made, or come again
+ *	frames make COUNT SEED FIFO	a pcap file to stdout
+ *	frames check COUNT SEED FIFO	reads COUNT frames of one from stdin, in any order, as they come from a
+ *					network, and says how many there are and how many are not one of those
+ *					made, or come again
+ * The one that checks tells the other through FIFO how far it is: a network of which nothing slows the sender down
+ * loses frames.
  */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define STEP 64		/* frames for each byte in FIFO */
+#define WINDOW 256	/* frames on their way, at most: what a ring of vmxnet3 holds */
 
 #define MAGIC 0xa1b2c3d4
 #define MAGIC_NANOSECONDS 0xa1b23c4d
@@ -56,7 +64,7 @@ static uint32_t make_frame(unsigned char *frame, uint64_t index, uint64_t seed)
 	return length;
 }
 
-static int make(uint64_t count, uint64_t seed)
+static int make(uint64_t count, uint64_t seed, int fifo)
 {
 	struct file_header file = {
 		.magic = MAGIC, .major = 2, .minor = 4, .snaplen = 65535, .network = 1,
@@ -64,9 +72,15 @@ static int make(uint64_t count, uint64_t seed)
 	struct frame_header header = { 0 };
 	unsigned char frame[MAX_FRAME + sizeof(uint64_t)];
 	uint64_t i;
+	char byte;
 
 	fwrite(&file, sizeof(file), 1, stdout);
 	for (i = 0; i < count; i++) {
+		if (i % STEP == 0) {
+			fflush(stdout);
+			if (i >= WINDOW && read(fifo, &byte, 1) != 1)
+				return 1;
+		}
 		header.length = header.captured = make_frame(frame, i, seed);
 		fwrite(&header, sizeof(header), 1, stdout);
 		fwrite(frame, header.length, 1, stdout);
@@ -74,7 +88,7 @@ static int make(uint64_t count, uint64_t seed)
 	return fflush(stdout) || ferror(stdout);
 }
 
-static int check(uint64_t count, uint64_t seed)
+static int check(uint64_t count, uint64_t seed, int fifo)
 {
 	struct file_header file;
 	struct frame_header header;
@@ -95,6 +109,8 @@ static int check(uint64_t count, uint64_t seed)
 			wrong++;
 		else
 			seen[index] = true;
+		if (i % STEP == STEP - 1 && write(fifo, "", 1) != 1)
+			break;
 	}
 	free(seen);
 	printf("%llu frames, %llu wrong\n", (unsigned long long)i, (unsigned long long)wrong);
@@ -103,11 +119,18 @@ static int check(uint64_t count, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-	bool checks = argc == 4 && !strcmp(argv[1], "check");
+	bool checks = argc == 5 && !strcmp(argv[1], "check");
+	int fifo;
 
-	if (!checks && (argc != 4 || strcmp(argv[1], "make") != 0)) {
-		fprintf(stderr, "usage: frames make|check COUNT SEED\n");
+	if (!checks && (argc != 5 || strcmp(argv[1], "make") != 0)) {
+		fprintf(stderr, "usage: frames make|check COUNT SEED FIFO\n");
 		return 2;
 	}
-	return (checks ? check : make)(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0));
+	/* for both, so that neither waits for the other to open it, nor ends with it */
+	fifo = open(argv[4], O_RDWR);
+	if (fifo < 0) {
+		perror(argv[4]);
+		return 2;
+	}
+	return (checks ? check : make)(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0), fifo);
 }

@@ -1,12 +1,10 @@
 #!/bin/bash
-# Open vSwitch with DPDK, a second program that knows nothing of flatiommu, talks to the kernel; testpmd whose maps
-# are refused as it runs; and programs that must fail, as they choose IOVAs of their own: QEMU's driver for NVMe,
-# and its device assignment.
+# Open vSwitch with DPDK, a second program that knows nothing of flatiommu, talks to the kernel; and programs that
+# must fail, as they choose IOVAs of their own: QEMU's driver for NVMe, and its device assignment.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 
 pings=$(parameter pings 500 100000)
-refused=/sys/class/misc/flatiommu/refusals
 before=$(iommus)
 pinned=$(pins)
 insmod "$MODULE"
@@ -57,34 +55,6 @@ ip netns del peer
 modprobe -r virtio_net
 rm -rf /run/dpdk /hugepages/*map_*
 
-diag "maps that are refused as it runs"
-# at_zero PARAMETER: testpmd with packet memory that it maps at IOVA 0, and does not care whether it could
-at_zero() {
-	echo "$1" >/sys/module/flatiommu/parameters/on_refusal
-	log_mark
-	dpdk-testpmd --iova-mode=pa -l 0,1 -a "$NIC" -m 32 --no-telemetry -- --no-mlockall --total-num-mbufs=4096 \
-		--mp-alloc=anon --forward-mode=txonly --stats-period=1 >/tmp/testpmd 2>&1 </dev/null &
-	pid=$!
-	until_true 100 grep -q 'TX-packets:' /tmp/testpmd
-}
-ended() {
-	kill -INT $pid
-	until_true 60 gone $pid || kill -KILL $pid
-	wait $pid 2>/dev/null
-	rm -rf /run/dpdk /hugepages/*map_*
-}
-succeeds "dpdk-devbind binds another one" dpdk-devbind.py -b vfio-pci "$NIC"
-at_zero warn
-like "$(grep "^$pid " $refused)" "^$pid [1-9][0-9]* $NIC [a-z-]+ .*testpmd" "the module has counted them for testpmd"
-like "$(flat_log)" "$NIC: dpdk-testpmd\[$pid\] is refused a map" "and the log says so"
-is $(($(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$NIC/config") & 4)) 4 "it goes on"
-ended
-at_zero fence
-like "$(flat_log)" "bus mastering is cleared" "with on_refusal=fence the log says that the card is stopped"
-is $(($(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$NIC/config") & 4)) 0 "and it is"
-ended
-echo warn >/sys/module/flatiommu/parameters/on_refusal
-
 diag "programs with IOVAs of their own"
 # fails_cleanly NAME REGEX COMMAND...
 fails_cleanly() {
@@ -104,7 +74,6 @@ fails_cleanly "device assignment" "Cannot assign requested address" \
 	qemu-system-x86_64 -accel tcg -m 64 -nodefaults -display none -device vfio-pci,host="$NVME"
 flatiommu unbind "$NVME" >/dev/null 2>&1
 
-release "$NIC"
 release "$VIRTIO"
 huge_pages 0
 modprobe -r vfio-pci

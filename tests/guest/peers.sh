@@ -60,22 +60,24 @@ totals() {
 # byte is known from PORT to its PEER, and as many back, and what arrives is compared. Functions meanwhile and
 # afterwards are called with testpmd's pid. What testpmd says is in /tmp/testpmd.
 wired() {
-	local name=$1 port=$2 peer=$3 packets=$4 pid checks way expected=''
+	local name=$1 port=$2 peer=$3 packets=$4 pid checks way expected='' began
 	shift 4
-	rm -f /tmp/[ab].{in,out}
-	mkfifo /tmp/{a,b}.{in,out}
-	frames make "$packets" 1 >/tmp/a.in &
-	frames make "$packets" 2 >/tmp/b.in &
-	frames check "$packets" 2 </tmp/a.out >/tmp/a.said 2>&1 &
+	rm -f /tmp/[ab].{in,out,back}
+	mkfifo /tmp/{a,b}.{in,out,back}
+	frames make "$packets" 1 /tmp/a.back >/tmp/a.in &
+	frames make "$packets" 2 /tmp/b.back >/tmp/b.in &
+	frames check "$packets" 2 /tmp/b.back </tmp/a.out >/tmp/a.said 2>&1 &
 	checks=$!
-	frames check "$packets" 1 </tmp/b.out >/tmp/b.said 2>&1 &
+	frames check "$packets" 1 /tmp/a.back </tmp/b.out >/tmp/b.said 2>&1 &
 	checks+=" $!"
+	began=$SECONDS
 	# a frame that the card has no room for yet is sent again
 	printf '%s\n' "set fwd io retry" "set burst tx delay 10 retry 1000000" >/tmp/commands
-	"$@" -l 0,1 -a "$port" -a "$peer" -m 64 --no-telemetry \
+	# a thread for each port: one that waits for frames to send holds up no other
+	"$@" --lcores 0@0,1@0,2@1,3@1,4@0 -a "$port" -a "$peer" -m 64 --no-telemetry \
 		--vdev "net_pcap0,rx_pcap=/tmp/a.in,tx_pcap=/tmp/a.out" \
 		--vdev "net_pcap1,rx_pcap=/tmp/b.in,tx_pcap=/tmp/b.out" -- \
-		--no-mlockall --total-num-mbufs=8192 --portlist=0,2,1,3 --nb-cores=1 --no-flush-rx \
+		--no-mlockall --total-num-mbufs=8192 --portlist=0,2,1,3 --nb-cores=4 --no-flush-rx \
 		--stats-period=5 --cmdline-file=/tmp/commands >/tmp/testpmd 2>&1 </dev/null &
 	pid=$!
 	if until_true 120 grep -q 'start packet forwarding' /tmp/testpmd; then
@@ -83,6 +85,7 @@ wired() {
 	fi
 	# shellcheck disable=SC2086
 	until_true $((60 + packets / 500)) gone $checks
+	diag "$name: $((SECONDS - began)) s"
 	! declare -F afterwards >/dev/null || afterwards $pid
 	kill -INT $pid
 	until_true 60 gone $pid || kill -KILL $pid

@@ -62,8 +62,8 @@ static bool is_ram(u64 address, size_t size)
 }
 
 /*
- * Is the memory mapped at this virtual address? That there is some mapping says nothing: DPDK reserves
- * ranges whose numbers are those of memory, too. A BAR has no page to compare.
+ * Is the memory mapped at this virtual address? That there is some mapping says nothing: DPDK
+ * reserves ranges whose numbers are those of memory, too. A BAR has no page to compare.
  */
 static bool is_virtual_address(u64 address, phys_addr_t phys)
 {

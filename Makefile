@@ -9,6 +9,7 @@
 # make check-packages   the packages, in a minimal Debian in the emulated machine
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
+# make bench-peers      the same of DPDK, beside uio_pci_generic
 # make unit             tests of parts of the library, here
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
@@ -259,6 +260,12 @@ build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib
 bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
 	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'
 
+# bench/NAME.t are programs that nobody here wrote.
+bench-peers: tests tools build/$(BENCH_KERNEL)/flatiommu.ko
+	install -m 755 bench/*.t build/tests
+	@FLATIOMMU_TEST_TIMEOUT=3600 FLATIOMMU_TIMEOUT=4000 tests/vm/run $(BENCH_KERNEL) peers \
+		$(patsubst bench/%.t,%,$(wildcard bench/*.t)) | sed -n 's/^# //p; /^not ok/p'
+
 $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests peers asan examples tools
 	@for k in $(kernels); do for m in $(machines); do \
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
@@ -327,4 +334,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source dist deb examples tests asan bench unit lint check check-packages model fuzz peers check-peers clean
+.PHONY: all module lib tools man install install-source dist deb examples tests asan bench bench-peers unit lint check check-packages model fuzz peers check-peers clean

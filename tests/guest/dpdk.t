@@ -39,7 +39,7 @@ unlike "$(</tmp/testpmd)" "TX-packets: [1-9]" "nothing was sent"
 
 # for the first start: what the kernel, DPDK and the command say of it
 meanwhile() {
-	local pages
+	local pages map block
 	pages=$(awk '/rtemap_/ { huge = 1 } huge && /^(Shared|Private)_Hugetlb:/ { n += $2 }
 		/^VmFlags:/ { huge = 0 } END { print n / 4 }' "/proc/$1/smaps")
 	isnt "$pages" 0 "it has huge pages"
@@ -47,6 +47,12 @@ meanwhile() {
 	is $(($(awk '/^VmLck/ { print $2 }' "/proc/$1/status") / 4)) "$pages" "and locked them"
 	is "$(flatiommu --json status | jq -r ".processes[] | select(.pid == $1) | .locked")" $((pages * 4096)) \
 		"and the command says so"
+	# a request to move all of the memory that one of its huge pages is in
+	read -r map _ < <(grep rtemap_ "/proc/$1/maps")
+	map=$(flatiommu --json addresses "$1" "0x${map%-*}" 2M | jq -r '.segments[0].address')
+	block=/sys/devices/system/memory/memory$((map / 0x$(</sys/devices/system/memory/block_size_bytes)))
+	timeout -s INT 3 bash -c "echo offline >$block/state" 2>/dev/null
+	is "$(<"$block/state")" online "memory that is pinned does not move"
 	(
 		while [[ -e /proc/$1/fd/0 ]]; do
 			echo 1 >/proc/sys/vm/compact_memory

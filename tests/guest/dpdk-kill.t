@@ -17,13 +17,6 @@ ask() {
 	echo "$said"
 }
 
-# bus_master DEVICE
-bus_master() {
-	local command
-	command=$(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$1/config")
-	echo $((command >> 2 & 1))
-}
-
 # sent: by the flood
 sent() {
 	tr -d '\r' <"$1" | awk '/TX-packets:/ { n = $2 } END { print n + 0 }'

@@ -35,10 +35,6 @@ ended() {
 	is "$(pins)" "$pinned" "nothing stays pinned"
 }
 
-bus_master() {
-	echo $(($(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$NIC/config") >> 2 & 1))
-}
-
 # unpinned: what the command says of the process
 unpinned() {
 	flatiommu status | grep -A 1 "dpdk-testpmd\\[$pid\\]" | sed -n 's/^ *\([0-9]*\) KiB of huge pages it has not pinned.*/\1/p'
@@ -55,12 +51,12 @@ begins -m 32 -- --total-num-mbufs=4096 --mp-alloc=anon
 like "$(grep "^$pid " $refused)" "^$pid [1-9][0-9]* $NIC [a-z-]+ .*testpmd" "the module has counted them for testpmd"
 like "$(flat_log)" "$NIC: dpdk-testpmd\[$pid\] is refused a map" "and the log says so"
 succeeds "it goes on" it_sends
-is "$(bus_master)" 1 "with bus mastering"
+is "$(bus_master "$NIC")" 1 "with bus mastering"
 ended
 echo fence >/sys/module/flatiommu/parameters/on_refusal
 begins -m 32 -- --total-num-mbufs=4096 --mp-alloc=anon
 like "$(flat_log)" "bus mastering is cleared" "with on_refusal=fence the log says that the card is stopped"
-is "$(bus_master)" 0 "and it is"
+is "$(bus_master "$NIC")" 0 "and it is"
 ended
 echo warn >/sys/module/flatiommu/parameters/on_refusal
 

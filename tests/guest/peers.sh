@@ -37,6 +37,13 @@ pins() {
 	awk '/^nr_foll_pin_acquired/ { n += $2 } /^nr_foll_pin_released/ { n -= $2 } END { print n }' /proc/vmstat
 }
 
+# bus_master DEVICE: 1 when it is set
+bus_master() {
+	local command
+	command=$(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$1/config")
+	echo $((command >> 2 & 1))
+}
+
 # vectors DEVICE: what its MSI-X vectors have counted
 vectors() {
 	awk -v name="($1)" '/vfio-msix/ && index($0, name) { n += $2 + $3 } END { print n + 0 }' /proc/interrupts

@@ -22,6 +22,7 @@ state() {
 	pci_snapshot
 	lsmod | sed 's/ .*//'
 	cat $type1/* /sys/kernel/mm/hugepages/*/{nr,free}_hugepages
+	echo 1 >/proc/sys/vm/stat_refresh
 	flatiommu --json status | jq .pins
 	head -c 6 "/sys/bus/pci/devices/$NVME/config" | xxd -p
 }

@@ -171,7 +171,10 @@ static void put_processes(struct json_object *what, const struct processes *proc
 	put_bool(what, "processes_partial", processes->partial);
 }
 
-/* Of the whole machine; null where the kernel does not count them. */
+/*
+ * Of the whole machine; null where the kernel does not count them. Each CPU adds its part once a second,
+ * so that the sum may even be negative; to ask them all for it would disturb those that poll.
+ */
 static void put_pins(struct json_object *what)
 {
 	static const char acquired[] = "\nnr_foll_pin_acquired ";
@@ -179,12 +182,15 @@ static void put_pins(struct json_object *what)
 	char *text = file_text("/proc/vmstat");
 	const char *plus = text ? strstr(text, acquired) : NULL;
 	const char *minus = text ? strstr(text, released) : NULL;
+	long long pins;
 
-	if (plus && minus)
-		put_number(what, "pins", strtoll(plus + strlen(acquired), NULL, 10) -
-			   strtoll(minus + strlen(released), NULL, 10));
-	else
+	if (plus && minus) {
+		pins = strtoll(plus + strlen(acquired), NULL, 10) -
+		       strtoll(minus + strlen(released), NULL, 10);
+		put_number(what, "pins", pins > 0 ? pins : 0);
+	} else {
 		put_string(what, "pins", NULL);
+	}
 	free(text);
 }
 

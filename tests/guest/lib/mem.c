@@ -131,16 +131,11 @@ static char *scatter(size_t count)
 void *mem_scattered(size_t count)
 {
 	unsigned int tries;
-	size_t i = 0;
 	char *addr;
 
 	for (tries = 0; tries < 8; tries++) {
 		addr = scatter(count);
-		for (i = 1; addr && i < count; i++)
-			if (bus_address(addr + i * PAGE) ==
-			    bus_address(addr + (i - 1) * PAGE) + PAGE)
-				break;
-		if (addr && i == count)
+		if (addr && mem_runs(addr, count) == count)
 			return addr;
 		mem_free(addr, count * PAGE);
 	}
@@ -174,6 +169,17 @@ int bus_addresses(const void *addr, uint64_t *bus, size_t count)
 	for (i = 0; i < count; i++)
 		bus[i] = bus[i] & PAGEMAP_PRESENT ? (bus[i] & PAGEMAP_PFN) * PAGE : 0;
 	return 0;
+}
+
+size_t mem_runs(const void *addr, size_t count)
+{
+	const char *page = addr;
+	size_t runs = 1, i;
+
+	for (i = 1; i < count; i++)
+		if (bus_address(page + i * PAGE) != bus_address(page + (i - 1) * PAGE) + PAGE)
+			runs++;
+	return runs;
 }
 
 uint64_t bus_address(const void *addr)

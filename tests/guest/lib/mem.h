@@ -15,7 +15,10 @@
 void *mem_pages(size_t count);
 /* Pages that are shared with children and other mappings of the file. */
 void *mem_shared(size_t count);
-/* As mem_pages(), and no two neighbours are neighbours on the bus. */
+/*
+ * As mem_pages(), and no two neighbours are neighbours on the bus, which holds until the kernel compacts
+ * memory: with many pages, ask mem_runs() once they are pinned.
+ */
 void *mem_scattered(size_t count);
 /* One huge page of hugetlb. */
 void *mem_huge(void);
@@ -38,6 +41,9 @@ int huge_pages(long count);
 uint64_t bus_address(const void *addr);
 /* The same for @count pages at once; 0 or -errno. */
 int bus_addresses(const void *addr, uint64_t *bus, size_t count);
+
+/* How many pieces the pages at @addr are in on the bus. */
+size_t mem_runs(const void *addr, size_t count);
 
 /* Pins taken and not given back since the machine started. */
 long pins(void);

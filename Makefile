@@ -9,7 +9,7 @@
 # make check-packages   the packages, in a minimal Debian in the emulated machine
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
-# make bench-peers      the same of DPDK, beside uio_pci_generic
+# make bench-peers      the same of DPDK, beside uio_pci_generic, by time and by instructions
 # make unit             tests of parts of the library, here
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
@@ -263,8 +263,11 @@ bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
 # bench/NAME.t are programs that nobody here wrote.
 bench-peers: tests tools build/$(BENCH_KERNEL)/flatiommu.ko
 	install -m 755 bench/*.t build/tests
-	@FLATIOMMU_TEST_TIMEOUT=3600 FLATIOMMU_TIMEOUT=4000 tests/vm/run $(BENCH_KERNEL) peers \
-		$(patsubst bench/%.t,%,$(wildcard bench/*.t)) | sed -n 's/^# //p; /^not ok/p'
+	@for icount in '' 1; do \
+		FLATIOMMU_ICOUNT=$$icount FLATIOMMU_TEST_TIMEOUT=3600 FLATIOMMU_TIMEOUT=4000 \
+			tests/vm/run $(BENCH_KERNEL) peers $(patsubst bench/%.t,%,$(wildcard bench/*.t)) | \
+			sed -n 's/^# //p; /^not ok/p'; \
+	done
 
 $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests peers asan examples tools
 	@for k in $(kernels); do for m in $(machines); do \

@@ -14,6 +14,7 @@
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
 # make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=)
+# make check-debug      all tests on kernels with KASAN, lock debugging and fault injection: hours (DEBUG_KERNELS=)
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -34,6 +35,9 @@ lib-flags = $(flags) -fPIC -fvisibility=hidden -DFLATIOMMU_LIBRARY_VERSION='"$(v
 KDIR ?= /lib/modules/$(shell uname -r)/build
 BENCH_KERNEL ?= 6.12-amd64
 PEERS_KERNELS ?= 6.1-amd64 6.12-amd64
+DEBUG_KERNELS ?= 6.1-debug 6.12-debug
+DEBUG_MACHINES ?= pc movable intel-iommu
+DEBUG_APPEND ?= life_kills=1000 life_unplugs=200 fuzz_calls=1000000
 kernels := $(shell tests/vm/kernel --list)
 machines := $(shell tests/vm/machine --list)
 
@@ -55,8 +59,9 @@ define build-module
 	cp $(@:.ko=)/flatiommu.ko $@
 endef
 
+# Debug kernels count which lines run.
 build/%/flatiommu.ko: $(module-sources)
-	$(call build-module)
+	$(call build-module,$(if $(filter %-debug,$*),GCOV_PROFILE=y))
 
 .PRECIOUS: build/%/trust-signer.ko
 build/%/trust-signer.ko: $(module-sources)
@@ -274,6 +279,13 @@ $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests p
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
 
+# The summary is prove's, and the lines of the module that ran in none of the tests.
+check-debug: tests peers examples tools asan $(DEBUG_KERNELS:%=build/%/flatiommu.ko) $(DEBUG_KERNELS:%=build/%/extra)
+	FLATIOMMU_APPEND='$(DEBUG_APPEND)' FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=7200 \
+		prove --jobs $$(nproc) --exec tests/vm/run --timer \
+		$(foreach k,$(DEBUG_KERNELS),$(foreach m,$(DEBUG_MACHINES),$(k):$(m)))
+	tests/coverage $(DEBUG_KERNELS)
+
 check-peers: tests peers examples tools $(PEERS_KERNELS:%=build/%/flatiommu.ko)
 	@for kernel in $(PEERS_KERNELS); do \
 		FLATIOMMU_APPEND=full=1 FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=18000 tests/vm/run $$kernel peers || exit; \
@@ -337,4 +349,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source dist deb examples tests asan bench bench-peers unit lint check check-packages model fuzz peers check-peers clean
+.PHONY: all module lib tools man install install-source dist deb examples tests asan bench bench-peers unit lint check check-packages model fuzz peers check-peers check-debug clean

@@ -3,8 +3,8 @@
  * The calls of /dev/flatiommu, and those of VFIO, of memory and of sysfs around them, in any order with
  * arguments that are right, nearly right or anything. A sequence is a process with two threads, that ends
  * or is killed; then everything must be as it was before. On the kernel's command line, for
- * FLATIOMMU_APPEND="..." tests/vm/run: fuzz_calls=N, fuzz_seed=S; the same seed gives each thread the same
- * calls, in an order between them that is up to the machine.
+ * FLATIOMMU_APPEND="..." tests/vm/run: fuzz_calls=N, fuzz_seed=S, fuzz_sequence=N calls of a thread; the same
+ * seed gives each thread the same calls, in an order between them that is up to the machine.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@
 #include "vfio.h"
 
 #define CALLS		9000ull
-#define SEQUENCE	150		/* calls of a thread */
+#define SEQUENCE	150
 #define THREADS		2
 #define SLOTS		8
 #define SLOT		HUGE_PAGE
@@ -566,6 +566,8 @@ struct counts {
 };
 
 static struct counts *counts;
+/* Calls of a thread. */
+static unsigned int calls_each;
 
 static bool is_in(int error, const int *list)
 {
@@ -588,7 +590,7 @@ static void *run_thread(void *arg)
 
 	for (n = 0; n < ARRAY_SIZE(calls); n++)
 		sum += calls[n].weight;
-	for (i = 0; i < SEQUENCE; i++) {
+	for (i = 0; i < calls_each; i++) {
 		unsigned int at = below(&t->dice, sum);
 
 		for (n = 0; at >= calls[n].weight; n++)
@@ -719,12 +721,12 @@ static void nothing_is_left(void **state)
 	(void)state;
 	print_message("seed: fuzz_seed=%llu\n", (unsigned long long)seed);
 	for (done = 0; done < wanted || (done < 2 * wanted && never_succeeded());
-	     done += SEQUENCE * THREADS) {
+	     done += calls_each * THREADS) {
 		at = seed + done;
 		dice.state = ~at;
 		pid = expect_good(child_begin(sequence, &at));
 		if (one_in(&dice, 4)) {
-			usleep(below(&dice, 300000));
+			usleep(below(&dice, calls_each * 2000));
 			kill(pid, SIGKILL);
 			child_end(pid);
 		} else {
@@ -732,8 +734,8 @@ static void nothing_is_left(void **state)
 		}
 		if (atomic_load(&counts->wrong) || !wait_until(is_balanced, &before) ||
 		    !wait_until(groups_are_free, NULL) || release_others()) {
-			print_message("fuzz_seed=%llu fuzz_calls=1: %ld pins, before %ld\n",
-				      (unsigned long long)at, pins(), before);
+			print_message("fuzz_seed=%llu fuzz_sequence=%u fuzz_calls=1: %ld pins, before %ld\n",
+				      (unsigned long long)at, calls_each, pins(), before);
 			fail();
 		}
 		expect(0, write_text(PARAMETERS "auto", "Y"));
@@ -772,6 +774,7 @@ static int begin(void **state)
 
 	(void)state;
 	counts = mem_shared((sizeof(*counts) + PAGE - 1) / PAGE);
+	calls_each = (unsigned int)parameter("fuzz_sequence=", SEQUENCE);
 	iommu_groups[0] = pci_group(EDU);
 	iommu_groups[1] = pci_group(FN1);
 	return ret || !counts ? -1 : huge_pages(8);

@@ -168,8 +168,8 @@ static void each_kind_of_memory(void **state)
 		lookup_works(page, HUGE_PAGE, 1);
 	expect(0, huge_pages(1));
 	lookup_works(mem_huge(), HUGE_PAGE, 1);
-	if (mem_has_giant())
-		lookup_works(mem_giant(), GIANT_PAGE, 512 * 32 + 1);
+	assert_true(mem_has_giant());
+	lookup_works(mem_giant(), GIANT_PAGE, 512 * 32 + 1);
 	expect_pins_back();
 }
 

@@ -141,8 +141,8 @@ static void each_kind_of_memory(void **state)
 		pin_works(page, HUGE_PAGE, 512);
 	expect(0, huge_pages(NR_HUGE));
 	pin_works(mem_huge(), HUGE_PAGE, 1);
-	if (mem_has_giant())
-		pin_works(mem_giant(), GIANT_PAGE, 1);
+	assert_true(mem_has_giant());
+	pin_works(mem_giant(), GIANT_PAGE, 1);
 }
 
 /* Ordinary pages, a huge page and ordinary pages again, from inside a page to inside a page. */

@@ -8,7 +8,7 @@
 # make deb              Debian's packages, to build/dist
 # make check-packages   the packages, in a minimal Debian in the emulated machine
 # make check            everything: build, lint, the tests in the emulated machine
-# make bench            what it costs, in the emulated machine (BENCH_KERNEL=)
+# make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=)
 # make bench-peers      the same of DPDK, beside uio_pci_generic, by time and by instructions
 # make unit             tests of parts of the library, here
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
@@ -258,16 +258,18 @@ $(asan-programs): build/tests/asan-%.t: tests/guest/%.c $$(wildcard tests/guest/
 # information, as valgrind cannot read that of every compiler.
 benches := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 
-build/tests/%.t: bench/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
+build/tests/%.t: bench/%.c bench/figure.h $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
 	mkdir -p $(@D)
 	$(CC) $(flags) -Itests/guest/lib -Wl,--strip-debug -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
 
-bench: $(benches:%=build/tests/%.t) build/$(BENCH_KERNEL)/flatiommu.ko
-	@FLATIOMMU_TEST_TIMEOUT=1200 tests/vm/run $(BENCH_KERNEL) pc $(benches) | sed -n 's/^# //p; /^not ok/p'
+benches: $(benches:%=build/tests/%.t)
+	install -m 755 bench/*.t build/tests
+
+bench:
+	BENCH_KERNEL=$(BENCH_KERNEL) bench/run
 
 # bench/NAME.t are programs that nobody here wrote.
-bench-peers: tests tools build/$(BENCH_KERNEL)/flatiommu.ko
-	install -m 755 bench/*.t build/tests
+bench-peers: tests benches tools build/$(BENCH_KERNEL)/flatiommu.ko
 	@for icount in '' 1; do \
 		FLATIOMMU_ICOUNT=$$icount FLATIOMMU_TEST_TIMEOUT=3600 FLATIOMMU_TIMEOUT=4000 \
 			tests/vm/run $(BENCH_KERNEL) peers $(patsubst bench/%.t,%,$(wildcard bench/*.t)) | \
@@ -349,4 +351,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source dist deb examples tests asan bench bench-peers unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: all module lib tools man install install-source dist deb examples tests asan benches bench bench-peers unit lint check check-packages model fuzz peers check-peers check-debug clean

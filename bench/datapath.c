@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "figure.h"
 #include "mem.h"
 #include "nvme.h"
 #include "sysfs.h"
@@ -45,11 +46,11 @@ struct path {
 	const struct flatiommu_dma *dma;
 };
 
-static void must(int ret, const char *what, const struct flatiommu *flat)
+static void must_of(int ret, const char *what, struct flatiommu *flat)
 {
 	if (ret >= 0)
 		return;
-	printf("Bail out! %s: %s %s\n", what, errno_name(ret), flat ? flatiommu_reason(flat) : "");
+	printf("Bail out! %s: %s %s\n", what, errno_name(ret), flatiommu_reason(flat));
 	exit(1);
 }
 
@@ -209,9 +210,9 @@ static void run(struct path *p, enum way way, char *memory)
 	size_t i;
 
 	memset(memory, 0xff, DEPTH * PAGE);
-	must(read_all(p, way), "a read", NULL);
+	must(read_all(p, way), "a read");
 	for (i = 0; i < DEPTH * PAGE; i++)
-		must(memory[i] ? -EIO : 0, "what was read", NULL);
+		must(memory[i] ? -EIO : 0, "what was read");
 }
 
 static void run_raw(struct path *p)
@@ -222,11 +223,11 @@ static void run_raw(struct path *p)
 	unsigned int i;
 	int container;
 
-	must(memory ? 0 : -ENOMEM, "a huge page", NULL);
-	must(vfio_open_alone(&dev, &container, NVME), NVME, NULL);
-	must(nvme_start(&n, &dev, container), "the controller", NULL);
-	must(nvme_create_queue(&n, 1, 0), "a queue", NULL);
-	must(vfio_map_at_bus(container, memory, HUGE_PAGE, &p->bus[0]), "MAP_DMA", NULL);
+	must(memory ? 0 : -ENOMEM, "a huge page");
+	must(vfio_open_alone(&dev, &container, NVME), NVME);
+	must(nvme_start(&n, &dev, container), "the controller");
+	must(nvme_create_queue(&n, 1, 0), "a queue");
+	must(vfio_map_at_bus(container, memory, HUGE_PAGE, &p->bus[0]), "MAP_DMA");
 	for (i = 1; i < DEPTH; i++)
 		p->bus[i] = p->bus[0] + i * PAGE;
 	use_queue(p, &n);
@@ -240,8 +241,8 @@ static void alloc_queue(struct flatiommu *flat, struct nvme_queue *q)
 {
 	struct flatiommu_dma *sq, *cq;
 
-	must(flatiommu_dma_alloc(flat, PAGE, NULL, &sq), "a queue", flat);
-	must(flatiommu_dma_alloc(flat, PAGE, NULL, &cq), "a queue", flat);
+	must_of(flatiommu_dma_alloc(flat, PAGE, NULL, &sq), "a queue", flat);
+	must_of(flatiommu_dma_alloc(flat, PAGE, NULL, &cq), "a queue", flat);
 	q->sq = sq->memory;
 	q->cq = cq->memory;
 	q->sq_bus = flatiommu_dma_address(sq, 0);
@@ -258,20 +259,20 @@ static void run_library(struct path *p, enum way way)
 	struct flatiommu *flat;
 	unsigned int i;
 
-	must(flatiommu_open(&flat), "a context", NULL);
-	must(flatiommu_device_open(flat, NVME, &device), NVME, flat);
-	must(flatiommu_bar_map(device, 0, 0, 0, 0, &dev.bar0), "BAR0", flat);
-	must(flatiommu_bus_master(device, true), "bus mastering", flat);
+	must(flatiommu_open(&flat), "a context");
+	must_of(flatiommu_device_open(flat, NVME, &device), NVME, flat);
+	must_of(flatiommu_bar_map(device, 0, 0, 0, 0, &dev.bar0), "BAR0", flat);
+	must_of(flatiommu_bus_master(device, true), "bus mastering", flat);
 	if (way == SCATTERED)
-		must(flatiommu_dma_map(flat, mem_file_scattered(HUGE_PAGE / PAGE), HUGE_PAGE, NULL, &dma),
+		must_of(flatiommu_dma_map(flat, mem_file_scattered(HUGE_PAGE / PAGE), HUGE_PAGE, NULL, &dma),
 		     "memory", flat);
 	else
-		must(flatiommu_dma_alloc(flat, HUGE_PAGE, NULL, &dma), "memory", flat);
-	must((dma->nr_segments > 1) == (way == SCATTERED) ? 0 : -EINVAL, "segments", NULL);
+		must_of(flatiommu_dma_alloc(flat, HUGE_PAGE, NULL, &dma), "memory", flat);
+	must((dma->nr_segments > 1) == (way == SCATTERED) ? 0 : -EINVAL, "segments");
 	alloc_queue(flat, &n.queues[0]);
 	alloc_queue(flat, &n.queues[1]);
-	must(nvme_enable(&n), "the controller", NULL);
-	must(nvme_create_queue(&n, 1, 0), "a queue", NULL);
+	must(nvme_enable(&n), "the controller");
+	must(nvme_create_queue(&n, 1, 0), "a queue");
 	for (i = 0; i < DEPTH; i++)
 		p->bus[i] = flatiommu_dma_address(dma, i * PAGE);
 	p->dma = dma;
@@ -294,7 +295,7 @@ static unsigned long count(const char *self, enum way way)
 		 "--toggle-collect=%s --toggle-collect=%s %s %s 2>&1", ways[way].functions[0],
 		 ways[way].functions[1], self, ways[way].name);
 	output = popen(text, "r");
-	must(output ? 0 : -errno, "popen", NULL);
+	must(output ? 0 : -errno, "popen");
 	size = fread(text, 1, sizeof(text) - 1, output);
 	text[size] = 0;
 	status = pclose(output);
@@ -303,27 +304,23 @@ static unsigned long count(const char *self, enum way way)
 		collected = strtoul(found + strlen("Collected : "), NULL, 10);
 	if (status || !collected)
 		printf("%s\n", text);
-	must(status || !collected ? -EIO : 0, ways[way].name, NULL);
+	must(status || !collected ? -EIO : 0, ways[way].name);
 	return collected;
 }
 
 static void count_all(const char *self)
 {
-	unsigned long counts[WAYS];
 	unsigned int way;
 
-	must(flat_begin(devices), "the module", NULL);
-	must(huge_pages(16), "huge pages", NULL);
-	printf("# instructions of a read of 4 KiB, of %u, and of how many segments the buffer has\n"
-	       "# way         instructions  /raw\n", COMMANDS);
+	must(flat_begin(devices), "the module");
+	must(huge_pages(16), "huge pages");
 	for (way = 0; way < WAYS; way++) {
-		counts[way] = count(self, way);
-		printf("# %-12s %11.2f %5.2f\n", ways[way].name, (double)counts[way] / COMMANDS,
-		       (double)counts[way] / (double)counts[RAW]);
-		fflush(stdout);
+		double each = (double)count(self, way) / COMMANDS;
+
+		figure("datapath", "instructions a read", 4096, ways[way].name, &each, 1);
 	}
 	huge_pages(0);
-	must(flat_end(devices), "the end", NULL);
+	must(flat_end(devices), "the end");
 	printf("ok 1 - counted\n1..1\n");
 }
 

@@ -38,6 +38,8 @@ for ((i = 0; i < rounds; i++)); do
 	measure vfio-pci >>/tmp/flatiommu
 	measure uio_pci_generic >>/tmp/uio
 done
+diag "figure|pps|packets a second of testpmd|0|flatiommu|$(xargs </tmp/flatiommu)"
+diag "figure|pps|packets a second of testpmd|0|uio_pci_generic|$(xargs </tmp/uio)"
 flat=$(median </tmp/flatiommu) uio=$(median </tmp/uio)
 diag "testpmd, packets a second of $clock, median of $rounds: $flat on flatiommu, $uio on uio_pci_generic: $((flat * 1000 / uio)) per mille"
 diag "flatiommu: $(sort -n /tmp/flatiommu | xargs); uio_pci_generic: $(sort -n /tmp/uio | xargs)"

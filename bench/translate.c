@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What it costs to get bus addresses of memory that stays where it is: FLATIOMMU_PIN and LOOKUP, and
- * what people do instead. Each way is taken in turn on the same memory, RUNS times; the table has
- * medians, and how they compare within this run. The memory is there before.
+ * what people do instead. Each way is taken in turn on the same memory, RUNS times. The memory is there
+ * before. Microseconds.
  *
  *	pin		PIN, and LOOKUP of all segments
  *	pin-alone	PIN alone
@@ -17,19 +17,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "devices.h"
+#include "figure.h"
 #include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
 #include "vfio.h"
 
-#define RUNS 9
+#define RUNS 5
 #define IOVA (1ull << 40)
 #define MAX_STRICT 60000	/* type1 allows 65535 maps */
+#define MAX_EACH (16ul << 20)	/* it is linear, and slow */
 
 enum way { PIN, PIN_ALONE, BULK, EACH, MAP_LOOKUP, STRICT, LOOKUP_MAP, WAYS };
 
@@ -52,22 +53,6 @@ struct memory {
 	unsigned int nr_segments;
 	uint64_t *entries;			/* of pagemap */
 };
-
-static void must(int ret, const char *what)
-{
-	if (ret >= 0)
-		return;
-	printf("Bail out! %s: %s\n", what, errno_name(ret));
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
 
 /* The ways: microseconds, or less than 0 where it cannot be done. */
 
@@ -111,6 +96,8 @@ static double each(struct memory *m)
 	double start = now();
 	size_t at;
 
+	if (m->size > MAX_EACH && m->page_size == PAGE)
+		return -1;
 	for (at = 0; at < m->size; at += m->page_size)
 		if (!bus_address(m->addr + at))
 			must(-EIO, "pagemap");
@@ -167,13 +154,6 @@ static double (*const ways[WAYS])(struct memory *m) = {
 	pin, pin_alone, bulk, each, map_lookup, strict, lookup_map,
 };
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void shuffle(unsigned int order[WAYS])
 {
 	unsigned int i, other, way;
@@ -186,33 +166,14 @@ static void shuffle(unsigned int order[WAYS])
 	}
 }
 
-static const char *size_name(size_t size)
-{
-	static char text[16];
-
-	if (size >> 30)
-		snprintf(text, sizeof(text), "%zu GiB", size >> 30);
-	else
-		snprintf(text, sizeof(text), "%zu MiB", size >> 20);
-	return text;
-}
-
-static void print_ratio(double a, double b)
-{
-	if (a < 0 || b <= 0)
-		printf(" %8s", "-");
-	else
-		printf(" %8.2f", a / b);
-}
-
 static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 {
 	struct memory m = { kind, addr, size, page_size, NULL, 0, NULL };
-	double took[WAYS][RUNS], median[WAYS], spread = 0;
+	double took[WAYS][RUNS], segments;
 	unsigned int way, run;
 
 	if (!addr) {
-		printf("# %-14s %8s: no memory\n", kind, size_name(size));
+		printf("# %s, %zu bytes: no memory\n", kind, size);
 		return;
 	}
 	m.segments = calloc(size / PAGE, sizeof(*m.segments));
@@ -229,25 +190,11 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 		for (way = 0; way < WAYS; way++)
 			took[order[way]][run] = ways[order[way]](&m);
 	}
-	for (way = 0; way < WAYS; way++) {
-		double *t = took[way];
-
-		qsort(t, RUNS, sizeof(*t), compare);
-		median[way] = t[RUNS / 2];
-		/* The middle half of the runs, at its widest. */
-		if (t[RUNS / 2] > 0 && (t[RUNS * 3 / 4] - t[RUNS / 4]) / t[RUNS / 2] > spread)
-			spread = (t[RUNS * 3 / 4] - t[RUNS / 4]) / t[RUNS / 2];
-	}
-	printf("# %-14s %8s %7u", kind, size_name(size), m.nr_segments);
-	print_ratio(median[BULK], median[PIN]);
-	print_ratio(median[EACH], median[PIN]);
-	print_ratio(median[MAP_LOOKUP], median[PIN]);
-	print_ratio(median[LOOKUP_MAP], median[STRICT]);
-	printf("  %4.0f%%  ", spread * 100);
 	for (way = 0; way < WAYS; way++)
-		printf(" %s %.0f", names[way], median[way]);
-	printf("\n");
-	fflush(stdout);
+		if (took[way][0] >= 0)
+			figure("translate", kind, size, names[way], took[way], RUNS);
+	segments = m.nr_segments;
+	figure("translate", kind, size, "segments", &segments, 1);
 	free(m.segments);
 	free(m.entries);
 	munmap(addr, size);
@@ -289,9 +236,6 @@ int main(void)
 	must(flat, "/dev/flatiommu");
 	must(flat_declare(flat, EDU), "DECLARE");
 
-	printf("# medians of %d runs in turn; the numbers at the end are microseconds of this machine\n"
-	       "#                                    bulk/    each/ map+look/ lookup-map/ widest\n"
-	       "# memory             size segments     pin      pin      pin   strict  spread\n", RUNS);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		measure("4 KiB", mem_file_scattered(sizes[i] / PAGE), sizes[i], PAGE);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)

@@ -37,7 +37,7 @@ BENCH_KERNEL ?= 6.12-amd64
 PEERS_KERNELS ?= 6.1-amd64 6.12-amd64
 DEBUG_KERNELS ?= 6.1-debug 6.12-debug
 DEBUG_MACHINES ?= pc movable intel-iommu
-DEBUG_APPEND ?= life_kills=1000 life_unplugs=200 fuzz_calls=1000000
+DEBUG_APPEND ?= life_kills=1000 life_unplugs=200 fuzz_calls=1000000 fuzz_sequence=1500 rcupdate.rcu_expedited=1
 kernels := $(shell tests/vm/kernel --list)
 machines := $(shell tests/vm/machine --list)
 
@@ -293,7 +293,7 @@ check-peers: tests peers examples tools $(PEERS_KERNELS:%=build/%/flatiommu.ko)
 		FLATIOMMU_APPEND=full=1 FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=18000 tests/vm/run $$kernel peers || exit; \
 	done
 
-# tests/unit/NAME.c tests lib/NAME.c alone, here.
+# tests/unit/NAME.c tests lib/NAME.c alone, here; tests/unit/NAME tests tests/vm/NAME.
 units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
 
 build/unit/%: tests/unit/%.c lib/%.c lib/%.h
@@ -301,7 +301,7 @@ build/unit/%: tests/unit/%.c lib/%.c lib/%.h
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 
 unit: $(units)
-	@for unit in $(units); do $$unit || exit; done
+	@for unit in $(units) tests/unit/dead-processor; do $$unit || exit; done
 
 # tests/fuzz/NAME.c feeds parsers with what libFuzzer makes up; what crashes one is left in build/fuzz.
 FUZZ_SECONDS ?= 5

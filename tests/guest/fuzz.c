@@ -710,9 +710,20 @@ static unsigned int never_succeeded(void)
 	return never;
 }
 
+static unsigned long calls_made(void)
+{
+	unsigned long sum = 0;
+	unsigned int n, error;
+
+	for (n = 0; n < ARRAY_SIZE(calls); n++)
+		for (error = 0; error < ERRNOS; error++)
+			sum += counts->of[n][error];
+	return sum;
+}
+
 static void nothing_is_left(void **state)
 {
-	uint64_t seed = parameter("fuzz_seed=", 1), done, at;
+	uint64_t seed = parameter("fuzz_seed=", 1), at;
 	uint64_t wanted = parameter("fuzz_calls=", CALLS);
 	struct dice dice;
 	long before = pins();
@@ -720,9 +731,8 @@ static void nothing_is_left(void **state)
 
 	(void)state;
 	print_message("seed: fuzz_seed=%llu\n", (unsigned long long)seed);
-	for (done = 0; done < wanted || (done < 2 * wanted && never_succeeded());
-	     done += calls_each * THREADS) {
-		at = seed + done;
+	for (at = seed; calls_made() < wanted || (calls_made() < 2 * wanted && never_succeeded());
+	     at += calls_each * THREADS) {
 		dice.state = ~at;
 		pid = expect_good(child_begin(sequence, &at));
 		if (one_in(&dice, 4)) {
@@ -745,7 +755,6 @@ static void nothing_is_left(void **state)
 
 static void each_call_has_succeeded(void **state)
 {
-	unsigned long sum = 0;
 	unsigned int n;
 	int error;
 
@@ -757,14 +766,13 @@ static void each_call_has_succeeded(void **state)
 		for (error = 0; error < ERRNOS; error++) {
 			unsigned long count = counts->of[n][error];
 
-			sum += count;
 			if (count && (size_t)size < sizeof(line))
 				size += snprintf(line + size, sizeof(line) - (size_t)size, " %s %lu",
 						 error ? errno_name(-error) : "OK", count);
 		}
 		print_message("%s\n", line);
 	}
-	print_message("%lu calls\n", sum);
+	print_message("%lu calls\n", calls_made());
 	assert_int_equal(never_succeeded(), 0);
 }
 

@@ -4,9 +4,11 @@
 # make man              the manual, to build/man
 # make install          library, command, headers, manual (DESTDIR=, prefix=, libdir=, mandir=)
 # make install-source   the module's source, for DKMS (DESTDIR=, srcdir=)
+# make uninstall        takes out what both have installed, with the same variables
 # make dist             a tarball, which builds without git, to build/dist
 # make deb              Debian's packages, to build/dist
-# make check-packages   the packages, in a minimal Debian in the emulated machine
+# make rpm              RPM packages, to build/dist/rpm (RPM_FLAGS=); elsewhere than on Debian, as it has no build dependencies for rpm
+# make check-packages   the packages and the tarball, in a minimal Debian in the emulated machine
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=)
 # make bench-peers      the same of DPDK, beside uio_pci_generic, by time and by instructions
@@ -142,6 +144,7 @@ install: lib tools man
 		mkdir -p $(DESTDIR)$(mandir)/man$$section && \
 		cp -P build/man/*.$$section $(DESTDIR)$(mandir)/man$$section || exit; \
 	done
+	$(install) -t $(DESTDIR)$(prefix)/lib/udev/rules.d packaging/60-flatiommu.rules
 
 # Where DKMS looks for it: dkms install flatiommu/VERSION
 srcdir ?= /usr/src
@@ -151,6 +154,14 @@ install-source:
 	$(install) -t $(source-dir)/module $(wildcard module/*)
 	$(install) -t $(source-dir)/include/linux include/linux/flatiommu.h
 	sed 's/#MODULE_VERSION#/$(version)/' packaging/dkms.conf >$(source-dir)/dkms.conf
+
+# What they would install, and the directories that are nobody else's.
+uninstall:
+	rm -rf build/uninstall
+	$(MAKE) -s install install-source DESTDIR=$(CURDIR)/build/uninstall
+	cd build/uninstall && find . ! -type d -print0 | (cd $(DESTDIR)/ && xargs -0 rm -f)
+	cd build/uninstall && find . -depth -type d -path '*flatiommu*' -print0 | \
+		(cd $(DESTDIR)/ && xargs -0 rmdir --ignore-fail-on-non-empty 2>/dev/null || true)
 
 # The same bytes from the same commit. Outside git, where the tarball is unpacked, what is there.
 dist := flatiommu-$(version)
@@ -172,6 +183,12 @@ deb: dist
 	cd build/deb/$(dist) && SOURCE_DATE_EPOCH=$(epoch) DEB_BUILD_OPTIONS=noautodbgsym \
 		dpkg-buildpackage -us -uc -b $(DEB_FLAGS)
 	mv build/deb/*.deb build/deb/*.changes build/deb/*.buildinfo build/dist
+
+rpm: dist
+	sed 's/@version@/$(version)/' packaging/flatiommu.spec.in >build/dist/flatiommu.spec
+	SOURCE_DATE_EPOCH=$(epoch) rpmbuild -ba $(RPM_FLAGS) --define '_sourcedir $(CURDIR)/build/dist' \
+		--define '_topdir $(CURDIR)/build/rpm' --define '_rpmdir $(CURDIR)/build/dist/rpm' \
+		--define '_srcrpmdir $(CURDIR)/build/dist/rpm' build/dist/flatiommu.spec
 
 # Each directory of examples/ is a program, and so is each file.
 examples := $(patsubst examples/%/,build/bin/%,$(wildcard examples/*/)) \
@@ -343,6 +360,9 @@ check:
 	./check
 
 check-packages: deb
+	tests/vm/deps lintian
+	lintian --allow-root --fail-on error,warning build/dist/*.changes
+	tests/packages/rpm
 	tests/packages/run
 
 lint:
@@ -351,4 +371,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source dist deb examples tests asan benches bench bench-peers unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench bench-peers unit lint check check-packages model fuzz peers check-peers check-debug clean

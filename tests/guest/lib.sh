@@ -168,7 +168,7 @@ log_mark() {
 
 # log_since: the kernel log since log_mark, without the time stamps
 log_since() {
-	dmesg -t | awk -v mark="$_mark" 'found; index($0, mark) { found = 1 }'
+	"${BASH_SOURCE[0]%/*}/klog" "$_mark"
 }
 
 # What tests of the module share.
@@ -196,7 +196,7 @@ groups_are() {
 
 # flat_log: what the module said since log_mark
 flat_log() {
-	log_since | grep '^flatiommu: '
+	"${BASH_SOURCE[0]%/*}/klog" "$_mark" 'flatiommu: '
 }
 
 # without_rawio COMMAND...: as root without CAP_SYS_RAWIO

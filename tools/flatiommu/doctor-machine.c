@@ -16,6 +16,8 @@
 #include "record.h"
 #include "sysfs.h"
 
+#define EFI_VARIABLES "/sys/firmware/efi/efivars/"
+#define DKMS_KEY "/var/lib/dkms/mok.pub"
 #define NOIOMMU_MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 static bool has_command_line(const char *word)
@@ -132,7 +134,7 @@ static void check_lockdown(struct doctor *doctor)
 		return;
 	}
 	file_read(secure, sizeof(secure),
-		  "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+		  EFI_VARIABLES "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
 	why = secure[4] == 1 ? ", as Secure Boot is on" : "";
 	mend_here(doctor, "make module LOCKDOWN=trust-signer");
 	say(doctor, PROBLEM,
@@ -147,6 +149,37 @@ static bool is_enforced(void)
 	file_read(enforce, sizeof(enforce), "/sys/module/module/parameters/sig_enforce");
 	file_read(lockdown, sizeof(lockdown), "/sys/kernel/security/lockdown");
 	return *enforce == 'Y' || (*lockdown && !strstr(lockdown, "[none]"));
+}
+
+/* Of a file that is not text; returns how many bytes, 0 without it. */
+static size_t bytes_of(const char *path, unsigned char *buf, size_t size)
+{
+	FILE *file = fopen(path, "re");
+	size_t length = 0;
+
+	if (file) {
+		length = fread(buf, 1, size, file);
+		fclose(file);
+	}
+	return length;
+}
+
+/*
+ * DKMS signs what it builds with a key of the machine's own, which firmware's list of keys has once its owner has
+ * enrolled it. False where there is no such list to look into.
+ */
+static bool is_of_unknown_key(const char *module)
+{
+	static unsigned char known[65536];
+	unsigned char key[4096];
+	size_t n_key, n_known;
+
+	if (!strstr(module, "/updates/dkms/"))
+		return false;
+	n_key = bytes_of(DKMS_KEY, key, sizeof(key));
+	n_known = bytes_of(EFI_VARIABLES "MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23", known,
+			   sizeof(known));
+	return n_key && file_exists(EFI_VARIABLES) && !memmem(known, n_known, key, n_key);
 }
 
 static void check_module(struct doctor *doctor)
@@ -181,6 +214,11 @@ static void check_module(struct doctor *doctor)
 		     "/lib/modules/%s/build/scripts/sign-file sha256 MOK.key MOK.crt %s && %s",
 		     kernel_release(), files.fit.path, command);
 		say(doctor, PROBLEM, "%s is not signed, and this kernel loads signed modules only",
+		    files.fit.path);
+	} else if (is_enforced() && is_of_unknown_key(files.fit.path)) {
+		mend(doctor, "mokutil --import " DKMS_KEY);
+		say(doctor, PROBLEM,
+		    "%s is signed with DKMS' key, which this machine does not know: import it and reboot",
 		    files.fit.path);
 	} else if (*files.fit.release && strcmp(files.fit.release, kernel_release())) {
 		say(doctor, WARNING,

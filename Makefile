@@ -57,7 +57,7 @@ define build-module
 	mkdir -p $(@:.ko=)
 	cp $(filter module/%,$^) $(@:.ko=)
 	cp -r include build/$*
-	$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
+	+$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
 	cp $(@:.ko=)/flatiommu.ko $@
 endef
 

@@ -64,7 +64,7 @@ console=()
 emulate() {
 	[[ -e $dir/disk ]] || truncate -s 64M "$dir/disk"
 	timeout 3000 "${console[@]}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off -smp 2 -m 2G -nodefaults \
-		-no-user-config -display none -no-reboot \
+		-no-user-config -display none \
 		-drive "file=$dir/debian,format=raw,if=none,id=debian,cache=unsafe" -device virtio-blk-pci,drive=debian,addr=02.0 \
 		-device edu,addr=04.0,dma_mask=0xffffffffffffffff \
 		-drive "file=$dir/disk,format=raw,if=none,id=disk" -device nvme,drive=disk,serial=flat0,addr=05.0 "$@" </dev/null

@@ -133,13 +133,13 @@ rmmod flatiommu
 depmod
 broken "one that is installed" module warning "is not loaded" "modprobe flatiommu" "${in_elsewhere[@]}"
 rmmod flatiommu
-sed -i 's/vermagic=[0-9]/vermagic=3/' "$extra/flatiommu.ko"
-if grep -qa ' modversions' "$MODULE"; then
+/usr/bin/sed -i 's/vermagic=[0-9]/vermagic=3/' "$extra/flatiommu.ko"
+if /usr/bin/grep -qa ' modversions' "$MODULE"; then
 	broken "one for another kernel that does" module warning "is built for 3\..* only if its symbols are the same" \
 		"modprobe flatiommu" "${in_elsewhere[@]}"
 	rmmod flatiommu
 fi
-sed -i 's/ modversions/ modVersions/' "$extra/flatiommu.ko"
+/usr/bin/sed -i 's/ modversions/ modVersions/' "$extra/flatiommu.ko"
 fails "one for another kernel does not load" modprobe flatiommu
 broken "a module for another kernel" module problem "is built for 3\..*, and $release runs" "insmod $MODULE" \
 	"${doctor[@]}"

@@ -371,7 +371,7 @@ is "$(said '[.version, .library, .module, .uapi] | tojson' version)" "[\"$versio
 	"command, library and module are of one version"
 is "$(said '[.module_loaded, .module_uapi, .warnings] | tojson' version)" "[false,null,[]]" "the module is not loaded, and fits"
 # busybox's sed is for text
-/usr/bin/sed 's/\x00version=[0-9.]*/\x00version=9.9.9/' "$MODULE" >/tmp/other.ko
+/bin/sed 's/\x00version=[0-9.]*/\x00version=9.9.9/' "$MODULE" >/tmp/other.ko
 insmod /tmp/other.ko
 is "$(said '[.module, .module_loaded, .module_uapi] | tojson' version)" '["9.9.9",true,1]' "one that is loaded"
 like "$(flatiommu version)" "module 9.9.9, loaded.*warning: the command is $version, and the module 9.9.9" "one that does not fit"

@@ -133,13 +133,13 @@ rmmod flatiommu
 depmod
 broken "one that is installed" module warning "is not loaded" "modprobe flatiommu" "${in_elsewhere[@]}"
 rmmod flatiommu
-/usr/bin/sed -i 's/vermagic=[0-9]/vermagic=3/' "$extra/flatiommu.ko"
-if /usr/bin/grep -qa ' modversions' "$MODULE"; then
+/bin/sed -i 's/vermagic=[0-9]/vermagic=3/' "$extra/flatiommu.ko"
+if /bin/grep -qa ' modversions' "$MODULE"; then
 	broken "one for another kernel that does" module warning "is built for 3\..* only if its symbols are the same" \
 		"modprobe flatiommu" "${in_elsewhere[@]}"
 	rmmod flatiommu
 fi
-/usr/bin/sed -i 's/ modversions/ modVersions/' "$extra/flatiommu.ko"
+/bin/sed -i 's/ modversions/ modVersions/' "$extra/flatiommu.ko"
 fails "one for another kernel does not load" modprobe flatiommu
 broken "a module for another kernel" module problem "is built for 3\..*, and $release runs" "insmod $MODULE" \
 	"${doctor[@]}"

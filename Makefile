@@ -7,8 +7,8 @@
 # make uninstall        takes out what both have installed, with the same variables
 # make dist             a tarball, which builds without git, to build/dist
 # make deb              Debian's packages, to build/dist
-# make rpm              RPM packages, to build/dist/rpm (RPM_FLAGS=); elsewhere than on Debian, as it has no build dependencies for rpm
-# make check-packages   the packages and the tarball, in a minimal Debian in the emulated machine
+# make rpm              RPM packages, to build/dist/rpm (RPM_FLAGS=--nodeps on Debian)
+# make check-packages   the packages, the tarball and Secure Boot, in a minimal Debian in the emulated machine: an hour or more
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=)
 # make bench-peers      the same of DPDK, beside uio_pci_generic, by time and by instructions
@@ -361,10 +361,11 @@ check:
 	./check
 
 check-packages: deb
-	tests/vm/deps lintian
+	tests/vm/deps lintian mmdebstrap
 	lintian --allow-root --fail-on error,warning build/dist/*.changes
 	tests/packages/rpm
 	tests/packages/run
+	tests/packages/secure-boot
 
 lint:
 	tests/lint

@@ -88,7 +88,7 @@ drives() {
 	succeeds "$1: doctor has no problem" without_problems
 	succeeds "$1: bind" flatiommu bind "$edu" "$disk"
 	succeeds "$1: hello" "$programs/hello" "$edu"
-	succeeds "$1: edu" "$programs/edu" "$edu"
+	succeeds "$1: edu" "$programs/edu" "$edu" 64
 	succeeds "$1: nvme" moves_data "$disk"
 	succeeds "$1: unbind" flatiommu unbind "$edu" "$disk"
 	is "$(basename "$(readlink /sys/bus/pci/devices/$disk/driver)")" nvme "$1: the disk is the kernel's again"

@@ -280,7 +280,11 @@ build/tests/%.t: bench/%.c bench/figure.h $(test-lib) $(wildcard tests/guest/lib
 	mkdir -p $(@D)
 	$(CC) $(flags) -Itests/guest/lib -Wl,--strip-debug -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
 
-benches: $(benches:%=build/tests/%.t)
+build/tests/nvme-io: bench/nvme/io.c examples/nvme/nvme.c $(wildcard examples/nvme/*.h) build/lib/libflatiommu.a
+	mkdir -p $(@D)
+	$(CC) $(flags) -o $@ $(filter %.c %.a,$^)
+
+benches: $(benches:%=build/tests/%.t) build/tests/nvme-io
 	install -m 755 bench/*.t build/tests
 
 bench:

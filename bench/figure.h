@@ -3,8 +3,10 @@
 #ifndef BENCH_FIGURE_H
 #define BENCH_FIGURE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "test.h"
@@ -25,6 +27,37 @@ static inline double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+/* Is it to be shown only that all works? By quick=1 on the kernel's command line. */
+static inline bool is_quick(void)
+{
+	char text[4096];
+	FILE *file = fopen("/proc/cmdline", "r");
+	bool quick = file && fgets(text, sizeof(text), file) && strstr(text, " quick=1");
+
+	if (file)
+		fclose(file);
+	return quick;
+}
+
+/* What the kernel has allocated for itself, but for what it takes page by page. */
+static inline double kernel_bytes(void)
+{
+	double sum = 0, size;
+	char line[512];
+	FILE *file;
+
+	/* each processor's counts become part of the sum */
+	file = fopen("/proc/sys/vm/stat_refresh", "w");
+	must(!file || fputc('1', file) == EOF || fclose(file) ? -errno : 0, "stat_refresh");
+	file = fopen("/proc/meminfo", "r");
+	must(file ? 0 : -errno, "meminfo");
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "Slab: %lf", &size) == 1 || sscanf(line, "VmallocUsed: %lf", &size) == 1)
+			sum += size * 1024;
+	fclose(file);
+	return sum;
 }
 
 /*

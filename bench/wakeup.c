@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * From a device's interrupt to the program that waits for it in another thread, in microseconds. The device is edu, which
- * interrupts when a register is written to; the thread sleeps in read(), of an eventfd or of /dev/uioN.
+ * interrupts when a register is written to; the thread sleeps in read(), of an eventfd or of /dev/uioN. It has a
+ * real-time priority: else it is up to the scheduler, every other time another way, who goes on when it is awake.
  *
  *	polling		nobody sleeps: a register is read until it says so
  *	msi		VFIO on flatiommu.ko; on the machine intel-iommu, behind its IOMMU
@@ -31,7 +32,7 @@
 #define BAR0_SIZE 0x100000
 
 static const char *const devices[] = { EDU, NULL };
-static const char *behind = "flatiommu";
+static const char *behind = "no IOMMU";
 
 struct waiter {
 	pthread_t thread;
@@ -70,12 +71,14 @@ static double wake(struct waiter *w, void *bar0)
 
 static void measure(const char *way, void *bar0, int fd, size_t size, void (*rearm)(void *arg), void *arg)
 {
+	const struct sched_param priority = { .sched_priority = 1 };
 	struct waiter w = { .fd = fd, .size = size };
 	double took[RUNS];
 	unsigned int round, i;
 
 	must(pipe(w.told) ? -errno : 0, "pipe");
 	must(-pthread_create(&w.thread, NULL, wait, &w), "thread");
+	must(-pthread_setschedparam(w.thread, SCHED_FIFO, &priority), "real-time priority");
 	/* Twice: the first time is to warm up. */
 	for (round = 0; round < 2; round++) {
 		for (i = 0; i < RUNS; i++) {

@@ -8,10 +8,11 @@
 # make dist             a tarball, which builds without git, to build/dist
 # make deb              Debian's packages, to build/dist
 # make rpm              RPM packages, to build/dist/rpm (RPM_FLAGS=--nodeps on Debian)
-# make check-packages   the packages, the tarball and Secure Boot, in a minimal Debian in the emulated machine: an hour or more
+# make check-packages   the packages, the tarball and Secure Boot, in a minimal Debian in the emulated machine, and the
+#                       benches in short: an hour or more
 # make check            everything: build, lint, the tests in the emulated machine
-# make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=)
-# make bench-peers      the same of DPDK, beside uio_pci_generic, by time and by instructions
+# make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=;
+#                       BENCH=quick: whether all of it works)
 # make unit             tests of parts of the library, here
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
@@ -288,15 +289,7 @@ benches: $(benches:%=build/tests/%.t) build/tests/nvme-io
 	install -m 755 bench/*.t build/tests
 
 bench:
-	BENCH_KERNEL=$(BENCH_KERNEL) bench/run
-
-# bench/NAME.t are programs that nobody here wrote.
-bench-peers: tests benches tools build/$(BENCH_KERNEL)/flatiommu.ko
-	@for icount in '' 1; do \
-		FLATIOMMU_ICOUNT=$$icount FLATIOMMU_TEST_TIMEOUT=3600 FLATIOMMU_TIMEOUT=4000 \
-			tests/vm/run $(BENCH_KERNEL) peers $(patsubst bench/%.t,%,$(wildcard bench/*.t)) | \
-			sed -n 's/^# //p; /^not ok/p'; \
-	done
+	BENCH_KERNEL=$(BENCH_KERNEL) bench/run $(BENCH)
 
 $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests peers asan examples tools
 	@for k in $(kernels); do for m in $(machines); do \
@@ -370,6 +363,7 @@ check-packages: deb
 	tests/packages/rpm
 	tests/packages/run
 	tests/packages/secure-boot
+	$(MAKE) bench BENCH=quick
 
 lint:
 	tests/lint
@@ -377,4 +371,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench bench-peers unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean

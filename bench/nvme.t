@@ -10,9 +10,11 @@
 
 by_time='' rounds=$(parameter rounds 5 15)
 # size, how many at a time, how many in all
+# shellcheck disable=SC2054
 cases=(4096,1,2000 4096,32,2000 131072,16,1000)
 if [[ -z $FLATIOMMU_ICOUNT ]]; then
 	by_time=1
+	# shellcheck disable=SC2054
 	cases=(4096,1,3000 4096,8,3000 4096,32,3000 4096,128,3000 131072,1,600 131072,16,600)
 fi
 if grep -qw quick=1 /proc/cmdline; then
@@ -21,11 +23,11 @@ fi
 
 # run WAY SIZE DEPTH COUNT: reads a second
 run() {
-	local how=randread
+	local how='randread'
 	case $1 in
 	poll | irq) nvme-io "$1" "$NVME" "$2" "$3" "$4" ;;
 	*)
-		(($2 == 4096)) || how=read
+		(($2 == 4096)) || how='read'
 		fio --name=reads --filename="$disk" --direct=1 --ioengine="$1" --rw=$how --bs="$2" --iodepth="$3" \
 			--size=60M --io_size=$(($2 * $4)) --norandommap --thread --gtod_reduce=1 --output-format=json |
 			jq '.jobs[0].read.iops'

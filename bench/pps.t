@@ -30,7 +30,7 @@ measure() {
 	local pid
 	dpdk-devbind.py --force -b "$1" "$NIC" "$NIC_PEER" >/dev/null
 	rm -rf /run/dpdk /hugepages/rtemap_*
-	dpdk-testpmd --iova-mode=$2 -l 0,1 -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- --no-mlockall \
+	dpdk-testpmd --iova-mode="$2" -l 0,1 -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- --no-mlockall \
 		--total-num-mbufs=8192 --nb-cores=1 --tx-first --no-lsc-interrupt --stats-period=1 >/tmp/testpmd 2>&1 </dev/null &
 	pid=$!
 	until_true 120 grep -q 'Logical Core' /tmp/testpmd

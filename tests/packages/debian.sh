@@ -40,8 +40,8 @@ install_debian() {
 	for file in "$top"/build/dist/*.{deb,tar.gz}; do
 		put "$file" "/root/flatiommu/build/dist/${file##*/}" 0644
 	done
-	put "$dir/unit" /etc/systemd/system/flatiommu-test.service 0644
-	commands+=('symlink /etc/systemd/system/multi-user.target.wants/flatiommu-test.service ../flatiommu-test.service')
+	put "$dir/unit" /etc/systemd/system/under-test.service 0644
+	commands+=('symlink /etc/systemd/system/multi-user.target.wants/under-test.service ../under-test.service')
 	printf '%s\n' "${commands[@]}" >"$dir/commands"
 	debugfs -w -f "$dir/commands" "$dir/debian" >/dev/null 2>"$dir/debugfs.log" || die "$(<"$dir/debugfs.log")"
 }

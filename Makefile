@@ -12,7 +12,7 @@
 #                       benches in short: an hour or more
 # make check            everything: build, lint, the tests in the emulated machine
 # make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=;
-#                       BENCH=quick: whether all of it works)
+#                       BENCH=quick: whether all of it works; BENCH=again: whether it says the same)
 # make unit             tests of parts of the library, here
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model

@@ -57,7 +57,7 @@ follows() {
 	local line
 	[[ -n $2 ]] || result 'not ok' "$1: README has such commands"
 	while read -r line; do
-		succeeds "$1: $line" bash -c "$line" < <(yes)
+		succeeds "$1: $line" bash -c "$line" < <(yes 2>/dev/null)
 	done <<<"$2"
 }
 

@@ -8,10 +8,9 @@
 # shellcheck source=tests/guest/peers.sh
 . "${0%/*}/peers.sh"
 
-clock=time seconds=8
+clock=time seconds=8 rounds=$(parameter rounds 5 15)
 # of which each takes many, and all are alike
-[[ -z $FLATIOMMU_ICOUNT ]] || clock=instructions seconds=3
-rounds=$(parameter rounds 5 15)
+[[ -z $FLATIOMMU_ICOUNT ]] || clock=instructions seconds=3 rounds=2
 vfio=flatiommu mode=pa
 if [[ $FLATIOMMU_MACHINE == peers-iommu ]]; then
 	vfio=IOMMU mode=va

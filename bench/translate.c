@@ -13,6 +13,8 @@
  *	lookup-map	the map of map+lookup alone
  *	iommu-map	the same behind the IOMMU of the machine intel-iommu, where nothing else is measured
  *
+ * translate.t WAY KIND is for a profile of one way, with memory of one kind.
+ *
  * And how much memory the kernel takes for a segment: of a pin, and of a map, in which VFIO's own is.
  */
 #include <errno.h>
@@ -34,6 +36,7 @@
 #define IOVA (1ull << 36)	/* above all memory, within the 39 bits of the emulated IOMMU */
 #define MAX_STRICT 60000	/* type1 allows 65535 maps */
 #define MAX_EACH (16ul << 20)	/* it is linear, and slow */
+#define ONLY (256ul << 20)	/* for a profile */
 #define QUICK (16ul << 20)	/* no more than that, when all is quick */
 #define MANY 1000		/* segments, that the rest of what the kernel allocates is not seen beside */
 
@@ -42,6 +45,9 @@ enum way { PIN, PIN_ALONE, BULK, EACH, MAP_LOOKUP, STRICT, LOOKUP_MAP, WAYS };
 static const char *names[WAYS] = {
 	"pin", "pin-alone", "bulk", "each", "map+lookup", "strict", "lookup-map",
 };
+
+/* Rounds before those that count; many, for a profile. */
+static unsigned int warm_up = 1;
 
 /* Behind an IOMMU. */
 static bool translated;
@@ -206,9 +212,10 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	memset(m.segments, 1, size / PAGE * sizeof(*m.segments));
 	memset(m.entries, 1, size / PAGE * sizeof(*m.entries));
 	/* Once for all, to warm up; then in another order each time, as each way leaves its traces. */
-	for (way = 0; way < WAYS; way++)
-		if (ways[way])
-			ways[way](&m);
+	for (run = 0; run < warm_up; run++)
+		for (way = 0; way < WAYS; way++)
+			if (ways[way])
+				ways[way](&m);
 	for (run = 0; run < RUNS; run++) {
 		unsigned int order[WAYS] = { 0 };
 
@@ -219,7 +226,7 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	for (way = 0; way < WAYS; way++)
 		if (took[way][0] >= 0)
 			figure("translate", kind, size, names[way], took[way], RUNS);
-	if (!translated) {
+	if (ways[MAP_LOOKUP]) {
 		segments = m.nr_segments;
 		figure("translate", kind, size, "segments", &segments, 1);
 		if (m.nr_segments >= MANY)
@@ -228,6 +235,27 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	free(m.segments);
 	free(m.entries);
 	munmap(addr, size);
+}
+
+static char *scattered(size_t size)
+{
+	return mem_file_scattered(size / PAGE);
+}
+
+static char *in_order(size_t size)
+{
+	return mem_pages(size / PAGE);
+}
+
+static char *transparent(size_t size)
+{
+	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (addr == MAP_FAILED)
+		return NULL;
+	madvise(addr, size, MADV_HUGEPAGE);
+	memset(addr, 1, size);
+	return addr;
 }
 
 /* Many huge pages of either size. */
@@ -242,37 +270,44 @@ static char *huge(size_t size, int flags)
 	return NULL;
 }
 
-static char *transparent(size_t size)
+static char *huge_2m(size_t size)
 {
-	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (addr == MAP_FAILED)
-		return NULL;
-	madvise(addr, size, MADV_HUGEPAGE);
-	memset(addr, 1, size);
-	return addr;
+	must(huge_pages((long)(size / HUGE_PAGE)), "huge pages");
+	return huge(size, 21 << 26);
 }
 
-/* The same memory for every way, of each kind, from a page or a huge page on. */
-static void measure_all(void)
+/* The one that the machine pc has from its start. */
+static char *huge_1g(size_t size)
+{
+	return size == GIANT_PAGE && mem_has_giant() ? huge(size, 30 << 26) : NULL;
+}
+
+static const struct kind {
+	const char *name;
+	char *(*get)(size_t size);
+	size_t from;
+	size_t page_size;
+} kinds[] = {
+	{ "4 KiB", scattered, PAGE, PAGE },
+	{ "4 KiB in order", in_order, PAGE, PAGE },
+	{ "THP", transparent, 16ul << 20, PAGE },
+	{ "2 MiB", huge_2m, 16ul << 20, HUGE_PAGE },
+	{ "1 GiB", huge_1g, GIANT_PAGE, GIANT_PAGE },
+};
+
+/* The same memory for every way, of each kind or one, from a page or a huge page on. */
+static void measure_all(const char *only)
 {
 	static const size_t sizes[] = { PAGE, 64 << 10, 1ul << 20, 16ul << 20, 256ul << 20, 1ul << 30, 4ul << 30 };
-	size_t n = ARRAY_SIZE(sizes), i;
+	size_t n = ARRAY_SIZE(sizes), i, k;
 
-	while (is_quick() && sizes[n - 1] > QUICK)
+	while ((only && sizes[n - 1] > ONLY) || (is_quick() && sizes[n - 1] > QUICK))
 		n--;
-	for (i = 0; i < n; i++)
-		measure("4 KiB", mem_file_scattered(sizes[i] / PAGE), sizes[i], PAGE);
-	for (i = 0; i < n; i++)
-		measure("4 KiB in order", mem_pages(sizes[i] / PAGE), sizes[i], PAGE);
-	for (i = 3; i < n; i++)
-		measure("THP", transparent(sizes[i]), sizes[i], PAGE);
-	must(huge_pages((long)(sizes[n - 1] / HUGE_PAGE)), "huge pages");
-	for (i = 3; i < n; i++)
-		measure("2 MiB", huge(sizes[i], 21 << 26), sizes[i], HUGE_PAGE);
+	for (k = 0; k < ARRAY_SIZE(kinds); k++)
+		for (i = only ? n - 1 : 0; i < n; i++)
+			if ((!only || !strcmp(only, kinds[k].name)) && sizes[i] >= kinds[k].from)
+				measure(kinds[k].name, kinds[k].get(sizes[i]), sizes[i], kinds[k].page_size);
 	huge_pages(0);
-	if (mem_has_giant() && !is_quick())
-		measure("1 GiB", huge(GIANT_PAGE, 30 << 26), GIANT_PAGE, GIANT_PAGE);
 }
 
 static void measure_behind_iommu(void)
@@ -289,14 +324,14 @@ static void measure_behind_iommu(void)
 	container = vfio_container();
 	must(container, "container");
 	must(vfio_open(&edu, container, EDU), "edu");
-	measure_all();
+	measure_all(NULL);
 	vfio_close(&edu);
 	close_fd(&container);
 	must(pci_unbind(EDU), "unbind");
 	must(pci_bind_default(EDU), "unbind");
 }
 
-static void measure_flatiommu(void)
+static void measure_flatiommu(const char *only)
 {
 	must(flat_begin(devices), "the module");
 	container = vfio_container();
@@ -305,21 +340,28 @@ static void measure_flatiommu(void)
 	flat = flat_open();
 	must(flat, "/dev/flatiommu");
 	must(flat_declare(flat, EDU), "DECLARE");
-	measure_all();
+	measure_all(only);
 	close_fd(&flat);
 	vfio_close(&edu);
 	close_fd(&container);
 	must(flat_end(devices), "the end");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const char *machine = getenv("FLATIOMMU_MACHINE");
+	enum way way;
+
+	if (argc == 3)
+		warm_up = 50;
+	for (way = 0; way < WAYS && argc == 3; way++)
+		if (strcmp(names[way], argv[1]))
+			ways[way] = NULL;
 
 	if (machine && !strcmp(machine, "intel-iommu"))
 		measure_behind_iommu();
 	else
-		measure_flatiommu();
+		measure_flatiommu(argc == 3 ? argv[2] : NULL);
 	printf("ok 1 - measured\n1..1\n");
 	return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef BENCH_FIGURE_H
 #define BENCH_FIGURE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,9 @@ static inline double kernel_bytes(void)
 
 	/* each processor's counts become part of the sum */
 	file = fopen("/proc/sys/vm/stat_refresh", "w");
-	must(!file || fputc('1', file) == EOF || fclose(file) ? -errno : 0, "stat_refresh");
+	must(file ? 0 : -errno, "stat_refresh");
+	fputc('1', file);
+	must(fclose(file) ? -errno : 0, "stat_refresh");
 	file = fopen("/proc/meminfo", "r");
 	must(file ? 0 : -errno, "meminfo");
 	while (fgets(line, sizeof(line), file))

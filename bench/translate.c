@@ -46,8 +46,8 @@ static const char *names[WAYS] = {
 	"pin", "pin-alone", "bulk", "each", "map+lookup", "strict", "lookup-map",
 };
 
-/* Rounds before those that count; many, for a profile. */
-static unsigned int warm_up = 1;
+/* Microseconds before what counts, in which each way is taken at least once; for a profile there are more. */
+static double warm_up;
 
 /* Behind an IOMMU. */
 static bool translated;
@@ -200,7 +200,7 @@ static void shuffle(unsigned int order[WAYS])
 static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 {
 	struct memory m = { kind, addr, size, page_size, NULL, 0, NULL };
-	double took[WAYS][RUNS], segments;
+	double took[WAYS][RUNS], segments, start;
 	unsigned int way, run;
 
 	if (!addr) {
@@ -212,10 +212,12 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	memset(m.segments, 1, size / PAGE * sizeof(*m.segments));
 	memset(m.entries, 1, size / PAGE * sizeof(*m.entries));
 	/* Once for all, to warm up; then in another order each time, as each way leaves its traces. */
-	for (run = 0; run < warm_up; run++)
+	start = now();
+	do {
 		for (way = 0; way < WAYS; way++)
 			if (ways[way])
 				ways[way](&m);
+	} while (now() - start < warm_up);
 	for (run = 0; run < RUNS; run++) {
 		unsigned int order[WAYS] = { 0 };
 
@@ -353,7 +355,7 @@ int main(int argc, char **argv)
 	enum way way;
 
 	if (argc == 3)
-		warm_up = 50;
+		warm_up = 2e6;
 	for (way = 0; way < WAYS && argc == 3; way++)
 		if (strcmp(names[way], argv[1]))
 			ways[way] = NULL;

@@ -27,12 +27,15 @@
 #include "vfio.h"
 
 #define RUNS 200
+#define MANY_ROUNDS 20
 #define COMMAND 4	/* in config space; INTx is disabled by a bit of its second byte */
 #define INTX_DISABLE 0x400
 #define BAR0_SIZE 0x100000
 
 static const char *const devices[] = { EDU, NULL };
 static const char *behind = "no IOMMU";
+/* The last one counts. For a profile there are more. */
+static unsigned int rounds = 2;
 
 struct waiter {
 	pthread_t thread;
@@ -74,19 +77,18 @@ static void measure(const char *way, void *bar0, int fd, size_t size, void (*rea
 	const struct sched_param priority = { .sched_priority = 1 };
 	struct waiter w = { .fd = fd, .size = size };
 	double took[RUNS];
-	unsigned int round, i;
+	unsigned int round = 0, i;
 
 	must(pipe(w.told) ? -errno : 0, "pipe");
 	must(-pthread_create(&w.thread, NULL, wait, &w), "thread");
 	must(-pthread_setschedparam(w.thread, SCHED_FIFO, &priority), "real-time priority");
-	/* Twice: the first time is to warm up. */
-	for (round = 0; round < 2; round++) {
+	do {
 		for (i = 0; i < RUNS; i++) {
 			took[i] = wake(&w, bar0);
 			if (rearm)
 				rearm(arg);
 		}
-	}
+	} while (++round < rounds);
 	pthread_cancel(w.thread);
 	pthread_join(w.thread, NULL);
 	close(w.told[0]);
@@ -183,9 +185,14 @@ static void measure_uio(void)
 	must(pci_bind_default(EDU), "unbind");
 }
 
-int main(void)
+/* Any argument is for a profile. */
+int main(int argc, char **argv)
 {
 	const char *machine = getenv("FLATIOMMU_MACHINE");
+
+	(void)argv;
+	if (argc > 1)
+		rounds = MANY_ROUNDS;
 
 	if (machine && !strcmp(machine, "intel-iommu")) {
 		behind = "intel-iommu";

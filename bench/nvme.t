@@ -44,7 +44,7 @@ spent() {
 busy() {
 	local before
 	before=$(spent)
-	run "$@" >/dev/null
+	{ run "$@" || echo failed; } >>/tmp/reads.done
 	echo $(($(spent) - before))
 }
 
@@ -55,7 +55,7 @@ measure() {
 		IFS=, read -r size depth count <<<"$case"
 		for way in "$@"; do
 			if [[ $by_time ]]; then
-				run "$way" "$size" "$depth" "$count"
+				run "$way" "$size" "$depth" "$count" || echo failed
 			else
 				echo $((($(busy "$way" "$size" "$depth" $((2 * count))) - $(busy "$way" "$size" "$depth" "$count")) / count / (1 << ${FLATIOMMU_ICOUNT%,*})))
 			fi >>"/tmp/reads.$way.$size.$depth"

@@ -9,19 +9,20 @@
 # profile NAME COMMAND...: those with three samples in a hundred, without what only waits, and what clears memory before it is
 # there. What runs with interrupts off is seen where they are on again.
 profile() {
-	local name=$1
+	local name=$1 functions
 	shift
 	perf record -q -a -F 2000 -e cpu-clock -o /tmp/perf "$@" >/tmp/said 2>&1 || {
 		not_ok "$name"
 		diag "$(tail -n 5 /tmp/said)"
 		return
 	}
-	ok "$name"
-	perf report -i /tmp/perf --stdio -g none --sort symbol 2>/dev/null |
+	functions=$(perf report -i /tmp/perf --stdio -g none --sort symbol 2>/dev/null |
 		sed -n 's/^ *\([0-9.]*\)% *\[[k.]\] *\([^ ]*\).*/\1 \2/p' | awk -v name="$name" '
 			$2 !~ /^(pv_native_safe_halt|clear_page_.*)$/ { percent[$2] += $1; all += $1 }
 			END { for (s in percent) if (percent[s] >= 0.03 * all)
-				printf "# figure|profile|%s|0|%s|%.2f\n", name, s, 100 * percent[s] / all }'
+				printf "figure|profile|%s|0|%s|%.2f\n", name, s, 100 * percent[s] / all }')
+	isnt "$functions" '' "$name"
+	diag "$functions"
 }
 
 for kind in '4 KiB' '2 MiB'; do

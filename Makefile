@@ -296,11 +296,12 @@ $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests p
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
 
-# The summary is prove's, and the lines of the module that ran in none of the tests.
-check-debug: tests peers examples tools asan $(DEBUG_KERNELS:%=build/%/flatiommu.ko) $(DEBUG_KERNELS:%=build/%/extra)
-	FLATIOMMU_APPEND='$(DEBUG_APPEND)' FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=7200 \
+# The summary is prove's, what was counted, and the lines of the module that ran in none of the tests.
+check-debug: model tests peers examples tools asan $(DEBUG_KERNELS:%=build/%/flatiommu.ko) $(DEBUG_KERNELS:%=build/%/extra)
+	FLATIOMMU_ALL=1 FLATIOMMU_APPEND='$(DEBUG_APPEND)' FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=7200 \
 		prove --jobs $$(nproc) --exec tests/vm/run --timer \
 		$(foreach k,$(DEBUG_KERNELS),$(foreach m,$(DEBUG_MACHINES),$(k):$(m)))
+	tests/counts
 	tests/coverage $(DEBUG_KERNELS)
 
 check-peers: tests peers examples tools $(PEERS_KERNELS:%=build/%/flatiommu.ko)
@@ -352,7 +353,9 @@ fuzz: $(fuzzers)
 	done
 
 model:
-	tests/model/run
+	mkdir -p build/log
+	tests/model/run >build/log/model
+	cat build/log/model
 
 check:
 	./check

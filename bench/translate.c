@@ -19,6 +19,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -244,11 +245,6 @@ static char *scattered(size_t size)
 	return mem_file_scattered(size / PAGE);
 }
 
-static char *in_order(size_t size)
-{
-	return mem_pages(size / PAGE);
-}
-
 static char *transparent(size_t size)
 {
 	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -257,6 +253,31 @@ static char *transparent(size_t size)
 		return NULL;
 	madvise(addr, size, MADV_HUGEPAGE);
 	memset(addr, 1, size);
+	return addr;
+}
+
+/*
+ * Huge pages that the kernel took apart: each 2 MiB of it is in order, whatever the memory was used for before
+ * (Documentation/admin-guide/mm/transhuge.rst).
+ */
+static char *in_order(size_t size)
+{
+	size_t whole = size < HUGE_PAGE ? HUGE_PAGE : size;
+	char *all = mmap(NULL, whole + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *addr, *end = all + whole + HUGE_PAGE, text[64];
+
+	if (all == MAP_FAILED)
+		return NULL;
+	addr = (char *)(((uintptr_t)all + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+	madvise(addr, whole, MADV_HUGEPAGE);
+	memset(addr, 1, whole);
+	snprintf(text, sizeof(text), "%d,%#" PRIxPTR ",%#" PRIxPTR, getpid(), (uintptr_t)addr,
+		 (uintptr_t)addr + whole);
+	must(write_text("/sys/kernel/debug/split_huge_pages", text), "split_huge_pages");
+	madvise(addr, whole, MADV_NOHUGEPAGE);
+	if (addr > all)
+		munmap(all, (size_t)(addr - all));
+	munmap(addr + size, (size_t)(end - addr) - size);
 	return addr;
 }
 

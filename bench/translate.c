@@ -245,39 +245,49 @@ static char *scattered(size_t size)
 	return mem_file_scattered(size / PAGE);
 }
 
-static char *transparent(size_t size)
+/* Huge pages are there now; what follows on the bus is not what follows here, whatever order the kernel has them in. */
+static char *touch_apart(char *addr, size_t size)
 {
-	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t first, at;
 
-	if (addr == MAP_FAILED)
-		return NULL;
-	madvise(addr, size, MADV_HUGEPAGE);
+	for (first = 0; first < 3; first++)
+		for (at = first * HUGE_PAGE; at < size; at += 3 * HUGE_PAGE)
+			addr[at] = 1;
 	memset(addr, 1, size);
 	return addr;
 }
 
-/*
- * Huge pages that the kernel took apart: each 2 MiB of it is in order, whatever the memory was used for before
- * (Documentation/admin-guide/mm/transhuge.rst).
- */
-static char *in_order(size_t size)
+/* At least one of them. */
+static char *transparent(size_t size)
 {
 	size_t whole = size < HUGE_PAGE ? HUGE_PAGE : size;
 	char *all = mmap(NULL, whole + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *addr, *end = all + whole + HUGE_PAGE, text[64];
+	char *addr = (char *)(((uintptr_t)all + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
 
 	if (all == MAP_FAILED)
 		return NULL;
-	addr = (char *)(((uintptr_t)all + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
 	madvise(addr, whole, MADV_HUGEPAGE);
-	memset(addr, 1, whole);
+	touch_apart(addr, whole);
+	if (addr > all)
+		munmap(all, (size_t)(addr - all));
+	munmap(addr + whole, (size_t)(all + HUGE_PAGE - addr));
+	return addr;
+}
+
+/* Huge pages that the kernel took apart: each 2 MiB of it is in order (Documentation/admin-guide/mm/transhuge.rst). */
+static char *in_order(size_t size)
+{
+	size_t whole = size < HUGE_PAGE ? HUGE_PAGE : size;
+	char *addr = transparent(size), text[64];
+
+	if (!addr)
+		return NULL;
 	snprintf(text, sizeof(text), "%d,%#" PRIxPTR ",%#" PRIxPTR, getpid(), (uintptr_t)addr,
 		 (uintptr_t)addr + whole);
 	must(write_text("/sys/kernel/debug/split_huge_pages", text), "split_huge_pages");
 	madvise(addr, whole, MADV_NOHUGEPAGE);
-	if (addr > all)
-		munmap(all, (size_t)(addr - all));
-	munmap(addr + size, (size_t)(end - addr) - size);
+	if (whole > size)
+		munmap(addr + size, whole - size);
 	return addr;
 }
 
@@ -287,10 +297,7 @@ static char *huge(size_t size, int flags)
 	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | flags, -1, 0);
 
-	if (addr == MAP_FAILED || !madvise(addr, size, MADV_POPULATE_WRITE))
-		return addr == MAP_FAILED ? NULL : addr;
-	munmap(addr, size);
-	return NULL;
+	return addr == MAP_FAILED ? NULL : touch_apart(addr, size);
 }
 
 static char *huge_2m(size_t size)

@@ -70,9 +70,17 @@ build/%/flatiommu.ko: $(module-sources)
 build/%/trust-signer.ko: $(module-sources)
 	$(call build-module,LOCKDOWN=trust-signer)
 
-# What only tests load: the module as it is built for a locked down kernel, and the sample mediated
-# device, where the kernel has mediated devices.
-build/%/extra: build/%/trust-signer.ko
+build/%/range.ko: tests/module/range.c
+	mkdir -p $(@:.ko=)
+	cp $< $(@:.ko=)
+	echo 'obj-m := range.o' >$(@:.ko=)/Kbuild
+	+$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror modules
+	cp $(@:.ko=)/range.ko $@
+
+# What only tests load: the module as it is built for a locked down kernel, a range of memory at another
+# address, and the sample mediated device, where the kernel has mediated devices.
+.PRECIOUS: build/%/range.ko
+build/%/extra: build/%/trust-signer.ko build/%/range.ko
 	mkdir -p build/$*/mtty
 	if grep -qw mdev_register_parent "$$(tests/vm/kernel $*)/build/Module.symvers"; then \
 		cp "$$(tests/vm/source $(firstword $(subst -, ,$*)))/samples/vfio-mdev/mtty.c" build/$*/mtty && \

@@ -405,6 +405,20 @@ static void unpin(int ret)
 		expect(0, flat_unpin(flat, pin));
 }
 
+/* One that is not the file's first: where it is kept has to grow. */
+static uint32_t first_pin;
+
+static void take_first_pin(void)
+{
+	expect(0, flat_pin(flat, EDU, pages, PAGE, 0, &first_pin));
+}
+
+static void unpin_both(int ret)
+{
+	unpin(ret);
+	expect(0, flat_unpin(flat, first_pin));
+}
+
 static void take_pin(void)
 {
 	expect(0, flat_pin(flat, EDU, pages, PAGES * PAGE, 0, &pin));
@@ -546,6 +560,7 @@ static void pins_work(void **state)
 	static const struct thing opened[] = {
 		{ "ask", NULL, act_info, NULL, 0, false },
 		{ "pin", NULL, act_pin, unpin, 0, false },
+		{ "pin once more", take_first_pin, act_pin, unpin_both, 0, false },
 		{ "look up in a pin", take_pin, act_look_up_pin, give_pin_back, 0, false },
 		{ "unpin", take_pin, act_unpin, unpin_if_pinned, 0, false },
 	};

@@ -312,6 +312,26 @@ static void keys_reach_nothing(void **state)
 	expect_pins_back();
 }
 
+/* What was mapped in two calls and is one piece on the bus. */
+static void neighbours_are_one_segment(void **state)
+{
+	struct flatiommu_segment segment;
+	char *page;
+
+	(void)state;
+	expect(0, huge_pages(1));
+	page = mem_huge();
+	assert_non_null(page);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, page, NOWHERE, HUGE_PAGE / 2));
+	expect(0, vfio_map(container, page + HUGE_PAGE / 2, NOWHERE + HUGE_PAGE / 2, HUGE_PAGE / 2));
+	expect(1, flat_lookup(flat, EDU, NOWHERE, HUGE_PAGE, &segment, 1));
+	assert_int_equal(segment.address, bus_address(page));
+	assert_int_equal(segment.length, HUGE_PAGE);
+	mem_free(page, HUGE_PAGE);
+	expect_pins_back();
+}
+
 static void strict_without_declaration(void **state)
 {
 	char *page = mem_pages(1);
@@ -557,6 +577,7 @@ int main(int argc, char **argv)
 		TEST(small_arrays_are_resumed),
 		TEST(bars_are_told_apart),
 		TEST(keys_reach_nothing),
+		TEST(neighbours_are_one_segment),
 		TEST(strict_without_declaration),
 		TEST(other_containers_stay_strict),
 		TEST(undeclared_function_does_not_join),

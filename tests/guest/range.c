@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A function that finds memory at other addresses than the processor does, and not all of it: the first half
+ * of a huge page is at BUS for it. No DMA here, as QEMU's device would go to BUS.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "devices.h"
+#include "flat.h"
+#include "mem.h"
+#include "refusals.h"
+#include "sysfs.h"
+#include "test.h"
+#include "vfio.h"
+
+#define BUS (1ull << 40)
+#define ELSEWHERE (1ull << 41)
+#define HALF (HUGE_PAGE / 2)
+
+static const char *const devices[] = { EDU, FN1, NULL };
+
+static struct vfio_dev edu = VFIO_DEV_INIT, other = VFIO_DEV_INIT;
+static int container = -1, flat = -1;
+static char *memory;
+static long pins_before;
+
+static int begin(void **state)
+{
+	int ret = flat_begin(devices);
+	char text[128];
+
+	(void)state;
+	if (!ret)
+		ret = huge_pages(1);
+	if (ret)
+		return ret;
+	memory = mem_huge();
+	if (!memory)
+		return -ENOMEM;
+	snprintf(text, sizeof(text), "function=" EDU " cpu=%llu bus=%llu size=%zu",
+		 (unsigned long long)bus_address(memory), BUS, HALF);
+	ret = module_load("/flatiommu/range.ko", text);
+	return ret ? ret : module_unload("range");
+}
+
+static int end(void **state)
+{
+	(void)state;
+	mem_free(memory, HUGE_PAGE);
+	huge_pages(0);
+	return flat_end(devices);
+}
+
+static int open_all(void **state)
+{
+	int ret = vfio_open_alone(&edu, &container, EDU);
+
+	(void)state;
+	pins_before = pins();
+	if (ret)
+		return ret;
+	flat = flat_open();
+	return flat < 0 ? flat : 0;
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	vfio_close(&other);
+	vfio_close(&edu);
+	close_fd(&container);
+	close_fd(&flat);
+	return 0;
+}
+
+static void expect_pins_back(void)
+{
+	close_all(NULL);
+	assert_int_equal(pins(), pins_before);
+}
+
+static void maps_at_its_bus_address(void **state)
+{
+	(void)state;
+	expect(0, vfio_map(container, memory, BUS, HALF));
+	expect(0, vfio_unmap(container, BUS, HALF));
+	expect(0, vfio_map(container, memory + PAGE, BUS + PAGE, PAGE));
+	expect(0, vfio_unmap(container, BUS + PAGE, PAGE));
+	expect_refused(container, EDU, memory, bus_address(memory), PAGE, &other_page);
+	expect_pins_back();
+}
+
+static void refuses_what_it_does_not_reach(void **state)
+{
+	(void)state;
+	expect_refused(container, EDU, memory + HALF, BUS + HALF, PAGE, &no_address);
+	expect(-EADDRNOTAVAIL, vfio_map(container, memory + HALF, bus_address(memory + HALF), PAGE));
+	/* One page of it is enough. */
+	expect(-EADDRNOTAVAIL, vfio_map(container, memory, BUS, HALF + PAGE));
+	expect_pins_back();
+}
+
+static void looks_its_bus_address_up(void **state)
+{
+	struct flatiommu_segment segment;
+
+	(void)state;
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, memory, ELSEWHERE, HALF));
+	expect(1, flat_lookup(flat, EDU, ELSEWHERE, HALF, &segment, 1));
+	assert_int_equal(segment.address, BUS);
+	assert_int_equal(segment.length, HALF);
+	assert_int_equal(flat_address(flat, EDU, ELSEWHERE + HALF - 1), BUS + HALF - 1);
+	/* What is not to be reached is not to be looked up. */
+	expect(-EADDRNOTAVAIL, vfio_map(container, memory + HALF, ELSEWHERE + HALF, PAGE));
+	/* There is memory at these, for the function. */
+	expect_refused(container, EDU, memory, BUS + PAGE, PAGE, &lookup_iova);
+	expect_refused(container, EDU, memory, BUS + HALF - PAGE, PAGE, &lookup_iova);
+	expect_pins_back();
+}
+
+static void looks_a_pin_up(void **state)
+{
+	struct flatiommu_segment segment;
+	uint32_t pin;
+
+	(void)state;
+	expect(0, flat_pin(flat, EDU, memory, HUGE_PAGE, 0, &pin));
+	expect(1, flat_lookup_pin(flat, EDU, pin, PAGE, HALF - PAGE, &segment, 1));
+	assert_int_equal(segment.address, BUS + PAGE);
+	assert_int_equal(segment.length, HALF - PAGE);
+	expect(-ERANGE, flat_lookup_pin(flat, EDU, pin, HALF, PAGE, &segment, 1));
+	expect(0, flat_unpin(flat, pin));
+	expect_pins_back();
+}
+
+/* VFIO gives the other one an address space of its own, in which the same maps are to be. */
+static void shares_nothing_with_others(void **state)
+{
+	(void)state;
+	expect(0, vfio_map(container, memory, BUS, HALF));
+	expect(-EADDRNOTAVAIL, vfio_open(&other, container, FN1));
+	vfio_close(&other);
+	expect(0, vfio_unmap(container, BUS, HALF));
+	expect(0, vfio_open(&other, container, FN1));
+	expect(-EADDRNOTAVAIL, vfio_map(container, memory, BUS, HALF));
+	expect(-EADDRNOTAVAIL, vfio_map(container, memory, bus_address(memory), HALF));
+	expect_pins_back();
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(maps_at_its_bus_address),
+		TEST(refuses_what_it_does_not_reach),
+		TEST(looks_its_bus_address_up),
+		TEST(looks_a_pin_up),
+		TEST(shares_nothing_with_others),
+	};
+
+	return run_group(tests, begin, end);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * For tests/guest/range.c: a PCI function gets a range of memory at another bus address than the
+ * processor's, as some boards' device trees have it. The driver core frees what describes it when
+ * the function's driver goes, so that nothing is left to be undone.
+ */
+#include <linux/dma-direct.h>
+#include <linux/errno.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+static char *function = "";
+module_param(function, charp, 0);
+MODULE_PARM_DESC(function, "it has a driver already, such as 0000:00:04.0");
+
+static unsigned long long cpu;
+module_param(cpu, ullong, 0);
+MODULE_PARM_DESC(cpu, "where the range is for the processor");
+
+static unsigned long long bus;
+module_param(bus, ullong, 0);
+MODULE_PARM_DESC(bus, "where it is for the function");
+
+static unsigned long long size;
+module_param(size, ullong, 0);
+MODULE_PARM_DESC(size, "bytes");
+
+static int __init range_init(void)
+{
+	unsigned int domain, number, slot, fn;
+	struct bus_dma_region *map;
+	struct pci_dev *pdev;
+	int ret = -EBUSY;
+
+	if (sscanf(function, "%x:%x:%x.%x", &domain, &number, &slot, &fn) != 4 || !size)
+		return -EINVAL;
+	/* an entry of size 0 ends it */
+	map = kcalloc(2, sizeof(*map), GFP_KERNEL);
+	if (!map)
+		return -ENOMEM;
+	map->cpu_start = cpu;
+	map->dma_start = bus;
+	map->size = size;
+	pdev = pci_get_domain_bus_and_slot(domain, number, PCI_DEVFN(slot, fn));
+	if (!pdev) {
+		kfree(map);
+		return -ENODEV;
+	}
+	device_lock(&pdev->dev);
+	if (pdev->dev.driver && !pdev->dev.dma_range_map) {
+		pdev->dev.dma_range_map = map;
+		map = NULL;
+		ret = 0;
+	}
+	device_unlock(&pdev->dev);
+	pci_dev_put(pdev);
+	kfree(map);
+	return ret;
+}
+
+static void __exit range_exit(void)
+{
+}
+
+module_init(range_init);
+module_exit(range_exit);
+MODULE_DESCRIPTION("A range of memory at another bus address");
+MODULE_LICENSE("GPL");

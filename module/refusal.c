@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/capability.h>
+#include <linux/dma-mapping.h>
 #include <linux/ioport.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
@@ -21,7 +22,7 @@
 #include "refusal.h"
 #include "trace.h"
 
-enum cause { ZERO_PAGE, LOOKUP_IOVA, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
+enum cause { ZERO_PAGE, UNREACHABLE, LOOKUP_IOVA, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
 
 static const struct {
 	const char *name;
@@ -32,6 +33,11 @@ static const struct {
 		"zero-page",
 		"nothing was written to the memory yet, it is the kernel's shared zero page",
 		"write to it, then look its address up and map it",
+	},
+	[UNREACHABLE] = {
+		"unreachable",
+		"the device has no bus address for all of the memory",
+		"map other memory (firmware and bridges say what a device reaches)",
 	},
 	[LOOKUP_IOVA] = {
 		"lookup-iova",
@@ -119,10 +125,12 @@ static bool is_for_lookup(struct flat_domain *d)
 	return declared;
 }
 
-static enum cause find_cause(struct flat_domain *d, u64 iova, phys_addr_t phys)
+static enum cause find_cause(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 {
 	if (flat_is_zero_page(phys) || flat_is_zero_page(iova))
 		return ZERO_PAGE;
+	if (flat_bus_address(&d->bus_map, phys, size) == DMA_MAPPING_ERROR)
+		return UNREACHABLE;
 	if (is_for_lookup(d))
 		return LOOKUP_IOVA;
 	if (is_virtual_address(iova, phys))
@@ -287,7 +295,7 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 		return;
 	/* First, as finding the cause may wait. */
 	fenced = READ_ONCE(fence) && fence_devices(d);
-	cause = find_cause(d, iova, phys);
+	cause = find_cause(d, iova, phys, size);
 	trace_flat_refuse(d->name, iova, phys, size);
 	count_refusal(d, cause);
 	if (__ratelimit(&d->ratelimit))

@@ -147,6 +147,7 @@ static const struct {
 	{ "other-page", "look the address up again, and map each contiguous run by itself" },
 	{ "lookup-iova", "map where nothing is, such as at the virtual address" },
 	{ "zero-page", "write to the memory before it is mapped" },
+	{ "unreachable", "map other memory" },
 	{ "no-bus-address", "map at the bus address" },
 };
 

@@ -16,6 +16,10 @@ const struct cause zero_page = {
 	"zero-page", "zero page", "write to it",
 };
 
+const struct cause unreachable = {
+	"unreachable", "no bus address for all of the memory", "map other memory",
+};
+
 const struct cause lookup_iova = {
 	"lookup-iova", "there is memory or a PCI window at the IOVA", "where nothing is",
 };

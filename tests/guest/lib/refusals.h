@@ -13,7 +13,7 @@ struct cause {
 	const char *cure;
 };
 
-extern const struct cause zero_page, lookup_iova, virtual_address, other_page, no_address;
+extern const struct cause zero_page, unreachable, lookup_iova, virtual_address, other_page, no_address;
 
 struct refusals {
 	unsigned long long count;

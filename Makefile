@@ -70,17 +70,19 @@ build/%/flatiommu.ko: $(module-sources)
 build/%/trust-signer.ko: $(module-sources)
 	$(call build-module,LOCKDOWN=trust-signer)
 
-build/%/range.ko: tests/module/range.c
-	mkdir -p $(@:.ko=)
-	cp $< $(@:.ko=)
-	echo 'obj-m := range.o' >$(@:.ko=)/Kbuild
-	+$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror modules
-	cp $(@:.ko=)/range.ko $@
+# What only tests load: tests/module, the module as it is built for a locked down kernel, and the sample mediated device,
+# where the kernel has mediated devices.
+test-modules := $(patsubst tests/module/%.c,%.o,$(wildcard tests/module/*.c))
+.PRECIOUS: build/%/test-modules
+build/%/test-modules: $(test-modules:%.o=tests/module/%.c)
+	mkdir -p $@
+	cp $^ $@
+	echo 'obj-m := $(test-modules)' >$@/Kbuild
+	+$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$@ KCFLAGS=-Werror modules
+	cp $(test-modules:%.o=$@/%.ko) build/$*
+	touch $@
 
-# What only tests load: the module as it is built for a locked down kernel, a range of memory at another
-# address, and the sample mediated device, where the kernel has mediated devices.
-.PRECIOUS: build/%/range.ko
-build/%/extra: build/%/trust-signer.ko build/%/range.ko
+build/%/extra: build/%/trust-signer.ko build/%/test-modules
 	mkdir -p build/$*/mtty
 	if grep -qw mdev_register_parent "$$(tests/vm/kernel $*)/build/Module.symvers"; then \
 		cp "$$(tests/vm/source $(firstword $(subst -, ,$*)))/samples/vfio-mdev/mtty.c" build/$*/mtty && \

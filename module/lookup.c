@@ -211,14 +211,13 @@ static struct flat_domain *get_domain(struct flat_file *f, const struct pci_dev 
 
 /*
  * Adds what is mapped from @start on, up to @length bytes. Returns the bytes added, which are less
- * at a hole, when @s is full, or after EXTENTS_AT_ONCE; or -ERANGE.
+ * at a hole, when @s is full, or after EXTENTS_AT_ONCE. What is mapped has a bus address.
  */
-static ssize_t add_extents(struct flat_domain *d, u64 start, u64 length, struct flat_segments *s)
+static u64 add_extents(struct flat_domain *d, u64 start, u64 length, struct flat_segments *s)
 {
 	unsigned int budget = EXTENTS_AT_ONCE;
 	struct flat_extent *e;
 	u64 done = 0;
-	ssize_t ret = 0;
 
 	spin_lock(&d->lock);
 	for (e = flat_extents_find(&d->extents, start);
@@ -228,14 +227,12 @@ static ssize_t add_extents(struct flat_domain *d, u64 start, u64 length, struct 
 		phys_addr_t phys = e->phys + (start + done - e->iova);
 		dma_addr_t bus = flat_bus_address(&d->bus_map, phys, size);
 
-		if (bus == DMA_MAPPING_ERROR)
-			ret = -ERANGE;
-		if (ret || !flat_segments_add(s, bus, phys, size))
+		if (bus == DMA_MAPPING_ERROR || !flat_segments_add(s, bus, phys, size))
 			break;
 		done += size;
 	}
 	spin_unlock(&d->lock);
-	return done ? done : ret;
+	return done;
 }
 
 /* FLATIOMMU_LOOKUP of an IOVA */
@@ -244,8 +241,7 @@ int flat_lookup_iova(struct flat_file *f, struct flatiommu_lookup *arg)
 	struct flat_segments s;
 	struct flat_domain *d;
 	struct pci_dev *pdev;
-	u64 done = 0;
-	ssize_t n;
+	u64 done = 0, n;
 	int ret;
 
 	if (f->mm != current->mm)
@@ -264,15 +260,12 @@ int flat_lookup_iova(struct flat_file *f, struct flatiommu_lookup *arg)
 	/* The array is written with no lock held: a page fault may take as long as it likes. */
 	do {
 		n = add_extents(d, arg->start + done, arg->length - done, &s);
-		if (n > 0)
-			done += n;
+		done += n;
 		ret = flat_segments_flush(&s, false);
 		cond_resched();
 		if (fatal_signal_pending(current))
 			ret = -EINTR;
-	} while (!ret && n > 0 && done < arg->length);
-	if (!ret && n < 0 && !done)
-		ret = n;
+	} while (!ret && n && done < arg->length);
 	ret = flat_segments_end(&s, arg, done, ret);
 	flat_domain_put(d);
 put_function:

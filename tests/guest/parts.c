@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Parts of what one call mapped are unmapped. VFIO unmaps as it maps; the IOMMU API promises more, and is asked by a module,
+ * part.ko, in the address space of a program that looks addresses up.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "devices.h"
+#include "flat.h"
+#include "mem.h"
+#include "sysfs.h"
+#include "test.h"
+#include "vfio.h"
+
+#define PAGES	16
+#define SIZE	(PAGES * PAGE)
+#define NOWHERE	(1ull << 40)
+
+static const char *const devices[] = { EDU, NULL };
+
+static struct vfio_dev edu = VFIO_DEV_INIT;
+static int container = -1, flat = -1;
+static char *memory;
+static uint64_t bus;
+
+static int call(uint64_t iova, unsigned int pages, uint64_t phys)
+{
+	char text[160];
+	int ret;
+
+	snprintf(text, sizeof(text), "function=" EDU " iova=%llu size=%lu phys=%llu",
+		 (unsigned long long)iova, pages * PAGE, (unsigned long long)phys);
+	ret = module_load("/flatiommu/part.ko", text);
+	return ret ? ret : module_unload("part");
+}
+
+/* Pages @first to @first + @pages - 1. */
+static int map(uint64_t iova, unsigned int first, unsigned int pages)
+{
+	return call(iova + first * PAGE, pages, bus + first * PAGE);
+}
+
+static int unmap(uint64_t iova, unsigned int first, unsigned int pages)
+{
+	return call(iova + first * PAGE, pages, 0);
+}
+
+/* What is mapped is drawn: a letter for a page, a point for a hole. */
+static void expect_mapped(uint64_t iova, const char *drawn)
+{
+	char found[PAGES + 1] = "";
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++) {
+		uint64_t address = flat_address(flat, EDU, iova + i * PAGE);
+
+		found[i] = address ? 'x' : '.';
+		if (address)
+			assert_int_equal(address, bus + i * PAGE);
+	}
+	assert_string_equal(found, drawn);
+}
+
+static void cut(uint64_t iova)
+{
+	expect(0, map(iova, 0, PAGES));
+	expect_mapped(iova, "xxxxxxxxxxxxxxxx");
+	/* Its end, its beginning, and a page of its middle, which makes two of it. */
+	expect(0, unmap(iova, 15, 1));
+	expect_mapped(iova, "xxxxxxxxxxxxxxx.");
+	expect(0, unmap(iova, 0, 1));
+	expect_mapped(iova, ".xxxxxxxxxxxxxx.");
+	expect(0, unmap(iova, 4, 1));
+	expect_mapped(iova, ".xxx.xxxxxxxxxx.");
+	/* For each map that was made there is memory for one that is cut in two. */
+	expect(-EIO, unmap(iova, 10, 1));
+	expect_mapped(iova, ".xxx.xxxxxxxxxx.");
+	expect(0, map(iova, 4, 1));
+	expect(0, unmap(iova, 10, 2));
+	expect_mapped(iova, ".xxxxxxxxx..xxx.");
+	/* The end of one, all of the next, the beginning of the last. */
+	expect(0, unmap(iova, 3, 3));
+	expect_mapped(iova, ".xx...xxxx..xxx.");
+	/* It ends where nothing is mapped. */
+	expect(-EIO, unmap(iova, 8, 4));
+	expect_mapped(iova, ".xx...xx....xxx.");
+	expect(-EIO, unmap(iova, 9, 1));
+	expect(-EEXIST, map(iova, 11, 2));
+	expect_mapped(iova, ".xx...xx....xxx.");
+	expect(0, unmap(iova, 1, 2));
+	expect(0, unmap(iova, 6, 2));
+	expect(0, unmap(iova, 12, 3));
+	expect_mapped(iova, "................");
+}
+
+static void at_the_bus_address(void **state)
+{
+	(void)state;
+	cut(bus);
+}
+
+static void to_be_looked_up(void **state)
+{
+	(void)state;
+	cut(NOWHERE);
+}
+
+/* What is left goes with the address space. */
+static void close_takes_the_rest(void **state)
+{
+	(void)state;
+	expect(0, map(bus, 0, PAGES));
+	expect(0, unmap(bus, 4, 1));
+	expect(0, map(NOWHERE, 0, PAGES));
+}
+
+static int begin(void **state)
+{
+	int ret = flat_begin(devices);
+
+	(void)state;
+	if (!ret)
+		ret = huge_pages(1);
+	if (ret)
+		return ret;
+	memory = mem_huge();
+	if (!memory)
+		return -ENOMEM;
+	bus = bus_address(memory);
+	return bus ? 0 : -EIO;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	mem_free(memory, HUGE_PAGE);
+	huge_pages(0);
+	return flat_end(devices);
+}
+
+static int open_all(void **state)
+{
+	int ret = vfio_open_alone(&edu, &container, EDU);
+
+	(void)state;
+	if (ret)
+		return ret;
+	flat = flat_open();
+	return flat < 0 ? flat : flat_declare(flat, EDU);
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	vfio_close(&edu);
+	close_fd(&container);
+	close_fd(&flat);
+	return 0;
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(at_the_bus_address),
+		TEST(to_be_looked_up),
+		TEST(close_takes_the_rest),
+	};
+
+	return run_group(tests, begin, end);
+}

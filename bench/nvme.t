@@ -35,9 +35,9 @@ run() {
 	esac
 }
 
-# spent: nanoseconds that the processor was not idle
+# spent: nanoseconds that the processor was not idle, nor waited for a disk, which is another kind of idle
 spent() {
-	awk '/^now at/ { now = $3 } /idle_sleeptime/ { idle += $3 } END { printf "%.0f", now - idle }' /proc/timer_list
+	awk '/^now at/ { now = $3 } /(idle|iowait)_sleeptime/ { idle += $(NF - 1) } END { printf "%.0f", now - idle }' /proc/timer_list
 }
 
 # busy ARGUMENTS...: of run, in all

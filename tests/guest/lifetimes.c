@@ -137,15 +137,14 @@ static pid_t begin_writer(struct writer *w, int (*fn)(void *arg))
 /* How many of the killed program's pages are there. */
 static unsigned int count_taken(const char *memory, size_t size)
 {
+	static uint64_t bus[CANARY / PAGE];
 	unsigned int taken = 0, i;
-	size_t at;
+	size_t page;
 
-	for (at = 0; at < size; at += PAGE) {
-		uint64_t bus = bus_address(memory + at);
-
+	expect(0, bus_addresses(memory, bus, size / PAGE));
+	for (page = 0; page < size / PAGE; page++)
 		for (i = 0; i < PAGES; i++)
-			taken += bus == were[i];
-	}
+			taken += bus[page] == were[i];
 	return taken;
 }
 
@@ -196,6 +195,8 @@ static void killed_under_dma(void **state)
 
 		usleep((useconds_t)(random() % 50000));
 		taken += end_writer(&w, pid);
+		if (i % 100 == 99)
+			print_message("%lu of %lu kills\n", i + 1, kills);
 	}
 	print_message("%lu kills; %lu of %lu pages were taken at once\n", kills, taken, kills * PAGES);
 	assert_int_not_equal(taken, 0);
@@ -244,6 +245,8 @@ static void unplugged_under_dma(void **state)
 		expect(0, count_entries("/sys/class/iommu"));
 		assert_true(wait_until(hot_plug, NULL));
 		assert_true(wait_until(has_nvme, NULL));
+		if (i % 20 == 19)
+			print_message("%lu of %lu unplugs\n", i + 1, unplugs);
 	}
 	print_message("%lu unplugs\n", unplugs);
 }

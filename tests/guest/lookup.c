@@ -404,7 +404,6 @@ static void undeclared_function_does_not_join(void **state)
 	expect_pins_back();
 }
 
-
 /* A child has the file descriptors and not the address space. */
 static int try_as_heir(void *arg)
 {
@@ -444,6 +443,42 @@ static void nobody_inherits_it(void **state)
 	expect(0, vfio_map(container, page, NOWHERE, PAGE));
 	expect(0, in_child(try_as_heir, page));
 	expect(0, in_child(exec_heir, page));
+	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(page));
+	mem_free(page, PAGE);
+	expect_pins_back();
+}
+
+static int map_and_look_up(void *arg)
+{
+	char *page = mem_pages(1);
+	int own = flat_open(), ret;
+
+	(void)arg;
+	if (!page || own < 0)
+		return -ENOMEM;
+	ret = flat_declare(own, EDU);
+	if (!ret)
+		ret = vfio_map(container, page, NOWHERE + PAGE, PAGE);
+	if (ret)
+		return ret;
+	if (flat_address(own, EDU, NOWHERE + PAGE) != bus_address(page))
+		return -EIO;
+	return vfio_unmap(container, NOWHERE + PAGE, PAGE);
+}
+
+/* Whose maps are looked up is asked again when there are none. */
+static void another_program_may_follow(void **state)
+{
+	char *page = mem_pages(1);
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, page, NOWHERE, PAGE));
+	expect(-EADDRNOTAVAIL, in_child(map_and_look_up, NULL));
+	expect(0, vfio_unmap(container, NOWHERE, PAGE));
+	expect(0, in_child(map_and_look_up, NULL));
+	expect(0, vfio_map(container, page, NOWHERE, PAGE));
 	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(page));
 	mem_free(page, PAGE);
 	expect_pins_back();
@@ -582,6 +617,7 @@ int main(int argc, char **argv)
 		TEST(other_containers_stay_strict),
 		TEST(undeclared_function_does_not_join),
 		TEST(nobody_inherits_it),
+		TEST(another_program_may_follow),
 		TEST(ends_with_the_file),
 		TEST(ends_with_the_claim),
 		TEST(survives_a_reset),

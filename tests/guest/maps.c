@@ -261,6 +261,33 @@ static void counts_each_process_for_itself(void **state)
 	expect_pins_back();
 }
 
+static int map_wrongly(void *page)
+{
+	return vfio_map(container, page, NOWHERE, PAGE);
+}
+
+/* As many are kept. */
+static void forgets_the_first_of_many(void **state)
+{
+	char *page = mem_pages(1);
+	pid_t children[33];
+	struct refusals r;
+	size_t i;
+
+	(void)state;
+	assert_non_null(page);
+	for (i = 0; i < ARRAY_SIZE(children); i++) {
+		children[i] = expect_good(child_begin(map_wrongly, page));
+		expect(-EADDRNOTAVAIL, child_end(children[i]));
+	}
+	for (i = 0; i < ARRAY_SIZE(children); i++) {
+		expect(0, refusals_of(children[i], &r));
+		assert_int_equal(r.count, i != 0);
+	}
+	mem_free(page, PAGE);
+	expect_pins_back();
+}
+
 static void log_is_limited(void **state)
 {
 	struct refusals before, after;
@@ -575,6 +602,7 @@ int main(void)
 		TEST(refuses_unwritten_memory_to_read),
 		TEST(refuses_unwritten_huge_page_to_read),
 		TEST(counts_each_process_for_itself),
+		TEST(forgets_the_first_of_many),
 		TEST(log_is_limited),
 		TEST(range_fails_whole),
 		TEST(bar_maps_at_its_bus_address),

@@ -648,6 +648,42 @@ static void function_is_removed(void **state)
 	expect(0, pci_take(EDU));
 }
 
+static int unbind(void *arg)
+{
+	(void)arg;
+	/* Else it would wait for itself. */
+	vfio_close(&edu);
+	return pci_unbind(EDU);
+}
+
+static bool is_busy(void *page)
+{
+	uint32_t pin;
+	int ret = flat_pin(flat, EDU, page, PAGE, 0, &pin);
+
+	if (!ret)
+		expect(0, flat_unpin(flat, pin));
+	return ret == -EBUSY;
+}
+
+/* Somebody unbinds it, and waits with the device's lock for this program. */
+static void function_is_busy(void **state)
+{
+	char *page = mem_pages(1);
+	pid_t child;
+
+	(void)state;
+	assert_non_null(page);
+	child = expect_good(child_begin(unbind, NULL));
+	assert_true(wait_until(is_busy, page));
+	assert_int_equal(pins(), pins_before);
+	vfio_close(&edu);
+	expect(0, child_end(child));
+	assert_false(is_busy(page));
+	mem_free(page, PAGE);
+	expect(0, pci_bind(EDU, "vfio-pci"));
+}
+
 static void bridges_are_refused(void **state)
 {
 	char *page = mem_pages(1);
@@ -740,6 +776,7 @@ int main(void)
 		TEST(uio_and_a_pin),
 		TEST(no_driver_and_a_pin),
 		TEST(function_is_removed),
+		TEST(function_is_busy),
 		TEST(bridges_are_refused),
 		TEST(signal_in_the_middle),
 		TEST(file_outlives_the_child),

@@ -362,6 +362,13 @@ static void unmap(int ret)
 		expect(0, vfio_unmap(container, bus, PAGE));
 }
 
+/* In a new address space, where a map needs more than later ones. */
+static void open_and_find(void)
+{
+	expect(0, act_open());
+	find_bus_address();
+}
+
 static int act_refuse(void)
 {
 	return vfio_map(container, pages, NOWHERE, PAGE);
@@ -528,6 +535,7 @@ static void maps(void **state)
 {
 	static const struct thing things[] = {
 		{ "open the device", NULL, act_open, close_device, 0, true },
+		{ "map first", open_and_find, act_map, close_device, 0, false },
 	};
 	static const struct thing opened[] = {
 		{ "map", find_bus_address, act_map, unmap, 0, false },

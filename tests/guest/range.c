@@ -26,10 +26,21 @@ static int container = -1, flat = -1;
 static char *memory;
 static long pins_before;
 
+/* The first half of the memory is there for the function, until its driver goes. */
+static int give_range(const char *bdf, unsigned long long where)
+{
+	char text[128];
+	int ret;
+
+	snprintf(text, sizeof(text), "function=%s cpu=%llu bus=%llu size=%zu", bdf,
+		 (unsigned long long)bus_address(memory), where, (size_t)HALF);
+	ret = module_load("/flatiommu/range.ko", text);
+	return ret ? ret : module_unload("range");
+}
+
 static int begin(void **state)
 {
 	int ret = flat_begin(devices);
-	char text[128];
 
 	(void)state;
 	if (!ret)
@@ -37,12 +48,7 @@ static int begin(void **state)
 	if (ret)
 		return ret;
 	memory = mem_huge();
-	if (!memory)
-		return -ENOMEM;
-	snprintf(text, sizeof(text), "function=" EDU " cpu=%llu bus=%llu size=%zu",
-		 (unsigned long long)bus_address(memory), BUS, HALF);
-	ret = module_load("/flatiommu/range.ko", text);
-	return ret ? ret : module_unload("range");
+	return memory ? give_range(EDU, BUS) : -ENOMEM;
 }
 
 static int end(void **state)
@@ -150,6 +156,23 @@ static void shares_nothing_with_others(void **state)
 	expect_pins_back();
 }
 
+static void shares_with_its_like(void **state)
+{
+	(void)state;
+	expect(0, vfio_map(container, memory, BUS, HALF));
+	expect(0, give_range(FN1, BUS));
+	expect(0, vfio_open(&other, container, FN1));
+	expect(0, vfio_unmap(container, BUS, HALF));
+	expect(0, vfio_map(container, memory, BUS, HALF));
+	vfio_close(&other);
+	/* Of the same size, and elsewhere. */
+	expect(0, pci_unbind(FN1));
+	expect(0, pci_bind(FN1, "vfio-pci"));
+	expect(0, give_range(FN1, ELSEWHERE));
+	expect(-EADDRNOTAVAIL, vfio_open(&other, container, FN1));
+	expect_pins_back();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
 
 int main(void)
@@ -160,6 +183,7 @@ int main(void)
 		TEST(looks_its_bus_address_up),
 		TEST(looks_a_pin_up),
 		TEST(shares_nothing_with_others),
+		TEST(shares_with_its_like),
 	};
 
 	return run_group(tests, begin, end);

@@ -29,7 +29,7 @@ static int call(uint64_t iova, unsigned int pages, uint64_t phys)
 	char text[160];
 	int ret;
 
-	snprintf(text, sizeof(text), "function=" EDU " iova=%llu size=%lu phys=%llu",
+	snprintf(text, sizeof(text), "function=" EDU " iova=%llu size=%zu phys=%llu",
 		 (unsigned long long)iova, pages * PAGE, (unsigned long long)phys);
 	ret = module_load("/flatiommu/part.ko", text);
 	return ret ? ret : module_unload("part");

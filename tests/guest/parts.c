@@ -14,7 +14,6 @@
 #include "vfio.h"
 
 #define PAGES	16
-#define SIZE	(PAGES * PAGE)
 #define NOWHERE	(1ull << 40)
 
 static const char *const devices[] = { EDU, NULL };

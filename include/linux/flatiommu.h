@@ -163,8 +163,9 @@ struct flatiommu_declare {
  * Ioctl FLATIOMMU_LOOKUP. Errors: ENOENT nothing is mapped at @start, or @start is behind the end
  * of the pin, or there is no such pin; ENODEV the function is not declared through this file
  * descriptor, or the pin is not for it; EPERM (of an IOVA) the caller has not opened the node
- * itself; EINVAL @length, @nr_segments, a range that wraps; ERANGE (of a pin) the function has no bus address
- * for the memory. An array that is written to in part is one of the things that may have changed.
+ * itself; EINVAL @length, @nr_segments, a range that wraps; ERANGE (of a pin) the function has no
+ * bus address for the memory. An array that is written to in part is one of the things that may
+ * have changed.
  */
 struct flatiommu_lookup {
 	__u32 size;

@@ -582,6 +582,41 @@ static void pins_work(void **state)
 	unbind_and_release(0);
 }
 
+/* Each allocation of this thread fails that fail_within() lets fail, or none. */
+static void fail_always(bool on)
+{
+	expect(0, write_text("/sys/kernel/debug/failslab/task-filter", "Y"));
+	expect(0, write_text("/sys/kernel/debug/failslab/times", "-1"));
+	expect(0, write_text("/sys/kernel/debug/failslab/probability", on ? "100" : "0"));
+	expect(0, write_text("/proc/thread-self/make-it-fail", on ? "1" : "0"));
+}
+
+/* The number of a pin takes memory that is asked for twice, so that one failure is none. */
+static void pin_gets_no_number(void **state)
+{
+	struct balance before;
+	uint64_t start, end;
+	int ret;
+
+	(void)state;
+	find_function("__xa_alloc", &start, &end);
+	if (!fail_within(start, end))
+		skip();
+	bind();
+	open_file();
+	before = balance();
+	fail_always(true);
+	ret = act_pin();
+	fail_always(false);
+	expect(-ENOMEM, ret);
+	expect_balance(before);
+	expect(0, act_pin());
+	unpin(0);
+	expect_balance(before);
+	close_file(0);
+	unbind_and_release(0);
+}
+
 static void iommufd_works(void **state)
 {
 	static const struct thing things[] = {
@@ -645,6 +680,7 @@ int main(void)
 		cmocka_unit_test(claims),
 		cmocka_unit_test(maps),
 		cmocka_unit_test(pins_work),
+		cmocka_unit_test(pin_gets_no_number),
 		cmocka_unit_test(iommufd_works),
 	};
 

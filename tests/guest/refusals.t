@@ -76,6 +76,14 @@ for file in "$CLAIM" "$RELEASE"; do
 	chmod 200 "$file"
 done
 refused "claim of a bridge" EOPNOTSUPP "$BRIDGE: not claimed: it is a bridge" errno_of "$CLAIM" "$BRIDGE"
+insmod /flatiommu/setting.ko function="$EDU" is=external
+refused "claim of a device behind an external port" EOPNOTSUPP "$EDU: not claimed: it is behind an external port, [^"$'\n'"]*" \
+	errno_of "$CLAIM" "$EDU"
+rmmod setting
+insmod /flatiommu/setting.ko function="$EDU" is=bounced
+refused "claim of a device whose DMA is bounced" EAFNOSUPPORT "$EDU: not claimed: its DMA must be bounced [^"$'\n'"]*" \
+	errno_of "$CLAIM" "$EDU"
+rmmod setting
 refused "claim of a bound device" EBUSY "$NVME: not claimed: nvme is bound to it; unbind that first" \
 	errno_of "$CLAIM" "$NVME"
 refused "release of what is not claimed" ENOENT "$EDU: not released: it is not claimed" \

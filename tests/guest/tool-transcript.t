@@ -6,6 +6,8 @@ export TERM=dumb
 
 readme=/flatiommu/README.md
 
+[[ $(uname -r) != *-flatiommu ]] || skip_all "the transcript is of Debian's kernel"
+
 # shown COMMAND...: as it is typed and what it says
 shown() {
 	echo "    # $*"

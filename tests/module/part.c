@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For tests/guest/parts.c: one call of the IOMMU API to the domain that a PCI function is in, such as no user of VFIO can
- * make. Loading fails with EIO unless all of the range is mapped or unmapped. Leaves nothing behind.
+ * For tests/guest/parts.c: one call of the IOMMU API to the domain that a PCI function is in, such
+ * as no user of VFIO can make. Loading fails with EIO unless all of the range is mapped or
+ * unmapped. Leaves nothing behind.
  */
 #include <linux/errno.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+
+#include "function.h"
 
 static char *function = "";
 module_param(function, charp, 0);
@@ -41,14 +44,13 @@ static int call_domain(struct iommu_domain *domain)
 
 static int __init part_init(void)
 {
-	unsigned int segment, number, slot, fn;
 	struct iommu_domain *domain;
 	struct pci_dev *pdev;
 	int ret = -ENODEV;
 
-	if (sscanf(function, "%x:%x:%x.%x", &segment, &number, &slot, &fn) != 4 || !size)
+	if (!size)
 		return -EINVAL;
-	pdev = pci_get_domain_bus_and_slot(segment, number, PCI_DEVFN(slot, fn));
+	pdev = get_function(function);
 	if (!pdev)
 		return ret;
 	domain = iommu_get_domain_for_dev(&pdev->dev);

@@ -10,6 +10,8 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 
+#include "function.h"
+
 static char *function = "";
 module_param(function, charp, 0);
 MODULE_PARM_DESC(function, "it has a driver already, such as 0000:00:04.0");
@@ -28,12 +30,11 @@ MODULE_PARM_DESC(size, "bytes");
 
 static int __init range_init(void)
 {
-	unsigned int domain, number, slot, fn;
 	struct bus_dma_region *map;
 	struct pci_dev *pdev;
 	int ret = -EBUSY;
 
-	if (sscanf(function, "%x:%x:%x.%x", &domain, &number, &slot, &fn) != 4 || !size)
+	if (!size)
 		return -EINVAL;
 	/* an entry of size 0 ends it */
 	map = kcalloc(2, sizeof(*map), GFP_KERNEL);
@@ -42,7 +43,7 @@ static int __init range_init(void)
 	map->cpu_start = cpu;
 	map->dma_start = bus;
 	map->size = size;
-	pdev = pci_get_domain_bus_and_slot(domain, number, PCI_DEVFN(slot, fn));
+	pdev = get_function(function);
 	if (!pdev) {
 		kfree(map);
 		return -ENODEV;

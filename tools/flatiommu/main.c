@@ -280,13 +280,20 @@ int main(int argc, char **argv)
 	const struct command *command = &help_command;
 	struct tool tool = { 0 };
 	struct args args = { 0 };
+	bool help = false;
 	int ret;
 
 	(void)argc;
 	for (argv++; *argv && argv[0][0] == '-'; argv++) {
+		int common;
+
 		if (!strcmp(*argv, "--version")) {
 			command = &version_command;
-		} else if (common_flag(&tool, option_name(*argv)) < 0) {
+			continue;
+		}
+		common = common_flag(&tool, option_name(*argv));
+		help |= common > 0;
+		if (common < 0) {
 			bad_usage(&tool, NULL);
 			fail(&tool, -EINVAL, "%s: there is no such option", *argv);
 			tell_error(&tool);
@@ -303,7 +310,7 @@ int main(int argc, char **argv)
 		}
 		argv++;
 	}
-	ret = parse(&tool, command, &args, argv);
+	ret = help ? 1 : parse(&tool, command, &args, argv);
 	if (ret < 0) {
 		tell_error(&tool);
 		return EXIT_USAGE;

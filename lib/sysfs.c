@@ -85,10 +85,13 @@ static int read_cdev(struct function *f)
 	return 0;
 }
 
-/* Only a group without a name has a real IOMMU: what cannot be read must not pass for that. */
+/*
+ * Only a group without a name has a real IOMMU: what cannot be read must not pass for that. Where groups are hidden, as
+ * flatiommu run does, the function's IOMMU tells; in VFIO's no-IOMMU mode it has none.
+ */
 static int read_group(struct function *f)
 {
-	char path[64], group[16];
+	char path[64], group[16], iommu[64];
 	int err = read_link(f, "iommu_group", group, sizeof(group));
 
 	f->group = group[0] ? atoi(group) : -1;
@@ -97,7 +100,17 @@ static int read_group(struct function *f)
 		return err;
 	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/name", f->group);
 	err = read_line(path, f->group_name, sizeof(f->group_name));
-	return err == -ENOENT ? 0 : err;
+	if (err != -ENOENT)
+		return err;
+	*strrchr(path, '/') = 0;
+	if (!access(path, F_OK))
+		return 0;
+	err = read_link(f, "iommu", iommu, sizeof(iommu));
+	if (!err && !iommu[0])
+		strcpy(f->group_name, "vfio-noiommu");
+	else if (!err && !strncmp(iommu, "flatiommu-", strlen("flatiommu-")))
+		strcpy(f->group_name, "flatiommu");
+	return err;
 }
 
 int read_function(struct function *f)

@@ -69,6 +69,9 @@ is "$(flatiommu run -- sh -c 'ls /sys/kernel/iommu_groups | wc -l')" 0 "the prog
 is "$(ls /sys/kernel/iommu_groups)" "$(group_of "$NIC")" "others do"
 is "$(flatiommu run -- readlink "/sys/bus/pci/devices/$NIC/iommu_group" | sed 's,.*/,,')" \
 	"$(group_of "$NIC")" "and the program finds its function's"
+is "$(flatiommu run -- flatiommu --json list "$NIC" | jq -r .functions[0].iommu)" flatiommu \
+	"the command does not take that for an IOMMU"
+like "$(flatiommu run -- hello "$NIC" 2>&1)" "reaches all of memory" "nor does a program on libflatiommu"
 is "$(flatiommu run -- printf '%s.' --json -h '' 'a b')" "--json.-h..a b." "what follows is the program's own"
 refuses "its exit status" 7 '' flatiommu run -- sh -c 'exit 7'
 refuses "a program that is not there" 127 "no-such-program: No such file" flatiommu run -- no-such-program

@@ -22,6 +22,22 @@ static enum behind find_behind(const struct function *f)
 	return strcmp(f->group_name, "vfio-noiommu") ? BEHIND_IOMMU : BEHIND_NOIOMMU;
 }
 
+/* Where groups are hidden, as run does, the function's IOMMU tells; in VFIO's no-IOMMU mode it has none. */
+static void read_group_name(struct function *f, const char *group)
+{
+	const char *name = "";
+	char iommu[64];
+
+	if (!file_read(f->group_name, sizeof(f->group_name), GROUPS "/%s/name", group) ||
+	    file_exists(GROUPS "/%s", group))
+		return;
+	if (link_name(iommu, sizeof(iommu), PCI_DEVICES "/%s/iommu", f->address))
+		name = "vfio-noiommu";
+	else if (!strncmp(iommu, "flatiommu-", strlen("flatiommu-")))
+		name = "flatiommu";
+	snprintf(f->group_name, sizeof(f->group_name), "%s", name);
+}
+
 int function_read(struct function *f, const char *name)
 {
 	char address[PCI_ADDRESS_SIZE], group[16];
@@ -43,7 +59,7 @@ int function_read(struct function *f, const char *name)
 		f->override[0] = 0;
 	if (!link_name(group, sizeof(group), PCI_DEVICES "/%s/iommu_group", address)) {
 		f->group = atoi(group);
-		file_read(f->group_name, sizeof(f->group_name), GROUPS "/%s/name", group);
+		read_group_name(f, group);
 	}
 	f->behind = find_behind(f);
 	return 0;
@@ -220,7 +236,7 @@ int functions_named(struct tool *tool, struct functions *functions, const struct
 
 bool is_bridge(const struct function *f)
 {
-	return f->class >> 16 == 0x06;
+	return f->class >> 16 == 0x06 && f->class >> 8 != 0x0680;
 }
 
 bool is_on_vfio(const struct function *f)

@@ -235,18 +235,28 @@ like "$(cat /etc/modules-load.d/*)" "vfio-pci" "modules are loaded at boot"
 if [[ -z $real ]]; then
 	like "$(modprobe -c)" "softdep vfio[-_]pci pre: flatiommu" "flatiommu before vfio-pci"
 	like "$(modprobe -c)" "options vfio_iommu_type1 allow_unsafe_interrupts=1" "and unsafe interrupts allowed"
+	like "$(modprobe -c)" "options iommufd allow_unsafe_interrupts=1" "also for those who come by iommufd"
 fi
 is "$(said '.functions[0].persistent' bind "$EDU")" true "it says so when asked again"
-diag "as if after a reboot: no record, driverctl binds"
-rm -f /run/flatiommu/[m0-9]*
-driverctl --nosave unset-override "$EDU"
-driverctl load-override "$EDU"
-is "$(driver_of "$EDU")" vfio-pci "driverctl binds it"
-succeeds "unbind" flatiommu unbind "$EDU"
+echo vfio-pci >"/etc/driverctl.d/pci-$TESTDEV"
+for which in "$EDU" --all; do
+	diag "as if after a reboot: no record, driverctl binds"
+	[[ $which != --all ]] || flatiommu bind --persist "$EDU" >/dev/null
+	rm -f /run/flatiommu/[m0-9]*
+	driverctl --nosave unset-override "$EDU"
+	driverctl load-override "$EDU"
+	is "$(driver_of "$EDU")" vfio-pci "driverctl binds it"
+	succeeds "unbind $which" flatiommu unbind "$which"
+	fails "unbind $which ends that, too" test -e "/etc/driverctl.d/pci-$EDU"
+	is "$(driver_of "$EDU")" '' "it has no driver, as before"
+	is "$(of "$EDU" override)" null "and no override"
+	is "$(</etc/driverctl.d/pci-$TESTDEV)" vfio-pci "somebody's own stays"
+done
+rm "/etc/driverctl.d/pci-$TESTDEV"
+flatiommu bind --persist "$EDU" >/dev/null
+flatiommu unbind "$EDU" >/dev/null
 is "$(cat /etc/driverctl.d/pci-* /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' \
-	"unbind ends that, too"
-is "$(driver_of "$EDU")" '' "it has no driver, as before"
-is "$(of "$EDU" override)" null "and no override"
+	"with the last one all files are gone"
 clean_modules
 echo N >$type1
 if [[ -z $real ]]; then
@@ -365,6 +375,26 @@ for command in list status doctor bind unbind claim release run addresses help v
 	like "$(flatiommu help $command)" "^Usage: flatiommu $command" "help $command"
 	is "$(flatiommu --json help $command | jq -r .name)" $command "help $command in JSON"
 done
+for words in "--help bind $EDU" "bind --help $EDU" "bind $EDU --help" "--help --json bind $EDU"; do
+	like "$(flatiommu $words)" "bind" "$words: how it is used"
+	is "$(driver_of "$EDU")" '' "$words: and no more"
+done
+
+diag "modprobe has a lot to say"
+clean_modules
+printf 'nonsense%d\n' {1..20} >/etc/modprobe.d/nonsense.conf
+succeeds "bind" flatiommu bind "$EDU"
+rm /etc/modprobe.d/nonsense.conf
+succeeds "unbind" flatiommu unbind "$EDU"
+
+diag "what is there by now is not what was bound"
+flatiommu bind "$EDU" >/dev/null
+sed -i 's/^id=.*/id=8086:10d3/; s/^driver=.*/driver=e1000e/' "/run/flatiommu/$EDU"
+like "$(flatiommu unbind --all)" "$EDU: what was bound is not there any more" "unbind --all says so"
+is "$(driver_of "$EDU")" '' "and gives it to no driver of that"
+fails "its record is gone" test -e "/run/flatiommu/$EDU"
+clean_modules
+
 diag "version"
 version=$(flatiommu --version | sed -n '1s/flatiommu //p')
 is "$(said '[.version, .library, .module, .uapi] | tojson' version)" "[\"$version\",\"$version\",\"$version\",1]" \

@@ -39,10 +39,12 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	struct record record;
 	int ret;
 
-	if (record_load(&record, f.address)) {
+	if (record_load(&record, f.address) || !record_is_of(&record, &f)) {
 		memcpy(record.driver, f.driver, sizeof(record.driver));
 		memcpy(record.override, f.override, sizeof(record.override));
 		record.claimed = f.behind == BEHIND_FLATIOMMU;
+		record.vendor = f.vendor;
+		record.device = f.device;
 		ret = record_save(tool, &record);
 		if (ret)
 			return ret;

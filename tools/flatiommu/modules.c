@@ -189,24 +189,39 @@ void module_find(struct module_files *files)
 		find_glob(unfit, "*");
 }
 
-void module_load_command(char *buf, size_t size, const struct module_files *files)
+/* From a package, that is, without a source tree at hand. */
+static bool has_dkms(void)
 {
-	if (*files->fit.path)
-		snprintf(buf, size, "%s%s", files->fit.installed ? "modprobe flatiommu" : "insmod ",
-			 files->fit.installed ? "" : files->fit.path);
-	else if (!file_exists(MODULES "/%s/build", kernel_release()))
-		snprintf(buf, size,
-			 "apt install linux-headers-%s && make module && insmod module/flatiommu.ko",
-			 kernel_release());
-	else
-		snprintf(buf, size, "make module && insmod module/flatiommu.ko");
+	glob_t found;
+
+	if (glob("/usr/src/flatiommu-*/dkms.conf", 0, NULL, &found))
+		return false;
+	globfree(&found);
+	return true;
 }
 
-/* Runs it, and keeps the first line of what it says on standard error. */
-static int run_program(char *said, size_t size, char *const argv[])
+void module_load_command(char *buf, size_t size, const struct module_files *files)
+{
+	char headers[256] = "";
+
+	if (*files->fit.path) {
+		snprintf(buf, size, "%s%s", files->fit.installed ? "modprobe flatiommu" : "insmod ",
+			 files->fit.installed ? "" : files->fit.path);
+		return;
+	}
+	if (!file_exists(MODULES "/%s/build", kernel_release()))
+		snprintf(headers, sizeof(headers), "apt install linux-headers-%s && ",
+			 kernel_release());
+	snprintf(buf, size, "%s%s", headers,
+		 has_dkms() ? "dkms autoinstall && modprobe flatiommu" :
+			      "make module && insmod module/flatiommu.ko");
+}
+
+/* Runs it, and keeps the last line of what it says, which is why it failed. */
+static int run_program(char *said, int size, char *const argv[])
 {
 	int ends[2], status, ret = 0;
-	ssize_t len = 0, n;
+	FILE *output;
 	pid_t pid;
 
 	said[0] = 0;
@@ -229,10 +244,13 @@ static int run_program(char *said, size_t size, char *const argv[])
 		_exit(127);
 	}
 	close(ends[1]);
-	while ((n = read(ends[0], said + len, size - 1 - len)) > 0)
-		len += n;
-	close(ends[0]);
-	said[len] = 0;
+	output = fdopen(ends[0], "r");
+	while (output && fgets(said, size, output))
+		;
+	if (output)
+		fclose(output);
+	else
+		close(ends[0]);
 	said[strcspn(said, "\n")] = 0;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)

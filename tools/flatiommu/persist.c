@@ -134,13 +134,89 @@ static int check_devices(struct tool *tool)
 	return ret;
 }
 
+bool is_persistent(const char *address)
+{
+	char driver[64];
+
+	return !file_read(driver, sizeof(driver), OVERRIDES "/pci-%s", address) &&
+	       !strcmp(driver, "vfio-pci");
+}
+
+/* Comments in LOAD: driverctl's files may as well be of somebody's own. */
+static bool is_ours(const char *load, const char *address)
+{
+	char line[PCI_ADDRESS_SIZE + 8];
+
+	snprintf(line, sizeof(line), "\n# %s\n", address);
+	return load && strstr(load, line);
+}
+
+void persistent_read(struct names *addresses)
+{
+	char *load = file_text(LOAD);
+	size_t i, n = 0;
+
+	names_read(addresses, OVERRIDES);
+	for (i = 0; i < addresses->n; i++) {
+		char *name = addresses->name[i], *address = name + strlen("pci-");
+
+		if (!strncmp(name, "pci-", strlen("pci-")) && is_ours(load, address) &&
+		    is_persistent(address)) {
+			memmove(name, address, strlen(address) + 1);
+			addresses->name[n++] = name;
+		} else {
+			free(name);
+		}
+	}
+	addresses->n = n;
+	free(load);
+}
+
+/* @functions: that come to those that are persistent already, or NULL. */
+static int write_load(struct tool *tool, struct json_object *changes,
+		      const struct functions *functions, bool without_iommu)
+{
+	char *before = file_text(LOAD), *text = NULL;
+	struct names names;
+	size_t i, size;
+	FILE *file = open_memstream(&text, &size);
+	int ret = 0;
+
+	if (!file) {
+		free(before);
+		return fail(tool, -errno, "out of memory");
+	}
+	fputs(MADE, file);
+	persistent_read(&names);
+	for (i = 0; i < names.n; i++)
+		fprintf(file, "# %s\n", names.name[i]);
+	for (i = 0; functions && i < functions->n; i++) {
+		const char *address = functions->function[i].address;
+
+		if (!is_ours(before, address) || !is_persistent(address))
+			fprintf(file, "# %s\n", address);
+	}
+	names_free(&names);
+	if (without_iommu || (before && strstr(before, "\nflatiommu\n")))
+		fputs("flatiommu\n", file);
+	fputs("vfio-pci\n", file);
+	if (fclose(file))
+		ret = fail(tool, -errno, "out of memory");
+	else if (!before || strcmp(before, text))
+		ret = write_file(tool, changes, "/etc/modules-load.d", LOAD, text);
+	free(text);
+	free(before);
+	return ret;
+}
+
 static int write_options(struct tool *tool, struct json_object *changes, const char *devices)
 {
 	char text[DEVICES_MAX + 512];
 
 	snprintf(text, sizeof(text),
 		 MADE "softdep vfio-pci pre: flatiommu vfio_iommu_type1\n"
-		      "options vfio_iommu_type1 allow_unsafe_interrupts=1\n%s%s%s",
+		      "options vfio_iommu_type1 allow_unsafe_interrupts=1\n"
+		      "options iommufd allow_unsafe_interrupts=1\n%s%s%s",
 		 *devices ? DEVICES : "", devices, *devices ? "\n" : "");
 	return write_file(tool, changes, MODPROBE, OPTIONS, text);
 }
@@ -160,22 +236,13 @@ int persist_add(struct tool *tool, struct json_object *changes, const struct fun
 	/* what is needed first, so that half of it does no harm */
 	if (!ret && without_iommu)
 		ret = write_options(tool, changes, devices);
-	if (!ret && (without_iommu || !file_exists(LOAD)))
-		ret = write_file(tool, changes, "/etc/modules-load.d", LOAD,
-				 without_iommu ? MADE "flatiommu\nvfio-pci\n" : MADE "vfio-pci\n");
+	if (!ret)
+		ret = write_load(tool, changes, functions, without_iommu);
 	for (i = 0; !ret && i < functions->n; i++) {
 		snprintf(path, sizeof(path), OVERRIDES "/pci-%s", functions->function[i].address);
 		ret = write_file(tool, changes, OVERRIDES, path, "vfio-pci\n");
 	}
 	return ret;
-}
-
-bool is_persistent(const char *address)
-{
-	char driver[64];
-
-	return !file_read(driver, sizeof(driver), OVERRIDES "/pci-%s", address) &&
-	       !strcmp(driver, "vfio-pci");
 }
 
 static int remove_file(struct tool *tool, struct json_object *changes, const char *path)
@@ -208,6 +275,8 @@ int persist_remove(struct tool *tool, struct json_object *changes, const char *a
 		devices_drop(devices, address);
 		ret = write_options(tool, changes, devices);
 	}
+	if (!ret && others && file_exists(LOAD))
+		ret = write_load(tool, changes, NULL, false);
 	if (!ret && !others)
 		ret = remove_file(tool, changes, LOAD);
 	if (!ret && !others)

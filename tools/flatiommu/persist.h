@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "pci.h"
+#include "sysfs.h"
 
 /* Can it be done? Asked before anything is changed. */
 int persist_check(struct tool *tool, bool without_iommu);
@@ -20,5 +21,8 @@ int persist_add(struct tool *tool, struct json_object *changes, const struct fun
 int persist_remove(struct tool *tool, struct json_object *changes, const char *address);
 
 bool is_persistent(const char *address);
+
+/* The functions that persist_add() has made persistent and that still are; names_free() them. */
+void persistent_read(struct names *addresses);
 
 #endif

@@ -38,6 +38,7 @@ int record_load(struct record *record, const char *address)
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		sscanf(line, "driver=%63s", record->driver);
 		sscanf(line, "override=%63s", record->override);
+		sscanf(line, "id=%x:%x", &record->vendor, &record->device);
 		if (!strcmp(line, "claimed=1"))
 			record->claimed = true;
 	}
@@ -50,10 +51,15 @@ int record_save(struct tool *tool, const struct record *record)
 	char text[256];
 	int ret;
 
-	snprintf(text, sizeof(text), "driver=%s\noverride=%s\nclaimed=%d\n", record->driver,
-		 record->override, record->claimed);
+	snprintf(text, sizeof(text), "driver=%s\noverride=%s\nclaimed=%d\nid=%04x:%04x\n",
+		 record->driver, record->override, record->claimed, record->vendor, record->device);
 	ret = file_replace(text, RECORDS "/%s", record->address);
 	return ret ? fail(tool, ret, RECORDS "/%s: %s", record->address, strerror(-ret)) : 0;
+}
+
+bool record_is_of(const struct record *record, const struct function *function)
+{
+	return record->vendor == function->vendor && record->device == function->device;
 }
 
 void record_remove(const char *address)

@@ -18,12 +18,14 @@
  * @driver:	or ""
  * @override:	or ""
  * @claimed:	it was, by flatiommu
+ * @vendor:	with @device, what it is; another kind may be plugged in there meanwhile
  */
 struct record {
 	char address[PCI_ADDRESS_SIZE];
 	char driver[64];
 	char override[64];
 	bool claimed;
+	unsigned int vendor, device;
 };
 
 /* One command at a time changes things. Held until the process ends. */
@@ -33,6 +35,7 @@ int record_lock(struct tool *tool);
 int record_load(struct record *record, const char *address);
 int record_save(struct tool *tool, const struct record *record);
 void record_remove(const char *address);
+bool record_is_of(const struct record *record, const struct function *function);
 
 /* The addresses that have records. */
 int records_read(struct names *addresses);

@@ -86,7 +86,7 @@ static void put_functions(struct json_object *what, const struct functions *func
 	for (i = 0; i < functions->n; i++) {
 		const struct function *f = &functions->function[i];
 		struct record record;
-		bool recorded = !record_load(&record, f->address), complete;
+		bool recorded = !record_load(&record, f->address) && record_is_of(&record, f), complete;
 		struct json_object *o;
 
 		iommu_groups += f->behind == BEHIND_IOMMU;

@@ -76,6 +76,11 @@ static int unbind_one(struct tool *tool, struct json_object *changes, const stru
 	bool recorded = !record_load(&record, f->address);
 	int ret;
 
+	if (recorded && !record_is_of(&record, f)) {
+		record_remove(f->address);
+		note(changes, "%s: what was bound is not there any more", f->address);
+		recorded = false;
+	}
 	ret = persist_remove(tool, changes, f->address);
 	if (ret)
 		return ret;
@@ -88,12 +93,12 @@ static int unbind_one(struct tool *tool, struct json_object *changes, const stru
 	return !ret && !recorded ? probe(tool, changes, f->address) : ret;
 }
 
-/* Those that have records; one that is gone has its record removed. */
+/* Those that have records, and after a reboot those that were bound again; one that is gone leaves nothing behind. */
 static int add_recorded(struct tool *tool, struct functions *functions,
 			struct json_object *changes)
 {
+	struct names records, persistent;
 	struct record record;
-	struct names records;
 	struct function f;
 	int ret = 0;
 	size_t i;
@@ -106,6 +111,14 @@ static int add_recorded(struct tool *tool, struct functions *functions,
 			ret = put_back(tool, changes, &record);
 	}
 	names_free(&records);
+	persistent_read(&persistent);
+	for (i = 0; i < persistent.n && !ret; i++) {
+		if (!function_read(&f, persistent.name[i]))
+			ret = functions_resolve(tool, functions, f.address);
+		else
+			ret = persist_remove(tool, changes, persistent.name[i]);
+	}
+	names_free(&persistent);
 	return ret;
 }
 

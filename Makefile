@@ -74,7 +74,7 @@ build/%/trust-signer.ko: $(module-sources)
 # where the kernel has mediated devices.
 test-modules := $(patsubst tests/module/%.c,%.o,$(wildcard tests/module/*.c))
 .PRECIOUS: build/%/test-modules
-build/%/test-modules: $(test-modules:%.o=tests/module/%.c)
+build/%/test-modules: $(test-modules:%.o=tests/module/%.c) $(wildcard tests/module/*.h)
 	mkdir -p $@
 	cp $^ $@
 	echo 'obj-m := $(test-modules)' >$@/Kbuild
@@ -138,6 +138,9 @@ build/man/%: man/%.scd
 		[ $$name = $(basename $(@F)) ] || ln -sf $(@F) $(@D)/$$name$(suffix $@); \
 	done
 
+# For those who install for themselves; a package does it in its own way.
+ldconfig = [ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || PATH=$$PATH:/usr/sbin:/sbin ldconfig
+
 install: lib tools man
 	$(install) -m 755 -t $(DESTDIR)$(prefix)/sbin build/bin/flatiommu
 	$(install) -t $(DESTDIR)$(prefix)/share/bash-completion/completions tools/completion/flatiommu
@@ -156,6 +159,7 @@ install: lib tools man
 		cp -P build/man/*.$$section $(DESTDIR)$(mandir)/man$$section || exit; \
 	done
 	$(install) -t $(DESTDIR)$(prefix)/lib/udev/rules.d packaging/60-flatiommu.rules
+	$(ldconfig)
 
 # Where DKMS looks for it: dkms install flatiommu/VERSION
 srcdir ?= /usr/src
@@ -173,6 +177,7 @@ uninstall:
 	cd build/uninstall && find . ! -type d -print0 | (cd $(DESTDIR)/ && xargs -0 rm -f)
 	cd build/uninstall && find . -depth -type d -path '*flatiommu*' -print0 | \
 		(cd $(DESTDIR)/ && xargs -0 rmdir --ignore-fail-on-non-empty 2>/dev/null || true)
+	$(ldconfig)
 
 # The same bytes from the same commit. Outside git, where the tarball is unpacked, what is there.
 dist := flatiommu-$(version)

@@ -380,6 +380,8 @@ static int import_locked(struct flatiommu_device *new)
 		snprintf(flat->backend_reason, sizeof(flat->backend_reason),
 			 "imported: another process opened %s", new->name);
 	}
+	/* As those that are opened here: a program that is executed is not to have it. */
+	fcntl(new->fd, F_SETFD, FD_CLOEXEC);
 	new->next = flat->devices;
 	flat->devices = new;
 	return 0;

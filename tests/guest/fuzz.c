@@ -33,6 +33,7 @@
 #define SLOTS		8
 #define SLOT		HUGE_PAGE
 #define FDS		4		/* of a kind */
+#define FIRST_NUMBER	100
 #define ERRNOS		134
 #define LOOKUP_IOVA	(1ull << 40)
 
@@ -41,12 +42,13 @@ static const char *const devices[] = { EDU, FN1, NULL };
 /* What a sequence works on; of its threads, which do not mind each other. */
 static char *arena;
 static int flats[FDS], containers[FDS], groups[FDS], fds[FDS], passing[2];
+static int *const kinds[] = { flats, containers, groups, fds };
 static int iommu_groups[2];
 
 /*
  * What VFIO does not guard: a map or an unmap of a container, while another thread gives it its address
- * space or takes its last group out of it (vfio_fops_unl_ioctl() reads it without group_lock). And a
- * number that is closed may be that of any file by now.
+ * space or takes its last group out of it (vfio_fops_unl_ioctl() reads it without group_lock), as the end of
+ * the group's file does.
  */
 static pthread_rwlock_t address_spaces = PTHREAD_RWLOCK_INITIALIZER;
 
@@ -122,15 +124,25 @@ static int result(int ret)
 	return ret < 0 ? -errno : 0;
 }
 
-/* To a place in an array of file descriptors, whose old one is closed. */
+/*
+ * To a place in an array of file descriptors, whose old one is closed. Each kind has numbers of its own: a call by a
+ * number that was closed meanwhile must not be the last to hold a file of VFIO's.
+ */
 static int keep(struct dice *d, int *in, int fd)
 {
-	int *at = &in[below(d, FDS)], old;
+	int *at = &in[below(d, FDS)], old, number = FIRST_NUMBER;
+	size_t i;
 
 	if (fd < 0)
 		return fd;
+	for (i = 0; kinds[i] != in; i++)
+		number += FDS * 2;
+	number = fcntl(fd, F_DUPFD_CLOEXEC, number);
+	close(fd);
+	if (number < 0)
+		return -errno;
 	old = *at;
-	*at = fd;
+	*at = number;
 	if (old >= 0)
 		close(old);
 	return 0;
@@ -275,7 +287,6 @@ static int do_raw(struct dice *d)
 
 static int do_close(struct dice *d)
 {
-	int *kinds[] = { flats, containers, groups, fds };
 	int *at = &kinds[below(d, 4)][below(d, FDS)], fd = *at;
 
 	*at = -1;
@@ -515,7 +526,7 @@ static int do_refusals(struct dice *d)
 
 /* What a call of ours may say besides 0, by <linux/flatiommu.h>; those of any call are in general[]. */
 #define MAY(...) (const int[]){ __VA_ARGS__, 0 }
-/* EBADF: it was closed; ENOTTY, EINVAL: another thread's file of another kind has its number. */
+/* EBADF: another thread has closed it. */
 static const int general[] = { EFAULT, ENOMEM, EINTR, EINVAL, EOPNOTSUPP, E2BIG, EBADF, ENOTTY, 0 };
 
 enum guard { ANY_TIME, USES, CHANGES };
@@ -553,7 +564,7 @@ static const struct call {
 	{ "MAP_DMA at the bus address", do_map_at_bus, 8, NULL, USES },
 	{ "MAP_DMA", do_map, 12, NULL, USES },
 	{ "UNMAP_DMA", do_unmap, 4, NULL, USES },
-	{ "bus mastering", do_master, 6, NULL, ANY_TIME },
+	{ "bus mastering", do_master, 6, NULL, USES },
 	{ "claim", do_claim, 4, MAY(EPERM, ENODEV, EAGAIN, EEXIST, EBUSY, EALREADY, ENXIO, EADDRINUSE), ANY_TIME },
 	{ "release", do_release, 4, MAY(ENODEV, ENOENT, EBUSY), ANY_TIME },
 	{ "parameters", do_parameter, 1, MAY(EPERM), ANY_TIME },

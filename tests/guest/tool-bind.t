@@ -376,14 +376,15 @@ for command in list status doctor bind unbind claim release run addresses help v
 	is "$(flatiommu --json help $command | jq -r .name)" $command "help $command in JSON"
 done
 for words in "--help bind $EDU" "bind --help $EDU" "bind $EDU --help" "--help --json bind $EDU"; do
-	like "$(flatiommu $words)" "bind" "$words: how it is used"
+	read -ra arguments <<<"$words"
+	like "$(flatiommu "${arguments[@]}")" "bind" "$words: how it is used"
 	is "$(driver_of "$EDU")" '' "$words: and no more"
 done
 
-diag "modprobe has a lot to say"
+diag "modprobe says more than a pipe holds"
 clean_modules
-printf 'nonsense%d\n' {1..20} >/etc/modprobe.d/nonsense.conf
-succeeds "bind" flatiommu bind "$EDU"
+printf 'nonsense%d\n' {1..2000} >/etc/modprobe.d/nonsense.conf
+succeeds "bind" env --default-signal=PIPE flatiommu bind "$EDU"
 rm /etc/modprobe.d/nonsense.conf
 succeeds "unbind" flatiommu unbind "$EDU"
 

@@ -25,16 +25,20 @@ static unsigned int count_regions(const struct bus_dma_region *regions)
 	return n;
 }
 
-/* A peer's BAR is at pci_bus_address(), which is resource.start minus its window's offset. */
-static bool mmio_is_flat(struct pci_dev *pdev)
+/*
+ * A peer's BAR is at pci_bus_address(), which is resource.start minus its window's offset. Returns
+ * the last bus address of the windows where that is another one, or 0.
+ */
+static u64 last_of_moved_windows(struct pci_dev *pdev)
 {
 	struct pci_host_bridge *bridge = pci_find_host_bridge(pdev->bus);
 	struct resource_entry *window;
+	u64 last = 0;
 
 	resource_list_for_each_entry(window, &bridge->windows)
 		if (resource_type(window->res) == IORESOURCE_MEM && window->offset)
-			return false;
-	return true;
+			last = max_t(u64, last, window->res->end - window->offset);
+	return last;
 }
 
 /**
@@ -50,11 +54,19 @@ int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev)
 	unsigned int n = count_regions(regions);
 
 	map->regions = NULL;
-	map->mmio = mmio_is_flat(pdev) && !n;
+	map->limit = pdev->dev.bus_dma_limit;
+	map->mmio_last = last_of_moved_windows(pdev);
+	map->mmio = !map->mmio_last && !n;
 	if (!n)
 		return 0;
 	map->regions = kmemdup(regions, (n + 1) * sizeof(*regions), GFP_KERNEL_ACCOUNT);
 	return map->regions ? 0 : -ENOMEM;
+}
+
+/* Are bus addresses CPU addresses, and all of them good? */
+bool flat_bus_map_is_plain(const struct flat_bus_map *map)
+{
+	return !map->regions && !map->limit;
 }
 
 /* Does @pdev see memory as @map says? Only then may it share a domain. */
@@ -63,7 +75,8 @@ bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev)
 	const struct bus_dma_region *a = map->regions, *b = pdev->dev.dma_range_map;
 	unsigned int n = count_regions(b), i;
 
-	if (map->mmio != (mmio_is_flat(pdev) && !n) || count_regions(a) != n)
+	if (map->limit != pdev->dev.bus_dma_limit || count_regions(a) != n ||
+	    map->mmio_last != last_of_moved_windows(pdev))
 		return false;
 	for (i = 0; i < n; i++)
 		if (a[i].cpu_start != b[i].cpu_start || a[i].dma_start != b[i].dma_start ||
@@ -78,6 +91,15 @@ void flat_bus_map_drop(struct flat_bus_map *map)
 	map->regions = NULL;
 }
 
+static dma_addr_t to_bus(const struct bus_dma_region *r, phys_addr_t phys, size_t size)
+{
+	for (; r->size; r++)
+		if (phys >= r->cpu_start && phys - r->cpu_start < r->size)
+			return size <= r->size - (phys - r->cpu_start) ?
+			       r->dma_start + (phys - r->cpu_start) : DMA_MAPPING_ERROR;
+	return DMA_MAPPING_ERROR;
+}
+
 /**
  * flat_bus_address() - where a function finds a range
  * @map:	how the function sees memory
@@ -89,16 +111,13 @@ void flat_bus_map_drop(struct flat_bus_map *map)
  */
 dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys, size_t size)
 {
-	const struct bus_dma_region *r;
+	dma_addr_t bus;
 
 	if (!map->mmio && region_intersects(phys, size, IORESOURCE_SYSTEM_RAM,
 					    IORES_DESC_NONE) != REGION_INTERSECTS)
 		return DMA_MAPPING_ERROR;
-	if (!map->regions)
-		return phys;
-	for (r = map->regions; r->size; r++)
-		if (phys >= r->cpu_start && phys - r->cpu_start < r->size)
-			return size <= r->size - (phys - r->cpu_start) ?
-			       r->dma_start + (phys - r->cpu_start) : DMA_MAPPING_ERROR;
-	return DMA_MAPPING_ERROR;
+	bus = map->regions ? to_bus(map->regions, phys, size) : phys;
+	if (map->limit && (bus > map->limit || size - 1 > map->limit - bus))
+		return DMA_MAPPING_ERROR;
+	return bus;
 }

@@ -11,14 +11,19 @@ struct pci_dev;
  * struct flat_bus_map - how a PCI function sees memory
  * @regions:	copy of the function's dma_range_map, ended by an entry of size 0;
  *		NULL where bus addresses are CPU addresses
+ * @limit:	the last bus address that what is above the function lets through, or 0
  * @mmio:	BARs too have the same address on the bus and for the CPU
+ * @mmio_last:	the last bus address of the PCI windows that have another one for the CPU, or 0
  */
 struct flat_bus_map {
 	struct bus_dma_region *regions;
+	u64 limit;
 	bool mmio;
+	u64 mmio_last;
 };
 
 int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev);
+bool flat_bus_map_is_plain(const struct flat_bus_map *map);
 bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev);
 void flat_bus_map_drop(struct flat_bus_map *map);
 dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys, size_t size);

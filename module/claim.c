@@ -476,6 +476,17 @@ static int claim_present(struct pci_dev *pdev, const char *how, unsigned long wc
 	return claim_function(pdev, how, false, wc_bars);
 }
 
+/* An unbind holds it for as long as a program has the function open. */
+static int lock_function(struct pci_dev *pdev)
+{
+	int ret = device_lock_interruptible(&pdev->dev);
+
+	if (ret)
+		pr_warn("%s: a signal came while a bind or an unbind of it was waited for\n",
+			pci_name(pdev));
+	return ret;
+}
+
 /* The log says why one could not be claimed; the others are claimed all the same. */
 static int claim_listed(const struct request *r, void *data)
 {
@@ -486,9 +497,10 @@ static int claim_listed(const struct request *r, void *data)
 			  r->segment, r->bus, r->slot, r->function);
 		return 0;
 	}
-	device_lock(&pdev->dev);
-	claim_present(pdev, "by devices=", r->wc_bars);
-	device_unlock(&pdev->dev);
+	if (!lock_function(pdev)) {
+		claim_present(pdev, "by devices=", r->wc_bars);
+		device_unlock(&pdev->dev);
+	}
 	pci_dev_put(pdev);
 	return 0;
 }
@@ -634,10 +646,12 @@ static ssize_t with_function(const char *buf, size_t count, bool may_have_option
 
 	if (ret)
 		return ret;
-	device_lock(&pdev->dev);
-	ret = fn(pdev, &r);
-	device_unlock(&pdev->dev);
-	flush_workqueue(flat_wq);
+	ret = lock_function(pdev);
+	if (!ret) {
+		ret = fn(pdev, &r);
+		device_unlock(&pdev->dev);
+		flush_workqueue(flat_wq);
+	}
 	pci_dev_put(pdev);
 	return ret ? ret : count;
 }

@@ -49,7 +49,8 @@ static int adopt_bus_map(struct flat_domain *d, struct pci_dev *pdev)
 	if (ret)
 		return ret;
 	spin_lock(&d->lock);
-	if (!d->bus_known && !(map.regions && !RB_EMPTY_ROOT(&d->extents.root))) {
+	if (!d->bus_known &&
+	    (flat_bus_map_is_plain(&map) || RB_EMPTY_ROOT(&d->extents.root))) {
 		swap(d->bus_map, map);
 		strscpy(d->name, pci_name(pdev), sizeof(d->name));
 		d->bus_known = true;
@@ -103,12 +104,11 @@ static int insert_lookup(struct flat_domain *d, struct flat_extent *new)
 	struct mm_struct *old = NULL;
 	int ret = -EADDRNOTAVAIL;
 
-	if (!flat_is_lookup_iova(&d->bus_map, new->iova, new->last - new->iova + 1))
-		return ret;
 	spin_lock(&flat_attach_lock);
 	if (flat_all_declared(d, current->mm)) {
 		spin_lock(&d->lock);
-		if (!d->extents.lookup || d->lookup_mm == current->mm) {
+		if (flat_is_lookup_iova(&d->bus_map, new->iova, new->last - new->iova + 1) &&
+		    (!d->extents.lookup || d->lookup_mm == current->mm)) {
 			new->lookup = true;
 			ret = flat_extents_insert(&d->extents, new);
 		}
@@ -129,20 +129,17 @@ static int insert_lookup(struct flat_domain *d, struct flat_extent *new)
  * A page of zeros is refused at its own address, too: up to 6.1 that is what a read-only pin of
  * memory gets to which nothing was written yet, and the first write would go to another page.
  */
-static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
-			  size_t pgsize, size_t pgcount, int prot, gfp_t gfp, size_t *mapped)
+static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size, bool zero,
+		  gfp_t gfp)
 {
-	struct flat_domain *d = to_flat_domain(domain);
 	struct flat_extent *new, *spare = NULL;
-	size_t size = pgsize * pgcount;
-	dma_addr_t bus;
-	bool zero = !(prot & IOMMU_WRITE) && flat_is_zero_page(phys);
 	int ret = -ENOMEM;
+	dma_addr_t bus;
 
 	new = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 	if (!new)
 		return ret;
-	/* A hint; that there is one is made sure of under the lock. */
+	/* For an unmap out of the middle. VFIO's take from the ends, which needs none. */
 	if (!READ_ONCE(d->extents.spare)) {
 		spare = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 		if (!spare)
@@ -166,16 +163,28 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 		ret = insert_lookup(d, new);
 	if (!ret)
 		new = NULL;
+free:
+	flat_extent_free(spare);
+	flat_extent_free(new);
+	return ret;
+}
+
+static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
+			  size_t pgsize, size_t pgcount, int prot, gfp_t gfp, size_t *mapped)
+{
+	struct flat_domain *d = to_flat_domain(domain);
+	bool zero = !(prot & IOMMU_WRITE) && flat_is_zero_page(phys);
+	size_t size = pgsize * pgcount;
+	int ret = insert(d, iova, phys, size, zero, gfp);
 
 	if (!ret) {
 		*mapped = size;
 		trace_flat_map(d->name, iova, phys, size);
 	} else if (ret == -EADDRNOTAVAIL) {
 		flat_refuse(d, iova, phys, size);
+	} else {
+		flat_map_failed(d, iova, size, ret);
 	}
-free:
-	flat_extent_free(spare);
-	flat_extent_free(new);
 	return ret;
 }
 

@@ -43,7 +43,10 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 		kfree(guard);
 		return ERR_PTR(-EBUSY);
 	}
-	if (device_is_registered(&pdev->dev)) {
+	/* Off x86 the driver core finds out how it sees memory as a driver is bound. */
+	if (!IS_ENABLED(CONFIG_X86) && !pdev->dev.driver) {
+		ret = -EBUSY;
+	} else if (device_is_registered(&pdev->dev)) {
 		guard->name.segment = pci_domain_nr(pdev->bus);
 		guard->name.bus = pdev->bus->number;
 		guard->name.devfn = pdev->devfn;
@@ -58,6 +61,22 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	guard->pdev = pci_dev_get(pdev);
 	list_add(&guard->entry, &guards);
 	return guard;
+}
+
+/* What was pinned before is told by a map of its own, which a new driver may find another. */
+static bool sees_memory_as_before(const struct flat_guard *guard)
+{
+	struct pci_dev *pdev = guard->pdev;
+	bool fits;
+
+	if (flat_bus_map_is_plain(&guard->bus_map) && !READ_ONCE(pdev->dev.dma_range_map) &&
+	    !READ_ONCE(pdev->dev.bus_dma_limit))
+		return true;
+	if (!device_trylock(&pdev->dev))
+		return false;
+	fits = flat_bus_map_fits(&guard->bus_map, pdev);
+	device_unlock(&pdev->dev);
+	return fits;
 }
 
 /**
@@ -83,6 +102,8 @@ struct flat_guard *flat_guard_get(struct pci_dev *pdev)
 	guard = find_guard(pdev);
 	if (!guard)
 		guard = new_guard(pdev);
+	else if (!sees_memory_as_before(guard))
+		guard = ERR_PTR(-EBUSY);
 	if (!IS_ERR(guard))
 		guard->refs++;
 	mutex_unlock(&guards_lock);

@@ -71,6 +71,8 @@ bool flat_is_lookup_iova(const struct flat_bus_map *map, u64 iova, size_t size)
 	for (; r && r->size; r++)
 		if (iova < r->dma_start + r->size && r->dma_start < iova + size)
 			return false;
+	if (map->mmio_last && iova <= map->mmio_last)
+		return false;
 	/* Memory, PCI windows and whatever else has an address. */
 	return region_intersects(iova, size, IORESOURCE_MEM, IORES_DESC_NONE) == REGION_DISJOINT;
 }

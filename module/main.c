@@ -19,9 +19,10 @@ struct workqueue_struct *flat_wq;
  * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address, or not BARs
  * -ENODEV		no such function, or it is being removed
  * -EAGAIN		the module is being loaded, or the function being added
+ * -EINTR		a signal, while a bind or unbind of the function was waited for
  * -EEXIST, -EBUSY	claimed already; a driver is bound
  *			and those of flat_may_claim() and flat_wc_hold()
- * and of release: -EPERM, -EINVAL, -ENODEV, -EBUSY as above; -ENOENT not claimed
+ * and of release: -EPERM, -EINVAL, -ENODEV, -EINTR, -EBUSY as above; -ENOENT not claimed
  */
 static ssize_t claim_store(struct device *dev, struct device_attribute *attr, const char *buf,
 			   size_t count)

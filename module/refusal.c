@@ -85,7 +85,8 @@ static bool is_virtual_address(u64 address, phys_addr_t phys)
 		put_page(page);
 		return found;
 	}
-	if (mmap_read_lock_killable(mm))
+	/* iommufd may hold another program's already, as it attaches; this is for the log alone. */
+	if (!mmap_read_trylock(mm))
 		return false;
 	vma = find_vma(mm, address);
 	found = vma && vma->vm_start <= address && vma->vm_flags & VM_PFNMAP;
@@ -275,6 +276,22 @@ static bool fence_devices(struct flat_domain *d)
 		any |= flat_clear_master(claim->pdev);
 	spin_unlock(&flat_attach_lock);
 	return any;
+}
+
+/**
+ * flat_map_failed() - a map that is not refused, but failed
+ * @d:		the domain
+ * @iova:	first byte
+ * @size:	bytes
+ * @error:	such as -ENOMEM
+ *
+ * A program that goes on after that does as much harm as after a refusal.
+ */
+void flat_map_failed(struct flat_domain *d, u64 iova, size_t size, int error)
+{
+	if (READ_ONCE(fence) && fence_devices(d) && __ratelimit(&d->ratelimit))
+		pr_warn("%s: a map of %zu bytes at IOVA %#llx failed (%d), bus mastering is cleared\n",
+			d->name, size, iova, error);
 }
 
 /**

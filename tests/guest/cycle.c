@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* From claim to release, a hundred times: all works each time, and nothing is left at the end. */
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "devices.h"
@@ -107,6 +110,62 @@ static void frees_its_extents(void **state)
 	assert_int_equal(extents(), extents_before);
 }
 
+static int unbind(void *arg)
+{
+	(void)arg;
+	/* Else it would wait for itself. */
+	vfio_close(&edu);
+	return pci_unbind(EDU);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+/* What it waits for is the unbind, which has the device's lock. */
+static int release_until_a_signal(void *arg)
+{
+	int ret;
+
+	(void)arg;
+	vfio_close(&edu);
+	while ((ret = flat_release(EDU)) == -EBUSY)
+		usleep(10000);
+	return ret == -EINTR ? 0 : ret;
+}
+
+static bool ends_at_a_signal(void *arg)
+{
+	const pid_t *child = arg;
+	siginfo_t info = { 0 };
+
+	kill(*child, SIGUSR1);
+	return !waitid(P_PID, (id_t)*child, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid == *child;
+}
+
+/* Somebody unbinds it, which takes as long as this program has it open. */
+static void does_not_wait_for_ever(void **state)
+{
+	const struct sigaction action = { .sa_handler = on_signal };
+	pid_t unbinds, releases;
+	bool ended;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	expect(0, pci_take(EDU));
+	expect(0, vfio_open_alone(&edu, &container, EDU));
+	unbinds = expect_good(child_begin(unbind, NULL));
+	releases = expect_good(child_begin(release_until_a_signal, NULL));
+	ended = wait_until(ends_at_a_signal, &releases);
+	vfio_close(&edu);
+	close_fd(&container);
+	expect(0, child_end(unbinds));
+	expect(0, child_end(releases));
+	assert_true(ended);
+	expect(0, pci_give_back(EDU));
+}
+
 static void leaves_nothing_behind(void **state)
 {
 	(void)state;
@@ -125,6 +184,7 @@ int main(void)
 		cmocka_unit_test(works_each_time),
 		cmocka_unit_test(releases_its_pins),
 		cmocka_unit_test(frees_its_extents),
+		cmocka_unit_test(does_not_wait_for_ever),
 		cmocka_unit_test(leaves_nothing_behind),
 	};
 

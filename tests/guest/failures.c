@@ -617,6 +617,37 @@ static void pin_gets_no_number(void **state)
 	unbind_and_release(0);
 }
 
+/* A program may go on after a map that failed, as after one that was refused. */
+static void failed_map_is_fenced(void **state)
+{
+	unsigned int nth;
+	int ret;
+
+	(void)state;
+	if (!fail_within_module())
+		skip();
+	bind();
+	expect(0, act_open());
+	expect(0, write_text(PARAMETERS "on_refusal", "fence"));
+	for (nth = 1; nth < MAX_FAILURES; nth++) {
+		find_bus_address();
+		expect(0, vfio_set_bus_master(&edu, true));
+		arm(nth);
+		ret = act_map();
+		if (!disarm())
+			break;
+		expect(-ENOMEM, ret);
+		expect(0, vfio_bus_master(&edu));
+	}
+	assert_in_range(nth, 2, MAX_FAILURES - 1);
+	expect(0, ret);
+	expect(1, vfio_bus_master(&edu));
+	unmap(0);
+	expect(0, write_text(PARAMETERS "on_refusal", "warn"));
+	close_device(0);
+	unbind_and_release(0);
+}
+
 static void iommufd_works(void **state)
 {
 	static const struct thing things[] = {
@@ -681,6 +712,7 @@ int main(void)
 		cmocka_unit_test(maps),
 		cmocka_unit_test(pins_work),
 		cmocka_unit_test(pin_gets_no_number),
+		cmocka_unit_test(failed_map_is_fenced),
 		cmocka_unit_test(iommufd_works),
 	};
 

@@ -173,6 +173,92 @@ static void shares_with_its_like(void **state)
 	expect_pins_back();
 }
 
+/* As it is said of a function and its surroundings, until unset(). */
+static int set(const char *what, unsigned long long value)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "function=%s is=%s %s=%llu", FN1, what,
+		 strcmp(what, "limited") ? "offset" : "limit", value);
+	return module_load("/flatiommu/setting.ko", text);
+}
+
+static int unset(void)
+{
+	return module_unload("setting");
+}
+
+/* It has no range any more. */
+static int open_alone(int *alone)
+{
+	int ret = pci_unbind(FN1);
+
+	if (!ret)
+		ret = pci_bind(FN1, "vfio-pci");
+	return ret ? ret : vfio_open_alone(&other, alone, FN1);
+}
+
+static void reaches_no_more_than_its_bus(void **state)
+{
+	struct flatiommu_segment segment;
+	uint64_t bus = bus_address(memory);
+	uint32_t pin;
+	int alone = -1;
+
+	(void)state;
+	expect(0, set("limited", bus + HALF - 1));
+	expect(0, open_alone(&alone));
+	expect(0, vfio_map(alone, memory, bus, HALF));
+	expect_refused(alone, FN1, memory + HALF, bus + HALF, PAGE, &unreachable);
+	expect(0, flat_pin(flat, FN1, memory, HUGE_PAGE, 0, &pin));
+	assert_int_equal(flat_address_in_pin(flat, FN1, pin, HALF - 1), bus + HALF - 1);
+	expect(-ERANGE, flat_lookup_pin(flat, FN1, pin, HALF, PAGE, &segment, 1));
+	expect(0, flat_unpin(flat, pin));
+	vfio_close(&other);
+	close_fd(&alone);
+	expect(0, unset());
+	expect_pins_back();
+}
+
+/* Where a peer's BAR is on the bus is nothing to be looked up. */
+static void windows_are_elsewhere(void **state)
+{
+	const uint64_t moved = 1ull << 44;
+	int alone = -1;
+
+	(void)state;
+	expect(0, set("moved", moved));
+	expect(0, open_alone(&alone));
+	expect(0, unset());
+	expect(0, flat_declare(flat, FN1));
+	expect_refused(alone, FN1, memory, moved, PAGE, &lookup_iova);
+	expect(0, vfio_map(alone, memory, 2 * moved, PAGE));
+	vfio_close(&other);
+	close_fd(&alone);
+	expect_pins_back();
+}
+
+/* Memory that is pinned has been looked up as the function saw it then. */
+static void sees_memory_in_one_way(void **state)
+{
+	uint32_t pin, second;
+
+	(void)state;
+	expect(0, pci_unbind(FN1));
+	expect(0, pci_bind(FN1, "vfio-pci"));
+	expect(0, flat_pin(flat, FN1, memory, PAGE, 0, &pin));
+	expect(0, give_range(FN1, BUS));
+	expect(-EBUSY, flat_pin(flat, FN1, memory, PAGE, 0, &second));
+	assert_int_equal(flat_address_in_pin(flat, FN1, pin, 0), bus_address(memory));
+	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_pin(flat, FN1, memory, PAGE, 0, &pin));
+	expect(0, flat_pin(flat, FN1, memory, PAGE, 0, &second));
+	assert_int_equal(flat_address_in_pin(flat, FN1, second, 0), BUS);
+	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_unpin(flat, second));
+	expect_pins_back();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
 
 int main(void)
@@ -184,6 +270,9 @@ int main(void)
 		TEST(looks_a_pin_up),
 		TEST(shares_nothing_with_others),
 		TEST(shares_with_its_like),
+		TEST(reaches_no_more_than_its_bus),
+		TEST(windows_are_elsewhere),
+		TEST(sees_memory_in_one_way),
 	};
 
 	return run_group(tests, begin, end);

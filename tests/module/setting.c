@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For tests/guest/refusals.t: while this is loaded, a PCI function is behind an external port, as
- * firmware says of a laptop's, or its DMA is bounced, as a device tree's restricted DMA pool has
- * it.
+ * For tests/guest/refusals.t and range.c: while this is loaded, a PCI function is behind an external
+ * port, as firmware says of a laptop's, or its DMA is bounced, as a device tree's restricted DMA
+ * pool has it, or what is above it lets no more than some bus addresses through, or the windows of
+ * its host bridge have other addresses on the bus.
  */
 #include <linux/errno.h>
 #include <linux/module.h>
@@ -18,28 +19,65 @@ MODULE_PARM_DESC(function, "such as 0000:00:04.0");
 
 static char *is = "";
 module_param(is, charp, 0);
-MODULE_PARM_DESC(is, "external or bounced");
+MODULE_PARM_DESC(is, "external, bounced, limited or moved");
+
+static unsigned long long limit;
+module_param(limit, ullong, 0);
+MODULE_PARM_DESC(limit, "the last bus address that gets through");
+
+static unsigned long long offset;
+module_param(offset, ullong, 0);
+MODULE_PARM_DESC(offset, "what PCI windows have more on the bus");
 
 static struct io_tlb_mem pool = { .force_bounce = true };
 static struct io_tlb_mem *pool_before;
+static u64 limit_before;
 static unsigned int untrusted_before;
+static enum { EXTERNAL, BOUNCED, LIMITED, MOVED } setting;
 static struct pci_dev *pdev;
+
+/* Nobody here asks for the bus address of a BAR meanwhile. */
+static void move_windows(resource_size_t by)
+{
+	struct resource_entry *window;
+
+	resource_list_for_each_entry(window, &pci_find_host_bridge(pdev->bus)->windows)
+		if (resource_type(window->res) == IORESOURCE_MEM)
+			window->offset += by;
+}
 
 static int __init setting_init(void)
 {
-	bool external = !strcmp(is, "external");
-
-	if (!external && strcmp(is, "bounced"))
+	if (!strcmp(is, "external"))
+		setting = EXTERNAL;
+	else if (!strcmp(is, "bounced"))
+		setting = BOUNCED;
+	else if (!strcmp(is, "limited"))
+		setting = LIMITED;
+	else if (!strcmp(is, "moved"))
+		setting = MOVED;
+	else
 		return -EINVAL;
 	pdev = get_function(function);
 	if (!pdev)
 		return -ENODEV;
 	untrusted_before = pdev->untrusted;
 	pool_before = pdev->dev.dma_io_tlb_mem;
-	if (external)
+	limit_before = pdev->dev.bus_dma_limit;
+	switch (setting) {
+	case EXTERNAL:
 		pdev->untrusted = 1;
-	else
+		break;
+	case BOUNCED:
 		pdev->dev.dma_io_tlb_mem = &pool;
+		break;
+	case LIMITED:
+		pdev->dev.bus_dma_limit = limit;
+		break;
+	case MOVED:
+		move_windows(-offset);
+		break;
+	}
 	return 0;
 }
 
@@ -47,6 +85,9 @@ static void __exit setting_exit(void)
 {
 	pdev->untrusted = untrusted_before;
 	pdev->dev.dma_io_tlb_mem = pool_before;
+	pdev->dev.bus_dma_limit = limit_before;
+	if (setting == MOVED)
+		move_windows(offset);
 	pci_dev_put(pdev);
 }
 

@@ -208,7 +208,9 @@ struct flatiommu_lookup {
  * device or, from Linux 6.5 on, writable and shared with a file system that tracks changes; ENOMEM
  * over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a bridge; EALREADY an IOMMU translates
  * for it; EAFNOSUPPORT bus addresses do not suffice on this machine; EACCES the kernel is locked
- * down; EBUSY the function is being bound or unbound, try again; ENOSPC too many pins.
+ * down; EBUSY the function is being bound or unbound, try again, or finds memory at other addresses
+ * than when memory that is still pinned for it was, or, but for x86, has no driver that it could be
+ * known from; ENOSPC too many pins.
  */
 struct flatiommu_pin {
 	__u32 size;

@@ -78,7 +78,7 @@ static int close_all(void **state)
 	vfio_close(&edu);
 	close_fd(&container);
 	close_fd(&flat);
-	return 0;
+	return module_is_loaded("setting") ? module_unload("setting") : 0;
 }
 
 static void expect_pins_back(void)

@@ -13,12 +13,12 @@
  *
  * The node opens for CAP_SYS_RAWIO only (EPERM).
  *
- * Each call takes a struct that begins with its own size in bytes, as the program was compiled. A
- * longer one than the kernel knows is E2BIG, unless what the kernel does not know is zero, and so
- * is one of more than a page; a shorter one than the first version of the struct is EINVAL. Members called reserved must be zero,
- * and unknown flags too (EOPNOTSUPP). An unknown call is ENOTTY. Unless said otherwise a call that
- * fails has changed nothing. Members called out_* are written by the kernel, as are those that are
- * said to be.
+ * Each call takes a struct that begins with its own size in bytes, as the program was compiled.
+ * A longer one than the kernel knows is E2BIG, unless what the kernel does not know is zero, and
+ * so is one of more than a page; a shorter one than the first version of the struct is EINVAL.
+ * Members called reserved must be zero, and unknown flags too (EOPNOTSUPP). An unknown call is
+ * ENOTTY. Unless said otherwise a call that fails has changed nothing. Members called out_* are
+ * written by the kernel, as are those that are said to be.
  *
  * Errors of any call besides its own: EFAULT the struct or an array is not readable or writable,
  * ENOMEM the kernel has no memory, EINTR a fatal signal.

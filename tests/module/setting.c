@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For tests/guest/refusals.t and range.c: while this is loaded, a PCI function is behind an external
- * port, as firmware says of a laptop's, or its DMA is bounced, as a device tree's restricted DMA
- * pool has it, or what is above it lets no more than some bus addresses through, or the windows of
- * its host bridge have other addresses on the bus.
+ * For tests/guest/refusals.t and range.c: while this is loaded, a PCI function is behind an
+ * external port, as firmware says of a laptop's, or its DMA is bounced, as a device tree's
+ * restricted DMA pool has it, or what is above it lets no more than some bus addresses through, or
+ * the windows of its host bridge have other addresses on the bus.
  */
 #include <linux/errno.h>
 #include <linux/module.h>

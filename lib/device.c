@@ -375,13 +375,14 @@ static int import_locked(struct flatiommu_device *new)
 	err = use_device(new);
 	if (err)
 		return err;
+	/* As those that are opened here: a program that is executed is not to have it. */
+	if (fcntl(new->fd, F_SETFD, FD_CLOEXEC))
+		return fail(flat, -errno, "%s: close-on-exec: %s", new->name, ERRNO(-errno));
 	if (!flat->backend) {
 		flat->backend = &imported;
 		snprintf(flat->backend_reason, sizeof(flat->backend_reason),
 			 "imported: another process opened %s", new->name);
 	}
-	/* As those that are opened here: a program that is executed is not to have it. */
-	fcntl(new->fd, F_SETFD, FD_CLOEXEC);
 	new->next = flat->devices;
 	flat->devices = new;
 	return 0;

@@ -383,6 +383,7 @@ static void imports(void **state)
 	assert_null(copy);
 	close(null);
 	expect(0, flatiommu_device_import(other, fd, "edu", &copy));
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	assert_string_equal(flatiommu_backend(other), "imported");
 	assert_string_equal(flatiommu_device_name(copy), "edu");
 	expect(0, flatiommu_config_read16(copy, PCI_DEVICE_ID, &id));

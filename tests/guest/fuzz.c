@@ -5,6 +5,10 @@
  * or is killed; then everything must be as it was before. On the kernel's command line, for
  * FLATIOMMU_APPEND="..." tests/vm/run: fuzz_calls=N, fuzz_seed=S, fuzz_sequence=N calls of a thread; the same
  * seed gives each thread the same calls, in an order between them that is up to the machine.
+ *
+ * KCOV does not guide it. What 40,000 calls do not reach (tests/coverage, after a run of this test alone) takes
+ * memory that runs out, a function that sees memory in its own way, unmaps that VFIO does not make, or another
+ * user's processes; failures.c, range.c, parts.c and lookup.c have these.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -47,10 +47,27 @@ bool api_isolated(void)
 	return !strncmp(api_backend, "iommu-", strlen("iommu-"));
 }
 
+struct attempt {
+	const char *bdf;
+	int ret;
+};
+
+/* What was just plugged in is in sysfs before it can be bound. */
+static bool is_ready_to_bind(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->ret = !strncmp(api_backend, "flatiommu-", strlen("flatiommu-")) ? pci_take(a->bdf) :
+		 pci_bind(a->bdf, "vfio-pci");
+	return a->ret != -ENODEV;
+}
+
 int api_bind(const char *bdf)
 {
-	return !strncmp(api_backend, "flatiommu-", strlen("flatiommu-")) ? pci_take(bdf) :
-	       pci_bind(bdf, "vfio-pci");
+	struct attempt a = { .bdf = bdf };
+
+	wait_until(is_ready_to_bind, &a);
+	return a.ret;
 }
 
 static int bind_all(void)

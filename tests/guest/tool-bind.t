@@ -383,7 +383,7 @@ done
 
 diag "modprobe says more than a pipe holds"
 clean_modules
-printf 'nonsense%d\n' {1..2000} >/etc/modprobe.d/nonsense.conf
+printf 'nonsense%d\n' {1..1000} >/etc/modprobe.d/nonsense.conf
 succeeds "bind" env --default-signal=PIPE flatiommu bind "$EDU"
 rm /etc/modprobe.d/nonsense.conf
 succeeds "unbind" flatiommu unbind "$EDU"

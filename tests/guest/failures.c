@@ -620,7 +620,8 @@ static void pin_gets_no_number(void **state)
 /* A program may go on after a map that failed, as after one that was refused. */
 static void failed_map_is_fenced(void **state)
 {
-	unsigned int nth;
+	unsigned int nth, fenced = 0;
+	bool failed = true;
 	int ret;
 
 	(void)state;
@@ -629,20 +630,20 @@ static void failed_map_is_fenced(void **state)
 	bind();
 	expect(0, act_open());
 	expect(0, write_text(PARAMETERS "on_refusal", "fence"));
-	for (nth = 1; nth < MAX_FAILURES; nth++) {
+	for (nth = 1; failed && nth < MAX_FAILURES; nth++) {
 		find_bus_address();
 		expect(0, vfio_set_bus_master(&edu, true));
 		arm(nth);
 		ret = act_map();
-		if (!disarm())
-			break;
-		expect(-ENOMEM, ret);
-		expect(0, vfio_bus_master(&edu));
+		failed = disarm();
+		/* Some failures it can do without. */
+		expect(!ret, vfio_bus_master(&edu));
+		expect(ret ? -ENOMEM : 0, ret);
+		unmap(ret);
+		fenced += ret != 0;
 	}
-	assert_in_range(nth, 2, MAX_FAILURES - 1);
-	expect(0, ret);
-	expect(1, vfio_bus_master(&edu));
-	unmap(0);
+	assert_false(failed);
+	assert_int_not_equal(fenced, 0);
 	expect(0, write_text(PARAMETERS "on_refusal", "warn"));
 	close_device(0);
 	unbind_and_release(0);

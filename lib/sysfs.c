@@ -105,6 +105,8 @@ static int read_group(struct function *f)
 	*strrchr(path, '/') = 0;
 	if (!access(path, F_OK))
 		return 0;
+	if (errno != ENOENT)
+		return -errno;
 	err = read_link(f, "iommu", iommu, sizeof(iommu));
 	if (!err && !iommu[0])
 		strcpy(f->group_name, "vfio-noiommu");

@@ -59,6 +59,9 @@ static bool is_ready_to_bind(void *arg)
 
 	a->ret = !strncmp(api_backend, "flatiommu-", strlen("flatiommu-")) ? pci_take(a->bdf) :
 		 pci_bind(a->bdf, "vfio-pci");
+	/* Its override may have had it bound meanwhile. */
+	if (a->ret == -EBUSY && !strcmp(pci_driver(a->bdf), "vfio-pci"))
+		a->ret = 0;
 	return a->ret != -ENODEV;
 }
 

@@ -76,20 +76,20 @@ copied='copied   1024 bytes, there and back,'
 
 # A worker is killed, and another one has the memory that it had.
 broken_worker() {
-	local out=/tmp/broker broker pinned killed=1
+	local out=/tmp/broker broker pinned alive=1 tries
 	before=$(pins)
 	# on a slow machine it may be done before it is killed
-	for ((tries = 0; killed && tries < 5; tries++)); do
+	for ((tries = 0; alive && tries < 5; tries++)); do
 		broker "$EDU" 64 1 >$out 2>&1 &
 		broker=$!
 		until_true 30 grep -q worker $out
 		if pkill -KILL -P $broker; then
-			killed=0
+			alive=0
 		else
 			wait $broker
 		fi
 	done
-	is $killed 0 "$backend: a worker is killed"
+	is $alive 0 "$backend: a worker is killed"
 	pinned=$(pins)
 	succeeds "$backend: another one works" until_true 30 grep -qz "worker.*worker" $out
 	is "$(pins)" "$pinned" "$backend: the memory stayed pinned"

@@ -375,8 +375,9 @@ model:
 check:
 	./check
 
-check-packages: deb
-	tests/vm/deps lintian mmdebstrap
+check-packages:
+	tests/vm/deps debhelper dh-dkms lintian mmdebstrap
+	$(MAKE) deb
 	lintian --allow-root --fail-on error,warning build/dist/*.changes
 	tests/packages/rpm
 	tests/packages/run

@@ -264,7 +264,7 @@ static const struct kernel_param_ops on_refusal_ops = {
 };
 
 module_param_cb(on_refusal, &on_refusal_ops, NULL, 0644);
-MODULE_PARM_DESC(on_refusal, "when a map is refused: warn (the default), or fence, which also clears bus mastering of the devices that it was for");
+MODULE_PARM_DESC(on_refusal, "when a map is refused or fails: warn (the default), or fence, which also clears bus mastering of the devices that it was for");
 
 static bool fence_devices(struct flat_domain *d)
 {

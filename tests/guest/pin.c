@@ -684,6 +684,35 @@ static void function_is_busy(void **state)
 	expect(0, pci_bind(EDU, "vfio-pci"));
 }
 
+static bool is_waited_for(void *arg)
+{
+	(void)arg;
+	return log_count("No device request channel registered, blocked until released by user") > 0;
+}
+
+/* The same, and the memory goes before the function: it is stopped all the same. */
+static void unpin_while_busy(void **state)
+{
+	char *page = mem_pages(1);
+	uint32_t pin;
+	pid_t child;
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	expect(0, vfio_set_bus_master(&edu, true));
+	expect(0, log_mark());
+	child = expect_good(child_begin(unbind, NULL));
+	assert_true(wait_until(is_waited_for, NULL));
+	expect(0, flat_unpin(flat, pin));
+	assert_int_equal(log_count(EDU ": " CLEARED), 1);
+	expect(0, vfio_bus_master(&edu));
+	vfio_close(&edu);
+	expect(0, child_end(child));
+	mem_free(page, PAGE);
+	expect(0, pci_bind(EDU, "vfio-pci"));
+}
+
 static void bridges_are_refused(void **state)
 {
 	char *page = mem_pages(1);
@@ -777,6 +806,7 @@ int main(void)
 		TEST(no_driver_and_a_pin),
 		TEST(function_is_removed),
 		TEST(function_is_busy),
+		TEST(unpin_while_busy),
 		TEST(bridges_are_refused),
 		TEST(signal_in_the_middle),
 		TEST(file_outlives_the_child),

@@ -175,6 +175,12 @@ insmod "$MODULE" auto=0
 is "$(driver_of "$EDU")" '' "with auto=0 nothing binds"
 is "$(ls /sys/kernel/iommu_groups)" '' "and nothing is claimed"
 rmmod flatiommu
+insmod /flatiommu/setting.ko function="$EDU" is=external
+log_mark
+insmod "$MODULE"
+is "$(driver_of "$EDU")" '' "what may not be claimed does not bind"
+like "$(flat_log)" "$EDU: its driver_override is a vfio driver, which did not bind" "the log says so"
+rmmod flatiommu setting
 log_mark
 insmod "$MODULE"
 on_vfio_by insmod "$EDU"

@@ -451,6 +451,22 @@ static void refuses_bar_that_is_mapped(void **state)
 	expect(NOT_MAPPED, types(TESTDEV, 2));
 }
 
+static void mapping_outlives_the_claim(void **state)
+{
+	(void)state;
+	expect(0, claim_wc(TESTDEV, "/wc=2"));
+	first_page = map_sysfs_page("resource2_wc", 0);
+	expect(0, log_mark());
+	expect(0, flat_release(TESTDEV));
+	assert_int_equal(log_count(TESTDEV ": BAR 2 stays write-combined after its claim"), 1);
+	unmap_page(&first_page);
+	/* Nobody has it mapped at the next one's end. */
+	expect(0, claim_wc(TESTDEV, "/wc=2"));
+	expect(0, log_mark());
+	expect(0, flat_release(TESTDEV));
+	assert_int_equal(log_count("stays write-combined"), 0);
+}
+
 static void second_claim_changes_nothing(void **state)
 {
 	(void)state;
@@ -618,6 +634,7 @@ int main(void)
 		TEST(refuses_what_is_no_bar),
 		TEST(refuses_bars_that_do_not_suit),
 		TEST(refuses_bar_that_is_mapped),
+		TEST(mapping_outlives_the_claim),
 		TEST(second_claim_changes_nothing),
 		TEST(by_parameter),
 		HOT_TEST(until_unplugged),

@@ -94,7 +94,7 @@ unlike "$(</tmp/alone)" "TX-packets: [1-9]" "and sends nothing"
 broken "refused maps" refusals warning "^1 programs .* may have gone on" "echo fence >.*/on_refusal" flatiommu --json doctor
 echo warn >/sys/module/flatiommu/parameters/on_refusal
 before=$(awk '/^nr_foll_pin_acquired/ { print $2 }' /proc/vmstat)
-testpmd /tmp/run 90 flatiommu run --
+testpmd /tmp/run 300 flatiommu run --
 succeeds "run by flatiommu, it sends" until_true 80 grep -qE "TX-packets: [1-9]" /tmp/run
 pid=$(pidof dpdk-testpmd | tr ' ' '\n' | head -n 1)
 like "$(</tmp/run)" "Selected IOVA mode 'PA'" "with physical addresses"

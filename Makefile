@@ -41,7 +41,7 @@ PEERS_KERNELS ?= 6.1-amd64 6.12-amd64
 DEBUG_KERNELS ?= 6.1-debug 6.12-debug
 DEBUG_MACHINES ?= pc movable intel-iommu
 DEBUG_APPEND ?= life_kills=1000 life_unplugs=200 fuzz_calls=1000000 fuzz_sequence=1500 rcupdate.rcu_expedited=1
-kernels := $(shell tests/vm/kernel --list)
+kernels := $(shell tests/vm/kernel --list) $(shell tests/vm/kernel --list TOMORROW)
 machines := $(shell tests/vm/machine --list)
 
 module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild \
@@ -53,41 +53,52 @@ module:
 	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/module
 
-# In a directory of its own, as Kbuild writes its objects beside the sources.
+# When the archive has a newer one of the kernel, modules are built anew. build/KERNEL/kernel says where it is.
+.PRECIOUS: build/%/kernel
+build/%/kernel: FORCE
+	@mkdir -p $(@D)
+	@kernel=$$(tests/vm/kernel $*) && { [ "$$(cat $@ 2>/dev/null)" = "$$kernel" ] || echo "$$kernel" >$@; }
+
+# By the compiler of the kernel's suite, in a directory of its own, as Kbuild writes its objects beside the sources.
+kbuild = tests/vm/in "$$(tests/vm/kernel --suite $*)" $(MAKE) -s -C "$$(cat build/$*/kernel)/build"
+
 define build-module
-	mkdir -p $(@:.ko=)
+	rm -rf $(@:.ko=)
+	mkdir $(@:.ko=)
 	cp $(filter module/%,$^) $(@:.ko=)
 	cp -r include build/$*
-	+$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
+	+$(kbuild) M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
 	cp $(@:.ko=)/flatiommu.ko $@
 endef
 
 # Debug kernels count which lines run.
-build/%/flatiommu.ko: $(module-sources)
+build/%/flatiommu.ko: $(module-sources) build/%/kernel
 	$(call build-module,$(if $(filter %-debug,$*),GCOV_PROFILE=y))
 
 .PRECIOUS: build/%/trust-signer.ko
-build/%/trust-signer.ko: $(module-sources)
+build/%/trust-signer.ko: $(module-sources) build/%/kernel
 	$(call build-module,LOCKDOWN=trust-signer)
 
 # What only tests load: tests/module, the module as it is built for a locked down kernel, and the sample mediated device,
 # where the kernel has mediated devices.
 test-modules := $(patsubst tests/module/%.c,%.o,$(wildcard tests/module/*.c))
 .PRECIOUS: build/%/test-modules
-build/%/test-modules: $(test-modules:%.o=tests/module/%.c) $(wildcard tests/module/*.h)
-	mkdir -p $@
-	cp $^ $@
+build/%/test-modules: $(test-modules:%.o=tests/module/%.c) $(wildcard tests/module/*.h) build/%/kernel
+	rm -rf $@
+	mkdir $@
+	cp $(filter tests/%,$^) $@
 	echo 'obj-m := $(test-modules)' >$@/Kbuild
-	+$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/$@ KCFLAGS=-Werror modules
+	+$(kbuild) M=$(CURDIR)/$@ KCFLAGS=-Werror modules
 	cp $(test-modules:%.o=$@/%.ko) build/$*
 	touch $@
 
 build/%/extra: build/%/trust-signer.ko build/%/test-modules
-	mkdir -p build/$*/mtty
-	if grep -qw mdev_register_parent "$$(tests/vm/kernel $*)/build/Module.symvers"; then \
-		cp "$$(tests/vm/source $(firstword $(subst -, ,$*)))/samples/vfio-mdev/mtty.c" build/$*/mtty && \
+	rm -rf build/$*/mtty
+	mkdir build/$*/mtty
+	+if grep -qw mdev_register_parent "$$(cat build/$*/kernel)/build/Module.symvers"; then \
+		cp "$$(tests/vm/source $*)/samples/vfio-mdev/mtty.c" build/$*/mtty && \
 		echo 'obj-m := mtty.o' >build/$*/mtty/Kbuild && \
-		$(MAKE) -s -C "$$(tests/vm/kernel $*)/build" M=$(CURDIR)/build/$*/mtty modules && \
+		$(kbuild) M=$(CURDIR)/build/$*/mtty modules && \
 		cp build/$*/mtty/mtty.ko build/$*; \
 	fi
 	touch $@
@@ -390,4 +401,6 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean
+FORCE:
+
+.PHONY: FORCE all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean

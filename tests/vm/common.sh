@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it.
+# Sourced by the scripts beside it: messages, and the cache.
 
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck disable=SC2034
@@ -19,39 +19,67 @@ die() {
 	exit 1
 }
 
-# cached KEY COMMAND...: makes $cache/KEY, if it is missing, by COMMAND..., which is given the path
-# to make it at; that is another one, and moved at the end, so that what is there is whole.
+# room: megabytes that are free in the cache
+room() {
+	df --output=avail -B 1M "$cache" | tail -n 1 | tr -d ' '
+}
+
+# lock NAME: until unlock or the end of the script; nobody else makes NAME meanwhile. It may wait for long.
+lock() {
+	local file=$cache/lock/$1
+	mkdir -p "$cache/tmp" "$cache/lock" 2>/dev/null || true
+	if [[ -d $cache && (! -w $cache || ! -w $cache/tmp || ! -w $cache/lock || (-e $file && ! -w $file)) ]]; then
+		die "$1 has to be made, and $(id -un) cannot write to the cache $cache, which $(stat -c %U "$cache")" \
+			"has made: set FLATIOMMU_CACHE to another directory, or remove this one"
+	fi
+	[[ -d $cache/lock ]] || die "cannot make the cache $cache: set FLATIOMMU_CACHE to a directory that can be written"
+	exec {locked}>"$file" || die "cannot write $file: is the disk of the cache $cache full? $(room) MB are free"
+	flock "$locked"
+}
+
+unlock() {
+	exec {locked}>&-
+}
+
+# make_at PATH COMMAND...: COMMAND is given another path to make it at, and that is moved to PATH at the end, so that
+# what is there is whole. A command that fails leaves nothing. Called with the lock held.
+make_at() {
+	local path=$1 part=$cache/tmp/${1##*/} status
+	shift
+	rm -rf "$part"
+	set +e
+	# in a shell of its own: set -e holds there, and the lock stays here
+	(
+		set -e
+		"$@" "$part" {locked}>&-
+	) >&2
+	status=$?
+	set -e
+	if ((status)); then
+		no_room "${path##*/}"
+		rm -rf "$part" "$part".*
+		die "cannot make ${path##*/}"
+	fi
+	mv -T "$part" "$path"
+}
+
+# no_room WHAT [LOG]: ends the script with the cure where a full disk is the cause
+no_room() {
+	local free
+	free=$(room)
+	if ((free < 32)) || { [[ -n ${2:-} ]] && grep -qE 'No space left|enough free space' "$2"; }; then
+		rm -rf "$cache/tmp/${1:?}"*
+		die "no room for $1: $free MB are free in the cache $cache; free some, or set FLATIOMMU_CACHE to a directory" \
+			"on another disk"
+	fi
+}
+
+# cached KEY COMMAND...: makes $cache/KEY, if it is missing, by COMMAND...
 cached() {
-	local key=$1 lock part=$cache/tmp/$1
+	local key=$1
 	shift
 	[[ ! -e $cache/$key ]] || return 0
-	mkdir -p "$cache/tmp" "$cache/lock"
-	exec {lock}>"$cache/lock/$key"
-	flock "$lock"
-	if [[ ! -e $cache/$key ]]; then
-		rm -rf "$part"
-		# in a shell of its own: set -e holds there, and the lock stays here
-		("$@" "$part" {lock}>&-) >&2
-		mv -T "$part" "$cache/$key"
-	fi
-	exec {lock}>&-
-}
-
-# unpack DIRECTORY PACKAGE...: downloads packages (NAME or NAME=VERSION) and unpacks them into DIRECTORY
-unpack() {
-	local into=$1 debs=$1.debs deb
-	shift
-	mkdir -p "$into" "$debs"
-	# root's downloads are not for the user _apt, who cannot write here
-	(cd "$debs" && apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$@") ||
-		die "cannot download $*; does apt-get update help?"
-	for deb in "$debs"/*.deb; do
-		dpkg-deb -x "$deb" "$into"
-	done
-	rm -r "$debs"
-}
-
-# field PACKAGE FIELD: of the version that apt would install
-field() {
-	apt-cache show --no-all-versions "$1" 2>/dev/null | sed -n "s/^$2: //p"
+	lock "$key"
+	[[ -e $cache/$key ]] || make_at "$cache/$key" "$@"
+	unlock
 }

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/capability.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -32,9 +34,18 @@ static bool has_iommu(const struct function *f)
 	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);
 }
 
+/*
+ * A function of a no-IOMMU group has a directory of that name before Linux 7.3, too, but no node; from then on it has one,
+ * which says noiommu.
+ */
+static bool has_node(const struct function *f)
+{
+	return f->cdev[0] && (!is_noiommu_group(f) || is_noiommu_cdev(f));
+}
+
 static bool has_cdev(const struct function *f)
 {
-	return f->cdev[0] && !is_noiommu_group(f) && !access("/dev/iommu", F_OK);
+	return has_node(f) && !access("/dev/iommu", F_OK);
 }
 
 /*
@@ -83,9 +94,11 @@ static int try_backend(struct flatiommu_device *device, const struct backend *ba
 /* Why it is not one with iommufd, of those that there are two of. */
 static const char *why_not_iommufd(const struct candidate *c, const struct function *f)
 {
-	if (c->needs_cdev || c->has == is_noiommu_group)
+	if (c->needs_cdev)
 		return "";
-	return f->cdev[0] ? ", and there is no /dev/iommu" : ", and the kernel has no VFIO character devices";
+	if (has_node(f))
+		return ", and there is no /dev/iommu";
+	return c->has == is_noiommu_group ? "" : ", and the kernel has no VFIO character devices";
 }
 
 static void tell_choice(struct flatiommu_device *device, const struct candidate *c, bool forced,
@@ -112,8 +125,8 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 			continue;
 		behind = c->behind;
 		if (forced && !strcmp(forced, c->backend->name)) {
-			behind = "it takes /dev/iommu and VFIO's character devices, which this kernel "
-				 "does not have";
+			behind = has_node(f) ? "there is no /dev/iommu. Cure: modprobe iommufd" :
+				 "this kernel has no VFIO character device for it";
 			break;
 		}
 	}
@@ -183,6 +196,40 @@ int choose_backend(struct flatiommu_device *device)
 		return fail(flat, first_err, "%s; after that, %s", refused, last);
 	}
 	return tried ? first_err : refuse(device, forced);
+}
+
+static bool has_rawio(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return !syscall(SYS_capget, &header, data) && data[0].effective & 1u << CAP_SYS_RAWIO;
+}
+
+/* EPERM has two usual causes, and the kernel tells neither to the program. */
+int explain_attach(struct flatiommu_device *device, const char *step, int err, const char *module)
+{
+	char path[96], unsafe[8] = "unknown";
+
+	if (err != -EPERM)
+		return fail(device->flat, err, "%s: %s: %s", device->name, step, ERRNO(err));
+	if (!has_rawio())
+		return fail(device->flat, err, "%s: %s: %s. Cure: run with CAP_SYS_RAWIO, as root does",
+			    device->name, step, ERRNO(err));
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/allow_unsafe_interrupts", module);
+	read_line(path, unsafe, sizeof(unsafe));
+	if (unsafe[0] != 'N')
+		return fail(device->flat, err, "%s: %s: %s", device->name, step, ERRNO(err));
+	return fail(device->flat, err, "%s: %s: %s. Cure: echo 1 > %s (nothing keeps a device from sending "
+		    "any interrupt)", device->name, step, ERRNO(err), path);
+}
+
+int explain_open(struct flatiommu *flat, const char *name, const char *path, int err)
+{
+	return fail(flat, err, "%s%s%s: %s%s", name, name[0] ? ": " : "", path, ERRNO(err),
+		    err == -EBUSY ? " (another program has it open)" :
+		    err == -EACCES ? ". Cure: run as root" :
+		    err == -EPERM && !has_rawio() ? ". Cure: run with CAP_SYS_RAWIO, as root does" : "");
 }
 
 int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)

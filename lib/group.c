@@ -9,21 +9,7 @@
 
 #include "internal.h"
 
-#define UNSAFE_INTERRUPTS "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
-
-/* EPERM has two usual causes and the kernel tells neither to the program. */
-static int explain_attach(struct flatiommu_device *device, const char *step, int err)
-{
-	char unsafe[8] = "unknown";
-
-	if (err != -EPERM)
-		return fail(device->flat, err, "%s: %s: %s", device->name, step, ERRNO(err));
-	read_line(UNSAFE_INTERRUPTS, unsafe, sizeof(unsafe));
-	return fail(device->flat, err, "%s: %s: %s. Cure: %s", device->name, step, ERRNO(err),
-		    unsafe[0] == 'N' ? "echo 1 > " UNSAFE_INTERRUPTS
-				       " (nothing keeps a device from sending any interrupt)" :
-				       "run with CAP_SYS_RAWIO, as root does");
-}
+#define TYPE1 "vfio_iommu_type1"
 
 static int open_group(struct flatiommu_device *device, const char *path, struct group **group)
 {
@@ -45,9 +31,7 @@ static int open_group(struct flatiommu_device *device, const char *path, struct 
 	if (new->fd < 0) {
 		err = -errno;
 		free(new);
-		return fail(device->flat, err, "%s: %s: %s%s", device->name, path, ERRNO(err),
-			    err == -EBUSY ? " (another program has it open)" :
-			    err == -EACCES || err == -EPERM ? ". Cure: run as root" : "");
+		return explain_open(device->flat, device->name, path, err);
 	}
 	err = call(new->fd, VFIO_GROUP_GET_STATUS, &status);
 	if (err)
@@ -72,14 +56,14 @@ static int join(struct flatiommu_device *device, struct group *group, unsigned l
 	int err = call(group->fd, VFIO_GROUP_SET_CONTAINER, &flat->container);
 
 	if (err)
-		return explain_attach(device, "VFIO_GROUP_SET_CONTAINER", err);
+		return explain_attach(device, "VFIO_GROUP_SET_CONTAINER", err, TYPE1);
 	if (flat->groups)
 		return 0;
 	/* Its argument is the number, not a pointer. */
 	err = call(flat->container, VFIO_SET_IOMMU, (void *)iommu);
 	if (err) {
 		call(group->fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
-		return explain_attach(device, "VFIO_SET_IOMMU", err);
+		return explain_attach(device, "VFIO_SET_IOMMU", err, TYPE1);
 	}
 	return 0;
 }

@@ -12,8 +12,6 @@
 #include "internal.h"
 #include "iommufd_abi.h"
 
-#define UNSAFE_INTERRUPTS "/sys/module/iommufd/parameters/allow_unsafe_interrupts"
-
 static int start(struct flatiommu *flat)
 {
 	struct ioas_alloc ioas = { .size = sizeof(ioas) };
@@ -22,8 +20,7 @@ static int start(struct flatiommu *flat)
 	flat->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 	if (flat->iommufd < 0) {
 		err = -errno;
-		return fail(flat, err, "/dev/iommu: %s%s", ERRNO(err), err == -EACCES ?
-			    ". Cure: run as root" : "");
+		return explain_open(flat, "", "/dev/iommu", err);
 	}
 	err = call(flat->iommufd, IOAS_ALLOC, &ioas);
 	if (err) {
@@ -48,26 +45,13 @@ static void stop(struct flatiommu *flat)
 
 static int explain_bind(struct flatiommu_device *device, int err)
 {
-	if (err == -EPERM)
-		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s. Cure: run with "
-			    "CAP_SYS_RAWIO, as root does", device->name, ERRNO(err));
 	/* So it says when somebody has it open already; the rest of what we ask is valid. */
 	if (err == -EINVAL)
 		err = -EBUSY;
-	return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s%s", device->name, ERRNO(err),
-		    err == -EBUSY ? " (another program has it open)" : "");
-}
-
-/* EPERM is about interrupts here: the device is ours already. */
-static int explain_attach(struct flatiommu_device *device, int err)
-{
-	char unsafe[8] = "unknown";
-
-	read_line(UNSAFE_INTERRUPTS, unsafe, sizeof(unsafe));
-	return fail(device->flat, err, "%s: VFIO_DEVICE_ATTACH_IOMMUFD_PT: %s%s", device->name,
-		    ERRNO(err), err == -EPERM && unsafe[0] == 'N' ?
-		    ". Cure: echo 1 > " UNSAFE_INTERRUPTS
-		    " (nothing keeps a device from sending any interrupt)" : "");
+	if (err == -EBUSY)
+		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s (another program has it "
+			    "open)", device->name, ERRNO(err));
+	return explain_attach(device, "VFIO_DEVICE_BIND_IOMMUFD", err, "iommufd");
 }
 
 static int attach(struct flatiommu_device *device)
@@ -82,8 +66,7 @@ static int attach(struct flatiommu_device *device)
 	device->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (device->fd < 0) {
 		err = -errno;
-		return fail(flat, err, "%s: %s: %s%s", device->name, path, ERRNO(err),
-			    err == -EACCES ? ". Cure: run as root" : "");
+		return explain_open(flat, device->name, path, err);
 	}
 	err = call(device->fd, CDEV_BIND_IOMMUFD, &bind);
 	if (err) {
@@ -91,7 +74,7 @@ static int attach(struct flatiommu_device *device)
 	} else {
 		err = call(device->fd, CDEV_ATTACH_IOMMUFD_PT, &arg);
 		if (err)
-			explain_attach(device, err);
+			explain_attach(device, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", err, "iommufd");
 	}
 	if (err)
 		close_fd(&device->fd);

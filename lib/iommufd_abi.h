@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The calls of linux/iommufd.h and of VFIO's character devices, which the headers of Linux 6.1 do
- * not have yet, and IOAS_NOIOMMU_GET_PA, which is to come with Linux 7.3.
+ * not have yet, nor others IOAS_NOIOMMU_GET_PA, which came with Linux 7.3.
  */
 #ifndef LIB_IOMMUFD_ABI_H
 #define LIB_IOMMUFD_ABI_H
@@ -53,7 +53,7 @@ struct ioas_unmap {
 };
 #define IOAS_UNMAP _IO(';', 0x86)
 
-/* length: at most that much, 0 is no limit; set to how much is contiguous from out_phys on. */
+/* length: at most that much, and not 0; set to how much is contiguous from out_phys on. */
 struct ioas_get_pa {
 	__u32 size;
 	__u32 flags;

@@ -21,8 +21,7 @@ static int start(struct flatiommu *flat)
 	if (flat->container >= 0)
 		return 0;
 	err = -errno;
-	return fail(flat, err, "/dev/vfio/vfio: %s%s", ERRNO(err), err == -EACCES || err == -EPERM ?
-		    ". Cure: run as root" : "");
+	return explain_open(flat, "", "/dev/vfio/vfio", err);
 }
 
 static void stop(struct flatiommu *flat)

@@ -16,7 +16,8 @@
 
 #define TABLE_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-static const char magic[8] = "flatdma1";
+/* without the NUL at its end */
+static const char magic[] = "flatdma1";
 
 struct table {
 	char magic[8];
@@ -57,7 +58,7 @@ static int make_table(const struct buffer *buffer)
 
 	if (fstat(buffer->file, &st))
 		return -errno;
-	memcpy(table.magic, magic, sizeof(magic));
+	memcpy(table.magic, magic, sizeof(table.magic));
 	table.dev = st.st_dev;
 	table.ino = st.st_ino;
 	fd = memfd_create("flatiommu-segments", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -112,7 +113,7 @@ static int read_table(int fd, struct table **table)
 	if ((seals & TABLE_SEALS) != TABLE_SEALS || fstat(fd, &st) ||
 	    (size_t)st.st_size < sizeof(*t))
 		return -EBADMSG;
-	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || memcmp(head.magic, magic, sizeof(magic)) ||
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || memcmp(head.magic, magic, sizeof(head.magic)) ||
 	    head.nr_segments > head.span / PAGE_SIZE ||
 	    (uint64_t)st.st_size != sizeof(head) + head.nr_segments * sizeof(struct flatiommu_dma_segment))
 		return -EBADMSG;

@@ -96,7 +96,7 @@ WRAP(int, open, const char *path, int flags, mode_t mode)
 	return __real_open(real, flags, mode);
 }
 
-/* @length: at most that much, 0 is no limit; set to how much is consecutive from @out_phys on. */
+/* @length: at most that much, and not 0; set to how much is consecutive from @out_phys on. */
 static int get_pa(struct ioas_get_pa *arg)
 {
 	struct flatiommu_segment segment;
@@ -105,7 +105,7 @@ static int get_pa(struct ioas_get_pa *arg)
 		.function = flat_function(function),
 		.nr_segments = 1,
 		.start = arg->iova,
-		.length = arg->length ? arg->length : UINT64_MAX - arg->iova,
+		.length = arg->length,
 		.segments = (uintptr_t)&segment,
 	};
 	uint64_t asked = lookup.length;
@@ -114,6 +114,8 @@ static int get_pa(struct ioas_get_pa *arg)
 	calls++;
 	if (arg->size != sizeof(*arg) || arg->flags || arg->reserved)
 		return -EOPNOTSUPP;
+	if (!arg->length)
+		return -EINVAL;
 	if (answer == ANSWER_NO_CALL)
 		return -ENOTTY;
 	if (answer == ANSWER_HOLE && calls > 1)

@@ -138,7 +138,7 @@ static bool read_bound(const char *address, struct function *f, char *node, size
 {
 	if (function_read(f, address))
 		return false;
-	snprintf(node, size, "/dev/vfio/%d", f->group);
+	function_node(f, node, size);
 	return true;
 }
 
@@ -146,7 +146,7 @@ static int set_owner(struct tool *tool, struct json_object *changes,
 		     const struct functions *functions, const struct passwd *user)
 {
 	struct function f;
-	char node[64];
+	char node[128];
 	size_t i;
 
 	for (i = 0; i < functions->n; i++) {
@@ -206,7 +206,7 @@ static struct json_object *describe(const struct functions *functions)
 {
 	struct json_object *array = json_object_new_array(), *o;
 	struct function f;
-	char node[64];
+	char node[128];
 	size_t i;
 
 	for (i = 0; i < functions->n; i++) {
@@ -215,7 +215,10 @@ static struct json_object *describe(const struct functions *functions)
 		o = add_object(array);
 		put_string(o, "address", f.address);
 		put_string(o, "driver_before", functions->function[i].driver);
-		put_number(o, "group", f.group);
+		if (f.group < 0)
+			put_string(o, "group", NULL);
+		else
+			put_number(o, "group", f.group);
 		put_string(o, "iommu", behind_name(f.behind));
 		put_string(o, "node", node);
 		put_bool(o, "persistent", is_persistent(f.address));

@@ -31,11 +31,16 @@ static void check_group(struct doctor *doctor)
 		break;
 	case BEHIND_NOIOMMU:
 		mend(doctor, "flatiommu unbind %s && flatiommu bind %s", f->address, f->address);
-		say(doctor, WARNING, "%d, of VFIO's no-IOMMU mode: nothing is pinned", f->group);
+		if (f->group < 0)
+			say(doctor, WARNING,
+			    "none: VFIO's no-IOMMU mode has it, for programs of iommufd only, which pins their memory");
+		else
+			say(doctor, WARNING, "%d, of VFIO's no-IOMMU mode: it pins nothing%s", f->group,
+			    is_noiommu_cdev(f) ? "; iommufd, by the function's own node, does" : "");
 		break;
 	case BEHIND_NOTHING:
 		mend(doctor, "flatiommu %s %s", *f->driver ? "bind" : "claim", f->address);
-		say(doctor, PROBLEM, "none, and VFIO goes by groups: it is not claimed");
+		say(doctor, PROBLEM, "none, and VFIO wants one: it is not claimed");
 		break;
 	}
 }
@@ -87,22 +92,33 @@ static void check_open(struct doctor *doctor)
 		say(doctor, UNSEEN, "whether others have it open only root sees");
 }
 
-static void check_node(struct doctor *doctor)
+static void check_one_node(struct doctor *doctor, const char *node)
 {
-	const struct function *f = doctor->subject;
-	char node[64];
-
-	if (!is_on_vfio(f))
-		return;
-	snprintf(node, sizeof(node), "/dev/vfio/%s%d",
-		 f->behind == BEHIND_NOIOMMU ? "noiommu-" : "", f->group);
-	if (access(node, F_OK)) {
+	if (!*node) {
+		say(doctor, PROBLEM, "VFIO has made none: the kernel log says why");
+	} else if (access(node, F_OK)) {
 		say(doctor, PROBLEM, "%s is not there; in a container it is to be passed in", node);
 	} else if (access(node, R_OK | W_OK)) {
 		mend(doctor, "chown %u %s", geteuid(), node);
 		say(doctor, PROBLEM, "%s is not for this user", node);
 	} else {
 		say(doctor, OK, "%s", node);
+	}
+}
+
+static void check_node(struct doctor *doctor)
+{
+	const struct function *f = doctor->subject;
+	char node[128];
+
+	if (!is_on_vfio(f))
+		return;
+	function_node(f, node, sizeof(node));
+	check_one_node(doctor, node);
+	/* that of a group is not the one that pins */
+	if (f->behind == BEHIND_NOIOMMU && is_noiommu_cdev(f) && f->group >= 0) {
+		snprintf(node, sizeof(node), "/dev/vfio/devices/%s", f->cdev);
+		check_one_node(doctor, node);
 	}
 }
 

@@ -72,6 +72,18 @@ static void check_encryption(struct doctor *doctor)
 		say(doctor, PROBLEM, "swiotlb=force: all DMA would have to be bounced");
 }
 
+/* A kernel may have VFIO's own nodes and iommufd, and nothing else: no groups, and no type1. */
+static bool has_groups(void)
+{
+	return module_is_known("vfio_iommu_type1") || module_is_loaded("vfio_iommu_type1") ||
+	       file_exists("/sys/class/vfio");
+}
+
+static bool has_iommufd(void)
+{
+	return file_exists("/dev/iommu") || module_is_known("iommufd");
+}
+
 static void check_iommu(struct doctor *doctor)
 {
 	bool table = any_file("/sys/firmware/acpi/tables/DMAR*") ||
@@ -90,9 +102,9 @@ static void check_iommu(struct doctor *doctor)
 	else
 		say(doctor, OK, "the firmware offers none: what flatiommu is for");
 	if (doctor->behind[BEHIND_NOIOMMU])
-		say(doctor, WARNING,
-		    "%u functions are in VFIO's no-IOMMU mode, where nothing is pinned",
-		    doctor->behind[BEHIND_NOIOMMU]);
+		say(doctor, WARNING, "%u functions are in VFIO's no-IOMMU mode, where %s",
+		    doctor->behind[BEHIND_NOIOMMU],
+		    has_groups() ? "groups pin nothing" : "only programs of iommufd work");
 }
 
 static void check_vfio(struct doctor *doctor)
@@ -106,11 +118,15 @@ static void check_vfio(struct doctor *doctor)
 			say(doctor, OK, "%s is loaded", modules[i]);
 		else if (module_is_known(modules[i]))
 			say(doctor, OK, "%s is there; bind loads it", modules[i]);
+		else if (!strcmp(modules[i], "vfio_iommu_type1") && has_iommufd())
+			say(doctor, OK, "%s is not there; programs of iommufd do without", modules[i]);
 		else
 			say(doctor, PROBLEM, "%s is not there: this kernel (%s) has no such module",
 			    modules[i], kernel_release());
 	}
-	if (!file_read(mode, sizeof(mode), NOIOMMU_MODE) && *mode == 'Y') {
+	if (module_is_loaded("iommufd"))
+		say(doctor, OK, "iommufd is loaded");
+	if (has_groups() && !file_read(mode, sizeof(mode), NOIOMMU_MODE) && *mode == 'Y') {
 		mend(doctor, "echo N >" NOIOMMU_MODE);
 		say(doctor, WARNING,
 		    "VFIO's no-IOMMU mode is on: SPDK then does not pin what it registers");

@@ -13,10 +13,15 @@
 
 #define GROUPS "/sys/kernel/iommu_groups"
 
+bool is_noiommu_cdev(const struct function *f)
+{
+	return !strncmp(f->cdev, "noiommu-", strlen("noiommu-"));
+}
+
 static enum behind find_behind(const struct function *f)
 {
 	if (f->group < 0)
-		return BEHIND_NOTHING;
+		return is_noiommu_cdev(f) ? BEHIND_NOIOMMU : BEHIND_NOTHING;
 	if (!strcmp(f->group_name, "flatiommu"))
 		return BEHIND_FLATIOMMU;
 	return strcmp(f->group_name, "vfio-noiommu") ? BEHIND_IOMMU : BEHIND_NOIOMMU;
@@ -36,6 +41,15 @@ static void read_group_name(struct function *f, const char *group)
 	else if (!strncmp(iommu, "flatiommu-", strlen("flatiommu-")))
 		name = "flatiommu";
 	snprintf(f->group_name, sizeof(f->group_name), "%s", name);
+}
+
+static void read_cdev(struct function *f)
+{
+	struct names names;
+
+	if (!names_read(&names, PCI_DEVICES "/%s/vfio-dev", f->address) && names.n)
+		snprintf(f->cdev, sizeof(f->cdev), "%.*s", (int)sizeof(f->cdev) - 1, names.name[0]);
+	names_free(&names);
 }
 
 int function_read(struct function *f, const char *name)
@@ -61,6 +75,7 @@ int function_read(struct function *f, const char *name)
 		f->group = atoi(group);
 		read_group_name(f, group);
 	}
+	read_cdev(f);
 	f->behind = find_behind(f);
 	return 0;
 }
@@ -242,6 +257,18 @@ bool is_bridge(const struct function *f)
 bool is_on_vfio(const struct function *f)
 {
 	return !strcmp(f->driver, "vfio-pci");
+}
+
+/* By the kernel's list of nodes, as a container may lack the node itself. */
+void function_node(const struct function *f, char *path, size_t size)
+{
+	const char *noiommu = f->behind == BEHIND_NOIOMMU ? "noiommu-" : "";
+
+	path[0] = 0;
+	if (f->group >= 0 && file_exists("/sys/class/vfio/%s%d", noiommu, f->group))
+		snprintf(path, size, "/dev/vfio/%s%d", noiommu, f->group);
+	else if (*f->cdev && file_exists("/sys/class/vfio-dev/%s/dev", f->cdev))
+		snprintf(path, size, "/dev/vfio/devices/%s", f->cdev);
 }
 
 const char *behind_name(enum behind behind)

@@ -11,11 +11,11 @@
 #define PCI_DEVICES "/sys/bus/pci/devices"
 #define PCI_ADDRESS_SIZE 20
 
-/* What stands behind a function's IOMMU group. */
+/* What stands behind a function. */
 enum behind {
-	BEHIND_NOTHING,		/* it has no group */
+	BEHIND_NOTHING,		/* it has neither a group nor VFIO's node for functions without an IOMMU */
 	BEHIND_FLATIOMMU,	/* nothing; flatiommu claims it */
-	BEHIND_NOIOMMU,		/* nothing; VFIO's no-IOMMU mode made the group */
+	BEHIND_NOIOMMU,		/* nothing; VFIO's no-IOMMU mode has it, in a group or, from Linux 7.3 on, with a node */
 	BEHIND_IOMMU,		/* a real IOMMU */
 };
 
@@ -27,6 +27,7 @@ enum behind {
  * @override:	driver_override, "" when there is none
  * @group:	-1 when it has none
  * @group_name:	what says who made the group, or ""
+ * @cdev:	the name of VFIO's character device in /dev/vfio/devices, "" when it has none
  * @pf:		the physical function that it is a virtual function of, or ""
  */
 struct function {
@@ -36,6 +37,7 @@ struct function {
 	char override[64];
 	int group;
 	char group_name[64];
+	char cdev[64];
 	enum behind behind;
 	char pf[PCI_ADDRESS_SIZE];
 };
@@ -67,6 +69,14 @@ bool function_above(char *address, size_t size, const char *path);
 bool is_bridge(const struct function *function);
 bool is_on_vfio(const struct function *function);
 const char *behind_name(enum behind behind);
+
+/*
+ * What a program opens to use a function that is on vfio-pci: its group's node or, on a kernel without VFIO groups, its own.
+ * "" when it has neither.
+ */
+void function_node(const struct function *function, char *path, size_t size);
+/* Whether VFIO's no-IOMMU mode has a node for the function, as Linux 7.3 has; only there it pins memory. */
+bool is_noiommu_cdev(const struct function *function);
 
 /* How many virtual functions it has now. */
 unsigned int nr_vfs(const struct function *function);

@@ -100,16 +100,15 @@ void processes_free(struct processes *processes)
 
 bool opened_is_of(const struct opened *o, const struct function *f)
 {
-	char node[64], name[32];
+	char node[128], name[32];
 	struct names names;
 	bool is = false;
 	size_t i;
 
 	if (!strcmp(o->node, f->address))
 		return true;
-	if (f->group >= 0 && is_on_vfio(f)) {
-		snprintf(node, sizeof(node), "/dev/vfio/%s%d",
-			 f->behind == BEHIND_NOIOMMU ? "noiommu-" : "", f->group);
+	if (is_on_vfio(f)) {
+		function_node(f, node, sizeof(node));
 		if (!strcmp(o->node, node))
 			return true;
 	}

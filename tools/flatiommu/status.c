@@ -11,7 +11,7 @@
 #include "record.h"
 
 static const char *const shown_modules[] = {
-	"flatiommu", "vfio_pci", "vfio_iommu_type1", "iommufd", "uio_pci_generic",
+	"flatiommu", "vfio", "vfio_pci", "vfio_iommu_type1", "iommufd", "uio_pci_generic",
 };
 
 /* What a user may want to know of a parameter; those that are not there are left out. */
@@ -93,7 +93,7 @@ static void put_functions(struct json_object *what, const struct functions *func
 		flat_groups += f->behind == BEHIND_FLATIOMMU;
 		if (!recorded && f->behind != BEHIND_FLATIOMMU && !is_on_vfio(f))
 			continue;
-		complete = is_on_vfio(f) && f->group >= 0;
+		complete = is_on_vfio(f) && f->behind != BEHIND_NOTHING;
 		o = add_object(array);
 		put_string(o, "address", f->address);
 		put_string(o, "driver", f->driver);

@@ -31,6 +31,9 @@ static int call(uint64_t iova, unsigned int pages, uint64_t phys)
 	snprintf(text, sizeof(text), "function=" EDU " iova=%llu size=%zu phys=%llu",
 		 (unsigned long long)iova, pages * PAGE, (unsigned long long)phys);
 	ret = module_load("/flatiommu/part.ko", text);
+	/* From 7.2 on EEXIST is for a module that is loaded already, and a module's own comes out as this. */
+	if (ret == -EBUSY && kernel_is(7, 2))
+		ret = -EEXIST;
 	return ret ? ret : module_unload("part");
 }
 

@@ -35,10 +35,17 @@ if [[ $FLATIOMMU_MACHINE == movable ]]; then
 	isnt "$(awk '/zone +Movable/ { zone = 1 } zone && /present/ { print $2; exit }' /proc/zoneinfo)" 0 "there is some"
 fi
 
-for module in vfio_iommu_type1 vfio-pci uio_pci_generic; do
+# a kernel without VFIO groups has iommufd instead
+memory=vfio_iommu_type1
+[[ " $FLATIOMMU_KERNEL_WORDS " == *" GROUPS "* ]] || memory=iommufd
+for module in $memory vfio-pci uio_pci_generic; do
 	succeeds "$module loads" modprobe "$module"
 done
-is "$(cat /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts)" Y "type1 takes unsafe interrupts"
+if [[ $memory == vfio_iommu_type1 ]]; then
+	is "$(cat /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts)" Y "type1 takes unsafe interrupts"
+else
+	fails "there is no container" test -e /dev/vfio/vfio
+fi
 is "$(cat /proc/sys/kernel/tainted)" 0 "the kernel is not tainted"
 
 like "$(driverctl -v list-devices 2>&1)" "$NVME nvme" "driverctl runs"

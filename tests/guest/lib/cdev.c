@@ -57,6 +57,8 @@ struct iommu_hwpt_alloc {
 };
 #define IOMMU_HWPT_ALLOC IOMMUFD_IO(0x89)
 
+#define IOMMU_IOAS_NOIOMMU_GET_PA IOMMUFD_IO(0x95)
+
 #define MAP_TRIES 5
 
 static int result(int ret)
@@ -72,12 +74,27 @@ bool cdev_is_there(void)
 	return !access("/dev/iommu", F_OK) && !access("/sys/class/vfio-dev", F_OK);
 }
 
+bool noiommu_cdev_is_there(void)
+{
+	/* Without a size: what knows the call says that, and what does not ENOTTY. */
+	struct {
+		__u32 size;
+	} get_pa = { 0 };
+	int fd = cdev_is_there() ? open("/dev/iommu", O_RDWR | O_CLOEXEC) : -1, err;
+
+	if (fd < 0)
+		return false;
+	err = ioctl(fd, IOMMU_IOAS_NOIOMMU_GET_PA, &get_pa) ? errno : 0;
+	close(fd);
+	return err != ENOTTY;
+}
+
 int cdev_path(const char *bdf, char *path, size_t size)
 {
 	char pattern[128], found[256];
 	int ret;
 
-	snprintf(pattern, sizeof(pattern), "/sys/bus/pci/devices/%s/vfio-dev/vfio*", bdf);
+	snprintf(pattern, sizeof(pattern), "/sys/bus/pci/devices/%s/vfio-dev/*vfio*", bdf);
 	ret = find_path(pattern, found, sizeof(found));
 	if (!ret)
 		snprintf(path, size, "/dev/vfio/devices/%s", last_part(found));

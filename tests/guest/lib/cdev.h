@@ -40,6 +40,8 @@ struct vfio_device_detach_iommufd_pt {
 
 /* Has this kernel got both? */
 bool cdev_is_there(void);
+/* Has it iommufd's own no-IOMMU mode (Linux 7.3)? */
+bool noiommu_cdev_is_there(void);
 /* The node of a function on vfio-pci; -errno. */
 int cdev_path(const char *bdf, char *path, size_t size);
 

@@ -138,6 +138,9 @@ int flat_load(void)
 {
 	int ret = module_probe("vfio_iommu_type1");
 
+	/* A kernel may have iommufd alone. */
+	if (ret)
+		ret = module_probe("iommufd");
 	if (!ret)
 		ret = module_probe("vfio-pci");
 	return ret ? ret : module_load(MODULE_FILE, "");

@@ -11,6 +11,11 @@
 # make check-packages   the packages, the tarball and Secure Boot, in a minimal Debian in the emulated machine, and the
 #                       benches in short: an hour or more
 # make check            everything: build, lint, the tests in the emulated machine
+# make check-all        the same with every test on every kernel that it can run on: hours
+# make check-tomorrow   what is for the newest kernel, on those of sid and experimental
+# make check-builder    ./demo and ./check on a fresh Debian 12 and 13, as root and as a user with sudo: hours
+# make check-compilers  library, command, examples and tests by gcc 12, 14 and 16
+# make guest            what runs in the emulated machine, with the C library that it has
 # make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=;
 #                       BENCH=quick: whether all of it works; BENCH=again: whether it says the same)
 # make unit             tests of parts of the library, here
@@ -31,23 +36,35 @@ LD ?= ld
 OBJCOPY ?= objcopy
 AR ?= ar
 CFLAGS ?= -O2 -g
-warnings := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+# ./check sets it to -Werror: what is built elsewhere must not break with next year's compiler
+WERROR ?=
+warnings := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 flags = -std=c11 -D_GNU_SOURCE -Iinclude $(warnings) $(CPPFLAGS) $(CFLAGS)
 lib-flags = $(flags) -fPIC -fvisibility=hidden -DFLATIOMMU_LIBRARY_VERSION='"$(version)"'
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
-BENCH_KERNEL ?= 6.12-amd64
-PEERS_KERNELS ?= 6.1-amd64 6.12-amd64
-DEBUG_KERNELS ?= 6.1-debug 6.12-debug
+BENCH_KERNEL ?= $(shell tests/vm/kernel --list STABLE)
+PEERS_KERNELS ?= $(shell tests/vm/kernel --list STOCK)
+DEBUG_KERNELS ?= $(shell tests/vm/kernel --list DEBUG)
 DEBUG_MACHINES ?= pc movable intel-iommu
 DEBUG_APPEND ?= life_kills=1000 life_unplugs=200 fuzz_calls=1000000 fuzz_sequence=1500 rcupdate.rcu_expedited=1
-kernels := $(shell tests/vm/kernel --list) $(shell tests/vm/kernel --list TOMORROW)
+kernels := $(shell tests/vm/kernel --list && tests/vm/kernel --list TOMORROW && tests/vm/kernel --list DEBUG)
 machines := $(shell tests/vm/machine --list)
 
 module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild \
 	$(wildcard include/linux/*.h)
 
 all: lib tools examples module
+
+# Another compiler, or another userland (tests/vm/in), and all is built anew.
+build/toolchain: FORCE
+	@mkdir -p $(@D)
+	@now=$$($(CC) --version | head -n 1 && getconf GNU_LIBC_VERSION); \
+		[ "$$(cat $@ 2>/dev/null)" = "$$now" ] || echo "$$now" >$@
+
+# What runs in the machines, built with the C library that they have.
+guest:
+	+tests/vm/in "$$(tests/vm/rootfs --suite)" $(MAKE) -s $(if $(GUEST),$(GUEST),tools examples tests)
 
 module:
 	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
@@ -110,7 +127,7 @@ lib-objects := $(patsubst lib/%.c,build/lib/obj/%.o,$(wildcard lib/*.c))
 
 lib: build/lib/libflatiommu.so build/lib/libflatiommu.a
 
-build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) VERSION
+build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) VERSION build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(lib-flags) -c -o $@ $<
 
@@ -191,9 +208,12 @@ uninstall:
 	$(ldconfig)
 
 # The same bytes from the same commit. Outside git, where the tarball is unpacked, what is there.
+# A repository above this directory is somebody else's.
 dist := flatiommu-$(version)
-epoch := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y VERSION)
-dist-files = $(shell git ls-files 2>/dev/null || find . -path ./build -prune -o -type f -printf '%P\n')
+epoch := $(shell { [ -e .git ] && git log -1 --format=%ct 2>/dev/null; } || stat -c %Y VERSION)
+dist-files = $(shell { [ -e .git ] && git ls-files 2>/dev/null; } || \
+	find . \( -path ./build -o -path ./.git \) -prune -o -type f ! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' \
+		! -name '.*.cmd' ! -name modules.order ! -name Module.symvers -printf '%P\n')
 
 tarball := build/dist/$(dist).tar.gz
 
@@ -224,7 +244,7 @@ examples := $(patsubst examples/%/,build/bin/%,$(wildcard examples/*/)) \
 examples: $(examples)
 
 .SECONDEXPANSION:
-$(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h) build/lib/libflatiommu.a
+$(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h) build/lib/libflatiommu.a build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $(filter %.c %.a,$^)
 
@@ -233,7 +253,7 @@ tool-sources := $(wildcard tools/flatiommu/*.c)
 
 tools: build/bin/flatiommu
 
-build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) build/lib/libflatiommu.a
+build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) build/lib/libflatiommu.a build/toolchain
 	@printf '#include <%s>\n' pci/pci.h json-c/json.h | $(CC) $(CPPFLAGS) -fsyntax-only -x c - 2>/dev/null || \
 		{ echo "No libpci or json-c: apt install libpci-dev libjson-c-dev" >&2; exit 1; }
 	mkdir -p $(@D)
@@ -248,7 +268,7 @@ test-lib := $(wildcard tests/guest/lib/*.c)
 tests: $(test-tools) $(test-programs)
 
 # static: an emulated processor takes four times as long to start one that is not
-$(test-tools): build/tests/%: tests/guest/%.c
+$(test-tools): build/tests/%: tests/guest/%.c build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -static -o $@ $<
 
@@ -268,7 +288,7 @@ peers := $(patsubst tests/peers/%.c,build/tests/%,$(wildcard tests/peers/*.c))
 
 peers: $(peers)
 
-$(peers): build/tests/%: tests/peers/%.c
+$(peers): build/tests/%: tests/peers/%.c build/toolchain
 	mkdir -p $(@D)
 	dpdk=$$(tests/vm/dpdk) && multiarch=$$($(CC) -print-multiarch) && \
 	$(CC) $(flags) -march=corei7 -isystem $$dpdk/usr/include/dpdk \
@@ -282,14 +302,14 @@ asan-programs := $(patsubst tests/guest/%.c,build/tests/asan-%.t,$(wildcard test
 
 asan: $(asan-programs)
 
-build/asan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h)
+build/asan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(lib-flags) $(sanitize) -c -o $@ $<
 
 build/asan/libflatiommu.a: $(patsubst lib/%.c,build/asan/lib/%.o,$(wildcard lib/*.c))
 	$(make-archive)
 
-build/asan/test/%.o: tests/guest/lib/%.c $(wildcard tests/guest/lib/*.h include/*.h include/*/*.h)
+build/asan/test/%.o: tests/guest/lib/%.c $(wildcard tests/guest/lib/*.h include/*.h include/*/*.h) build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -Itests/guest/lib -c -o $@ $<
 
@@ -317,20 +337,23 @@ benches: $(benches:%=build/tests/%.t) build/tests/nvme-io
 bench:
 	BENCH_KERNEL=$(BENCH_KERNEL) bench/run $(BENCH)
 
-$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%: tests peers asan examples tools
+$(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%:
+	+@$(MAKE) -s guest GUEST='tests peers asan examples tools'
 	@for k in $(kernels); do for m in $(machines); do \
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
 
 # The summary is prove's, what was counted, and the lines of the module that ran in none of the tests.
-check-debug: model tests peers examples tools asan $(DEBUG_KERNELS:%=build/%/flatiommu.ko) $(DEBUG_KERNELS:%=build/%/extra)
-	FLATIOMMU_ALL=1 FLATIOMMU_APPEND='$(DEBUG_APPEND)' FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=7200 \
+check-debug: model $(DEBUG_KERNELS:%=build/%/flatiommu.ko) $(DEBUG_KERNELS:%=build/%/extra)
+	+$(MAKE) -s guest GUEST='tests peers asan examples tools'
+	FLATIOMMU_APPEND='$(DEBUG_APPEND)' FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=7200 \
 		prove --jobs $$(nproc) --exec tests/vm/run --timer \
 		$(foreach k,$(DEBUG_KERNELS),$(foreach m,$(DEBUG_MACHINES),$(k):$(m)))
 	tests/counts
 	tests/coverage $(DEBUG_KERNELS)
 
-check-peers: tests peers examples tools $(PEERS_KERNELS:%=build/%/flatiommu.ko)
+check-peers: $(PEERS_KERNELS:%=build/%/flatiommu.ko)
+	+$(MAKE) -s guest GUEST='tests peers examples tools'
 	@for kernel in $(PEERS_KERNELS); do \
 		FLATIOMMU_APPEND=full=1 FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=18000 tests/vm/run $$kernel peers || exit; \
 	done
@@ -338,12 +361,14 @@ check-peers: tests peers examples tools $(PEERS_KERNELS:%=build/%/flatiommu.ko)
 # tests/unit/NAME.c tests lib/NAME.c alone, here; tests/unit/NAME tests tests/vm/NAME.
 units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
 
-build/unit/%: tests/unit/%.c lib/%.c lib/%.h
+build/unit/%: tests/unit/%.c lib/%.c lib/%.h build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 
+unit-programs: $(units)
+
 unit: $(units)
-	@for unit in $(units) tests/unit/dead-processor; do $$unit || exit; done
+	@for unit in $(units) tests/unit/dead-processor tests/unit/kernel; do $$unit || exit; done
 
 # tests/fuzz/NAME.c feeds parsers with what libFuzzer makes up; what crashes one is left in build/fuzz.
 FUZZ_SECONDS ?= 5
@@ -386,6 +411,23 @@ model:
 check:
 	./check
 
+check-all:
+	FLATIOMMU_ALL=1 ./check
+
+check-tomorrow:
+	./check TOMORROW
+
+check-builder:
+	tests/vm/deps mmdebstrap
+	tests/builder/run bookworm trixie
+
+# The library, the command, the examples and the tests, by the compilers of other suites than the builder's.
+check-compilers:
+	for in in 'bookworm gcc-12' 'trixie gcc-14' 'sid gcc-16'; do \
+		tests/vm/in $$in -dumpfullversion && \
+		tests/vm/in $${in% *} $(MAKE) -s WERROR=-Werror CC=$${in#* } tools examples tests asan unit-programs || exit; \
+	done
+
 check-packages:
 	tests/vm/deps debhelper dh-dkms lintian mmdebstrap
 	$(MAKE) deb
@@ -403,4 +445,4 @@ clean:
 
 FORCE:
 
-.PHONY: FORCE all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: FORCE guest unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean

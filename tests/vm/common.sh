@@ -67,7 +67,7 @@ make_at() {
 no_room() {
 	local free
 	free=$(room)
-	if ((free < 32)) || { [[ -n ${2:-} ]] && grep -qE 'No space left|enough free space' "$2"; }; then
+	if ((free < 2)) || { [[ -n ${2:-} ]] && grep -qE 'No space left|enough free space' "$2"; }; then
 		rm -rf "$cache/tmp/${1:?}"*
 		die "no room for $1: $free MB are free in the cache $cache; free some, or set FLATIOMMU_CACHE to a directory" \
 			"on another disk"

@@ -198,9 +198,11 @@ fi
 take
 if [[ -e $iommufd ]]; then
 	all $iommu-iommufd
-	export FLATIOMMU_BACKEND=$iommu-type1
-	all $iommu-type1
-	unset FLATIOMMU_BACKEND
+	if has_groups; then
+		export FLATIOMMU_BACKEND=$iommu-type1
+		all $iommu-type1
+		unset FLATIOMMU_BACKEND
+	fi
 else
 	all $iommu-type1
 fi
@@ -213,7 +215,12 @@ if [[ $FLATIOMMU_MACHINE == pc ]]; then
 		insmod "$MODULE" auto=N
 		echo 1 >$noiommu
 		take
-		all noiommu-group
+		if [[ " $FLATIOMMU_KERNEL_WORDS " == *" NATIVE "* ]]; then
+			all noiommu-iommufd
+			export FLATIOMMU_BACKEND=noiommu-group
+		fi
+		! has_groups || all noiommu-group
+		unset FLATIOMMU_BACKEND
 		give_back
 		echo 0 >$noiommu
 		rmmod flatiommu

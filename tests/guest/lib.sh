@@ -124,6 +124,28 @@ group_of() {
 	link=$(readlink "/sys/bus/pci/devices/$1/iommu_group") && echo "${link##*/}"
 }
 
+# has_groups: the kernel has VFIO groups, and so type1; otherwise a function on vfio-pci has but a node of its own
+has_groups() {
+	[[ " $FLATIOMMU_KERNEL_WORDS " == *" GROUPS "* ]]
+}
+
+# node_of DEVICE: what a program opens of a function on vfio-pci
+node_of() {
+	if has_groups; then
+		echo "/dev/vfio/$(group_of "$1")"
+	else
+		echo "/dev/vfio/devices/$(ls "/sys/bus/pci/devices/$1/vfio-dev")"
+	fi
+}
+
+# unsafe_interrupts: the parameter of what gives memory to functions
+unsafe_interrupts() {
+	local module=vfio_iommu_type1
+	has_groups || module=iommufd
+	modprobe "$module"
+	echo "/sys/module/$module/parameters/allow_unsafe_interrupts"
+}
+
 # until_true SECONDS COMMAND...: what the kernel does in its own time
 until_true() {
 	local i limit=$1

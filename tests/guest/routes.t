@@ -14,7 +14,7 @@ claimed() {
 # on_vfio DEVICE: it is for VFIO to use
 on_vfio() {
 	is "$(driver_of "$1")" vfio-pci "$1 is bound to vfio-pci"
-	succeeds "VFIO has its group" test -c "/dev/vfio/$(group_of "$1")"
+	succeeds "VFIO has its node" test -c "$(node_of "$1")"
 }
 
 # on_vfio_by COMMAND DEVICE: vfio-pci bound, which claimed it automatically

@@ -4,7 +4,7 @@
 . "${0%/*}/lib.sh"
 export TERM=dumb
 
-type1=/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
+unsafe=$(unsafe_interrupts)
 real=
 [[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
 
@@ -82,7 +82,7 @@ unchanged() {
 	is "$(cat /run/flatiommu/[m0-9]* 2>/dev/null)" '' "$1: and no record is left"
 }
 
-echo N >$type1
+echo N >$unsafe
 # functions that never had a driver get one once, as that changes their power state for good
 nic_driver=$(driver_of "$NIC")
 modules=$(modules)
@@ -118,14 +118,14 @@ is "$(jq -r '.functions[0].driver_before' <<<"$output")" nvme "and what they had
 like "$(jq -r '.next' <<<"$output")" "^flatiommu " "and what next"
 for device in "$NVME" "$EDU"; do
 	is "$(driver_of "$device")" vfio-pci "$device is on vfio-pci"
-	succeeds "$device has its node" test -e "/dev/vfio/$(group_of "$device")"
+	succeeds "$device has its node" test -e "$(node_of "$device")"
 done
 if [[ -n $real ]]; then
-	is "$(<$type1)" N "unsafe interrupts are not needed with a real IOMMU"
+	is "$(<$unsafe)" N "unsafe interrupts are not needed with a real IOMMU"
 	fails "and neither is the module" test -e /sys/module/flatiommu
 	is "$(of "$NVME" iommu)" iommu "list knows that it is a real one"
 else
-	is "$(<$type1)" Y "unsafe interrupts are allowed"
+	is "$(<$unsafe)" Y "unsafe interrupts are allowed"
 	like "$(jq -r '.changes[]' <<<"$output")" "allowed unsafe interrupts" "and it says so"
 	is "$(of "$NVME" iommu)" flatiommu "list knows who made the group"
 	is "$(said '.functions_claimed' status)" 2 "status counts the claims"
@@ -134,7 +134,7 @@ is "$(said '[.functions[] | select(.bound_here and (.interrupted | not))] | leng
 echo 16 >/proc/sys/vm/nr_hugepages
 like "$(nvme "$NVME" identify 2>&1)" flat0 "a program can have it"
 
-exec 6<>"/dev/vfio/$(group_of "$NVME")"
+exec 6<>"$(node_of "$NVME")"
 like "$(of "$NVME" 'open_by[].name')" "bash|tool-bind" "list says who has it open"
 turned_down "unbind of what is open" "$NVME: open by" "kill [0-9]+" flatiommu unbind "$NVME"
 exec 6>&-
@@ -143,7 +143,7 @@ is "$?" 0 "unbind puts them back"
 is "$(jq -r '.functions[0].driver' <<<"$output")" nvme "the kernel's driver included"
 succeeds "the disk comes back" disk_of "$NVME"
 echo 0 >/proc/sys/vm/nr_hugepages
-is "$(<$type1)" N "unsafe interrupts are as they were"
+is "$(<$unsafe)" N "unsafe interrupts are as they were"
 unchanged "unbind"
 like "$(flatiommu unbind "$NVME")" "nothing to put back" "once more there is nothing to put back"
 
@@ -220,7 +220,7 @@ unchanged "after all that"
 
 diag "--user and --persist"
 output=$(flatiommu bind --user nobody "$EDU")
-is "$(stat -c %U "/dev/vfio/$(group_of "$EDU")")" nobody "--user makes the node's owner"
+is "$(stat -c %U "$(node_of "$EDU")")" nobody "--user makes the node's owner"
 [[ -n $real ]] || like "$output" "CAP_SYS_RAWIO.*all memory" "and says what it means"
 flatiommu unbind --all >/dev/null
 extra=/lib/modules/$(uname -r)/extra
@@ -258,7 +258,7 @@ flatiommu unbind "$EDU" >/dev/null
 is "$(cat /etc/driverctl.d/pci-* /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' \
 	"with the last one all files are gone"
 clean_modules
-echo N >$type1
+echo N >$unsafe
 if [[ -z $real ]]; then
 	diag "--persist of BARs that are write-combined"
 	persisted() {
@@ -302,7 +302,7 @@ if [[ -z $real ]]; then
 		flatiommu bind --persist --wc 2 "$SHM"
 	rm /etc/modprobe.d/other.conf
 	clean_modules
-	echo N >$type1
+	echo N >$unsafe
 fi
 rm -r "$extra"
 depmod
@@ -411,5 +411,5 @@ rm /tmp/other.ko
 fails "a full disk is an error" bash -c 'flatiommu list >/dev/full'
 unchanged "at the end"
 
-echo Y >$type1
+echo Y >$unsafe
 done_testing

@@ -4,7 +4,7 @@
 # (FLATIOMMU_APPEND=kills=200 tests/vm/run ...).
 . "${0%/*}/lib.sh"
 
-type1=/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
+unsafe=$(unsafe_interrupts)
 rounds=$(sed -n 's/.*\bkills=\([0-9]*\).*/\1/p' /proc/cmdline)
 rounds=${rounds:-16}
 RANDOM=$$
@@ -25,7 +25,7 @@ state() {
 	echo "$(driver_of "$NVME") $(driver_of "$EDU") $(<"/sys/bus/pci/devices/$NVME/driver_override")" \
 		"$(<"/sys/bus/pci/devices/$EDU/driver_override")"
 	iommus
-	cat "$type1"
+	cat "$unsafe"
 	modules
 	cat /run/flatiommu/[m0-9]* 2>/dev/null
 }
@@ -47,7 +47,7 @@ stopped() {
 	wait $pid 2>/dev/null
 }
 
-echo N >$type1
+echo N >$unsafe
 # once in full, as the first driver of a function changes it for good; and to know how long it takes
 flatiommu bind "$NVME" "$EDU" >/dev/null
 flatiommu unbind "$NVME" "$EDU" >/dev/null
@@ -117,5 +117,5 @@ is "$by_itself" 0 "after SIGINT bind has put everything back itself"
 is "$wrong" 0 "unbind put everything right"
 disk_of "$NVME" >/dev/null
 is "$(diff <(echo "$snapshot") <(pci_snapshot))" '' "/sys/bus/pci and the groups are as before"
-echo Y >$type1
+echo Y >$unsafe
 done_testing

@@ -7,8 +7,6 @@ export TERM=dumb
 
 mode=/sys/module/vfio/parameters/enable_unsafe_noiommu_mode
 unsafe=/sys/module/iommufd/parameters/allow_unsafe_interrupts
-groups=
-[[ " $FLATIOMMU_KERNEL_WORDS " != *" GROUPS "* ]] || groups=1
 
 # said FILTER COMMAND...: a value in the command's JSON
 said() {
@@ -27,7 +25,7 @@ cdev() {
 	ls "/sys/bus/pci/devices/$EDU/vfio-dev"
 }
 
-# node_is PATH: it is there, and bind and doctor name it
+# doctor_has CHECK REGEX: the state and the text of the line
 doctor_has() {
 	line "$@" flatiommu --json doctor "$EDU" | jq -r '.state + " " + .text'
 }
@@ -58,14 +56,14 @@ probe "$EDU"
 is "$(driver_of "$EDU")" vfio-pci "bound without flatiommu"
 like "$(cdev)" ^noiommu- "it has a node of its own"
 is "$(of iommu)" vfio-noiommu "list: what stands behind it"
-is "$(of group)" "$([[ -n $groups ]] && group_of "$EDU" || echo null)" "list: its group, or that it has none"
+is "$(of group)" "$(has_groups && group_of "$EDU" || echo null)" "list: its group, or that it has none"
 is "$(said '.functions[0].iommu' status)" vfio-noiommu "status has it"
 is "$(said '.modules[] | select(.name == "vfio") | .parameters.enable_unsafe_noiommu_mode' status)" Y \
 	"status shows that the mode is on"
 like "$(doctor_has iommu "no-IOMMU mode")" "^warning 1 functions are in VFIO's no-IOMMU mode" "doctor: of the machine"
 unlike "$(flatiommu doctor "$EDU")" "nothing is pinned" "doctor: and not that nothing is pinned"
 like "$(doctor_has node "devices/$(cdev)")" "^ok /dev/vfio/devices/$(cdev)$" "doctor: the node that pins"
-if [[ -n $groups ]]; then
+if has_groups; then
 	like "$(doctor_has group .)" "^warning $(group_of "$EDU"), .*iommufd, by the function's own node, does" \
 		"doctor: of the group, and what pins"
 	like "$(doctor_has node "noiommu-[0-9]")" "^ok /dev/vfio/noiommu-$(group_of "$EDU")$" "doctor: the group's node"
@@ -74,12 +72,6 @@ else
 fi
 is "$(problems)" '' "doctor: no problem"
 
-echo N >$unsafe
-output=$(FLATIOMMU_BACKEND=noiommu-iommufd hello "$EDU" 2>&1)
-like "$output" "VFIO_DEVICE_BIND_IOMMUFD: Operation not permitted. Cure: echo 1 > $unsafe" \
-	"iommufd's question about interrupts has its cure"
-eval "${output##*Cure: }" 2>/dev/null || echo 1 >$unsafe
-is "$(<$unsafe)" Y "which is a command"
 output=$(FLATIOMMU_BACKEND=noiommu-iommufd without_rawio hello "$EDU" 2>&1)
 like "$output" "Operation not permitted. Cure: run with CAP_SYS_RAWIO" "without CAP_SYS_RAWIO: the cure is it"
 programs noiommu-iommufd
@@ -93,8 +85,7 @@ eval "${output##*try: }" >/tmp/bound 2>&1
 is $? 0 "bind: the cure runs"
 
 diag "claimed, while the mode is on"
-node=/dev/vfio/devices/$(cdev)
-[[ -z $groups ]] || node=/dev/vfio/$(group_of "$EDU")
+node=$(node_of "$EDU")
 is "$(driver_of "$EDU")" vfio-pci "it is bound"
 unlike "$(cdev)" noiommu "its node is not one of that mode"
 like "$(</tmp/bound)" "$EDU: $node, group $(group_of "$EDU") \(flatiommu\)" "bind names the node"
@@ -106,6 +97,12 @@ like "$(doctor_has node .)" "^ok $node$" "doctor: the node"
 like "$(doctor_has group .)" "^ok $(group_of "$EDU"), of flatiommu" "doctor: the group"
 is "$(problems)" '' "doctor: no problem"
 programs flatiommu-iommufd
+echo N >$unsafe
+output=$(FLATIOMMU_BACKEND=flatiommu-iommufd hello "$EDU" 2>&1)
+like "$output" "VFIO_DEVICE_BIND_IOMMUFD: Operation not permitted. Cure: (echo 1 > $unsafe) " \
+	"iommufd's question about interrupts has its cure"
+eval "${BASH_REMATCH[1]:-}"
+is "$(<$unsafe)" Y "which cures it"
 chmod 600 "$node"
 like "$(setpriv --reuid=65534 --regid=65534 --clear-groups flatiommu --json doctor "$EDU" |
 	jq -r '.checks[] | select(.check == "node") | .text')" "^$node is not for this user" "doctor: a node that is not for him"
@@ -120,8 +117,7 @@ echo N >$mode
 diag "claimed, while it is off; and what is neither"
 output=$(flatiommu bind --user nobody "$EDU" 2>&1)
 is $? 0 "bind"
-node=/dev/vfio/devices/$(cdev)
-[[ -z $groups ]] || node=/dev/vfio/$(group_of "$EDU")
+node=$(node_of "$EDU")
 is "$(stat -c %U "$node")" nobody "--user: the node is his"
 is "$(problems)" '' "doctor: no problem"
 programs flatiommu-iommufd

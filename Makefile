@@ -433,7 +433,8 @@ check-packages:
 	$(MAKE) deb
 	lintian --allow-root --fail-on error,warning build/dist/*.changes
 	tests/packages/rpm
-	tests/packages/run
+	tests/packages/run bookworm
+	tests/packages/run trixie
 	tests/packages/secure-boot
 	$(MAKE) bench BENCH=quick
 

@@ -1,11 +1,14 @@
 # shellcheck shell=bash
-# The minimal Debian, for the scripts beside it: an image of its own for each, in $dir, which starts what is to be
-# tested as a service.
+# The minimal Debian, of the suite that is the script's argument, for the scripts beside it: an image of its own for each, in
+# $dir, which starts what is to be tested as a service.
 
 # shellcheck source=tests/vm/common.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../vm/common.sh"
+# shellcheck source=tests/vm/archive.sh
+. "$here/archive.sh"
 packages=$top/tests/packages
-log=$top/build/log/packages-${0##*/}.log
+suite=${1:-bookworm}
+log=$top/build/log/packages-${0##*/}-$suite.log
 mkdir -p "${log%/*}"
 dir=$(mktemp -d "$top/build/packages.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
@@ -20,7 +23,7 @@ put() {
 # install_debian TEST: $dir/debian, with build/dist/ and the test, which runs once a boot
 install_debian() {
 	local file
-	cp --sparse=always "$("$packages/image")" "$dir/debian"
+	cp --sparse=always "$("$packages/image" "$suite")" "$dir/debian"
 	cat >"$dir/unit" <<-END
 		[Unit]
 		Description=tests of the packages

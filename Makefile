@@ -56,15 +56,18 @@ module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild \
 
 all: lib tools examples module
 
-# Another compiler, or another userland (tests/vm/in), and all is built anew.
+# Another compiler, if one is asked for, or another userland (tests/vm/in), and all is built anew.
 build/toolchain: FORCE
 	@mkdir -p $(@D)
-	@now=$$($(CC) --version | head -n 1 && getconf GNU_LIBC_VERSION); \
-		[ "$$(cat $@ 2>/dev/null)" = "$$now" ] || echo "$$now" >$@
+	@now=$$(getconf GNU_LIBC_VERSION && readlink -f "$$(command -v $(firstword $(CC)))" && $(CC) --version | head -n 1 | cut -d ' ' -f 2-); \
+		then=$$(cat $@ 2>/dev/null); \
+		[ "$$then" = "$$now" ] || { [ '$(origin CC)' = default ] && [ "$${then%%[!a-z0-9. ]*}" = "$${now%%[!a-z0-9. ]*}" ]; } || \
+		echo "$$now" >$@
 
 # What runs in the machines, built with the C library that they have.
 guest:
-	+tests/vm/in "$$(tests/vm/rootfs --suite)" $(MAKE) -s $(if $(GUEST),$(GUEST),tools examples tests)
+	+tests/vm/in "$$(tests/vm/rootfs --suite)" $(MAKE) -s $(if $(filter peers,$(GUEST)),DPDK="$$(tests/vm/dpdk)") \
+		$(if $(GUEST),$(GUEST),tools examples tests)
 
 module:
 	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
@@ -290,7 +293,7 @@ peers: $(peers)
 
 $(peers): build/tests/%: tests/peers/%.c build/toolchain
 	mkdir -p $(@D)
-	dpdk=$$(tests/vm/dpdk) && multiarch=$$($(CC) -print-multiarch) && \
+	dpdk=$(if $(DPDK),$(DPDK),$$(tests/vm/dpdk)) && multiarch=$$($(CC) -print-multiarch) && \
 	$(CC) $(flags) -march=corei7 -isystem $$dpdk/usr/include/dpdk \
 		-isystem $$dpdk/usr/include -isystem $$dpdk/usr/include/$$multiarch/dpdk \
 		-include rte_config.h -o $@ $< -L$$dpdk/usr/lib/$$multiarch -Wl,--allow-shlib-undefined \

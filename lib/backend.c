@@ -34,18 +34,9 @@ static bool has_iommu(const struct function *f)
 	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);
 }
 
-/*
- * A function of a no-IOMMU group has a directory of that name before Linux 7.3, too, but no node; from then on it has one,
- * which says noiommu.
- */
-static bool has_node(const struct function *f)
-{
-	return f->cdev[0] && (!is_noiommu_group(f) || is_noiommu_cdev(f));
-}
-
 static bool has_cdev(const struct function *f)
 {
-	return has_node(f) && !access("/dev/iommu", F_OK);
+	return f->cdev[0] && !access("/dev/iommu", F_OK);
 }
 
 /*
@@ -67,9 +58,15 @@ static const struct candidate {
 	{ &noiommu_group, is_noiommu_group, "Linux's no-IOMMU mode has its group", false },
 };
 
+/* A kernel may have no VFIO groups, though a function has an IOMMU group. */
+static bool has_vfio_groups(void)
+{
+	return !access("/sys/class/vfio", F_OK);
+}
+
 static bool fits(const struct candidate *c, const struct function *f)
 {
-	return c->has(f) && (!c->needs_cdev || has_cdev(f));
+	return c->has(f) && (c->needs_cdev ? has_cdev(f) : has_vfio_groups());
 }
 
 static int try_backend(struct flatiommu_device *device, const struct backend *backend)
@@ -96,7 +93,7 @@ static const char *why_not_iommufd(const struct candidate *c, const struct funct
 {
 	if (c->needs_cdev)
 		return "";
-	if (has_node(f))
+	if (f->cdev[0])
 		return ", and there is no /dev/iommu";
 	return c->has == is_noiommu_group ? "" : ", and the kernel has no VFIO character devices";
 }
@@ -125,7 +122,8 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 			continue;
 		behind = c->behind;
 		if (forced && !strcmp(forced, c->backend->name)) {
-			behind = has_node(f) ? "there is no /dev/iommu. Cure: modprobe iommufd" :
+			behind = !c->needs_cdev ? "this kernel has no VFIO groups" :
+				 f->cdev[0] ? "there is no /dev/iommu; into a container it is to be passed" :
 				 "this kernel has no VFIO character device for it";
 			break;
 		}
@@ -134,8 +132,8 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 		return fail(device->flat, -EOPNOTSUPP, "%s: FLATIOMMU_BACKEND=%s is not possible: %s",
 			    f->bdf, forced, behind);
 	if (is_noiommu_cdev(f))
-		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu. Cure: modprobe "
-			    "iommufd", f->bdf, behind);
+		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu; into a container "
+			    "it is to be passed", f->bdf, behind);
 	return fail(device->flat, -EOPNOTSUPP, "%s: it has no IOMMU group, so VFIO cannot open it. "
 		    "Cure: flatiommu unbind %s && flatiommu bind %s", f->bdf, f->bdf, f->bdf);
 }

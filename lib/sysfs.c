@@ -68,19 +68,23 @@ static int read_link(const struct function *f, const char *name, char *text, siz
 	return 0;
 }
 
+/* The directory is there on kernels without such nodes, too: a function whose device has a number has one. */
 static int read_cdev(struct function *f)
 {
 	const struct dirent *entry;
-	char path[64];
+	char path[64], number[128];
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", f->bdf);
 	dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
-	while ((entry = readdir(dir)))
-		if (strstr(entry->d_name, "vfio") && strlen(entry->d_name) < sizeof(f->cdev))
+	while ((entry = readdir(dir))) {
+		snprintf(number, sizeof(number), "%s/%.40s/dev", path, entry->d_name);
+		if (strstr(entry->d_name, "vfio") && strlen(entry->d_name) < sizeof(f->cdev) &&
+		    !access(number, F_OK))
 			strcpy(f->cdev, entry->d_name);
+	}
 	closedir(dir);
 	return 0;
 }

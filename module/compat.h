@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every difference between the kernels that flatiommu builds for, Linux 6.1 to 7.1. The HAVE_*
+ * Every difference between the kernels that flatiommu builds for, Linux 6.1 to 7.3. The HAVE_*
  * come from probe.sh.
  */
 #ifndef FLATIOMMU_COMPAT_H

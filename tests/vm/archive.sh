@@ -37,16 +37,17 @@ sources() {
 
 # update SUITE: its lists are fetched anew. Called with the lock held.
 archive_update() {
-	local suite=$1 dir security
+	local suite=$1 dir security pin=
 	dir=$(archive_dir "$suite")
 	mkdir -p "$dir"/{state/lists/partial,cache/archives/partial}
 	: >"$dir/status"
 	# a suite on top of another is not preferred by apt
-	if [[ $suite == *-backports || $suite == experimental ]]; then
-		printf '%s\n' 'Package: *' "Pin: release n=$suite" 'Pin-Priority: 500' >"$dir/preferences"
-	else
-		: >"$dir/preferences"
-	fi
+	case $suite in
+	*-backports) pin=n=$suite ;;
+	# which has a code name of its own
+	experimental) pin=a=experimental ;;
+	esac
+	printf '%s\n' ${pin:+'Package: *' "Pin: release $pin" 'Pin-Priority: 500'} >"$dir/preferences"
 	cat >"$dir/apt.conf" <<-END
 		Dir::Etc::sourcelist "$dir/sources.list";
 		Dir::Etc::sourceparts "/dev/null";
@@ -66,15 +67,16 @@ archive_update() {
 		#clear APT::Update::Post-Invoke-Success;
 	END
 	for security in 1 ''; do
-		[[ $suite != sid && $suite != experimental || -z $security ]] || continue
-		sources "$suite" "$security" >"$dir/sources.list"
-		if apt-get -qq -c "$dir/apt.conf" --error-on=any update >"$dir/update.log" 2>&1; then
-			[[ -n $security || $suite == sid || $suite == experimental ]] ||
-				say "$(mirror '') has no ${suite%-backports}-security: going on without"
+		[[ -z $security || ($suite != sid && $suite != experimental) ]] || continue
+		sources "$suite" "$security" >"$dir/sources.new"
+		if apt-get -qq -c "$dir/apt.conf" -o Dir::Etc::sourcelist="$dir/sources.new" --error-on=any update >"$dir/update.log" 2>&1; then
+			mv "$dir/sources.new" "$dir/sources.list"
 			touch "$dir/fetched"
 			return
 		fi
 		no_room "the lists of $suite" "$dir/update.log"
+		grep -q -- '-security Release. does not have a Release file' "$dir/update.log" || break
+		say "$(mirror -security) has no ${suite%-backports}-security: going on without"
 	done
 	sed 's/^/    /' "$dir/update.log" >&2
 	[[ -e $dir/fetched ]] || die "cannot get the lists of Debian's suite $suite from $(mirror ''): is there a network, and" \
@@ -87,6 +89,10 @@ archive_fetch() {
 	local fetched
 	fetched=$(archive_dir "$1")/fetched
 	[[ ! -e $fetched || -n $(find "$fetched" -mmin +"${2:-9999999}") ]] || return 0
+	if [[ -e $fetched && ! -w $cache/lock ]]; then
+		say "the lists of $1 are those of $(date -r "$fetched" '+%F %R'), in a cache that $(stat -c %U "$cache") has made"
+		return
+	fi
 	lock "apt-$1"
 	[[ -e $fetched && -z $(find "$fetched" -mmin +"${2:-9999999}") ]] || archive_update "$1"
 	unlock
@@ -153,37 +159,49 @@ download() {
 	return 1
 }
 
+# taken PATH: prints it, and says that it is in use; what was not used for a month goes when its successor is made
+taken() {
+	touch -c "$1" 2>/dev/null || true
+	echo "$1"
+}
+
 # made NAME SUITE LIST MAKE [FILE...]: prints the path of what the function MAKE makes from the packages that the function
 # LIST prints, as NAME=VERSION, and from FILEs; it is made first if it is not there. MAKE is given the directory of
-# the packages and where to make it. LIST sees no set -e, and MAKE the variables of the script.
+# the packages and where to make it. LIST sees no set -e, and MAKE the variables of the script. With $ask set, it fails
+# instead of making it.
 made() {
-	local name=$1 suite=$2 list=$3 make=$4 _wanted path debs try
+	local name=$1 suite=$2 list=$3 make=$4 _wanted path debs try hash='[0-9a-f]'
+	hash=$hash$hash$hash$hash
+	hash=$hash$hash$hash
 	shift 4
-	# without the lists, what was made last is taken
+	debs=$cache/tmp/$name.debs
 	for try in 1 2; do
 		if _wanted=$("$list"); then
 			path=$cache/$name-$({ echo "$_wanted" && cat "$@" /dev/null; } | sha256sum | cut -c 1-12)
 			if [[ -e $path ]]; then
-				echo "$path"
+				taken "$path"
 				return
 			fi
 			[[ -z ${ask:-} ]] || return 1
 			lock "$name"
 			if [[ -e $path ]]; then
 				unlock
-				echo "$path"
+				taken "$path"
 				return
 			fi
-			debs=$cache/tmp/$name.debs
+			# of runs that were killed
+			find "$cache/tmp" -maxdepth 1 -name "$name-$hash*" -exec rm -rf '{}' +
+			leftover=("$debs" "$debs.log")
 			# shellcheck disable=SC2086
 			if download "$suite" "$debs" $_wanted; then
 				make_at "$path" "$make" "$debs"
-				rm -rf "$debs" "$debs.log"
+				rm -rf "${leftover[@]}"
+				find "$cache" -maxdepth 1 -name "$name-$hash" -mtime +30 -exec rm -rf '{}' +
 				unlock
-				echo "$path"
+				taken "$path"
 				return
 			fi
-			rm -rf "$debs" "$debs.log"
+			rm -rf "${leftover[@]}"
 			unlock
 		fi
 		[[ -z ${ask:-} ]] || return 1

@@ -5,7 +5,9 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck disable=SC2034
 top=${here%/tests/vm}
 # What is expensive to make is made once and kept here. Nothing in it is precious.
-cache=${FLATIOMMU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatiommu}
+cache=$(realpath -sm "${FLATIOMMU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatiommu}")
+# what apt says is read here
+export LC_ALL=C.UTF-8
 
 # a user's PATH on Debian has no depmod and mke2fs
 PATH=$PATH:/usr/sbin:/sbin
@@ -42,11 +44,12 @@ unlock() {
 }
 
 # make_at PATH COMMAND...: COMMAND is given another path to make it at, and that is moved to PATH at the end, so that
-# what is there is whole. A command that fails leaves nothing. Called with the lock held.
+# what is there is whole. A command that fails leaves nothing, nor what $leftover names. Called with the lock held.
+leftover=()
 make_at() {
 	local path=$1 part=$cache/tmp/${1##*/} status
 	shift
-	rm -rf "$part"
+	rm -rf "$part" "$part".*
 	set +e
 	# in a shell of its own: set -e holds there, and the lock stays here
 	(
@@ -57,7 +60,7 @@ make_at() {
 	set -e
 	if ((status)); then
 		no_room "${path##*/}"
-		rm -rf "$part" "$part".*
+		rm -rf "$part" "$part".* "${leftover[@]}"
 		die "cannot make ${path##*/}"
 	fi
 	mv -T "$part" "$path"
@@ -68,7 +71,7 @@ no_room() {
 	local free
 	free=$(room)
 	if ((free < 2)) || { [[ -n ${2:-} ]] && grep -qE 'No space left|enough free space' "$2"; }; then
-		rm -rf "$cache/tmp/${1:?}"*
+		rm -rf "$cache/tmp/${1:?}" "$cache/tmp/$1".* "${leftover[@]}"
 		die "no room for $1: $free MB are free in the cache $cache; free some, or set FLATIOMMU_CACHE to a directory" \
 			"on another disk"
 	fi

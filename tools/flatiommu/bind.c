@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "binding.h"
@@ -142,6 +143,13 @@ static bool read_bound(const char *address, struct function *f, char *node, size
 	return true;
 }
 
+static bool is_owner(const char *path, uid_t user)
+{
+	struct stat st;
+
+	return !stat(path, &st) && st.st_uid == user;
+}
+
 static int set_owner(struct tool *tool, struct json_object *changes,
 		     const struct functions *functions, const struct passwd *user)
 {
@@ -157,6 +165,9 @@ static int set_owner(struct tool *tool, struct json_object *changes,
 		note(changes, "%s: owned by %s%s", node, user->pw_name,
 		     f.behind == BEHIND_IOMMU ? "" :
 		     ", who needs CAP_SYS_RAWIO, too, and can then read and write all memory");
+		if (!has_vfio_groups() && !is_owner("/dev/iommu", user->pw_uid))
+			note(changes, "/dev/iommu: root's; %s needs it, too: chown %s /dev/iommu",
+			     user->pw_name, user->pw_name);
 	}
 	return 0;
 }
@@ -235,7 +246,7 @@ static void put_next(struct json_object *what, const struct functions *functions
 	size_t i, len;
 
 	for (i = 0; i < functions->n; i++)
-		network += functions->function[i].class >> 16 == 0x02;
+		network += has_vfio_groups() && functions->function[i].class >> 16 == 0x02;
 	if (network && network == functions->n)
 		len = snprintf(text, sizeof(text), "%sdpdk-testpmd",
 			       without_iommu ? "flatiommu run -- " : "");

@@ -115,6 +115,8 @@ static void check_node(struct doctor *doctor)
 		return;
 	function_node(f, node, sizeof(node));
 	check_one_node(doctor, node);
+	if (!strncmp(node, "/dev/vfio/devices/", strlen("/dev/vfio/devices/")))
+		check_one_node(doctor, "/dev/iommu");
 	/* that of a group is not the one that pins */
 	if (f->behind == BEHIND_NOIOMMU && is_noiommu_cdev(f) && f->group >= 0) {
 		snprintf(node, sizeof(node), "/dev/vfio/devices/%s", f->cdev);

@@ -72,13 +72,6 @@ static void check_encryption(struct doctor *doctor)
 		say(doctor, PROBLEM, "swiotlb=force: all DMA would have to be bounced");
 }
 
-/* A kernel may have VFIO's own nodes and iommufd, and nothing else: no groups, and no type1. */
-static bool has_groups(void)
-{
-	return module_is_known("vfio_iommu_type1") || module_is_loaded("vfio_iommu_type1") ||
-	       file_exists("/sys/class/vfio");
-}
-
 static bool has_iommufd(void)
 {
 	return file_exists("/dev/iommu") || module_is_known("iommufd");
@@ -104,7 +97,7 @@ static void check_iommu(struct doctor *doctor)
 	if (doctor->behind[BEHIND_NOIOMMU])
 		say(doctor, WARNING, "%u functions are in VFIO's no-IOMMU mode, where %s",
 		    doctor->behind[BEHIND_NOIOMMU],
-		    has_groups() ? "groups pin nothing" : "only programs of iommufd work");
+		    has_vfio_groups() ? "groups pin nothing" : "only programs of iommufd work");
 }
 
 static void check_vfio(struct doctor *doctor)
@@ -126,7 +119,7 @@ static void check_vfio(struct doctor *doctor)
 	}
 	if (module_is_loaded("iommufd"))
 		say(doctor, OK, "iommufd is loaded");
-	if (has_groups() && !file_read(mode, sizeof(mode), NOIOMMU_MODE) && *mode == 'Y') {
+	if (has_vfio_groups() && !file_read(mode, sizeof(mode), NOIOMMU_MODE) && *mode == 'Y') {
 		mend(doctor, "echo N >" NOIOMMU_MODE);
 		say(doctor, WARNING,
 		    "VFIO's no-IOMMU mode is on: SPDK then does not pin what it registers");
@@ -393,8 +386,9 @@ static void check_container(struct doctor *doctor)
 	else
 		say(doctor, WARNING,
 		    "this is a container: programs need /dev/vfio, huge pages and the capabilities in it");
-	if (!file_exists("/dev/vfio/vfio"))
-		say(doctor, WARNING, "/dev/vfio/vfio is not in this container");
+	if (!file_exists(has_vfio_groups() ? "/dev/vfio/vfio" : "/dev/iommu"))
+		say(doctor, WARNING, "%s is not in this container",
+		    has_vfio_groups() ? "/dev/vfio/vfio" : "/dev/iommu");
 }
 
 static void check_refusals(struct doctor *doctor)
@@ -446,11 +440,22 @@ static void check_records(struct doctor *doctor)
 	free(machine);
 }
 
+/* DPDK and SPDK go by groups. */
+static bool is_without_groups(struct doctor *doctor)
+{
+	if (has_vfio_groups())
+		return false;
+	say(doctor, WARNING, "it takes VFIO groups, and this kernel (%s) has none", kernel_release());
+	return true;
+}
+
 static void check_dpdk(struct doctor *doctor)
 {
 	bool installed = any_file("/usr/lib/*/librte_eal.so*") ||
 			 any_file("/usr/local/lib/*/librte_eal.so*");
 
+	if (is_without_groups(doctor))
+		return;
 	if (!is_wanted(doctor)) {
 		say(doctor, OK, "no option is needed: it uses the IOMMU");
 		return;
@@ -464,6 +469,8 @@ static void check_dpdk(struct doctor *doctor)
 
 static void check_spdk(struct doctor *doctor)
 {
+	if (is_without_groups(doctor))
+		return;
 	if (!is_wanted(doctor))
 		say(doctor, OK, "no option is needed: it uses the IOMMU");
 	else if (file_has_word("AuthenticAMD", "/proc/cpuinfo"))

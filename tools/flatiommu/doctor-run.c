@@ -310,8 +310,8 @@ static void detach(struct doctor *doctor)
 	if (function_read(&now, before->address))
 		say(doctor, PROBLEM, "it is gone");
 	else if (strcmp(now.driver, before->driver) || now.group != before->group)
-		say(doctor, PROBLEM, "%s has it now, group %d", *now.driver ? now.driver : "no driver",
-		    now.group);
+		say(doctor, PROBLEM, "%s has it now, and its group is another one",
+		    *now.driver ? now.driver : "no driver");
 	else
 		say(doctor, OK, "it is vfio-pci's as before");
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "disks.h"
+#include "modules.h"
 #include "sysfs.h"
 
 #define GROUPS "/sys/kernel/iommu_groups"
@@ -43,11 +44,13 @@ static void read_group_name(struct function *f, const char *group)
 	snprintf(f->group_name, sizeof(f->group_name), "%s", name);
 }
 
+/* The directory is there on kernels without such nodes, too: what has a number has one. */
 static void read_cdev(struct function *f)
 {
 	struct names names;
 
-	if (!names_read(&names, PCI_DEVICES "/%s/vfio-dev", f->address) && names.n)
+	if (!names_read(&names, PCI_DEVICES "/%s/vfio-dev", f->address) && names.n &&
+	    file_exists(PCI_DEVICES "/%s/vfio-dev/%s/dev", f->address, names.name[0]))
 		snprintf(f->cdev, sizeof(f->cdev), "%.*s", (int)sizeof(f->cdev) - 1, names.name[0]);
 	names_free(&names);
 }
@@ -259,6 +262,11 @@ bool is_on_vfio(const struct function *f)
 	return !strcmp(f->driver, "vfio-pci");
 }
 
+bool has_vfio_groups(void)
+{
+	return file_exists("/sys/class/vfio") || module_is_known("vfio_iommu_type1");
+}
+
 /* By the kernel's list of nodes, as a container may lack the node itself. */
 void function_node(const struct function *f, char *path, size_t size)
 {
@@ -267,7 +275,7 @@ void function_node(const struct function *f, char *path, size_t size)
 	path[0] = 0;
 	if (f->group >= 0 && file_exists("/sys/class/vfio/%s%d", noiommu, f->group))
 		snprintf(path, size, "/dev/vfio/%s%d", noiommu, f->group);
-	else if (*f->cdev && file_exists("/sys/class/vfio-dev/%s/dev", f->cdev))
+	else if (*f->cdev)
 		snprintf(path, size, "/dev/vfio/devices/%s", f->cdev);
 }
 

@@ -75,6 +75,8 @@ const char *behind_name(enum behind behind);
  * "" when it has neither.
  */
 void function_node(const struct function *function, char *path, size_t size);
+/* Whether this kernel has VFIO groups, and so type1; without them there is iommufd alone, which DPDK and SPDK do not know. */
+bool has_vfio_groups(void);
 /* Whether VFIO's no-IOMMU mode has a node for the function, as Linux 7.3 has; only there it pins memory. */
 bool is_noiommu_cdev(const struct function *function);
 

@@ -82,7 +82,7 @@ unchanged() {
 	is "$(cat /run/flatiommu/[m0-9]* 2>/dev/null)" '' "$1: and no record is left"
 }
 
-echo N >$unsafe
+echo N >"$unsafe"
 # functions that never had a driver get one once, as that changes their power state for good
 nic_driver=$(driver_of "$NIC")
 modules=$(modules)
@@ -121,11 +121,11 @@ for device in "$NVME" "$EDU"; do
 	succeeds "$device has its node" test -e "$(node_of "$device")"
 done
 if [[ -n $real ]]; then
-	is "$(<$unsafe)" N "unsafe interrupts are not needed with a real IOMMU"
+	is "$(<"$unsafe")" N "unsafe interrupts are not needed with a real IOMMU"
 	fails "and neither is the module" test -e /sys/module/flatiommu
 	is "$(of "$NVME" iommu)" iommu "list knows that it is a real one"
 else
-	is "$(<$unsafe)" Y "unsafe interrupts are allowed"
+	is "$(<"$unsafe")" Y "unsafe interrupts are allowed"
 	like "$(jq -r '.changes[]' <<<"$output")" "allowed unsafe interrupts" "and it says so"
 	is "$(of "$NVME" iommu)" flatiommu "list knows who made the group"
 	is "$(said '.functions_claimed' status)" 2 "status counts the claims"
@@ -143,7 +143,7 @@ is "$?" 0 "unbind puts them back"
 is "$(jq -r '.functions[0].driver' <<<"$output")" nvme "the kernel's driver included"
 succeeds "the disk comes back" disk_of "$NVME"
 echo 0 >/proc/sys/vm/nr_hugepages
-is "$(<$unsafe)" N "unsafe interrupts are as they were"
+is "$(<"$unsafe")" N "unsafe interrupts are as they were"
 unchanged "unbind"
 like "$(flatiommu unbind "$NVME")" "nothing to put back" "once more there is nothing to put back"
 
@@ -258,7 +258,7 @@ flatiommu unbind "$EDU" >/dev/null
 is "$(cat /etc/driverctl.d/pci-* /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' \
 	"with the last one all files are gone"
 clean_modules
-echo N >$unsafe
+echo N >"$unsafe"
 if [[ -z $real ]]; then
 	diag "--persist of BARs that are write-combined"
 	persisted() {
@@ -302,7 +302,7 @@ if [[ -z $real ]]; then
 		flatiommu bind --persist --wc 2 "$SHM"
 	rm /etc/modprobe.d/other.conf
 	clean_modules
-	echo N >$unsafe
+	echo N >"$unsafe"
 fi
 rm -r "$extra"
 depmod
@@ -411,5 +411,5 @@ rm /tmp/other.ko
 fails "a full disk is an error" bash -c 'flatiommu list >/dev/full'
 unchanged "at the end"
 
-echo Y >$unsafe
+echo Y >"$unsafe"
 done_testing

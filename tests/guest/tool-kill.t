@@ -47,7 +47,7 @@ stopped() {
 	wait $pid 2>/dev/null
 }
 
-echo N >$unsafe
+echo N >"$unsafe"
 # once in full, as the first driver of a function changes it for good; and to know how long it takes
 flatiommu bind "$NVME" "$EDU" >/dev/null
 flatiommu unbind "$NVME" "$EDU" >/dev/null
@@ -117,5 +117,5 @@ is "$by_itself" 0 "after SIGINT bind has put everything back itself"
 is "$wrong" 0 "unbind put everything right"
 disk_of "$NVME" >/dev/null
 is "$(diff <(echo "$snapshot") <(pci_snapshot))" '' "/sys/bus/pci and the groups are as before"
-echo Y >$unsafe
+echo Y >"$unsafe"
 done_testing

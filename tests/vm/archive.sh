@@ -7,6 +7,8 @@
 # FLATIOMMU_MIRROR	where Debian is; by default where the builder has its own packages from
 # A suite is one that tests/vm/kernels names. What a configuration of apt in APT_CONFIG says holds here, too.
 
+: "${cache:?from common.sh}"
+
 # mirror [-security]: where packages come from
 mirror() {
 	local own
@@ -159,6 +161,21 @@ download() {
 	return 1
 }
 
+# wanted NAME SUITE LIST: what the function LIST prints, which apt takes seconds for; it is kept until the suite's lists or
+# these scripts change
+wanted() {
+	local dir kept said
+	dir=$(archive_dir "$2")
+	kept=$dir/wanted-$1
+	if [[ $kept -nt $dir/fetched && -z $(find "$here" -newer "$kept" -print -quit) ]]; then
+		cat "$kept"
+		return
+	fi
+	said=$("$3") || return
+	echo "$said"
+	[[ ! -w $dir ]] || { echo "$said" >"$kept.$$" && mv "$kept.$$" "$kept"; }
+}
+
 # taken PATH: prints it, and says that it is in use; what was not used for a month goes when its successor is made
 taken() {
 	touch -c "$1" 2>/dev/null || true
@@ -175,8 +192,9 @@ made() {
 	hash=$hash$hash$hash
 	shift 4
 	debs=$cache/tmp/$name.debs
+	archive_fetch "$suite"
 	for try in 1 2; do
-		if _wanted=$("$list"); then
+		if _wanted=$(wanted "$name" "$suite" "$list"); then
 			path=$cache/$name-$({ echo "$_wanted" && cat "$@" /dev/null; } | sha256sum | cut -c 1-12)
 			if [[ -e $path ]]; then
 				taken "$path"

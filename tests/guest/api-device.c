@@ -114,6 +114,16 @@ static void refuses_other_backends(void **state)
 	}
 	setenv("FLATIOMMU_BACKEND", api_isolated() ? "flatiommu-type1" : "iommu-type1", 1);
 	api_refused(-EOPNOTSUPP, "is not possible", flatiommu_device_open(flat, EDU, &device));
+	/* A directory for a device is no node of it. */
+	if (api_is("flatiommu-") && !cdev_is_there()) {
+		setenv("FLATIOMMU_BACKEND", "flatiommu-iommufd", 1);
+		api_refused(-EOPNOTSUPP, "has no VFIO character device",
+			    flatiommu_device_open(flat, EDU, &device));
+	}
+	if (api_is("flatiommu-") && access("/sys/class/vfio", F_OK)) {
+		setenv("FLATIOMMU_BACKEND", "flatiommu-type1", 1);
+		api_refused(-EOPNOTSUPP, "has no VFIO groups", flatiommu_device_open(flat, EDU, &device));
+	}
 	assert_null(device);
 	setenv("FLATIOMMU_BACKEND", api_backend, 1);
 	api_open(EDU);

@@ -119,6 +119,21 @@ output=$(flatiommu bind --user nobody "$EDU" 2>&1)
 is $? 0 "bind"
 node=$(node_of "$EDU")
 is "$(stat -c %U "$node")" nobody "--user: the node is his"
+dpdk=$(line dpdk . flatiommu --json doctor | jq -r '.state + " " + .text')
+if has_groups; then
+	unlike "$output" "/dev/iommu" "--user: and all that he needs of nodes"
+	unlike "$dpdk" "takes VFIO groups" "doctor: of DPDK"
+else
+	like "$output" "/dev/iommu: root's; nobody needs it, too: (chown nobody /dev/iommu)" "--user: what else he needs"
+	chmod 600 /dev/iommu
+	like "$(as_nobody flatiommu --json doctor "$EDU" | jq -r '.checks[] | select(.check == "node") | .text')" \
+		"/dev/iommu is not for this user" "doctor: that it is not his yet"
+	eval "${BASH_REMATCH[1]:-chown nobody /dev/iommu}"
+	unlike "$(as_nobody flatiommu --json doctor "$EDU" | jq -r '.checks[] | select(.check == "node") | .text')" \
+		"is not for this user" "doctor: and then that it is"
+	chown root /dev/iommu
+	like "$dpdk" "^warning it takes VFIO groups" "doctor: that DPDK has no use for such a kernel"
+fi
 is "$(problems)" '' "doctor: no problem"
 programs flatiommu-iommufd
 succeeds "unbind" flatiommu unbind "$EDU"

@@ -5,7 +5,7 @@
 . "${0%/*}/doctor.sh"
 export TERM=dumb
 
-mode=/sys/module/vfio/parameters/enable_unsafe_noiommu_mode
+native=/sys/module/vfio/parameters/enable_unsafe_noiommu_mode
 unsafe=/sys/module/iommufd/parameters/allow_unsafe_interrupts
 
 # said FILTER COMMAND...: a value in the command's JSON
@@ -50,7 +50,7 @@ modprobe vfio-pci
 none=$(iommus)
 
 diag "native"
-echo Y >$mode
+echo Y >$native
 override "$EDU" vfio-pci
 probe "$EDU"
 is "$(driver_of "$EDU")" vfio-pci "bound without flatiommu"
@@ -112,7 +112,7 @@ output=$(flatiommu unbind "$EDU" 2>&1)
 like "$output" "open by .*\[$$\]" "unbind: the same"
 exec 5>&-
 succeeds "unbind" flatiommu unbind "$EDU"
-echo N >$mode
+echo N >$native
 
 diag "claimed, while it is off; and what is neither"
 output=$(flatiommu bind --user nobody "$EDU" 2>&1)
@@ -125,13 +125,16 @@ if has_groups; then
 	unlike "$dpdk" "takes VFIO groups" "doctor: of DPDK"
 else
 	like "$output" "/dev/iommu: root's; nobody needs it, too: (chown nobody /dev/iommu)" "--user: what else he needs"
+	cure=${BASH_REMATCH[1]:-false}
+	mode=$(stat -c %a /dev/iommu)
 	chmod 600 /dev/iommu
 	like "$(as_nobody flatiommu --json doctor "$EDU" | jq -r '.checks[] | select(.check == "node") | .text')" \
 		"/dev/iommu is not for this user" "doctor: that it is not his yet"
-	eval "${BASH_REMATCH[1]:-chown nobody /dev/iommu}"
+	eval "$cure"
 	unlike "$(as_nobody flatiommu --json doctor "$EDU" | jq -r '.checks[] | select(.check == "node") | .text')" \
 		"is not for this user" "doctor: and then that it is"
 	chown root /dev/iommu
+	chmod "$mode" /dev/iommu
 	like "$dpdk" "^warning it takes VFIO groups" "doctor: that DPDK has no use for such a kernel"
 fi
 is "$(problems)" '' "doctor: no problem"

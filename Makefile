@@ -278,7 +278,7 @@ $(test-tools): build/tests/%: tests/guest/%.c build/toolchain
 # tests/guest/NAME/ has more of a test. It may come between the library and libc, in these functions.
 wrapped-api-faults := access calloc close fcntl free fstat ftruncate ioctl madvise malloc memfd_create mmap \
 	munmap open opendir pread pwrite read readlink realloc syscall write
-wrapped-api-noiommu-cdev := ioctl open opendir readdir readlink
+wrapped-api-noiommu-cdev := access ioctl open opendir readdir readlink
 
 build/tests/%.t: tests/guest/%.c $$(wildcard tests/guest/$$*/*) $(test-lib) $(wildcard tests/guest/lib/*.h) \
 		build/lib/libflatiommu.a

@@ -61,7 +61,8 @@ static const struct candidate {
 /* A kernel may have no VFIO groups, though a function has an IOMMU group. */
 static bool has_vfio_groups(void)
 {
-	return !access("/sys/class/vfio", F_OK);
+	/* What cannot be looked at may be there; opening it tells. */
+	return !access("/sys/class/vfio", F_OK) || errno != ENOENT;
 }
 
 static bool fits(const struct candidate *c, const struct function *f)

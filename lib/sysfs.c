@@ -74,19 +74,23 @@ static int read_cdev(struct function *f)
 	const struct dirent *entry;
 	char path[64], number[128];
 	DIR *dir;
+	int err = 0;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", f->bdf);
 	dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
-	while ((entry = readdir(dir))) {
+	while (!err && (entry = readdir(dir))) {
+		if (!strstr(entry->d_name, "vfio") || strlen(entry->d_name) >= sizeof(f->cdev))
+			continue;
 		snprintf(number, sizeof(number), "%s/%.40s/dev", path, entry->d_name);
-		if (strstr(entry->d_name, "vfio") && strlen(entry->d_name) < sizeof(f->cdev) &&
-		    !access(number, F_OK))
+		if (!access(number, F_OK))
 			strcpy(f->cdev, entry->d_name);
+		else if (errno != ENOENT)
+			err = -errno;
 	}
 	closedir(dir);
-	return 0;
+	return err;
 }
 
 /*

@@ -96,6 +96,19 @@ WRAP(int, open, const char *path, int flags, mode_t mode)
 	return __real_open(real, flags, mode);
 }
 
+/* It has one name only in sysfs, too. */
+WRAP(int, access, const char *path, int mode)
+{
+	const char *at = strstr(path, "/vfio-dev/" PREFIX);
+	char real[128];
+
+	if (flat < 0 || !at)
+		return __real_access(path, mode);
+	snprintf(real, sizeof(real), "%.*s/vfio-dev/%s", (int)(at - path), path,
+		 at + strlen("/vfio-dev/" PREFIX));
+	return __real_access(real, mode);
+}
+
 /* @length: at most that much, and not 0; set to how much is consecutive from @out_phys on. */
 static int get_pa(struct ioas_get_pa *arg)
 {

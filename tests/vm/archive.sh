@@ -213,6 +213,8 @@ made() {
 			# shellcheck disable=SC2086
 			if download "$suite" "$debs" $_wanted; then
 				make_at "$path" "$make" "$debs"
+				# packages bring their own times
+				touch "$path"
 				rm -rf "${leftover[@]}"
 				find "$cache" -maxdepth 1 -name "$name-$hash" -mtime +30 -exec rm -rf '{}' +
 				unlock

@@ -236,12 +236,13 @@ made() {
 		"FLATIOMMU_MIRROR to another one"
 }
 
-# unpack PACKAGES DIRECTORY: all that is in the directory PACKAGES
+# unpack PACKAGES DIRECTORY: all that is in the directory PACKAGES. What is a link to a directory there stays one, which not
+# every dpkg-deb -x minds.
 unpack() {
 	local deb
 	mkdir -p "$2"
 	for deb in "$1"/*.deb; do
-		dpkg-deb -x "$deb" "$2"
+		dpkg-deb --fsys-tarfile "$deb" | tar -C "$2" -xp --keep-directory-symlink --no-same-owner
 	done
 }
 
@@ -250,7 +251,7 @@ unpack() {
 unpack_system() {
 	local root=$2 dir
 	mkdir -p "$root/usr"
-	# merged /usr, made first: dpkg-deb -x follows these
+	# merged /usr, made first
 	for dir in bin sbin lib lib32 lib64; do
 		mkdir "$root/usr/$dir"
 		ln -s "usr/$dir" "$root/$dir"

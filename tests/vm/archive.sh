@@ -247,7 +247,7 @@ unpack() {
 }
 
 # unpack_system PACKAGES DIRECTORY: the same, as a system's root. What the scripts of packages would have done is done where
-# it is needed: base-passwd's, dash's, mawk's, debianutils' and libc-bin's.
+# it is needed: base-passwd's, dash's, mawk's, debianutils', gcc's, g++'s and libc-bin's.
 unpack_system() {
 	local root=$2 dir
 	mkdir -p "$root/usr"
@@ -262,6 +262,8 @@ unpack_system() {
 	ln -sf dash "$root/usr/bin/sh"
 	ln -sf mawk "$root/usr/bin/awk"
 	[[ ! -e $root/usr/bin/which.debianutils ]] || ln -sf which.debianutils "$root/usr/bin/which"
+	[[ ! -e $root/usr/bin/gcc ]] || ln -sf gcc "$root/usr/bin/cc"
+	[[ ! -e $root/usr/bin/g++ ]] || ln -sf g++ "$root/usr/bin/c++"
 	ldconfig -r "$root"
 	mkdir -p "$root"/{dev,proc,sys,run,tmp}
 	rm -rf "$root"/usr/share/{doc,man,locale,info}

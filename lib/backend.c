@@ -132,7 +132,7 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 	if (forced)
 		return fail(device->flat, -EOPNOTSUPP, "%s: FLATIOMMU_BACKEND=%s is not possible: %s",
 			    f->bdf, forced, behind);
-	if (is_noiommu_cdev(f))
+	if (f->cdev[0])
 		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu; into a container "
 			    "it is to be passed", f->bdf, behind);
 	return fail(device->flat, -EOPNOTSUPP, "%s: it has no IOMMU group, so VFIO cannot open it. "

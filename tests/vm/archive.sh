@@ -49,8 +49,10 @@ archive_update() {
 	# which has a code name of its own
 	experimental) pin=a=experimental ;;
 	esac
-	printf '%s\n' ${pin:+'Package: *' "Pin: release $pin" 'Pin-Priority: 500'} >"$dir/preferences"
-	cat >"$dir/apt.conf" <<-END
+	printf '%s\n' ${pin:+'Package: *' "Pin: release $pin" 'Pin-Priority: 500'} >"$dir/preferences.new"
+	mv "$dir/preferences.new" "$dir/preferences"
+	# whole at each moment: without it apt would take the builder's
+	cat >"$dir/apt.conf.new" <<-END
 		Dir::Etc::sourcelist "$dir/sources.list";
 		Dir::Etc::sourceparts "/dev/null";
 		Dir::Etc::preferences "$dir/preferences";
@@ -68,6 +70,7 @@ archive_update() {
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
 	END
+	mv "$dir/apt.conf.new" "$dir/apt.conf"
 	for security in 1 ''; do
 		[[ -z $security || ($suite != sid && $suite != experimental) ]] || continue
 		sources "$suite" "$security" >"$dir/sources.new"
@@ -161,19 +164,25 @@ download() {
 	return 1
 }
 
-# wanted NAME SUITE LIST: what the function LIST prints, which apt takes seconds for; it is kept until the suite's lists or
-# these scripts change
+# wanted NAME SUITE LIST: what the function LIST prints, which apt takes seconds for; it is kept for as long as the suite's
+# lists and these scripts are the same
 wanted() {
-	local dir kept said
+	local dir kept said fetched
 	dir=$(archive_dir "$2")
-	kept=$dir/wanted-$1
-	if [[ $kept -nt $dir/fetched && -z $(find "$here" -newer "$kept" -print -quit) ]]; then
+	fetched=$(stat -c %y "$dir/fetched")
+	kept=$dir/wanted-$1-$({ echo "$fetched" && cat "$here"/* "$0"; } | sha256sum | cut -c 1-12)
+	if [[ -e $kept ]]; then
 		cat "$kept"
 		return
 	fi
 	said=$("$3") || return
 	echo "$said"
-	[[ ! -w $dir ]] || { echo "$said" >"$kept.$$" && mv "$kept.$$" "$kept"; }
+	# by lists that nobody has changed meanwhile
+	if [[ -w $dir && $(stat -c %y "$dir/fetched") == "$fetched" ]]; then
+		rm -f "$dir/wanted-$1-"*
+		echo "$said" >"$kept.$$"
+		mv "$kept.$$" "$kept"
+	fi
 }
 
 # taken PATH: prints it, and says that it is in use; what was not used for a month goes when its successor is made

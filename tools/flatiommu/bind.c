@@ -165,10 +165,10 @@ static int set_owner(struct tool *tool, struct json_object *changes,
 		note(changes, "%s: owned by %s%s", node, user->pw_name,
 		     f.behind == BEHIND_IOMMU ? "" :
 		     ", who needs CAP_SYS_RAWIO, too, and can then read and write all memory");
-		if (!has_vfio_groups() && !is_owner("/dev/iommu", user->pw_uid))
-			note(changes, "/dev/iommu: root's; %s needs it, too: chown %s /dev/iommu",
-			     user->pw_name, user->pw_name);
 	}
+	if (!has_vfio_groups() && !is_owner("/dev/iommu", user->pw_uid))
+		note(changes, "/dev/iommu: root's; %s needs it, too: chown %s /dev/iommu",
+		     user->pw_name, user->pw_name);
 	return 0;
 }
 

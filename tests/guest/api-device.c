@@ -419,7 +419,7 @@ static void mixes_no_backends(void **state)
 
 	(void)state;
 	if (!api_is("noiommu"))
-		skip();
+		skip_for("it is about what has no IOMMU and is not claimed");
 	expect(0, pci_unbind(FN1));
 	expect(0, flat_claim(FN1));
 	expect(0, pci_bind(FN1, "vfio-pci"));

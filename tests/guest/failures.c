@@ -505,7 +505,7 @@ static void module_comes_and_goes(void **state)
 	(void)state;
 	find_function("do_one_initcall", &start, &end);
 	if (!fail_within(start, end))
-		skip();
+		skip_for("this kernel cannot make calls fail in one function only");
 	expect(0, log_mark());
 	expect_good(write_text("/dev/kmsg", "flatiommu-test: dump"));
 	fails_at_each(&loads);
@@ -601,7 +601,7 @@ static void pin_gets_no_number(void **state)
 	(void)state;
 	find_function("__xa_alloc", &start, &end);
 	if (!fail_within(start, end))
-		skip();
+		skip_for("this kernel cannot make calls fail in one function only");
 	bind();
 	open_file();
 	before = balance();
@@ -626,7 +626,7 @@ static void failed_map_is_fenced(void **state)
 
 	(void)state;
 	if (!fail_within_module())
-		skip();
+		skip_for("this kernel cannot make calls fail in one module only");
 	bind();
 	expect(0, act_open());
 	expect(0, write_text(PARAMETERS "on_refusal", "fence"));
@@ -661,7 +661,7 @@ static void iommufd_works(void **state)
 
 	(void)state;
 	if (!cdev_is_there())
-		skip();
+		skip_for("this kernel has no iommufd");
 	assert_true(read_text(IOMMUFD_UNSAFE, before, sizeof(before)) > 0);
 	expect(0, write_text(IOMMUFD_UNSAFE, "1"));
 	bind();

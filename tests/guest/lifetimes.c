@@ -372,7 +372,7 @@ static void sleeps_and_wakes(void **state)
 	(void)state;
 	assert_non_null(pages);
 	if (access("/sys/power/pm_test", W_OK))
-		skip();
+		skip_for("this kernel cannot be put to sleep");
 	/* In 6.12 lockdep complains of how the kernel's driver goes to sleep. */
 	take_from_nvme(nvme);
 	expect(0, pci_take(EDU));

@@ -27,6 +27,9 @@
 
 void test_begin(void);
 
+/* Ends the test that runs, and says why; tests/vm/guest puts it into the result. */
+#define skip_for(why) do { printf("# skip: %s\n", why); fflush(stdout); skip(); } while (0)
+
 /* For a program that has nothing to test here; does not return. */
 void skip_all(const char *why) __attribute__((noreturn));
 

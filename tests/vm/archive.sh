@@ -274,6 +274,8 @@ unpack_system() {
 	[[ ! -e $root/usr/bin/gcc ]] || ln -sf gcc "$root/usr/bin/cc"
 	[[ ! -e $root/usr/bin/g++ ]] || ln -sf g++ "$root/usr/bin/c++"
 	ldconfig -r "$root"
+	# unpacked by a user, what would change to root would change to that user
+	find "$root" -type f -perm /6000 -exec chmod ug-s '{}' +
 	mkdir -p "$root"/{dev,proc,sys,run,tmp}
 	rm -rf "$root"/usr/share/{doc,man,locale,info}
 }

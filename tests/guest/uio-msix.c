@@ -93,7 +93,8 @@ static void delivers(unsigned int index, unsigned int count, unsigned int vector
 	for (i = 0; i < count; i++)
 		event_take(events[i]);
 	raise_cause(regs, CAUSE_OTHER);
-	assert_int_equal(event_wait(events[vector]), 1);
+	/* Once, or as in QEMU 10 for each of the two writes. */
+	assert_true(event_wait(events[vector]) >= 1);
 	lower(regs);
 	for (i = 0; i < count; i++)
 		if (i != vector)

@@ -146,6 +146,13 @@ unsafe_interrupts() {
 	echo "/sys/module/$module/parameters/allow_unsafe_interrupts"
 }
 
+# said FILTER COMMAND...: a value in the command's JSON
+said() {
+	local filter=$1
+	shift
+	flatiommu --json "$@" 2>/tmp/stderr | jq -r "$filter"
+}
+
 # until_true SECONDS COMMAND...: what the kernel does in its own time
 until_true() {
 	local i limit=$1

@@ -8,13 +8,6 @@ unsafe=$(unsafe_interrupts)
 real=
 [[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
 
-# said FILTER COMMAND...: a value in the command's JSON
-said() {
-	local filter=$1
-	shift
-	flatiommu --json "$@" 2>/tmp/stderr | jq -r "$filter"
-}
-
 # of DEVICE KEY: in list's JSON
 of() {
 	said ".functions[0].$2" list "$1"

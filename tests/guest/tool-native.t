@@ -8,13 +8,6 @@ export TERM=dumb
 native=/sys/module/vfio/parameters/enable_unsafe_noiommu_mode
 unsafe=/sys/module/iommufd/parameters/allow_unsafe_interrupts
 
-# said FILTER COMMAND...: a value in the command's JSON
-said() {
-	local filter=$1
-	shift
-	flatiommu --json "$@" 2>/tmp/stderr | jq -r "$filter"
-}
-
 # of KEY: what list says of EDU
 of() {
 	said ".functions[0].$1" list "$EDU"

@@ -327,17 +327,24 @@ static struct range *undone(int file, unsigned long request, const void *arg)
 	return request == FLATIOMMU_UNPIN ? range_of(file, pin->pin) : NULL;
 }
 
-static void lie(void *arg)
+static void lie(unsigned long request, void *arg)
 {
 	struct flatiommu_lookup *lookup = arg;
-	struct flatiommu_segment *segments = (void *)lookup->segments;
+	struct ioas_get_pa *get_pa = arg;
+	bool flat = request == FLATIOMMU_LOOKUP;
 
-	if (fault.lie == LIE_HIGH)
-		segments[0].address |= 1ull << 50;
-	if (fault.lie == LIE_NOTHING)
-		lookup->nr_segments = 0;
+	if (fault.lie == LIE_NOTHING) {
+		if (flat)
+			lookup->nr_segments = 0;
+		else
+			get_pa->length = 0;
+		return;
+	}
+	if (flat)
+		((struct flatiommu_segment *)lookup->segments)[0].address |= 1ull << 50;
 	else
-		fault.lie = LIE_NONE;
+		get_pa->out_phys |= 1ull << 50;
+	fault.lie = LIE_NONE;
 }
 
 int __real_ioctl(int fd, unsigned long request, ...);
@@ -371,8 +378,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	if (range)
 		range->addr = NULL;
 	note_mapped(fd, request, arg);
-	if (fault.armed && fault.lie && request == FLATIOMMU_LOOKUP)
-		lie(arg);
+	if (fault.armed && fault.lie && (request == FLATIOMMU_LOOKUP || request == IOAS_NOIOMMU_GET_PA))
+		lie(request, arg);
 	return 0;
 }
 

@@ -30,8 +30,8 @@
 #include <linux/workqueue.h>
 
 #include "compat.h"
+#include "declare.h"
 #include "flatiommu.h"
-#include "lookup.h"
 #include "wc.h"
 
 static DEFINE_MUTEX(claims_lock);

@@ -17,6 +17,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "declare.h"
 #include "extent.h"
 #include "flatiommu.h"
 #include "lookup.h"

@@ -10,6 +10,7 @@
 
 #include <linux/flatiommu.h>
 
+#include "declare.h"
 #include "file.h"
 #include "flatiommu.h"
 #include "lookup.h"

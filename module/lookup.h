@@ -5,23 +5,10 @@
 #include <linux/types.h>
 
 struct flat_bus_map;
-struct flat_claim;
-struct flat_domain;
 struct flat_file;
-struct flatiommu_declare;
 struct flatiommu_lookup;
-struct mm_struct;
-struct pci_dev;
 
-int flat_declare(struct flat_file *f, struct flatiommu_declare *arg);
-bool flat_has_declared(struct flat_file *f, struct pci_dev *pdev);
-void flat_forget_declarations(struct flat_claim *claim);
-void flat_end_declarations(struct flat_file *f);
-
-bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm);
-bool flat_all_declared(const struct flat_domain *d, const struct mm_struct *mm);
 bool flat_is_lookup_iova(const struct flat_bus_map *map, u64 iova, size_t size);
-
 int flat_lookup_iova(struct flat_file *f, struct flatiommu_lookup *arg);
 
 #endif /* FLATIOMMU_LOOKUP_H */

@@ -17,8 +17,8 @@
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
+#include "declare.h"
 #include "flatiommu.h"
-#include "lookup.h"
 #include "refusal.h"
 #include "trace.h"
 

@@ -128,6 +128,29 @@ struct pci_dev *flat_claimed_with_group(int group)
 	return pdev;
 }
 
+/**
+ * flat_uses_bus_addresses() - does a function reach memory at bus addresses?
+ * @pdev:	a function, claimed or not
+ *
+ * Returns 0, or -EALREADY where an IOMMU translates for it, or -EAFNOSUPPORT where bus addresses do
+ * not suffice on this machine.
+ */
+int flat_uses_bus_addresses(struct pci_dev *pdev)
+{
+	struct iommu_group *group = iommu_group_get(&pdev->dev);
+	bool claimed, translated;
+
+	flat_claims_lock();
+	claimed = flat_claim_of(pdev);
+	flat_claims_unlock();
+	/* The group of VFIO's no-IOMMU mode has no domain. */
+	translated = group && !claimed && iommu_get_domain_for_dev(&pdev->dev);
+	iommu_group_put(group);
+	if (translated)
+		return -EALREADY;
+	return flat_not_plain(pdev) ? -EAFNOSUPPORT : 0;
+}
+
 static struct going_function *find_going(struct device *dev)
 {
 	struct going_function *g;

@@ -26,6 +26,8 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+DEFINE_SPINLOCK(flat_attach_lock);
+
 static struct flat_domain *to_flat_domain(struct iommu_domain *domain)
 {
 	return container_of(domain, struct flat_domain, domain);
@@ -63,6 +65,67 @@ static int adopt_bus_map(struct flat_domain *d, struct pci_dev *pdev)
 	return ret;
 }
 
+/*
+ * Must whoever programs @claim's function know that addresses in @d have to be looked up? Then only
+ * who has declared so may join. What was blocked for a reset must be let back in; it has counted
+ * among the functions in @d all the time. Caller holds flat_attach_lock.
+ */
+static bool admits(struct flat_domain *d, struct flat_claim *claim)
+{
+	bool may;
+
+	spin_lock(&d->lock);
+	may = !d->extents.lookup || claim->domain == d ||
+	      flat_is_declared(claim, d->lookup_mm);
+	spin_unlock(&d->lock);
+	return may;
+}
+
+/**
+ * flat_attach() - record what a function's DMA goes through from now on
+ * @claim:	the function's
+ * @attachment:	what
+ * @domain:	with FLAT_PAGING, else NULL
+ *
+ * Returns 0, or -EINVAL where the function may not share what @domain has mapped.
+ */
+int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
+		struct flat_domain *domain)
+{
+	int ret = 0;
+
+	spin_lock(&flat_attach_lock);
+	if (domain && !admits(domain, claim)) {
+		ret = -EINVAL;
+		goto unlock;
+	}
+	claim->attachment = attachment;
+	/* Blocked for a reset, the function comes back to its domain. */
+	if (attachment != FLAT_BLOCKED) {
+		list_del_init(&claim->attached);
+		claim->domain = domain;
+	}
+	if (domain)
+		list_add_tail(&claim->attached, &domain->claims);
+unlock:
+	spin_unlock(&flat_attach_lock);
+	return ret;
+}
+
+/*
+ * Whoever takes ownership of the function may program it to write anywhere, with or without a
+ * paging domain: VFIO's cdev opens a device with the blocked domain alone.
+ */
+bool flat_may_take_over(struct pci_dev *pdev)
+{
+	if (!capable(CAP_SYS_RAWIO)) {
+		pr_warn_ratelimited("%s: %s[%d] may not take it over: that needs CAP_SYS_RAWIO\n",
+				    pci_name(pdev), current->comm, task_tgid_nr(current));
+		return false;
+	}
+	return !flat_locked_down(pdev);
+}
+
 static FLAT_ATTACH_DEV(flat_domain_attach)
 {
 	struct flat_claim *claim = dev_iommu_priv_get(dev);
@@ -77,22 +140,6 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 		pr_warn_ratelimited("%s: not attached: its bus addresses differ from those of what shares its address space\n",
 				    pci_name(claim->pdev));
 	return ret ? ret : flat_attach(claim, FLAT_PAGING, d);
-}
-
-/*
- * Must whoever programs @claim's function know that addresses in @d have to be looked up? Then only
- * who has declared so may join. What was blocked for a reset must be let back in; it has counted
- * among the functions in @d all the time. Caller holds flat_attach_lock.
- */
-bool flat_domain_admits(struct flat_domain *d, struct flat_claim *claim)
-{
-	bool admits;
-
-	spin_lock(&d->lock);
-	admits = !d->extents.lookup || claim->domain == d ||
-		 flat_is_declared(claim, d->lookup_mm);
-	spin_unlock(&d->lock);
-	return admits;
 }
 
 /*

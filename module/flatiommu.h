@@ -128,23 +128,21 @@ void flat_claims_lock(void);
 void flat_claims_unlock(void);
 struct flat_claim *flat_claim_of(struct pci_dev *pdev);
 struct pci_dev *flat_claimed_with_group(int group);
+int flat_uses_bus_addresses(struct pci_dev *pdev);
 ssize_t flat_claim_store(const char *buf, size_t count);
 ssize_t flat_release_store(const char *buf, size_t count);
 
 /* policy.c */
 int flat_may_claim(struct pci_dev *pdev);
-int flat_uses_bus_addresses(struct pci_dev *pdev);
+const char *flat_not_plain(struct pci_dev *pdev);
 bool flat_locked_down(struct pci_dev *pdev);
-
-/* ops.c */
-bool flat_may_take_over(struct pci_dev *pdev);
-int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
-		struct flat_domain *domain);
 
 /* domain.c */
 struct iommu_domain *flat_domain_alloc(void);
 void flat_domain_put(struct flat_domain *d);
-bool flat_domain_admits(struct flat_domain *d, struct flat_claim *claim);
+bool flat_may_take_over(struct pci_dev *pdev);
+int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
+		struct flat_domain *domain);
 
 /* busmaster.c */
 bool flat_is_awake(struct pci_dev *pdev);

@@ -6,50 +6,13 @@
  * Neither probe_device() nor release_device() takes a lock of ours but flat_attach_lock: the first
  * runs under a lock of the core that a claim waits for, the second inside our own unregister.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
-#include <linux/capability.h>
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/pci.h>
-#include <linux/sched.h>
 
 #include "compat.h"
 #include "flatiommu.h"
-
-DEFINE_SPINLOCK(flat_attach_lock);
-
-/**
- * flat_attach() - record what a function's DMA goes through from now on
- * @claim:	the function's
- * @attachment:	what
- * @domain:	with FLAT_PAGING, else NULL
- *
- * Returns 0, or -EINVAL where the function may not share what @domain has mapped.
- */
-int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
-		struct flat_domain *domain)
-{
-	int ret = 0;
-
-	spin_lock(&flat_attach_lock);
-	if (domain && !flat_domain_admits(domain, claim)) {
-		ret = -EINVAL;
-		goto unlock;
-	}
-	claim->attachment = attachment;
-	/* Blocked for a reset, the function comes back to its domain. */
-	if (attachment != FLAT_BLOCKED) {
-		list_del_init(&claim->attached);
-		claim->domain = domain;
-	}
-	if (domain)
-		list_add_tail(&claim->attached, &domain->claims);
-unlock:
-	spin_unlock(&flat_attach_lock);
-	return ret;
-}
 
 static bool flat_capable(struct device *dev, enum iommu_cap cap)
 {
@@ -124,20 +87,6 @@ static bool driver_manages_dma(struct pci_dev *pdev)
 	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
 
 	return driver && to_pci_driver(driver)->driver_managed_dma;
-}
-
-/*
- * Whoever takes ownership of the function may program it to write anywhere, with or without a
- * paging domain: VFIO's cdev opens a device with the blocked domain alone.
- */
-bool flat_may_take_over(struct pci_dev *pdev)
-{
-	if (!capable(CAP_SYS_RAWIO)) {
-		pr_warn_ratelimited("%s: %s[%d] may not take it over: that needs CAP_SYS_RAWIO\n",
-				    pci_name(pdev), current->comm, task_tgid_nr(current));
-		return false;
-	}
-	return !flat_locked_down(pdev);
 }
 
 /*

@@ -14,7 +14,7 @@
 #include "flatiommu.h"
 
 /* Returns why bus addresses do not suffice on this machine, or NULL. */
-static const char *addresses_are_not_plain(struct pci_dev *pdev)
+const char *flat_not_plain(struct pci_dev *pdev)
 {
 	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT) || cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
 		return "memory is encrypted, and devices see the cipher text";
@@ -39,29 +39,6 @@ bool flat_locked_down(struct pci_dev *pdev)
 			    pci_name(pdev));
 	return true;
 #endif
-}
-
-/**
- * flat_uses_bus_addresses() - does a function reach memory at bus addresses?
- * @pdev:	a function, claimed or not
- *
- * Returns 0, or -EALREADY where an IOMMU translates for it, or -EAFNOSUPPORT where bus addresses do
- * not suffice on this machine.
- */
-int flat_uses_bus_addresses(struct pci_dev *pdev)
-{
-	struct iommu_group *group = iommu_group_get(&pdev->dev);
-	bool claimed, translated;
-
-	flat_claims_lock();
-	claimed = flat_claim_of(pdev);
-	flat_claims_unlock();
-	/* The group of VFIO's no-IOMMU mode has no domain. */
-	translated = group && !claimed && iommu_get_domain_for_dev(&pdev->dev);
-	iommu_group_put(group);
-	if (translated)
-		return -EALREADY;
-	return addresses_are_not_plain(pdev) ? -EAFNOSUPPORT : 0;
 }
 
 /**
@@ -95,7 +72,7 @@ int flat_may_claim(struct pci_dev *pdev)
 		iommu_group_put(group);
 		return -EALREADY;
 	}
-	why = addresses_are_not_plain(pdev);
+	why = flat_not_plain(pdev);
 	if (why) {
 		pr_warn("%s: not claimed: %s\n", pci_name(pdev), why);
 		return -EAFNOSUPPORT;

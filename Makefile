@@ -380,13 +380,9 @@ fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"' \
 	-DFLATIOMMU_LIBRARY_VERSION='"$(version)"' -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
-build/fuzz/claim-parser.h: module/claim.c module/wc.c
+build/fuzz/claim: tests/fuzz/claim.c module/function.c module/function.h $(wildcard tests/fuzz/kernel/linux/*.h)
 	mkdir -p $(@D)
-	sed -n '/^struct request {/,/^}/p; /^static bool parse_field/,/^}/p; /^static bool parse_address/,/^}/p; /^static char .split_options/,/^}/p' module/claim.c >$@
-	sed -n '/^bool flat_wc_parse/,/^}/p' module/wc.c >>$@
-
-build/fuzz/claim: tests/fuzz/claim.c build/fuzz/claim-parser.h
-	clang $(fuzz-flags) -Ibuild/fuzz -o $@ $<
+	clang $(fuzz-flags) -Itests/fuzz/kernel -o $@ $<
 
 build/fuzz/lib: tests/fuzz/lib.c $(wildcard lib/*.[ch])
 	mkdir -p $(@D)

@@ -12,6 +12,7 @@
 #include "declare.h"
 #include "file.h"
 #include "flatiommu.h"
+#include "function.h"
 
 /**
  * struct flat_declaration - a program looks addresses up for a function

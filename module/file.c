@@ -13,56 +13,10 @@
 #include "declare.h"
 #include "file.h"
 #include "flatiommu.h"
+#include "function.h"
 #include "lookup.h"
 #include "pin.h"
 #include "wc.h"
-
-/* Returns 0 with a reference to the function for the caller, -EOPNOTSUPP or -ENODEV. */
-int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pdev)
-{
-	if (name->reserved)
-		return -EOPNOTSUPP;
-	*pdev = NULL;
-	if (name->segment <= INT_MAX)
-		*pdev = pci_get_domain_bus_and_slot(name->segment, name->bus, name->devfn);
-	return *pdev ? 0 : -ENODEV;
-}
-
-/**
- * flat_get_functions() - the functions that a call names
- * @names:	address of an array in the program
- * @n:		its length, as the program has it
- * @pdevs:	of FLATIOMMU_MAX_FUNCTIONS; filled, to be put with flat_put_functions()
- *
- * Returns 0, -EINVAL, -EFAULT, -EOPNOTSUPP or -ENODEV.
- */
-int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs)
-{
-	struct flatiommu_function __user *user = u64_to_user_ptr(names);
-	struct flatiommu_function name;
-	unsigned int i;
-	int ret = 0;
-
-	if (!n || n > FLATIOMMU_MAX_FUNCTIONS)
-		return -EINVAL;
-	for (i = 0; i < n; i++) {
-		if (copy_from_user(&name, user + i, sizeof(name)))
-			ret = -EFAULT;
-		else
-			ret = flat_get_function(&name, &pdevs[i]);
-		if (ret)
-			break;
-	}
-	if (ret)
-		flat_put_functions(pdevs, i);
-	return ret;
-}
-
-void flat_put_functions(struct pci_dev **pdevs, unsigned int n)
-{
-	while (n--)
-		pci_dev_put(pdevs[n]);
-}
 
 static int group_of(struct pci_dev *pdev)
 {

@@ -7,9 +7,7 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
-struct flatiommu_function;
 struct mm_struct;
-struct pci_dev;
 
 /**
  * struct flat_file - an open of /dev/flatiommu
@@ -25,9 +23,5 @@ struct flat_file {
 };
 
 extern const struct file_operations flat_fops;
-
-int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pdev);
-int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs);
-void flat_put_functions(struct pci_dev **pdevs, unsigned int n);
 
 #endif /* FLATIOMMU_FILE_H */

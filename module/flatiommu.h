@@ -120,7 +120,6 @@ extern spinlock_t flat_attach_lock;
 extern struct workqueue_struct *flat_wq;
 
 /* claim.c */
-int flat_claim_init(void);
 void flat_claim_start(void);
 void flat_claim_exit(void);
 struct flat_claim *flat_claim_being_made(struct device *dev);
@@ -129,8 +128,11 @@ void flat_claims_unlock(void);
 struct flat_claim *flat_claim_of(struct pci_dev *pdev);
 struct pci_dev *flat_claimed_with_group(int group);
 int flat_uses_bus_addresses(struct pci_dev *pdev);
-ssize_t flat_claim_store(const char *buf, size_t count);
-ssize_t flat_release_store(const char *buf, size_t count);
+int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
+			unsigned long wc_bars);
+int flat_release_function(struct pci_dev *pdev);
+void flat_function_goes(struct device *dev);
+void flat_function_gone(struct device *dev);
 
 /* policy.c */
 int flat_may_claim(struct pci_dev *pdev);

@@ -12,6 +12,7 @@
 #include "declare.h"
 #include "file.h"
 #include "flatiommu.h"
+#include "function.h"
 #include "lookup.h"
 #include "segments.h"
 

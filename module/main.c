@@ -10,33 +10,9 @@
 #include "file.h"
 #include "flatiommu.h"
 #include "refusal.h"
+#include "routes.h"
 
 struct workqueue_struct *flat_wq;
-
-/*
- * claim, release: write a PCI address, such as 0000:00:04.0. To claim may be added which BARs are
- * to be write-combined: 0000:00:04.0/wc=2 or /wc=0+2. The errors of claim:
- * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address, or not BARs
- * -ENODEV		no such function, or it is being removed
- * -EAGAIN		the module is being loaded, or the function being added
- * -EINTR		a signal, while a bind or unbind of the function was waited for
- * -EEXIST, -EBUSY	claimed already; a driver is bound
- *			and those of flat_may_claim() and flat_wc_hold()
- * and of release: -EPERM, -EINVAL, -ENODEV, -EINTR, -EBUSY as above; -ENOENT not claimed
- */
-static ssize_t claim_store(struct device *dev, struct device_attribute *attr, const char *buf,
-			   size_t count)
-{
-	return flat_claim_store(buf, count);
-}
-static DEVICE_ATTR_WO(claim);
-
-static ssize_t release_store(struct device *dev, struct device_attribute *attr, const char *buf,
-			     size_t count)
-{
-	return flat_release_store(buf, count);
-}
-static DEVICE_ATTR_WO(release);
 
 static ssize_t refusals_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
@@ -72,17 +48,18 @@ static int __init flat_init(void)
 		ret = -ENOMEM;
 		goto exit_extent;
 	}
-	ret = flat_claim_init();
+	ret = flat_routes_init();
 	if (ret)
 		goto destroy_wq;
 	ret = misc_register(&flat_misc);
 	if (ret)
-		goto exit_claim;
+		goto exit_routes;
 	/* Nothing fails from here on: a claim would outlive the module. */
-	flat_claim_start();
+	flat_routes_start();
 	return 0;
 
-exit_claim:
+exit_routes:
+	flat_routes_exit();
 	flat_claim_exit();
 destroy_wq:
 	destroy_workqueue(flat_wq);
@@ -97,6 +74,7 @@ static void __exit flat_exit(void)
 {
 	/* It waits for writers of claim and release, so no claim is begun after it. */
 	misc_deregister(&flat_misc);
+	flat_routes_exit();
 	flat_claim_exit();
 	destroy_workqueue(flat_wq);
 	flat_refusal_exit();

@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "file.h"
+#include "function.h"
 #include "guard.h"
 #include "pin.h"
 #include "segments.h"

@@ -11,11 +11,9 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/bits.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/pci.h>
-#include <linux/string.h>
 
 #include "flatiommu.h"
 #include "wc.h"
@@ -55,34 +53,6 @@ static bool is_write_combined(void __iomem *alias)
 	return false;
 }
 #endif
-
-/**
- * flat_wc_parse() - what follows the address of a function to be claimed
- * @s:		wc=BAR[+BAR...]
- * @bars:	a bit for each BAR, when it returns true
- *
- * Returns whether it is that.
- */
-bool flat_wc_parse(const char *s, unsigned long *bars)
-{
-	size_t prefix = str_has_prefix(s, "wc=");
-	unsigned long found = 0;
-
-	if (!prefix)
-		return false;
-	s += prefix;
-	for (;;) {
-		if (*s < '0' || *s >= '0' + PCI_STD_NUM_BARS)
-			return false;
-		found |= BIT(*s - '0');
-		s++;
-		if (*s != '+')
-			break;
-		s++;
-	}
-	*bars = found;
-	return !*s;
-}
 
 /* Also where it cannot be told: asleep in D3cold, a function reads as all ones. */
 static bool may_have_msix_table(struct pci_dev *pdev, int bar)

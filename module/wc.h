@@ -7,7 +7,6 @@
 
 struct flat_claim;
 
-bool flat_wc_parse(const char *s, unsigned long *bars);
 int flat_wc_hold(struct flat_claim *claim, unsigned long bars);
 void flat_wc_release(struct flat_claim *claim);
 unsigned long flat_wc_bars(const struct flat_claim *claim);

@@ -1,43 +1,65 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the module parses, addresses and BARs as claim and devices= have them: its own functions, which the
- * Makefile copies to claim-parser.h.
+ * What the module parses: addresses and BARs as claim and devices= have them, and the functions that a call of
+ * /dev/flatiommu names. It is the module's own file, with tests/fuzz/kernel below it.
  */
-#include <ctype.h>
-#include <limits.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define PCI_STD_NUM_BARS 6
-#define BIT(n) (1ul << (n))
-#define str_has_prefix(s, prefix) (strncmp(s, prefix, strlen(prefix)) ? 0 : strlen(prefix))
+#include "../../module/function.c"
 
-bool flat_wc_parse(const char *s, unsigned long *bars);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#include "claim-parser.h"
+struct pci_dev fuzz_function;
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void text(const uint8_t *data, size_t size)
 {
-	struct request r, again;
+	struct flat_request r, again;
 	char *text = malloc(size + 1), *options, name[64];
+	struct pci_dev *pdev;
 
 	if (!text)
 		abort();
 	memcpy(text, data, size);
 	text[size] = '\0';
-	options = split_options(text);
-	if (parse_address(text, &r)) {
+	options = flat_split_options(text);
+	if (flat_parse_address(text, &r)) {
 		snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", r.segment, r.bus, r.slot, r.function);
-		if (!parse_address(name, &again) || again.segment != r.segment || again.bus != r.bus ||
+		if (!flat_parse_address(name, &again) || again.segment != r.segment || again.bus != r.bus ||
 		    again.slot != r.slot || again.function != r.function)
 			abort();
+		pdev = flat_requested_function(&r);
+		if (pdev)
+			pci_dev_put(pdev);
 	}
-	if (options && flat_wc_parse(options, &r.wc_bars) && (!r.wc_bars || r.wc_bars >> PCI_STD_NUM_BARS))
+	if (flat_parse_options(text, options, &r) && (!options != !r.wc_bars || r.wc_bars >> PCI_STD_NUM_BARS))
 		abort();
 	free(text);
+}
+
+static void array(const uint8_t *data, size_t size)
+{
+	size_t n = size / sizeof(struct flatiommu_function);
+	struct pci_dev *pdevs[FLATIOMMU_MAX_FUNCTIONS];
+	struct flatiommu_function *names = malloc(n * sizeof(*names));
+
+	if (n && !names)
+		abort();
+	if (n)
+		memcpy(names, data, n * sizeof(*names));
+	if (!flat_get_functions((uintptr_t)names, n, pdevs)) {
+		if (!n || n > FLATIOMMU_MAX_FUNCTIONS || fuzz_function.references != (int)n)
+			abort();
+		flat_put_functions(pdevs, n);
+	}
+	free(names);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	text(data, size);
+	array(data, size);
+	if (fuzz_function.references)
+		abort();
 	return 0;
 }

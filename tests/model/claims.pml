@@ -10,14 +10,14 @@
  *		module/main.c: flat_exit(), module/claim.c: flat_claim_exit(),
  *		module/domain.c: flat_domain_alloc(), module/domain.c: free_domain()
  * ONCE		A claim ends exactly once, and the core has let go of the function by then.
- *		module/claim.c: claim_function(), module/claim.c: release_function(),
- *		module/claim.c: function_goes(), module/claim.c: function_gone()
+ *		module/claim.c: flat_claim_function(), module/claim.c: flat_release_function(),
+ *		module/claim.c: flat_function_goes(), module/claim.c: flat_function_gone()
  * DRIVER	No claim is released under a driver.
- *		module/claim.c: with_function(), module/claim.c: release_function()
+ *		module/routes.c: with_function(), module/claim.c: flat_release_function()
  * DEADLOCK	Nobody waits for ever, which spin calls an invalid end state; also for device_lock(),
  *		which lockdep does not see.
- *		module/claim.c: with_function(), module/claim.c: reap_retired(),
- *		module/claim.c: on_bus_event(), module/ops.c: flat_probe_device()
+ *		module/routes.c: with_function(), module/claim.c: reap_retired(),
+ *		module/routes.c: on_bus_event(), module/ops.c: flat_probe_device()
  *
  * Each PLANT_ takes a part of that away; then spin must find the error that it is named for.
  */
@@ -92,7 +92,7 @@ inline core_release()
 }
 
 /*
- * module/claim.c: claim_function(). The core's walk over the bus finds the function before it takes a
+ * module/claim.c: flat_claim_function(). The core's walk over the bus finds the function before it takes a
  * lock, and probes it with module/ops.c: flat_probe_device() if it gets a reference to the module.
  */
 inline claim_function(binding)
@@ -120,7 +120,7 @@ inline claim_function(binding)
 	}
 }
 
-/* module/claim.c: release_function() */
+/* module/claim.c: flat_release_function() */
 inline release_function()
 {
 	atomic {
@@ -146,7 +146,7 @@ inline release_function()
 	}
 }
 
-/* module/claim.c: with_function(). A write holds the file, not the module. */
+/* module/routes.c: with_function(). A write holds the file, not the module. */
 active proctype writer_of_claim()
 {
 	bool found;
@@ -194,7 +194,7 @@ active proctype binder()
 		atomic { take(device_lock); round++ };
 		if
 		:: atomic { !dead && driver == NONE -> driver = VFIO; chain++ };
-			/* module/claim.c: function_binds() */
+			/* module/routes.c: function_binds() */
 			if
 			:: atomic { notified -> enter };
 				claim_function(true);
@@ -274,7 +274,7 @@ active proctype unplug()
 	if
 	:: atomic { take(device_lock) };
 		atomic { !device_open; driver = NONE; dead = true; drop(device_lock); chain++ };
-		/* module/claim.c: function_goes() */
+		/* module/claim.c: flat_function_goes() */
 		if
 		:: atomic { notified -> enter };
 			atomic { take(claims_lock) };
@@ -284,7 +284,7 @@ active proctype unplug()
 		atomic { chain--; on_bus = false };
 		/* The core's callback comes first. */
 		atomic { chain++; core_release() };
-		/* module/claim.c: function_gone() */
+		/* module/claim.c: flat_function_gone() */
 		if
 		:: atomic { notified -> enter };
 #ifdef PLANT_DEADLOCK_DEVICE_LOCK_IN_CALLBACK

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How a function is named, in text and in the calls of /dev/flatiommu. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/bits.h>
+#include <linux/ctype.h>
+#include <linux/pci.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include <linux/flatiommu.h>
+
+#include "function.h"
+
+/* Hexadecimal digits, @min to @max of them, and then @end, which is skipped. */
+static bool parse_field(const char **s, unsigned int min, unsigned int max, char end,
+			unsigned int *value)
+{
+	unsigned int digits;
+	char c;
+
+	*value = 0;
+	for (digits = 0; digits < max && isxdigit(**s); digits++) {
+		c = tolower(*(*s)++);
+		*value = *value << 4 | (isdigit(c) ? c - '0' : c - 'a' + 10);
+	}
+	return digits >= min && *(*s)++ == end;
+}
+
+/**
+ * flat_parse_address() - a PCI address such as 0000:00:04.0
+ * @s:		the text, and nothing else
+ * @r:		gets the address, when it returns true
+ *
+ * Returns whether it is one.
+ */
+bool flat_parse_address(const char *s, struct flat_request *r)
+{
+	return parse_field(&s, 4, 8, ':', &r->segment) && parse_field(&s, 2, 2, ':', &r->bus) &&
+	       parse_field(&s, 2, 2, '.', &r->slot) && parse_field(&s, 1, 1, '\0', &r->function) &&
+	       r->segment <= INT_MAX && r->slot <= 0x1f && r->function <= 7;
+}
+
+/* What follows the address, in the same text and cut from it; NULL when nothing does. */
+char *flat_split_options(char *text)
+{
+	strsep(&text, "/");
+	return text;
+}
+
+/* wc=BAR[+BAR...]: a bit for each BAR in @bars, when it returns true */
+static bool parse_wc(const char *s, unsigned long *bars)
+{
+	size_t prefix = str_has_prefix(s, "wc=");
+	unsigned long found = 0;
+
+	if (!prefix)
+		return false;
+	s += prefix;
+	for (;;) {
+		if (*s < '0' || *s >= '0' + PCI_STD_NUM_BARS)
+			return false;
+		found |= BIT(*s - '0');
+		s++;
+		if (*s != '+')
+			break;
+		s++;
+	}
+	*bars = found;
+	return !*s;
+}
+
+/**
+ * flat_parse_options() - what follows the address of a function to be claimed
+ * @address:	for the log
+ * @options:	wc=BAR[+BAR...], or NULL
+ * @r:		gets the options, when it returns true
+ *
+ * Returns whether it is that; logs that it is not.
+ */
+bool flat_parse_options(const char *address, const char *options, struct flat_request *r)
+{
+	r->wc_bars = 0;
+	if (!options || parse_wc(options, &r->wc_bars))
+		return true;
+	pr_warn("%s: not claimed: '%s' is not wc= and BARs, 0 to 5, such as wc=2 or wc=0+2\n",
+		address, options);
+	return false;
+}
+
+/* Returns the function with a reference for the caller, or NULL. */
+struct pci_dev *flat_requested_function(const struct flat_request *r)
+{
+	return pci_get_domain_bus_and_slot(r->segment, r->bus, PCI_DEVFN(r->slot, r->function));
+}
+
+/* Returns 0 with a reference to the function for the caller, -EOPNOTSUPP or -ENODEV. */
+int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pdev)
+{
+	if (name->reserved)
+		return -EOPNOTSUPP;
+	*pdev = NULL;
+	if (name->segment <= INT_MAX)
+		*pdev = pci_get_domain_bus_and_slot(name->segment, name->bus, name->devfn);
+	return *pdev ? 0 : -ENODEV;
+}
+
+/**
+ * flat_get_functions() - the functions that a call names
+ * @names:	address of an array in the program
+ * @n:		its length, as the program has it
+ * @pdevs:	of FLATIOMMU_MAX_FUNCTIONS; filled, to be put with flat_put_functions()
+ *
+ * Returns 0, -EINVAL, -EFAULT, -EOPNOTSUPP or -ENODEV.
+ */
+int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs)
+{
+	struct flatiommu_function __user *user = u64_to_user_ptr(names);
+	struct flatiommu_function name;
+	unsigned int i;
+	int ret = 0;
+
+	if (!n || n > FLATIOMMU_MAX_FUNCTIONS)
+		return -EINVAL;
+	for (i = 0; i < n; i++) {
+		if (copy_from_user(&name, user + i, sizeof(name)))
+			ret = -EFAULT;
+		else
+			ret = flat_get_function(&name, &pdevs[i]);
+		if (ret)
+			break;
+	}
+	if (ret)
+		flat_put_functions(pdevs, i);
+	return ret;
+}
+
+void flat_put_functions(struct pci_dev **pdevs, unsigned int n)
+{
+	while (n--)
+		pci_dev_put(pdevs[n]);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef FLATIOMMU_FUNCTION_H
+#define FLATIOMMU_FUNCTION_H
+
+#include <linux/types.h>
+
+struct flatiommu_function;
+struct pci_dev;
+
+/**
+ * struct flat_request - a function that is asked for as text: BDF[/wc=BAR[+BAR...]]
+ * @segment:	the address
+ * @bus:	the same
+ * @slot:	the same
+ * @function:	the same
+ * @wc_bars:	a bit for each BAR to be held write-combined
+ */
+struct flat_request {
+	unsigned int segment, bus, slot, function;
+	unsigned long wc_bars;
+};
+
+char *flat_split_options(char *text);
+bool flat_parse_address(const char *s, struct flat_request *r);
+bool flat_parse_options(const char *address, const char *options, struct flat_request *r);
+struct pci_dev *flat_requested_function(const struct flat_request *r);
+
+int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pdev);
+int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs);
+void flat_put_functions(struct pci_dev **pdevs, unsigned int n);
+
+#endif /* FLATIOMMU_FUNCTION_H */

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How functions come to a claim and lose it. Three ways in: the sysfs file, the parameter devices=,
+ * and a vfio driver about to bind. Two ways out: the sysfs file, and removal of the function.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/capability.h>
+#include <linux/device.h>
+#include <linux/iommu.h>
+#include <linux/moduleparam.h>
+#include <linux/notifier.h>
+#include <linux/pci.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
+
+#include "compat.h"
+#include "flatiommu.h"
+#include "function.h"
+#include "routes.h"
+
+static char *devices = "";
+module_param(devices, charp, 0444);
+MODULE_PARM_DESC(devices, "functions to claim as soon as they are there, such as 0000:00:04.0,0000:00:05.0/wc=2, where BAR 2 is to be write-combined");
+
+static bool auto_claim = true;
+
+static int auto_set(const char *val, const struct kernel_param *kp)
+{
+	return capable(CAP_SYS_RAWIO) ? param_set_bool(val, kp) : -EPERM;
+}
+
+static const struct kernel_param_ops auto_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = auto_set,
+	.get = param_get_bool,
+};
+
+/* Newer kernels define auto as __auto_type, and the parameter would be called that. */
+#pragma push_macro("auto")
+#undef auto
+module_param_cb(auto, &auto_ops, &auto_claim, 0644);
+MODULE_PARM_DESC(auto, "claim a function without an IOMMU when a vfio driver is about to bind to it (default: Y)");
+#pragma pop_macro("auto")
+
+typedef int (*request_fn)(const struct flat_request *r, void *data);
+
+/*
+ * Calls @fn for each function in devices=. Returns the first error of @fn, -EINVAL or -ENOMEM; the
+ * last two are logged.
+ */
+static int walk_devices(request_fn fn, void *data)
+{
+	char *list = kstrdup(devices, GFP_KERNEL), *rest = list, *word, *options;
+	struct flat_request r;
+	int ret = 0;
+
+	if (!list) {
+		pr_err("devices=: no memory to read it\n");
+		return -ENOMEM;
+	}
+	while (!ret && (word = strsep(&rest, ","))) {
+		word = strim(word);
+		if (!*word)
+			continue;
+		options = flat_split_options(word);
+		if (!flat_parse_address(word, &r)) {
+			pr_err("devices=: %s is not a PCI address such as 0000:00:04.0\n", word);
+			ret = -EINVAL;
+		} else if (!flat_parse_options(word, options, &r)) {
+			ret = -EINVAL;
+		} else {
+			ret = fn(&r, data);
+		}
+	}
+	kfree(list);
+	return ret;
+}
+
+static int check_listed(const struct flat_request *r, void *data)
+{
+	return capable(CAP_SYS_RAWIO) ? 0 : -EPERM;
+}
+
+/* The function was there before; caller holds its device_lock(). As flat_claim_function(). */
+static int claim_present(struct pci_dev *pdev, const char *how, unsigned long wc_bars)
+{
+	if (!flat_compat_is_added(pdev)) {
+		pr_warn("%s: not claimed: it is still being added; try again\n", pci_name(pdev));
+		return -EAGAIN;
+	}
+	return flat_claim_function(pdev, how, false, wc_bars);
+}
+
+/* An unbind holds it for as long as a program has the function open. */
+static int lock_function(struct pci_dev *pdev)
+{
+	int ret = device_lock_interruptible(&pdev->dev);
+
+	if (ret)
+		pr_warn("%s: a signal came while a bind or an unbind of it was waited for\n",
+			pci_name(pdev));
+	return ret;
+}
+
+/* The log says why one could not be claimed; the others are claimed all the same. */
+static int claim_listed(const struct flat_request *r, void *data)
+{
+	struct pci_dev *pdev = flat_requested_function(r);
+
+	if (!pdev) {
+		pr_notice("devices=: %04x:%02x:%02x.%x is not there; it will be claimed when it comes\n",
+			  r->segment, r->bus, r->slot, r->function);
+		return 0;
+	}
+	if (!lock_function(pdev)) {
+		claim_present(pdev, "by devices=", r->wc_bars);
+		device_unlock(&pdev->dev);
+	}
+	pci_dev_put(pdev);
+	return 0;
+}
+
+struct listed {
+	struct pci_dev *pdev;
+	bool found;
+	unsigned long wc_bars;
+};
+
+/* The first one counts. */
+static int find_listed(const struct flat_request *r, void *data)
+{
+	struct listed *l = data;
+
+	if (l->found || r->segment != pci_domain_nr(l->pdev->bus) ||
+	    r->bus != l->pdev->bus->number || PCI_DEVFN(r->slot, r->function) != l->pdev->devfn)
+		return 0;
+	l->found = true;
+	l->wc_bars = r->wc_bars;
+	return 0;
+}
+
+/* match_driver is not set: no driver can bind, though device_lock() is not held. */
+static void function_comes(struct pci_dev *pdev)
+{
+	struct listed l = { .pdev = pdev };
+
+	walk_devices(find_listed, &l);
+	if (!l.found)
+		return;
+	if (l.wc_bars)
+		/* Its BARs get their addresses between this and the first try to bind a driver. */
+		pr_notice("%s: devices= says wc=, so it is claimed when a vfio driver binds (auto=Y), or by hand\n",
+			  pci_name(pdev));
+	else
+		flat_claim_function(pdev, "by devices=", false, 0);
+}
+
+/* Is @dev one for a claim by the side? In a group it has an IOMMU already, maybe a dummy one. */
+static bool binds_to_vfio(struct device *dev)
+{
+	struct device_driver *driver = dev->driver;
+	struct iommu_group *group = iommu_group_get(dev);
+
+	if (group) {
+		iommu_group_put(group);
+		return false;
+	}
+	return driver && to_pci_driver(driver)->driver_managed_dma && strstr(driver->name, "vfio");
+}
+
+/* device_lock() is held, the driver is known and its probe has not begun. */
+static void function_binds(struct pci_dev *pdev)
+{
+	struct listed l = { .pdev = pdev };
+	char how[80];
+
+	if (!READ_ONCE(auto_claim) || !binds_to_vfio(&pdev->dev))
+		return;
+	if (!capable(CAP_SYS_RAWIO)) {
+		pr_warn_ratelimited("%s: not claimed automatically: %s[%d] has no CAP_SYS_RAWIO\n",
+				    pci_name(pdev), current->comm, task_tgid_nr(current));
+		return;
+	}
+	snprintf(how, sizeof(how), "automatically, as %s binds (%s[%d])", pdev->dev.driver->name,
+		 current->comm, task_tgid_nr(current));
+	/* Its BARs had no addresses when it came, or its driver was bound when the module did. */
+	if (!walk_devices(find_listed, &l))
+		flat_claim_function(pdev, how, true, l.wc_bars);
+}
+
+static int on_bus_event(struct notifier_block *nb, unsigned long event, void *data)
+{
+	struct device *dev = data;
+
+	switch (event) {
+	case BUS_NOTIFY_ADD_DEVICE:
+		function_comes(to_pci_dev(dev));
+		break;
+	case BUS_NOTIFY_BIND_DRIVER:
+		function_binds(to_pci_dev(dev));
+		break;
+	case BUS_NOTIFY_DEL_DEVICE:
+		flat_function_goes(dev);
+		break;
+	case BUS_NOTIFY_REMOVED_DEVICE:
+		flat_function_gone(dev);
+		break;
+	}
+	return NOTIFY_DONE;
+}
+
+/* After the IOMMU core, which has priority 0 and must be done with a function that is removed. */
+static struct notifier_block bus_nb = {
+	.notifier_call = on_bus_event,
+	.priority = -1,
+};
+
+/*
+ * For a write to claim or release. Only a claim has options. The function's reference is the
+ * caller's.
+ */
+static int function_of(const char *buf, size_t count, bool may_have_options, struct flat_request *r,
+		       struct pci_dev **pdev)
+{
+	char text[40], *word = text, *options = NULL;
+	bool fits = count < sizeof(text) && strscpy(text, buf, sizeof(text)) >= 0;
+
+	if (!capable(CAP_SYS_RAWIO)) {
+		pr_warn_ratelimited("%s[%d] may not claim or release: that needs CAP_SYS_RAWIO\n",
+				    current->comm, task_tgid_nr(current));
+		return -EPERM;
+	}
+	if (fits) {
+		word = strim(text);
+		if (may_have_options)
+			options = flat_split_options(word);
+	}
+	if (!fits || !flat_parse_address(word, r)) {
+		pr_warn("'%.*s' is not a PCI address such as 0000:00:04.0\n",
+			(int)min_t(size_t, strcspn(buf, "\n"), sizeof(text)), buf);
+		return -EINVAL;
+	}
+	if (!flat_parse_options(word, options, r))
+		return -EINVAL;
+	*pdev = flat_requested_function(r);
+	if (!*pdev) {
+		pr_warn("%04x:%02x:%02x.%x: there is no such PCI function\n", r->segment, r->bus,
+			r->slot, r->function);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/* What @fn did to a function's group has come to its end, too, when this returns. */
+static ssize_t with_function(const char *buf, size_t count, bool may_have_options,
+			     int (*fn)(struct pci_dev *pdev, const struct flat_request *r))
+{
+	struct flat_request r;
+	struct pci_dev *pdev;
+	int ret = function_of(buf, count, may_have_options, &r, &pdev);
+
+	if (ret)
+		return ret;
+	ret = lock_function(pdev);
+	if (!ret) {
+		ret = fn(pdev, &r);
+		device_unlock(&pdev->dev);
+		flush_workqueue(flat_wq);
+	}
+	pci_dev_put(pdev);
+	return ret ? ret : count;
+}
+
+static int claim_by_hand(struct pci_dev *pdev, const struct flat_request *r)
+{
+	return claim_present(pdev, "by hand", r->wc_bars);
+}
+
+static int release_by_hand(struct pci_dev *pdev, const struct flat_request *r)
+{
+	return flat_release_function(pdev);
+}
+
+/*
+ * claim, release: write a PCI address, such as 0000:00:04.0. To claim may be added which BARs are
+ * to be write-combined: 0000:00:04.0/wc=2 or /wc=0+2. The errors of claim:
+ * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address, or not BARs
+ * -ENODEV		no such function, or it is being removed
+ * -EAGAIN		the module is being loaded, or the function being added
+ * -EINTR		a signal, while a bind or unbind of the function was waited for
+ * -EEXIST, -EBUSY	claimed already; a driver is bound
+ *			and those of flat_may_claim() and flat_wc_hold()
+ * and of release: -EPERM, -EINVAL, -ENODEV, -EINTR, -EBUSY as above; -ENOENT not claimed
+ */
+static ssize_t claim_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			   size_t count)
+{
+	return with_function(buf, count, true, claim_by_hand);
+}
+DEVICE_ATTR_WO(claim);
+
+/* When it returns, the function's group is gone. */
+static ssize_t release_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			     size_t count)
+{
+	return with_function(buf, count, false, release_by_hand);
+}
+DEVICE_ATTR_WO(release);
+
+/* A vfio driver that was refused before the module was loaded may have another try. */
+static void bind_overridden(void)
+{
+	struct pci_dev *pdev = NULL;
+	bool waits;
+
+	for_each_pci_dev(pdev) {
+		/* Who holds it binds or unbinds, and an unbind may wait for a program for ever. */
+		if (!device_trylock(&pdev->dev))
+			continue;
+		waits = !pdev->dev.driver && flat_compat_override_is_vfio(pdev);
+		device_unlock(&pdev->dev);
+		/* Binding claims it, see function_binds(). */
+		if (waits && device_attach(&pdev->dev) != 1)
+			pr_warn("%s: its driver_override is a vfio driver, which did not bind\n",
+				pci_name(pdev));
+	}
+}
+
+int flat_routes_init(void)
+{
+	int ret = walk_devices(check_listed, NULL);
+
+	return ret ? ret : bus_register_notifier(&pci_bus_type, &bus_nb);
+}
+
+/* From now on, claims. */
+void flat_routes_start(void)
+{
+	flat_claim_start();
+	walk_devices(claim_listed, NULL);
+	if (READ_ONCE(auto_claim))
+		bind_overridden();
+}
+
+/* Waits for callbacks that run, ours and those of the core that may hold our ops. */
+void flat_routes_exit(void)
+{
+	bus_unregister_notifier(&pci_bus_type, &bus_nb);
+}

@@ -1,0 +1,2 @@
+/* SPDX-License-Identifier: MIT */
+#define BIT(n) (1ul << (n))

@@ -11,8 +11,6 @@
  * The last reference to a group is put from a work item, with no lock held: putting it waits for
  * writers of the group's sysfs files, and up to 6.4 one of them waits for device_lock().
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/mutex.h>

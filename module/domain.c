@@ -5,8 +5,6 @@
  * remembers them. VFIO unpins what iova_to_phys() answers, so an address that is not mapped must
  * answer 0.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>

@@ -129,8 +129,18 @@ static int do_unpin(struct flat_file *f, union flat_arg *arg)
 	return flat_unpin(f, arg->unpin.pin);
 }
 
-#define CALL(name, last, known_flags, ...) {				\
-		.size = sizeof(struct flatiommu_##name),		\
+static void end_pin(struct flat_file *f, union flat_arg *arg, bool told)
+{
+	flat_end_pin(f, arg->pin.out_pin, told);
+}
+
+#define CALL_NR(cmd) (_IOC_NR(cmd) - _IOC_NR(FLATIOMMU_INFO))
+
+/* Each argument begins with its size, which programs of any version agree on. */
+#define CALL(cmd, name, last, known_flags, ...)				\
+	[CALL_NR(cmd)] = {						\
+		.size = sizeof(struct flatiommu_##name) +		\
+			BUILD_BUG_ON_ZERO(offsetof(struct flatiommu_##name, size)),	\
 		.first_size = offsetofend(struct flatiommu_##name, last),	\
 		.flags = known_flags,					\
 		.fn = do_##name,					\
@@ -138,11 +148,14 @@ static int do_unpin(struct flat_file *f, union flat_arg *arg)
 	}
 
 /**
- * struct flat_call - a call, in the order of their numbers
+ * struct flat_call - a call
  * @size:	of the argument
  * @first_size:	of the argument in the first version of <linux/flatiommu.h>
  * @flags:	that there are; @no_flags where the argument has no such member
  * @writes:	the argument goes back to the program
+ * @fn:		does it
+ * @end:	what is left to do when the program was told of the result, or could not be; not
+ *		after an error of @fn
  */
 static const struct flat_call {
 	size_t size;
@@ -151,17 +164,25 @@ static const struct flat_call {
 	bool no_flags;
 	bool writes;
 	int (*fn)(struct flat_file *f, union flat_arg *arg);
+	void (*end)(struct flat_file *f, union flat_arg *arg, bool told);
 } calls[] = {
-	CALL(info, out_wc_bars, FLATIOMMU_INFO_FUNCTION | FLATIOMMU_INFO_GROUP, .writes = true),
-	CALL(declare, functions, 0),
-	CALL(lookup, segments, FLATIOMMU_LOOKUP_PIN, .writes = true),
-	CALL(pin, length, FLATIOMMU_PIN_READ_ONLY, .writes = true),
-	CALL(unpin, pin, 0, .no_flags = true),
+	CALL(FLATIOMMU_INFO, info, out_wc_bars, FLATIOMMU_INFO_FUNCTION | FLATIOMMU_INFO_GROUP,
+	     .writes = true),
+	CALL(FLATIOMMU_DECLARE, declare, functions, 0),
+	CALL(FLATIOMMU_LOOKUP, lookup, segments, FLATIOMMU_LOOKUP_PIN, .writes = true),
+	CALL(FLATIOMMU_PIN, pin, length, FLATIOMMU_PIN_READ_ONLY, .writes = true, .end = end_pin),
+	CALL(FLATIOMMU_UNPIN, unpin, pin, 0, .no_flags = true),
 };
+
+static_assert(ARRAY_SIZE(calls) == CALL_NR(FLATIOMMU_UNPIN) + 1);
+static_assert(offsetof(struct flatiommu_info, flags) == offsetof(union flat_arg, head.flags));
+static_assert(offsetof(struct flatiommu_declare, flags) == offsetof(union flat_arg, head.flags));
+static_assert(offsetof(struct flatiommu_lookup, flags) == offsetof(union flat_arg, head.flags));
+static_assert(offsetof(struct flatiommu_pin, flags) == offsetof(union flat_arg, head.flags));
 
 static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 {
-	unsigned int nr = _IOC_NR(cmd) - _IOC_NR(FLATIOMMU_INFO);
+	unsigned int nr = CALL_NR(cmd);
 	void __user *to = (void __user *)user;
 	const struct flat_call *call;
 	union flat_arg arg = { };
@@ -189,8 +210,8 @@ static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 	arg.size = size;
 	if (copy_to_user(to, &arg, min_t(size_t, size, call->size)))
 		ret = -EFAULT;
-	if (cmd == FLATIOMMU_PIN)
-		flat_end_pin(file->private_data, arg.pin.out_pin, !ret);
+	if (call->end)
+		call->end(file->private_data, &arg, !ret);
 	return ret;
 }
 

@@ -4,8 +4,6 @@
  * the kernel, the function is stopped: a program's files are closed in any order when it dies, and
  * /dev/flatiommu may come before the one whose close would stop the function.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/atomic.h>
 #include <linux/delay.h>
 #include <linux/err.h>

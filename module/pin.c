@@ -3,8 +3,6 @@
  * Memory pinned without VFIO: the pages, as runs that are contiguous on the bus, and the functions
  * that they are for.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
 #include <linux/hugetlb.h>

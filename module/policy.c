@@ -3,8 +3,6 @@
  * What may be claimed. A claim promises two things: no other IOMMU stands behind the function, and
  * a bus address is all that the function needs to reach memory.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/cc_platform.h>
 #include <linux/pci.h>
 #include <linux/security.h>

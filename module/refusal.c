@@ -3,8 +3,6 @@
  * A map that is refused: find the likely cause, say it with its cure, count it, and, when
  * on_refusal=fence, stop the DMA of a program that goes on as if the map had been made.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
 #include <linux/ioport.h>

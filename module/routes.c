@@ -3,8 +3,6 @@
  * How functions come to a claim and lose it. Three ways in: the sysfs file, the parameter devices=,
  * and a vfio driver about to bind. Two ways out: the sysfs file, and removal of the function.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/capability.h>
 #include <linux/device.h>
 #include <linux/iommu.h>

@@ -9,8 +9,6 @@
  * Nobody reads or writes through the mapping that is held. It stays where the BAR was at the claim:
  * a BAR is to be resized before that.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/pci.h>

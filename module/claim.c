@@ -67,10 +67,16 @@ void flat_claims_unlock(void)
 	mutex_unlock(&claims_lock);
 }
 
+void flat_assert_claims_locked(void)
+{
+	lockdep_assert_held(&claims_lock);
+}
+
 static struct flat_claim *find_claim(struct device *dev)
 {
 	struct flat_claim *claim;
 
+	lockdep_assert_held(&claims_lock);
 	list_for_each_entry(claim, &claims, entry)
 		if (&claim->pdev->dev == dev)
 			return claim;
@@ -124,6 +130,7 @@ static struct going_function *find_going(struct device *dev)
 {
 	struct going_function *g;
 
+	lockdep_assert_held(&claims_lock);
 	list_for_each_entry(g, &going, entry)
 		if (g->dev == dev)
 			return g;
@@ -156,6 +163,9 @@ static DECLARE_WORK(reap_work, reap_retired);
 /* @claim is unregistered and in no list. */
 static void retire(struct flat_claim *claim)
 {
+	lockdep_assert_held(&claims_lock);
+	/* The core has let go of it, and with that of its domain. */
+	WARN_ON_ONCE(claim->attachment != FLAT_IDENTITY || claim->domain);
 	flat_forget_declarations(claim);
 	flat_wc_release(claim);
 	iommu_device_sysfs_remove(&claim->iommu);
@@ -171,6 +181,7 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 {
 	struct flat_claim *claim;
 
+	lockdep_assert_held(&claims_lock);
 	claim = list_first_entry_or_null(&spares, struct flat_claim, entry);
 	if (claim)
 		list_del(&claim->entry);
@@ -192,6 +203,7 @@ static int register_claim(struct flat_claim *claim)
 {
 	int ret;
 
+	lockdep_assert_held(&claims_lock);
 	claiming = claim;
 	WRITE_ONCE(claimer, current);
 	ret = flat_compat_register(&claim->iommu, &flat_iommu_ops, &claim->pdev->dev);
@@ -308,6 +320,7 @@ int flat_release_function(struct pci_dev *pdev)
 	struct flat_claim *claim;
 	int ret = 0;
 
+	device_lock_assert(&pdev->dev);
 	mutex_lock(&claims_lock);
 	claim = find_claim(&pdev->dev);
 	if (!claim) {
@@ -390,6 +403,7 @@ void flat_claim_exit(void)
 
 	flush_workqueue(flat_wq);
 	mutex_lock(&claims_lock);
+	WARN_ON_ONCE(!list_empty(&claims) || !list_empty(&retired));
 	flat_compat_forget_ops(&flat_iommu_ops);
 	mutex_unlock(&claims_lock);
 	/* A device may be being added, by a core that read the ops before they were gone. */

@@ -73,6 +73,7 @@ static inline bool flat_compat_override_is_vfio(struct pci_dev *pdev)
 {
 	bool vfio;
 
+	device_lock_assert(&pdev->dev);
 #ifdef HAVE_DEVICE_DRIVER_OVERRIDE
 	spin_lock(&pdev->dev.driver_override.lock);
 	vfio = pdev->dev.driver_override.name && strstr(pdev->dev.driver_override.name, "vfio");

@@ -31,6 +31,7 @@ bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm
 {
 	const struct flat_declaration *decl;
 
+	lockdep_assert_held(&flat_attach_lock);
 	list_for_each_entry(decl, &claim->declarations, of_claim)
 		if (decl->mm == mm)
 			return true;
@@ -42,6 +43,7 @@ bool flat_all_declared(const struct flat_domain *d, const struct mm_struct *mm)
 {
 	const struct flat_claim *claim;
 
+	lockdep_assert_held(&flat_attach_lock);
 	list_for_each_entry(claim, &d->claims, attached)
 		if (!flat_is_declared(claim, mm))
 			return false;
@@ -50,6 +52,7 @@ bool flat_all_declared(const struct flat_domain *d, const struct mm_struct *mm)
 
 static void unlink_declaration(struct flat_declaration *decl)
 {
+	lockdep_assert_held(&flat_attach_lock);
 	list_del(&decl->of_file);
 	list_del(&decl->of_claim);
 	kfree(decl);
@@ -82,6 +85,7 @@ static struct flat_declaration *find_declaration(struct flat_file *f, const stru
 {
 	struct flat_declaration *decl;
 
+	lockdep_assert_held(&flat_attach_lock);
 	list_for_each_entry(decl, &f->declarations, of_file)
 		if (decl->claim->pdev == pdev)
 			return decl;
@@ -103,6 +107,7 @@ bool flat_has_declared(struct flat_file *f, struct pci_dev *pdev)
 static void link_declaration(struct flat_file *f, struct flat_claim *claim,
 			     struct flat_declaration *decl)
 {
+	flat_assert_claims_locked();
 	decl->claim = claim;
 	decl->mm = f->mm;
 	spin_lock(&flat_attach_lock);

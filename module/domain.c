@@ -72,6 +72,7 @@ static bool admits(struct flat_domain *d, struct flat_claim *claim)
 {
 	bool may;
 
+	lockdep_assert_held(&flat_attach_lock);
 	spin_lock(&d->lock);
 	may = !d->extents.lookup || claim->domain == d ||
 	      flat_is_declared(claim, d->lookup_mm);
@@ -301,6 +302,7 @@ static void free_domain(struct work_struct *work)
 {
 	struct flat_domain *d = container_of(work, struct flat_domain, free_work);
 
+	WARN_ON_ONCE(!list_empty(&d->claims));
 	flat_extents_free(&d->extents);
 	if (d->lookup_mm)
 		mmdrop(d->lookup_mm);

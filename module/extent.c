@@ -149,6 +149,7 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size)
 			break;
 		e = next;
 	}
+	WARN_ON_ONCE(RB_EMPTY_ROOT(&extents->root) && extents->lookup);
 	return pos - iova;
 }
 

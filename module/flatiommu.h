@@ -125,6 +125,7 @@ void flat_claim_exit(void);
 struct flat_claim *flat_claim_being_made(struct device *dev);
 void flat_claims_lock(void);
 void flat_claims_unlock(void);
+void flat_assert_claims_locked(void);
 struct flat_claim *flat_claim_of(struct pci_dev *pdev);
 struct pci_dev *flat_claimed_with_group(int group);
 int flat_uses_bus_addresses(struct pci_dev *pdev);

@@ -23,6 +23,7 @@ static struct flat_guard *find_guard(const struct pci_dev *pdev)
 {
 	struct flat_guard *guard;
 
+	lockdep_assert_held(&guards_lock);
 	list_for_each_entry(guard, &guards, entry)
 		if (guard->pdev == pdev)
 			return guard;
@@ -34,6 +35,7 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	struct flat_guard *guard = kzalloc(sizeof(*guard), GFP_KERNEL_ACCOUNT);
 	int ret = -ENODEV;
 
+	lockdep_assert_held(&guards_lock);
 	if (!guard)
 		return ERR_PTR(-ENOMEM);
 	/* Keeps dma_range_map and the buses above. Not waited for: an unbind may wait for us. */
@@ -119,6 +121,7 @@ void flat_guard_put(struct flat_guard *guard)
 	mutex_unlock(&guards_lock);
 	if (!last)
 		return;
+	WARN_ON_ONCE(guard->pins);
 	flat_bus_map_drop(&guard->bus_map);
 	pci_dev_put(guard->pdev);
 	kfree(guard);
@@ -192,6 +195,7 @@ void flat_guard_pinned(struct flat_guard *guard)
 void flat_guard_unpinned(struct flat_guard *guard, bool stop)
 {
 	mutex_lock(&guard->lock);
+	WARN_ON_ONCE(!guard->pins);
 	if (!--guard->pins && stop)
 		quiesce(guard->pdev);
 	mutex_unlock(&guard->lock);

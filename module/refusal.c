@@ -171,6 +171,7 @@ static struct refused *find_refused(struct pid *tgid)
 {
 	struct refused *p;
 
+	lockdep_assert_held(&processes_lock);
 	list_for_each_entry(p, &processes, entry)
 		if (p->tgid == tgid)
 			return p;

@@ -85,6 +85,7 @@ static int check_listed(const struct flat_request *r, void *data)
 /* The function was there before; caller holds its device_lock(). As flat_claim_function(). */
 static int claim_present(struct pci_dev *pdev, const char *how, unsigned long wc_bars)
 {
+	device_lock_assert(&pdev->dev);
 	if (!flat_compat_is_added(pdev)) {
 		pr_warn("%s: not claimed: it is still being added; try again\n", pci_name(pdev));
 		return -EAGAIN;

@@ -137,6 +137,7 @@ int flat_wc_hold(struct flat_claim *claim, unsigned long bars)
 {
 	int bar, ret;
 
+	flat_assert_claims_locked();
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
 		if (!(bars & BIT(bar)))
 			continue;
@@ -170,6 +171,7 @@ void flat_wc_release(struct flat_claim *claim)
 {
 	int bar;
 
+	flat_assert_claims_locked();
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
 		if (!claim->wc[bar].alias)
 			continue;
@@ -194,6 +196,7 @@ unsigned long flat_wc_bars(const struct flat_claim *claim)
 	unsigned long bars = 0;
 	int bar;
 
+	flat_assert_claims_locked();
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
 		if (claim->wc[bar].alias && is_where_it_was(claim, bar))
 			bars |= BIT(bar);

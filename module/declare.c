@@ -12,30 +12,60 @@
 #include "flatiommu.h"
 #include "function.h"
 
+/*
+ * Programs that may look addresses up for one function. Each map of a look-up walks them under
+ * flat_attach_lock.
+ */
+#define MAX_DECLARATIONS 64
+
 /**
  * struct flat_declaration - a program looks addresses up for a function
- * @of_file:	in the file's declarations; flat_attach_lock
- * @of_claim:	in the claim's declarations; flat_attach_lock
- * @mm:		the program's address space, the file holds a reference
- * @claim:	the function's claim, which ends the declaration before it ends
+ * @of_claim:	in the claim's declarations while there is @claim
+ * @claim:	the function's claim, or NULL since it has ended
+ * @mm:		the program's address space; the files hold a reference
+ * @files:	how many have it; it ends with the last one
+ *
+ * All protected by flat_attach_lock.
  */
 struct flat_declaration {
-	struct list_head of_file;
 	struct list_head of_claim;
-	const struct mm_struct *mm;
 	struct flat_claim *claim;
+	const struct mm_struct *mm;
+	unsigned long files;
 };
+
+/**
+ * struct flat_declared - a file has a declaration
+ * @entry:	in the file's; flat_attach_lock
+ * @decl:	the declaration; other files of the program may have it, too
+ */
+struct flat_declared {
+	struct list_head entry;
+	struct flat_declaration *decl;
+};
+
+/* Of @mm, or NULL; @n is set to the number of those that are there. */
+static struct flat_declaration *find_declaration(const struct flat_claim *claim,
+						 const struct mm_struct *mm, unsigned int *n)
+{
+	struct flat_declaration *decl;
+
+	lockdep_assert_held(&flat_attach_lock);
+	*n = 0;
+	list_for_each_entry(decl, &claim->declarations, of_claim) {
+		if (decl->mm == mm)
+			return decl;
+		++*n;
+	}
+	return NULL;
+}
 
 /* Has @mm declared to look addresses up for @claim's function? Caller holds flat_attach_lock. */
 bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm)
 {
-	const struct flat_declaration *decl;
+	unsigned int n;
 
-	lockdep_assert_held(&flat_attach_lock);
-	list_for_each_entry(decl, &claim->declarations, of_claim)
-		if (decl->mm == mm)
-			return true;
-	return false;
+	return find_declaration(claim, mm, &n);
 }
 
 /* The same for all functions of @d, of which there is one at least. */
@@ -50,45 +80,66 @@ bool flat_all_declared(const struct flat_domain *d, const struct mm_struct *mm)
 	return mm && !list_empty(&d->claims);
 }
 
-static void unlink_declaration(struct flat_declaration *decl)
-{
-	lockdep_assert_held(&flat_attach_lock);
-	list_del(&decl->of_file);
-	list_del(&decl->of_claim);
-	kfree(decl);
-}
-
-/* The claim ends. */
+/* The claim ends. Its declarations end with the files that have them. */
 void flat_forget_declarations(struct flat_claim *claim)
 {
 	struct flat_declaration *decl, *next;
 
 	spin_lock(&flat_attach_lock);
-	list_for_each_entry_safe(decl, next, &claim->declarations, of_claim)
-		unlink_declaration(decl);
+	list_for_each_entry_safe(decl, next, &claim->declarations, of_claim) {
+		list_del(&decl->of_claim);
+		decl->claim = NULL;
+	}
 	spin_unlock(&flat_attach_lock);
+}
+
+/* Moves those of a file that are @ended, or all of them, to @list, to be freed. */
+static void take_declared(struct flat_file *f, bool ended, struct list_head *list)
+{
+	struct flat_declared *it, *next;
+
+	lockdep_assert_held(&flat_attach_lock);
+	list_for_each_entry_safe(it, next, &f->declared, entry) {
+		if (ended && it->decl->claim)
+			continue;
+		list_move(&it->entry, list);
+		if (--it->decl->files)
+			it->decl = NULL;
+		else if (it->decl->claim)
+			list_del(&it->decl->of_claim);
+	}
+}
+
+static void free_declared(struct list_head *list)
+{
+	struct flat_declared *it, *next;
+
+	list_for_each_entry_safe(it, next, list, entry) {
+		kfree(it->decl);
+		kfree(it);
+	}
 }
 
 /* The file is closed. */
 void flat_end_declarations(struct flat_file *f)
 {
-	struct flat_declaration *decl, *next;
+	LIST_HEAD(list);
 
 	spin_lock(&flat_attach_lock);
-	list_for_each_entry_safe(decl, next, &f->declarations, of_file)
-		unlink_declaration(decl);
+	take_declared(f, false, &list);
 	spin_unlock(&flat_attach_lock);
+	free_declared(&list);
 }
 
-/* Caller holds flat_attach_lock. */
-static struct flat_declaration *find_declaration(struct flat_file *f, const struct pci_dev *pdev)
+/* The claim of @pdev, if it is declared through @f, or NULL. */
+static struct flat_claim *declared_claim(struct flat_file *f, const struct pci_dev *pdev)
 {
-	struct flat_declaration *decl;
+	struct flat_declared *it;
 
 	lockdep_assert_held(&flat_attach_lock);
-	list_for_each_entry(decl, &f->declarations, of_file)
-		if (decl->claim->pdev == pdev)
-			return decl;
+	list_for_each_entry(it, &f->declared, entry)
+		if (it->decl->claim && it->decl->claim->pdev == pdev)
+			return it->decl->claim;
 	return NULL;
 }
 
@@ -98,73 +149,146 @@ bool flat_has_declared(struct flat_file *f, struct pci_dev *pdev)
 	bool declared;
 
 	spin_lock(&flat_attach_lock);
-	declared = find_declaration(f, pdev);
+	declared = declared_claim(f, pdev);
 	spin_unlock(&flat_attach_lock);
 	return declared;
 }
 
-/* Caller holds flat_claims_lock(). Takes @decl unless the function is declared already. */
-static void link_declaration(struct flat_file *f, struct flat_claim *claim,
-			     struct flat_declaration *decl)
+/* A file and a declaration of its own, which is freed where the program has one already. */
+static struct flat_declared *new_declared(void)
 {
-	flat_assert_claims_locked();
-	decl->claim = claim;
-	decl->mm = f->mm;
-	spin_lock(&flat_attach_lock);
-	if (find_declaration(f, claim->pdev)) {
-		kfree(decl);
-	} else {
-		list_add(&decl->of_file, &f->declarations);
-		list_add(&decl->of_claim, &claim->declarations);
-		pr_info("%s: %s[%d] looks addresses up\n", pci_name(claim->pdev), current->comm,
-			task_tgid_nr(current));
+	struct flat_declared *new = kmalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+
+	if (!new)
+		return NULL;
+	new->decl = kzalloc(sizeof(*new->decl), GFP_KERNEL_ACCOUNT);
+	if (!new->decl) {
+		kfree(new);
+		return NULL;
 	}
-	spin_unlock(&flat_attach_lock);
+	return new;
 }
 
-static int declare_all(struct flat_file *f, struct pci_dev **pdevs,
-		       struct flat_declaration **decls, unsigned int n)
+/*
+ * Adds @new to the file's. Returns whether the program has declared the function for the first
+ * time; *@spare is set to a declaration that was not needed.
+ */
+static bool link_declared(struct flat_file *f, struct flat_claim *claim, struct flat_declared *new,
+			  struct flat_declaration **spare)
 {
+	struct flat_declaration *decl;
+	unsigned int n;
+
+	lockdep_assert_held(&flat_attach_lock);
+	decl = find_declaration(claim, f->mm, &n);
+	if (decl) {
+		*spare = new->decl;
+		new->decl = decl;
+	} else {
+		decl = new->decl;
+		decl->claim = claim;
+		decl->mm = f->mm;
+		list_add(&decl->of_claim, &claim->declarations);
+	}
+	decl->files++;
+	list_add(&new->entry, &f->declared);
+	return decl->files == 1;
+}
+
+/* Is there room for one more program? */
+static bool may_be_declared(struct flat_file *f, const struct flat_claim *claim)
+{
+	unsigned int n;
+
+	return find_declaration(claim, f->mm, &n) || n < MAX_DECLARATIONS;
+}
+
+/*
+ * All of @pdevs or, on an error, none. Those of @new that are taken become NULL; @spares gets what
+ * is to be freed of them, and a bit in @first is set for each that was not declared before.
+ */
+static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_declared **new,
+		       struct flat_declaration **spares, unsigned int n, u64 *first,
+		       struct list_head *ended)
+{
+	struct flat_claim *claim;
 	unsigned int i;
 	int ret = 0;
 
 	flat_claims_lock();
-	for (i = 0; i < n && !ret; i++)
-		if (!flat_claim_of(pdevs[i]))
-			ret = -ENOENT;
+	spin_lock(&flat_attach_lock);
+	take_declared(f, true, ended);
 	for (i = 0; i < n && !ret; i++) {
-		link_declaration(f, flat_claim_of(pdevs[i]), decls[i]);
-		decls[i] = NULL;
+		claim = flat_claim_of(pdevs[i]);
+		if (!claim)
+			ret = -ENOENT;
+		else if (!may_be_declared(f, claim))
+			ret = -ENOSPC;
 	}
+	for (i = 0; i < n && !ret; i++) {
+		if (declared_claim(f, pdevs[i]))
+			continue;
+		if (link_declared(f, flat_claim_of(pdevs[i]), new[i], &spares[i]))
+			*first |= BIT_ULL(i);
+		new[i] = NULL;
+	}
+	spin_unlock(&flat_attach_lock);
 	flat_claims_unlock();
+	return ret;
+}
+
+/* What one call needs besides its functions. */
+struct declaring {
+	struct flat_declared *new[FLATIOMMU_MAX_FUNCTIONS];
+	struct flat_declaration *spares[FLATIOMMU_MAX_FUNCTIONS];
+};
+
+static int declare(struct flat_file *f, struct pci_dev **pdevs, unsigned int n)
+{
+	struct declaring *d = kzalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
+	LIST_HEAD(ended);
+	unsigned int i;
+	u64 first = 0;
+	int ret = 0;
+
+	if (!d)
+		return -ENOMEM;
+	for (i = 0; i < n && !ret; i++) {
+		d->new[i] = new_declared();
+		if (!d->new[i])
+			ret = -ENOMEM;
+		else if (flat_locked_down(pdevs[i]))
+			ret = -EACCES;
+	}
+	if (!ret)
+		ret = declare_all(f, pdevs, d->new, d->spares, n, &first, &ended);
+	for (i = 0; i < n; i++) {
+		if (first & BIT_ULL(i))
+			pr_info_ratelimited("%s: %s[%d] looks addresses up\n", pci_name(pdevs[i]),
+					    current->comm, task_tgid_nr(current));
+		if (d->new[i])
+			kfree(d->new[i]->decl);
+		kfree(d->new[i]);
+		kfree(d->spares[i]);
+	}
+	free_declared(&ended);
+	kfree(d);
 	return ret;
 }
 
 /* FLATIOMMU_DECLARE */
 int flat_declare(struct flat_file *f, struct flatiommu_declare *arg)
 {
-	struct flat_declaration *decls[FLATIOMMU_MAX_FUNCTIONS] = { };
 	struct pci_dev *pdevs[FLATIOMMU_MAX_FUNCTIONS];
-	unsigned int i, n = arg->nr_functions;
 	int ret;
 
 	if (f->mm != current->mm || !capable(CAP_SYS_RAWIO))
 		return -EPERM;
-	ret = flat_get_functions(arg->functions, n, pdevs);
+	ret = flat_get_functions(arg->functions, arg->nr_functions, pdevs);
 	if (ret)
 		return ret;
-	for (i = 0; i < n && !ret; i++) {
-		decls[i] = kmalloc(sizeof(*decls[i]), GFP_KERNEL_ACCOUNT);
-		if (!decls[i])
-			ret = -ENOMEM;
-		else if (flat_locked_down(pdevs[i]))
-			ret = -EACCES;
-	}
-	if (!ret)
-		ret = declare_all(f, pdevs, decls, n);
-	for (i = 0; i < n; i++)
-		kfree(decls[i]);
-	flat_put_functions(pdevs, n);
+	ret = declare(f, pdevs, arg->nr_functions);
+	flat_put_functions(pdevs, arg->nr_functions);
 	return ret;
 }
 
@@ -172,12 +296,12 @@ int flat_declare(struct flat_file *f, struct flatiommu_declare *arg)
 struct flat_domain *flat_declared_domain(struct flat_file *f, const struct pci_dev *pdev)
 {
 	struct flat_domain *d = ERR_PTR(-ENODEV);
-	struct flat_declaration *decl;
+	struct flat_claim *claim;
 
 	spin_lock(&flat_attach_lock);
-	decl = find_declaration(f, pdev);
-	if (decl)
-		d = decl->claim->domain ? : ERR_PTR(-ENOENT);
+	claim = declared_claim(f, pdev);
+	if (claim)
+		d = claim->domain ? : ERR_PTR(-ENOENT);
 	if (!IS_ERR(d))
 		refcount_inc(&d->refs);
 	spin_unlock(&flat_attach_lock);

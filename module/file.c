@@ -226,7 +226,7 @@ static int flat_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	f->mm = current->mm;
 	mmgrab(f->mm);
-	INIT_LIST_HEAD(&f->declarations);
+	INIT_LIST_HEAD(&f->declared);
 	xa_init_flags(&f->pins, XA_FLAGS_ALLOC1);
 	file->private_data = f;
 	return nonseekable_open(inode, file);

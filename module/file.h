@@ -13,12 +13,12 @@ struct mm_struct;
  * struct flat_file - an open of /dev/flatiommu
  * @mm:		the address space that opened it; a reference is held, so that no other one can be
  *		mistaken for it
- * @declarations: functions that it looks addresses up for; flat_attach_lock
+ * @declared:	functions that it looks addresses up for; flat_attach_lock
  * @pins:	by their number; the xarray's lock
  */
 struct flat_file {
 	struct mm_struct *mm;
-	struct list_head declarations;
+	struct list_head declared;
 	struct xarray pins;
 };
 

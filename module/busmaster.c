@@ -30,6 +30,28 @@ static bool clear_master(struct pci_dev *pdev)
 	return true;
 }
 
+static bool set_master(struct pci_dev *pdev)
+{
+	u8 command;
+
+	pci_read_config_byte(pdev, PCI_COMMAND, &command);
+	pci_write_config_byte(pdev, PCI_COMMAND, command | PCI_COMMAND_MASTER);
+	return true;
+}
+
+static bool with_awake(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev))
+{
+	int active = flat_compat_pm_get_if_active(&pdev->dev);
+	bool ret;
+
+	if (!active)
+		return false;
+	ret = flat_is_awake(pdev) && fn(pdev);
+	if (active > 0)
+		pm_runtime_put(&pdev->dev);
+	return ret;
+}
+
 /**
  * flat_clear_master() - stop a function from starting DMA
  * @pdev:	the function
@@ -43,13 +65,11 @@ static bool clear_master(struct pci_dev *pdev)
  */
 bool flat_clear_master(struct pci_dev *pdev)
 {
-	int active = flat_compat_pm_get_if_active(&pdev->dev);
-	bool cleared;
+	return with_awake(pdev, clear_master);
+}
 
-	if (!active)
-		return false;
-	cleared = flat_is_awake(pdev) && clear_master(pdev);
-	if (active > 0)
-		pm_runtime_put(&pdev->dev);
-	return cleared;
+/* What flat_clear_master() has undone; likewise. */
+void flat_set_master(struct pci_dev *pdev)
+{
+	with_awake(pdev, set_master);
 }

@@ -112,15 +112,13 @@ struct pci_dev *flat_claimed_with_group(int group)
  */
 int flat_uses_bus_addresses(struct pci_dev *pdev)
 {
-	struct iommu_group *group = iommu_group_get(&pdev->dev);
-	bool claimed, translated;
+	bool translated = false;
 
-	flat_claims_lock();
-	claimed = flat_claim_of(pdev);
-	flat_claims_unlock();
-	/* The group of VFIO's no-IOMMU mode has no domain. */
-	translated = group && !claimed && iommu_get_domain_for_dev(&pdev->dev);
-	iommu_group_put(group);
+	mutex_lock(&claims_lock);
+	/* The group of VFIO's no-IOMMU mode has no domain. One of another IOMMU stays. */
+	if (!find_claim(&pdev->dev) && pdev->dev.iommu_group)
+		translated = iommu_get_domain_for_dev(&pdev->dev);
+	mutex_unlock(&claims_lock);
 	if (translated)
 		return -EALREADY;
 	return flat_not_plain(pdev) ? -EAFNOSUPPORT : 0;
@@ -135,6 +133,33 @@ static struct going_function *find_going(struct device *dev)
 		if (g->dev == dev)
 			return g;
 	return NULL;
+}
+
+/* Is @pdev about to leave the bus? It is not used for anything new then. */
+bool flat_function_is_going(struct pci_dev *pdev)
+{
+	bool is;
+
+	mutex_lock(&claims_lock);
+	is = find_going(&pdev->dev);
+	mutex_unlock(&claims_lock);
+	return is;
+}
+
+/* The number of @pdev's group, or -1. */
+int flat_group_of(struct pci_dev *pdev)
+{
+	struct iommu_group *group;
+	int id = -1;
+
+	/* Its last reference is not put while a claim has it. */
+	mutex_lock(&claims_lock);
+	group = iommu_group_get(&pdev->dev);
+	if (group)
+		id = iommu_group_id(group);
+	iommu_group_put(group);
+	mutex_unlock(&claims_lock);
+	return id;
 }
 
 static void reap_retired(struct work_struct *work)
@@ -193,6 +218,9 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 	claim->group = NULL;
 	claim->probed = false;
 	claim->attachment = FLAT_IDENTITY;
+	claim->judged = false;
+	claim->suspect = false;
+	claim->paused = false;
 	claim->domain = NULL;
 	INIT_LIST_HEAD(&claim->attached);
 	INIT_LIST_HEAD(&claim->declarations);

@@ -9,6 +9,7 @@
 #include <linux/device.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
+#include <linux/pci-ats.h>
 #include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
@@ -39,6 +40,13 @@ static inline int flat_compat_pm_get_if_active(struct device *dev)
 #endif
 }
 
+/* Up to 6.1 a pin to read of memory that nothing was written to gets the page of zeros. */
+#ifdef HAVE_GUP_READS_COW
+#define FLAT_PINS_ZERO_PAGE true
+#else
+#define FLAT_PINS_ZERO_PAGE false
+#endif
+
 /*
  * How to pin a page to read: more flags for pin_user_pages_fast(), and for how many pages, up to
  * @n, they are right. Up to 6.1 such a pin gets the page that is there, which the first write of
@@ -66,6 +74,19 @@ static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned 
 	mmap_read_unlock(current->mm);
 #endif
 	return flags;
+}
+
+/*
+ * Does a reset of @pdev, or a look whether it has one, attach the blocked domain, and then what was
+ * attached before? It says nothing that tells it from somebody who takes the function over.
+ */
+static inline bool flat_compat_reset_blocks(struct pci_dev *pdev)
+{
+#ifdef HAVE_RESET_BLOCKS
+	return pci_ats_supported(pdev);
+#else
+	return false;
+#endif
 }
 
 /* Is @dev meant for a vfio driver? Caller holds device_lock(), which guards the older field. */

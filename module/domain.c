@@ -115,8 +115,10 @@ unlock:
  * Whoever takes ownership of the function may program it to write anywhere, with or without a
  * paging domain: VFIO's cdev opens a device with the blocked domain alone.
  */
-bool flat_may_take_over(struct pci_dev *pdev)
+bool flat_may_take_over(struct flat_claim *claim)
 {
+	struct pci_dev *pdev = claim->pdev;
+
 	if (!capable(CAP_SYS_RAWIO)) {
 		pr_warn_ratelimited("%s: %s[%d] may not take it over: that needs CAP_SYS_RAWIO\n",
 				    pci_name(pdev), current->comm, task_tgid_nr(current));
@@ -125,26 +127,88 @@ bool flat_may_take_over(struct pci_dev *pdev)
 	return !flat_locked_down(pdev);
 }
 
+/**
+ * flat_pause() - stop a function that is being blocked
+ * @claim:	the function's
+ *
+ * A mere look whether a function can be reset may block it and let it go on (see
+ * flat_compat_reset_blocks()), while a program waits for its DMA.
+ */
+void flat_pause(struct flat_claim *claim)
+{
+	bool cleared = flat_clear_master(claim->pdev);
+	struct flat_domain *d;
+
+	spin_lock(&flat_attach_lock);
+	d = claim->domain;
+	claim->paused = cleared && d && flat_compat_reset_blocks(claim->pdev);
+	if (claim->paused) {
+		spin_lock(&d->lock);
+		claim->unmaps = d->unmaps;
+		spin_unlock(&d->lock);
+	}
+	spin_unlock(&flat_attach_lock);
+}
+
+/* Comes the function back to all that was mapped when it was stopped? */
+static bool goes_on(struct flat_claim *claim, struct flat_domain *d)
+{
+	bool does;
+
+	spin_lock(&flat_attach_lock);
+	spin_lock(&d->lock);
+	does = claim->paused && claim->domain == d && claim->unmaps == d->unmaps;
+	spin_unlock(&d->lock);
+	claim->paused = false;
+	spin_unlock(&flat_attach_lock);
+	return does;
+}
+
 static FLAT_ATTACH_DEV(flat_domain_attach)
 {
 	struct flat_claim *claim = dev_iommu_priv_get(dev);
 	struct flat_domain *d = to_flat_domain(domain);
+	bool again;
 	int ret;
 
 	/* VFIO comes by way of the blocked domain; vhost-vdpa, for one, does not. */
-	if (claim->attachment == FLAT_IDENTITY && !flat_may_take_over(claim->pdev))
+	if (!claim->judged && !flat_may_take_over(claim))
 		return -EPERM;
 	ret = adopt_bus_map(d, claim->pdev);
 	if (ret == -EINVAL)
 		pr_warn_ratelimited("%s: not attached: its bus addresses differ from those of what shares its address space\n",
 				    pci_name(claim->pdev));
-	return ret ? ret : flat_attach(claim, FLAT_PAGING, d);
+	if (ret)
+		return ret;
+	again = goes_on(claim, d);
+	ret = flat_attach(claim, FLAT_PAGING, d);
+	if (ret)
+		return ret;
+	claim->judged = true;
+	if (again)
+		flat_set_master(claim->pdev);
+	return 0;
+}
+
+/*
+ * The maps that *@owner is for are the caller's from now on. A reference is held to the address
+ * space, so that no other one can be mistaken for it. Returns the one before, to be dropped.
+ */
+static struct mm_struct *own(struct mm_struct **owner)
+{
+	struct mm_struct *old = *owner;
+
+	if (old == current->mm)
+		return NULL;
+	if (current->mm)
+		mmgrab(current->mm);
+	*owner = current->mm;
+	return old;
 }
 
 /*
  * A map at an IOVA that is looked up: the program that maps has declared all functions in @d, and
- * nobody else's look-up maps are there. Takes a reference to the program's address space the first
- * time, so that no other one can be mistaken for it.
+ * nobody else's look-up maps are there.
  */
 static int insert_lookup(struct flat_domain *d, struct flat_extent *new)
 {
@@ -159,17 +223,33 @@ static int insert_lookup(struct flat_domain *d, struct flat_extent *new)
 			new->lookup = true;
 			ret = flat_extents_insert(&d->extents, new);
 		}
-		if (!ret && d->lookup_mm != current->mm) {
-			old = d->lookup_mm;
-			d->lookup_mm = current->mm;
-			mmgrab(current->mm);
-		}
+		if (!ret)
+			old = own(&d->lookup_mm);
 		spin_unlock(&d->lock);
 	}
 	spin_unlock(&flat_attach_lock);
 	if (old)
 		mmdrop(old);
 	return ret;
+}
+
+/* A map at its bus address. Returns an address space to be dropped in *@old. */
+static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
+{
+	bool first = RB_EMPTY_ROOT(&d->extents.root) || !d->strict_mm;
+	int ret;
+
+	lockdep_assert_held(&d->lock);
+	ret = flat_extents_insert(&d->extents, new);
+	if (ret)
+		return ret;
+	if (first) {
+		*old = own(&d->strict_mm);
+		d->strict_mixed = false;
+	} else if (d->strict_mm != current->mm) {
+		d->strict_mixed = true;
+	}
+	return 0;
 }
 
 /*
@@ -180,6 +260,7 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 		  gfp_t gfp)
 {
 	struct flat_extent *new, *spare = NULL;
+	struct mm_struct *old = NULL;
 	int ret = -ENOMEM;
 	dma_addr_t bus;
 
@@ -202,10 +283,12 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 	if (zero || bus != iova)
 		ret = -EADDRNOTAVAIL;
 	else
-		ret = flat_extents_insert(&d->extents, new);
+		ret = insert_strict(d, new, &old);
 	if (!d->extents.spare)
 		swap(d->extents.spare, spare);
 	spin_unlock(&d->lock);
+	if (old)
+		mmdrop(old);
 	if (ret == -EADDRNOTAVAIL && !zero && bus != DMA_MAPPING_ERROR)
 		ret = insert_lookup(d, new);
 	if (!ret)
@@ -220,7 +303,7 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 			  size_t pgsize, size_t pgcount, int prot, gfp_t gfp, size_t *mapped)
 {
 	struct flat_domain *d = to_flat_domain(domain);
-	bool zero = !(prot & IOMMU_WRITE) && flat_is_zero_page(phys);
+	bool zero = FLAT_PINS_ZERO_PAGE && !(prot & IOMMU_WRITE) && flat_is_zero_page(phys);
 	size_t size = pgsize * pgcount;
 	int ret = insert(d, iova, phys, size, zero, gfp);
 
@@ -230,7 +313,7 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 	} else if (ret == -EADDRNOTAVAIL) {
 		flat_refuse(d, iova, phys, size);
 	} else {
-		flat_map_failed(d, iova, size, ret);
+		flat_map_failed(d, size, ret);
 	}
 	return ret;
 }
@@ -239,11 +322,20 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 			       size_t pgcount, struct iommu_iotlb_gather *gather)
 {
 	struct flat_domain *d = to_flat_domain(domain);
-	size_t unmapped;
+	size_t size = pgsize * pgcount, unmapped = 0, n;
 
-	spin_lock(&d->lock);
-	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount);
-	spin_unlock(&d->lock);
+	/* What VFIO and iommufd unmap may be all of the machine's memory, page by page. */
+	do {
+		struct flat_extent *gone = NULL;
+
+		spin_lock(&d->lock);
+		n = flat_extents_erase(&d->extents, iova + unmapped, size - unmapped, &gone);
+		d->unmaps++;
+		spin_unlock(&d->lock);
+		flat_extent_free_list(gone);
+		unmapped += n;
+		cond_resched();
+	} while (n && unmapped < size);
 	trace_flat_unmap(d->name, iova, unmapped);
 	return unmapped;
 }
@@ -306,6 +398,8 @@ static void free_domain(struct work_struct *work)
 	flat_extents_free(&d->extents);
 	if (d->lookup_mm)
 		mmdrop(d->lookup_mm);
+	if (d->strict_mm)
+		mmdrop(d->strict_mm);
 	flat_bus_map_drop(&d->bus_map);
 	kfree(d);
 	module_put(THIS_MODULE);

@@ -8,6 +8,7 @@
  * extent here and 512 entries or more there.
  */
 #include <linux/errno.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "extent.h"
@@ -35,6 +36,17 @@ void flat_extent_free(struct flat_extent *extent)
 {
 	if (extent)
 		kmem_cache_free(extent_cache, extent);
+}
+
+/* Of those that flat_extents_erase() has taken out. */
+void flat_extent_free_list(struct flat_extent *gone)
+{
+	while (gone) {
+		struct flat_extent *next = gone->next;
+
+		kmem_cache_free(extent_cache, gone);
+		gone = next;
+	}
 }
 
 #define to_extent(rb) rb_entry_safe(rb, struct flat_extent, node)
@@ -107,24 +119,30 @@ static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iov
 	flat_extents_insert(extents, tail);
 }
 
+/* How many extents are erased without a chance for others to have the lock. */
+#define ERASE_AT_ONCE 256
+
 /**
  * flat_extents_erase() - remove a range
  * @extents:	the extents
  * @iova:	first byte
  * @size:	bytes, not 0
+ * @gone:	a list that extents which are taken out are put on, for flat_extent_free_list()
  *
  * Several extents, or a part of one, may lie in the range: VFIO unmaps what is physically
- * contiguous, whatever it was mapped as. Stops at the first byte that is not mapped, and where a
- * spare is needed and there is none.
+ * contiguous, whatever it was mapped as. Stops after ERASE_AT_ONCE of them, at the first byte that
+ * is not mapped, and where a spare is needed and there is none.
  *
- * Returns the number of bytes removed, from @iova on.
+ * Returns the number of bytes removed, from @iova on. As long as it is not 0 there may be more.
  */
-size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size)
+size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
+			  struct flat_extent **gone)
 {
 	u64 pos = iova, last = iova + size - 1;
 	struct flat_extent *e = flat_extents_find(extents, iova);
+	unsigned int budget = ERASE_AT_ONCE;
 
-	while (e && e->iova <= pos) {
+	while (e && e->iova <= pos && budget--) {
 		struct flat_extent *next = flat_extents_next(e);
 		u64 end = min(e->last, last);
 
@@ -142,7 +160,8 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size)
 			e->iova = last + 1;
 		} else {
 			rb_erase(&e->node, &extents->root);
-			flat_extent_free(e);
+			e->next = *gone;
+			*gone = e;
 		}
 		pos = end + 1;
 		if (end == last)
@@ -158,8 +177,10 @@ void flat_extents_free(struct flat_extents *extents)
 {
 	struct flat_extent *e, *next;
 
-	rbtree_postorder_for_each_entry_safe(e, next, &extents->root, node)
+	rbtree_postorder_for_each_entry_safe(e, next, &extents->root, node) {
 		flat_extent_free(e);
+		cond_resched();
+	}
 	flat_extent_free(extents->spare);
 	*extents = (struct flat_extents){ };
 }

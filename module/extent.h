@@ -8,13 +8,17 @@
 /**
  * struct flat_extent - one physically contiguous range that is mapped
  * @node:	in a tree ordered by @iova, without overlaps
+ * @next:	in a list of those that were erased
  * @iova:	first byte
  * @last:	last byte
  * @phys:	CPU address behind @iova
  * @lookup:	@iova is not the bus address
  */
 struct flat_extent {
-	struct rb_node node;
+	union {
+		struct rb_node node;
+		struct flat_extent *next;
+	};
 	u64 iova;
 	u64 last;
 	phys_addr_t phys;
@@ -38,11 +42,13 @@ void flat_extent_exit(void);
 
 struct flat_extent *flat_extent_alloc(gfp_t gfp);
 void flat_extent_free(struct flat_extent *extent);
+void flat_extent_free_list(struct flat_extent *gone);
 
 int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new);
 struct flat_extent *flat_extents_find(const struct flat_extents *extents, u64 iova);
 struct flat_extent *flat_extents_next(struct flat_extent *extent);
-size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size);
+size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
+			  struct flat_extent **gone);
 void flat_extents_free(struct flat_extents *extents);
 
 #endif /* FLATIOMMU_EXTENT_H */

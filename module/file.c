@@ -18,15 +18,6 @@
 #include "pin.h"
 #include "wc.h"
 
-static int group_of(struct pci_dev *pdev)
-{
-	struct iommu_group *group = iommu_group_get(&pdev->dev);
-	int id = group ? iommu_group_id(group) : -1;
-
-	iommu_group_put(group);
-	return id;
-}
-
 static u32 state_of(struct flat_file *f, struct pci_dev *pdev, u32 *wc_bars)
 {
 	struct flat_claim *claim;
@@ -77,7 +68,7 @@ static int get_info(struct flat_file *f, struct flatiommu_info *arg)
 	arg->function.segment = pci_domain_nr(pdev->bus);
 	arg->function.bus = pdev->bus->number;
 	arg->function.devfn = pdev->devfn;
-	arg->group = group_of(pdev);
+	arg->group = flat_group_of(pdev);
 	arg->out_state = state_of(f, pdev, &arg->out_wc_bars);
 	pci_dev_put(pdev);
 	return 0;

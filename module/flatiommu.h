@@ -52,6 +52,11 @@ struct flat_wc_bar {
  *		it, which claims_lock or the function's removal serialises
  * @attachment:	see above; written under flat_attach_lock, as the core attaches or releases the
  *		function, which it never does twice at once
+ * @judged:	whoever has it was allowed to take it over; written by the core's calls, as @attachment
+ * @suspect:	somebody who may not take it over has tried, through iommufd
+ * @paused:	its bus mastering was cleared as it was blocked, and nothing was unmapped from @domain
+ *		since as long as @unmaps is @domain's; flat_attach_lock
+ * @unmaps:	see there
  * @domain:	the domain while @attachment is FLAT_PAGING, and while it is FLAT_BLOCKED after
  *		that, until the domain ends; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
@@ -65,6 +70,10 @@ struct flat_claim {
 	struct iommu_group *group;
 	bool probed;
 	enum flat_attachment attachment;
+	bool judged;
+	bool suspect;
+	bool paused;
+	u64 unmaps;
 	struct flat_domain *domain;
 	struct list_head attached;
 	struct list_head declarations;
@@ -89,7 +98,10 @@ struct flat_claim {
  * @lock:	taken over no other lock of ours; never held over an allocation or an access to user
  *		memory
  * @extents:	what is mapped; @lock
+ * @unmaps:	how often something was unmapped; @lock
  * @lookup_mm:	whose look-up maps @extents has, if any; a reference is held. @lock
+ * @strict_mm:	whose maps at their bus addresses, if any; a reference is held. @lock
+ * @strict_mixed: there are others' as well; @lock
  * @ratelimit:	of the log lines about refused maps
  * @free_work:	the end of it
  */
@@ -102,7 +114,10 @@ struct flat_domain {
 	bool bus_known;
 	spinlock_t lock;	/* see above */
 	struct flat_extents extents;
+	u64 unmaps;
 	struct mm_struct *lookup_mm;
+	struct mm_struct *strict_mm;
+	bool strict_mixed;
 	struct ratelimit_state ratelimit;
 	struct work_struct free_work;
 };
@@ -134,21 +149,26 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 int flat_release_function(struct pci_dev *pdev);
 void flat_function_goes(struct device *dev);
 void flat_function_gone(struct device *dev);
+bool flat_function_is_going(struct pci_dev *pdev);
+int flat_group_of(struct pci_dev *pdev);
 
 /* policy.c */
 int flat_may_claim(struct pci_dev *pdev);
 const char *flat_not_plain(struct pci_dev *pdev);
+const char *flat_not_for_programs(struct pci_dev *pdev);
 bool flat_locked_down(struct pci_dev *pdev);
 
 /* domain.c */
 struct iommu_domain *flat_domain_alloc(void);
 void flat_domain_put(struct flat_domain *d);
-bool flat_may_take_over(struct pci_dev *pdev);
+bool flat_may_take_over(struct flat_claim *claim);
+void flat_pause(struct flat_claim *claim);
 int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		struct flat_domain *domain);
 
 /* busmaster.c */
 bool flat_is_awake(struct pci_dev *pdev);
 bool flat_clear_master(struct pci_dev *pdev);
+void flat_set_master(struct pci_dev *pdev);
 
 #endif /* FLATIOMMU_H */

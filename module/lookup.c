@@ -22,12 +22,15 @@
  * @iova:	first byte
  * @size:	bytes
  *
- * Only then is a range good for looking up: who forgets to do so reaches nothing.
+ * Only then is a range good for looking up: who forgets to do so reaches nothing. Below
+ * FLATIOMMU_LOOKUP_FIRST the kernel may not know of memory that is there: mem= and memmap= hide it.
  */
 bool flat_is_lookup_iova(const struct flat_bus_map *map, u64 iova, size_t size)
 {
 	const struct bus_dma_region *r = map->regions;
 
+	if (iova < FLATIOMMU_LOOKUP_FIRST)
+		return false;
 	for (; r && r->size; r++)
 		if (iova < r->dma_start + r->size && r->dma_start < iova + size)
 			return false;
@@ -37,14 +40,23 @@ bool flat_is_lookup_iova(const struct flat_bus_map *map, u64 iova, size_t size)
 	return region_intersects(iova, size, IORESOURCE_MEM, IORES_DESC_NONE) == REGION_DISJOINT;
 }
 
+/* Has @mm mapped it? Others learn neither where memory of a program is nor what it has mapped. */
+static bool is_of(const struct flat_domain *d, const struct flat_extent *e,
+		  const struct mm_struct *mm)
+{
+	lockdep_assert_held(&d->lock);
+	return e->lookup ? d->lookup_mm == mm : d->strict_mm == mm && !d->strict_mixed;
+}
+
 /* How many extents are looked at without a chance for maps and unmaps. */
 #define EXTENTS_AT_ONCE 256
 
 /*
- * Adds what is mapped from @start on, up to @length bytes. Returns the bytes added, which are less
- * at a hole, when @s is full, or after EXTENTS_AT_ONCE. What is mapped has a bus address.
+ * Adds what @mm has mapped from @start on, up to @length bytes. Returns the bytes added, which are
+ * less at a hole, when @s is full, or after EXTENTS_AT_ONCE. What is mapped has a bus address.
  */
-static u64 add_extents(struct flat_domain *d, u64 start, u64 length, struct flat_segments *s)
+static u64 add_extents(struct flat_domain *d, const struct mm_struct *mm, u64 start, u64 length,
+		       struct flat_segments *s)
 {
 	unsigned int budget = EXTENTS_AT_ONCE;
 	struct flat_extent *e;
@@ -52,7 +64,7 @@ static u64 add_extents(struct flat_domain *d, u64 start, u64 length, struct flat
 
 	spin_lock(&d->lock);
 	for (e = flat_extents_find(&d->extents, start);
-	     e && done < length && budget-- && e->iova <= start + done;
+	     e && done < length && budget-- && e->iova <= start + done && is_of(d, e, mm);
 	     e = flat_extents_next(e)) {
 		u64 size = min(e->last - (start + done) + 1, length - done);
 		phys_addr_t phys = e->phys + (start + done - e->iova);
@@ -90,7 +102,7 @@ int flat_lookup_iova(struct flat_file *f, struct flatiommu_lookup *arg)
 	}
 	/* The array is written with no lock held: a page fault may take as long as it likes. */
 	do {
-		n = add_extents(d, arg->start + done, arg->length - done, &s);
+		n = add_extents(d, f->mm, arg->start + done, arg->length - done, &s);
 		done += n;
 		ret = flat_segments_flush(&s, false);
 		cond_resched();

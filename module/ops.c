@@ -14,9 +14,21 @@
 #include "compat.h"
 #include "flatiommu.h"
 
+/*
+ * iommufd asks whether a function is coherent when it binds one to itself, which takes the function
+ * over. That is what somebody is known by who may not do so; a reset asks nothing. As VFIO's driver
+ * is bound, it asks as well.
+ */
 static bool flat_capable(struct device *dev, enum iommu_cap cap)
 {
-	return cap == IOMMU_CAP_CACHE_COHERENCY && dev_is_dma_coherent(dev);
+	struct flat_claim *claim = dev_iommu_priv_get(dev);
+
+	if (cap != IOMMU_CAP_CACHE_COHERENCY)
+		return false;
+	if (flat_compat_reset_blocks(claim->pdev) && device_is_bound(dev) &&
+	    !flat_may_take_over(claim))
+		WRITE_ONCE(claim->suspect, true);
+	return dev_is_dma_coherent(dev);
 }
 
 static struct iommu_device *flat_probe_device(struct device *dev)
@@ -35,6 +47,7 @@ static void flat_release_device(struct device *dev)
 {
 	struct flat_claim *claim = dev_iommu_priv_get(dev);
 
+	claim->judged = false;
 	flat_attach(claim, FLAT_IDENTITY, NULL);
 	claim->probed = false;
 }
@@ -77,7 +90,10 @@ static int flat_def_domain_type(struct device *dev)
 
 static FLAT_ATTACH_DEV(flat_identity_attach)
 {
-	flat_attach(dev_iommu_priv_get(dev), FLAT_IDENTITY, NULL);
+	struct flat_claim *claim = dev_iommu_priv_get(dev);
+
+	claim->judged = false;
+	flat_attach(claim, FLAT_IDENTITY, NULL);
 	return 0;
 }
 
@@ -90,17 +106,29 @@ static bool driver_manages_dma(struct pci_dev *pdev)
 }
 
 /*
- * Blocked means no mapping, not "no DMA": who owns the function can set bus mastering again. Nor
- * is it set again by an attach, as what the function is programmed with may be unmapped by then.
+ * May this be a reset, which anybody may make who may write to its file? Who takes the function over
+ * by its group is asked for a domain before he gets at it, and by iommufd has called flat_capable().
+ */
+static bool may_be_reset(const struct flat_claim *claim)
+{
+	return flat_compat_reset_blocks(claim->pdev) && !READ_ONCE(claim->suspect);
+}
+
+/*
+ * Blocked means no mapping, not "no DMA": who owns the function can set bus mastering again. It is
+ * set again by an attach only where a reset blocks, see flat_pause().
  */
 static FLAT_ATTACH_DEV(flat_blocked_attach)
 {
 	struct flat_claim *claim = dev_iommu_priv_get(dev);
 
 	if (driver_manages_dma(claim->pdev)) {
-		if (claim->attachment == FLAT_IDENTITY && !flat_may_take_over(claim->pdev))
-			return -EPERM;
-		flat_clear_master(claim->pdev);
+		if (claim->attachment == FLAT_IDENTITY && !may_be_reset(claim)) {
+			if (!flat_may_take_over(claim))
+				return -EPERM;
+			claim->judged = true;
+		}
+		flat_pause(claim);
 	}
 	flat_attach(claim, FLAT_BLOCKED, NULL);
 	return 0;

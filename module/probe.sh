@@ -88,6 +88,12 @@ int get(struct device *dev);
 int get(struct device *dev) { return pm_runtime_get_if_active(dev); }
 END
 
+probe RESET_BLOCKS << 'END'
+#include <linux/iommu.h>
+int (*prepare)(struct pci_dev *pdev);
+int (*prepare)(struct pci_dev *pdev) = pci_dev_reset_iommu_prepare;
+END
+
 wait
 cat "$tmp"/*.have 2> /dev/null
 exit 0

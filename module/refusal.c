@@ -11,6 +11,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
+#include <linux/ratelimit.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -22,10 +23,15 @@
 
 enum cause { ZERO_PAGE, UNREACHABLE, LOOKUP_IOVA, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
 
+/*
+ * The IOVA goes to the log where it is no address of memory. Elsewhere it may say where memory is,
+ * on the bus or in the program, which not all who read the log may know; trace.h has it.
+ */
 static const struct {
 	const char *name;
 	const char *text;
 	const char *cure;
+	bool tell_iova;
 } causes[] = {
 	[ZERO_PAGE] = {
 		"zero-page",
@@ -40,7 +46,7 @@ static const struct {
 	[LOOKUP_IOVA] = {
 		"lookup-iova",
 		"the program looks addresses up, but there is memory or a PCI window at the IOVA",
-		"map at an IOVA where nothing is, such as the memory's virtual address",
+		"map at an IOVA from 2^46 on where nothing is, such as the virtual address of mmap()",
 	},
 	[VIRTUAL_ADDRESS] = {
 		"virtual-address",
@@ -56,6 +62,7 @@ static const struct {
 		"no-bus-address",
 		"no memory has that bus address",
 		"map at the bus address of the page",
+		.tell_iova = true,
 	},
 };
 
@@ -97,21 +104,29 @@ static bool is_virtual_address(u64 address, phys_addr_t phys)
  * @phys:	any address
  *
  * The huge one is not exported; it is known as a huge page that belongs to no mapping, neither
- * anonymous nor of a file. A free page of hugetlbfs does not, either.
+ * anonymous nor of a file, and is counted in no page table. A free page of hugetlbfs does not,
+ * either; nor does a driver's, such as a ring of packets, but the page tables of the program count
+ * it.
  */
 bool flat_is_zero_page(phys_addr_t phys)
 {
 	struct folio *folio;
 	struct page *page;
+	bool zero;
 
 	if (is_zero_pfn(PHYS_PFN(phys)))
 		return true;
 	page = pfn_to_online_page(PHYS_PFN(phys));
 	if (!page)
 		return false;
+	/* It may be anybody's, and be freed or split now. */
 	folio = page_folio(page);
-	return folio_order(folio) == PMD_SHIFT - PAGE_SHIFT && !folio->mapping &&
-	       !folio_test_hugetlb(folio);
+	if (!folio_try_get(folio))
+		return false;
+	zero = page_folio(page) == folio && folio_order(folio) == PMD_SHIFT - PAGE_SHIFT &&
+	       !folio->mapping && !folio_test_hugetlb(folio) && !folio_mapped(folio);
+	folio_put(folio);
+	return zero;
 }
 
 static bool is_for_lookup(struct flat_domain *d)
@@ -237,6 +252,14 @@ void flat_refusal_exit(void)
 	}
 }
 
+/* Lines in the log: a program may have many domains, one after another. */
+static DEFINE_RATELIMIT_STATE(log_limit, DEFAULT_RATELIMIT_INTERVAL, 5 * DEFAULT_RATELIMIT_BURST);
+
+static bool may_log(struct flat_domain *d)
+{
+	return __ratelimit(&d->ratelimit) && __ratelimit(&log_limit);
+}
+
 static bool fence;
 
 static int on_refusal_set(const char *val, const struct kernel_param *kp)
@@ -280,17 +303,16 @@ static bool fence_devices(struct flat_domain *d)
 /**
  * flat_map_failed() - a map that is not refused, but failed
  * @d:		the domain
- * @iova:	first byte
  * @size:	bytes
  * @error:	such as -ENOMEM
  *
  * A program that goes on after that does as much harm as after a refusal.
  */
-void flat_map_failed(struct flat_domain *d, u64 iova, size_t size, int error)
+void flat_map_failed(struct flat_domain *d, size_t size, int error)
 {
-	if (READ_ONCE(fence) && fence_devices(d) && __ratelimit(&d->ratelimit))
-		pr_warn("%s: a map of %zu bytes at IOVA %#llx failed (%d), bus mastering is cleared\n",
-			d->name, size, iova, error);
+	if (READ_ONCE(fence) && fence_devices(d) && may_log(d))
+		pr_warn("%s: a map of %zu bytes failed (%d), bus mastering is cleared\n", d->name,
+			size, error);
 }
 
 /**
@@ -304,6 +326,7 @@ void flat_map_failed(struct flat_domain *d, u64 iova, size_t size, int error)
  */
 void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 {
+	char at[32] = "";
 	enum cause cause;
 	bool fenced;
 
@@ -314,9 +337,11 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 	cause = find_cause(d, iova, phys, size);
 	trace_flat_refuse(d->name, iova, phys, size);
 	count_refusal(d, cause);
-	if (__ratelimit(&d->ratelimit))
-		pr_warn("%s: %s[%d] is refused a map of %zu bytes at IOVA %#llx%s: %s; %s\n",
-			d->name, current->comm, task_tgid_nr(current), size, iova,
-			fenced ? ", bus mastering is cleared" : "", causes[cause].text,
-			causes[cause].cure);
+	if (!may_log(d))
+		return;
+	if (causes[cause].tell_iova)
+		snprintf(at, sizeof(at), " at IOVA %#llx", iova);
+	pr_warn("%s: %s[%d] is refused a map of %zu bytes%s%s: %s; %s\n", d->name, current->comm,
+		task_tgid_nr(current), size, at, fenced ? ", bus mastering is cleared" : "",
+		causes[cause].text, causes[cause].cure);
 }

@@ -107,6 +107,12 @@ struct flatiommu_info {
 
 #define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
 
+/*
+ * IOVAs to be looked up are not below this: no machine has memory there, not even such as the kernel
+ * was told to leave alone (mem=, memmap=). What mmap() returns is above it.
+ */
+#define FLATIOMMU_LOOKUP_FIRST (1ull << 46)
+
 /* The most functions that one call takes. */
 #define FLATIOMMU_MAX_FUNCTIONS 64
 
@@ -119,9 +125,9 @@ struct flatiommu_info {
  * @functions:	address of an array of struct flatiommu_function, all of them claimed
  *
  * From now on a map at an IOVA that is not the memory's bus address is accepted, as long as the
- * caller's address space has declared all functions that share the mappings, and the IOVA range has
- * neither memory nor a PCI window at it: an address that somebody forgot to look up then reaches
- * nothing. Whoever did not declare itself, in the same container or in another process, is refused
+ * caller's address space has declared all functions that share the mappings, and the IOVA range is
+ * not below FLATIOMMU_LOOKUP_FIRST and has neither memory nor a PCI window at it: an address that
+ * somebody forgot to look up then reaches nothing. Whoever did not declare itself, in the same container or in another process, is refused
  * as before. With iommufd it is also acceptance of what the IOAS has mapped at the time of attach,
  * and a page table (HWPT) takes such maps while a function is attached to it.
  *
@@ -132,7 +138,7 @@ struct flatiommu_info {
  *
  * Ioctl FLATIOMMU_DECLARE. Errors: EPERM the caller has not opened the node itself, or has lost
  * CAP_SYS_RAWIO; ENODEV no such function; ENOENT it is not claimed; EACCES the kernel is locked
- * down; EINVAL @nr_functions.
+ * down; EINVAL @nr_functions; ENOSPC 64 other programs have declared it.
  */
 struct flatiommu_declare {
 	__u32 size;
@@ -158,12 +164,13 @@ struct flatiommu_declare {
  *
  * Less than the length that was asked for is no error: the array was full, or what follows is not
  * mapped. Ask again for the rest. The answer to a range that is being mapped or unmapped meanwhile
- * is of some time during the call.
+ * is of some time during the call. What another program has mapped is not mapped for this call, nor
+ * is what it has mapped at bus addresses where several programs have done so.
  *
  * Ioctl FLATIOMMU_LOOKUP. Errors: ENOENT nothing is mapped at @start, or @start is behind the end
  * of the pin, or there is no such pin; ENODEV the function is not declared through this file
- * descriptor, or the pin is not for it; EPERM (of an IOVA) the caller has not opened the node
- * itself; EINVAL @length, @nr_segments, a range that wraps; ERANGE (of a pin) the function has no
+ * descriptor, or the pin is not for it, or the function that it is for was removed; EPERM the caller
+ * has not opened the node itself; EINVAL @length, @nr_segments, a range that wraps; ERANGE (of a pin) the function has no
  * bus address for the memory. An array that is written to in part is one of the things that may
  * have changed.
  */
@@ -201,13 +208,17 @@ struct flatiommu_lookup {
  * On a process's death files are closed in an order that nobody chose, and the functions may be
  * running. So before the memory pinned for a function is let go by closing the file, and before
  * the last memory pinned for it, by anybody, is let go by UNPIN, the function's bus mastering is
- * cleared and its pending transactions are waited for, unless a kernel driver has it.
+ * cleared and its pending transactions are waited for, unless a kernel driver has it. The same when
+ * the function is removed: the memory stays pinned, and the pin is for it no more, nor for another
+ * one that gets its address.
  *
- * Ioctl FLATIOMMU_PIN. Errors: EINVAL @length, a range that wraps, @nr_functions; EFAULT not
+ * Ioctl FLATIOMMU_PIN. Errors: EPERM the caller has not opened the node itself, or has lost
+ * CAP_SYS_RAWIO; EINVAL @length, a range that wraps, @nr_functions; EFAULT not
  * mapped, not readable or, without the flag, not writable, or memory that cannot be pinned: of a
  * device or, from Linux 6.5 on, writable and shared with a file system that tracks changes; ENOMEM
- * over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a bridge; EALREADY an IOMMU translates
- * for it; EAFNOSUPPORT bus addresses do not suffice on this machine; EACCES the kernel is locked
+ * over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a bridge, or behind an external port;
+ * EALREADY an IOMMU translates for it; EAFNOSUPPORT bus addresses do not suffice on this machine, or
+ * the function does not see what is in the processor's caches; EACCES the kernel is locked
  * down; EBUSY the function is being bound or unbound, try again, or finds memory at other addresses
  * than when memory that is still pinned for it was, or, but for x86, has no driver that it could be
  * known from; ENOSPC too many pins.
@@ -234,7 +245,7 @@ struct flatiommu_pin {
  * See PIN for what happens to functions that have no other pin; keep one while VFIO has the memory
  * mapped. A LOOKUP of it that is under way in another thread keeps all as it was until it ends.
  *
- * Ioctl FLATIOMMU_UNPIN. Errors: ENOENT no such pin.
+ * Ioctl FLATIOMMU_UNPIN. Errors: EPERM the caller has not opened the node itself; ENOENT no such pin.
  */
 struct flatiommu_unpin {
 	__u32 size;

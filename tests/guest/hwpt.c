@@ -9,7 +9,7 @@
 #include "sysfs.h"
 #include "test.h"
 
-#define NOWHERE (1ull << 40)
+#define NOWHERE (1ull << 46)
 
 static int iommufd = -1, device = -1;
 static long pins_before;
@@ -105,6 +105,48 @@ static void still_maps_and_refuses(void **state)
 	assert_int_equal(pins(), pins_before);
 }
 
+/* More extents than are unmapped at once, in the page table that is told of the whole range. */
+static void unmaps_many(void **state)
+{
+	static const char *const both[] = { EDU, FN1 };
+	enum { COUNT = 1000 };
+	char *pages = mem_scattered(COUNT);
+	int devices[2], ioas, flat, i;
+	uint32_t hwpt;
+
+	(void)state;
+	assert_non_null(pages);
+	expect(0, flat_load());
+	flat = expect_good(flat_open());
+	iommufd = expect_good(iommufd_open());
+	ioas = expect_good(iommufd_alloc_ioas(iommufd));
+	for (i = 0; i < 2; i++) {
+		expect(0, pci_take(both[i]));
+		expect(0, flat_declare(flat, both[i]));
+		devices[i] = expect_good(cdev_open(both[i]));
+		hwpt = (uint32_t)expect_good(cdev_bind(devices[i], iommufd));
+		hwpt = (uint32_t)expect_good(iommufd_alloc_hwpt(iommufd, hwpt, (uint32_t)ioas));
+		expect(0, cdev_attach(devices[i], hwpt));
+	}
+	for (i = 0; i < 2; i++) {
+		expect(0, iommufd_map(iommufd, (uint32_t)ioas, pages, NOWHERE, COUNT * PAGE));
+		assert_true(mem_runs(pages, COUNT) > 600);
+		assert_int_equal(flat_address(flat, EDU, NOWHERE + (COUNT - 1) * PAGE),
+				 bus_address(pages + (COUNT - 1) * PAGE));
+		expect(0, iommufd_unmap(iommufd, (uint32_t)ioas, NOWHERE, COUNT * PAGE));
+		assert_int_equal(flat_address(flat, FN1, NOWHERE + (COUNT - 1) * PAGE), 0);
+	}
+	for (i = 0; i < 2; i++) {
+		close_fd(&devices[i]);
+		expect(0, pci_give_back(both[i]));
+	}
+	close_fd(&flat);
+	close_fd(&iommufd);
+	assert_true(wait_until(unload, NULL));
+	mem_free(pages, COUNT * PAGE);
+	assert_int_equal(pins(), pins_before);
+}
+
 /* The look-up ends with the claim, whatever is left of its page table. */
 static void is_not_looked_up(void **state)
 {
@@ -148,6 +190,7 @@ int main(void)
 		TEST(keeps_the_module),
 		TEST(lets_it_go_when_destroyed),
 		TEST(still_maps_and_refuses),
+		TEST(unmaps_many),
 		TEST(is_not_looked_up),
 	};
 

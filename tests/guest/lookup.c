@@ -25,7 +25,7 @@
 #include "test.h"
 #include "vfio.h"
 
-#define NOWHERE (1ull << 40)
+#define NOWHERE (1ull << 46)
 
 static const char *const devices[] = { EDU, FN1, NVME, NULL };
 
@@ -307,6 +307,8 @@ static void keys_reach_nothing(void **state)
 	expect_refused(container, EDU, pages, start, PAGE, &lookup_iova);
 	/* One page of the range is enough. */
 	expect(-EADDRNOTAVAIL, vfio_map(container, pages, start - PAGE, 2 * PAGE));
+	/* Nor where memory may be of which the kernel was not told (mem=). */
+	expect(-EADDRNOTAVAIL, vfio_map(container, pages, NOWHERE - PAGE, PAGE));
 	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
 	mem_free(pages, 2 * PAGE);
 	expect_pins_back();
@@ -484,6 +486,106 @@ static void another_program_may_follow(void **state)
 	expect_pins_back();
 }
 
+/* What a program with its own file and every right to it is told of the maps of another one. */
+static int look_for_anothers(void *arg)
+{
+	const uint64_t *strict = arg;
+	struct flatiommu_segment segment;
+	int own = flat_open(), ret;
+
+	ret = flat_declare(own, EDU);
+	if (ret)
+		return ret;
+	if (flat_lookup(own, EDU, NOWHERE, PAGE, &segment, 1) != -ENOENT)
+		return -EEXIST;
+	return flat_lookup(own, EDU, *strict, PAGE, &segment, 1) == -ENOENT ? 0 : -EISDIR;
+}
+
+static int map_strictly(void *arg)
+{
+	uint64_t bus;
+
+	(void)arg;
+	return vfio_map_at_bus(container, mem_pages(1), PAGE, &bus);
+}
+
+static void strangers_learn_nothing(void **state)
+{
+	struct flatiommu_segment segment;
+	char *pages = mem_scattered(2);
+	uint64_t strict;
+
+	(void)state;
+	assert_non_null(pages);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
+	expect(0, vfio_map_at_bus(container, pages + PAGE, PAGE, &strict));
+	expect(0, in_child(look_for_anothers, &strict));
+	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages));
+	assert_int_equal(flat_address(flat, EDU, strict), strict);
+	/* Once there are those of two programs, neither is told which are mapped, but by what it has looked up. */
+	expect(0, in_child(map_strictly, NULL));
+	expect(-ENOENT, flat_lookup(flat, EDU, strict, PAGE, &segment, 1));
+	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages));
+	mem_free(pages, 2 * PAGE);
+}
+
+static int declare_alone(void *arg)
+{
+	(void)arg;
+	return flat_declare(flat_open(), EDU);
+}
+
+static int declare_and_wait(void *arg)
+{
+	const int *go_on = arg;
+	int own = flat_open(), ret = flat_declare(own, EDU);
+	char c = 0;
+
+	close(go_on[1]);
+	if (write(go_on[3], &c, 1) != 1 || read(go_on[0], &c, 1) < 0)
+		return -EIO;
+	return ret;
+}
+
+/* However often a program declares, it is one; and there is room for 64. */
+static void declarations_are_counted(void **state)
+{
+	pid_t children[63];
+	int files[200], pipes[4];
+	size_t i;
+	char c;
+
+	(void)state;
+	expect(0, log_mark());
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		files[i] = expect_good(flat_open());
+		expect(0, flat_declare(files[i], EDU));
+		expect(0, flat_declare(files[i], EDU));
+	}
+	/* None where the tests before have used up what there may be in five seconds. */
+	assert_true(log_count("looks addresses up") <= 1);
+	expect(0, pipe2(pipes, O_CLOEXEC));
+	expect(0, pipe2(pipes + 2, O_CLOEXEC));
+	for (i = 0; i < ARRAY_SIZE(children); i++)
+		children[i] = expect_good(child_begin(declare_and_wait, pipes));
+	for (i = 0; i < ARRAY_SIZE(children); i++)
+		assert_int_equal(read(pipes[2], &c, 1), 1);
+	/* One of many: it has declared itself before. */
+	for (i = 1; i < ARRAY_SIZE(files); i++)
+		close(files[i]);
+	expect(-ENOSPC, in_child(declare_alone, NULL));
+	expect(0, flat_declare(files[0], EDU));
+	close(pipes[1]);
+	for (i = 0; i < ARRAY_SIZE(children); i++)
+		expect(0, child_end(children[i]));
+	expect(0, in_child(declare_alone, NULL));
+	close(files[0]);
+	close(pipes[0]);
+	close(pipes[2]);
+	close(pipes[3]);
+}
+
 static void ends_with_the_file(void **state)
 {
 	char *pages = mem_scattered(2);
@@ -618,6 +720,8 @@ int main(int argc, char **argv)
 		TEST(undeclared_function_does_not_join),
 		TEST(nobody_inherits_it),
 		TEST(another_program_may_follow),
+		TEST(strangers_learn_nothing),
+		TEST(declarations_are_counted),
 		TEST(ends_with_the_file),
 		TEST(ends_with_the_claim),
 		TEST(survives_a_reset),

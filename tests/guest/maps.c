@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Which maps a container takes, which it refuses and how, and that all of them can be undone. */
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -314,6 +316,58 @@ static void log_is_limited(void **state)
 	expect_pins_back();
 }
 
+/* A domain after another: the limit of each is that of all together, five times as much. */
+static void log_of_all_is_limited(void **state)
+{
+	struct timespec first, last;
+	char *page = mem_pages(1);
+	unsigned int i, j, lines;
+
+	assert_non_null(page);
+	expect(0, log_mark());
+	clock_gettime(CLOCK_MONOTONIC, &first);
+	for (i = 0; i < 10; i++) {
+		for (j = 0; j < LINES_A_BURST; j++)
+			expect(-EADDRNOTAVAIL, vfio_map(container, page, (uintptr_t)page, PAGE));
+		expect(0, close_container(state));
+		expect(0, open_container(state));
+	}
+	clock_gettime(CLOCK_MONOTONIC, &last);
+	lines = log_count("is refused a map");
+	assert_in_range(lines, 1, 5 * LINES_A_BURST *
+			(unsigned int)((last.tv_sec - first.tv_sec) / SECONDS_A_BURST + 2) - 1);
+	assert_true(lines < 10 * LINES_A_BURST);
+	mem_free(page, PAGE);
+	expect_pins_back();
+}
+
+/* A huge page of the kernel's in no mapping: it looks like the one of zeros, up to Linux 6.1. */
+static void ring_of_packets_maps_to_read(void **state)
+{
+	const struct tpacket_req ring = {
+		.tp_block_size = HUGE_PAGE, .tp_block_nr = 1, .tp_frame_size = PAGE, .tp_frame_nr = HUGE_PAGE / PAGE,
+	};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	uint64_t bus;
+	char *pages;
+
+	(void)state;
+	if (fd < 0 && errno == EAFNOSUPPORT)
+		skip_for("this kernel has no packet sockets");
+	expect_good(fd);
+	expect(0, setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)));
+	pages = mmap(NULL, HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(pages, MAP_FAILED);
+	bus = bus_address(pages);
+	assert_int_not_equal(bus, 0);
+	assert_int_equal(bus % HUGE_PAGE, 0);
+	expect(0, vfio_map_read(container, pages, bus, HUGE_PAGE));
+	expect(0, vfio_unmap(container, bus, HUGE_PAGE));
+	munmap(pages, HUGE_PAGE);
+	close(fd);
+	expect_pins_back();
+}
+
 static void range_fails_whole(void **state)
 {
 	char *pages = mem_scattered(3);
@@ -604,6 +658,7 @@ int main(void)
 		TEST(counts_each_process_for_itself),
 		TEST(forgets_the_first_of_many),
 		TEST(log_is_limited),
+		TEST(ring_of_packets_maps_to_read),
 		TEST(range_fails_whole),
 		TEST(bar_maps_at_its_bus_address),
 		TEST(same_page_twice_is_eexist),
@@ -616,6 +671,8 @@ int main(void)
 		TEST(two_devices_share_a_container),
 		TEST(exit_unmaps_all),
 		TEST(kill_unmaps_all),
+		/* The last one: nobody else has lines for five seconds. */
+		TEST(log_of_all_is_limited),
 	};
 
 	return run_group(tests, begin, end);

@@ -14,7 +14,7 @@
 #include "vfio.h"
 
 #define PAGES	16
-#define NOWHERE	(1ull << 40)
+#define NOWHERE	(1ull << 46)
 
 static const char *const devices[] = { EDU, NULL };
 

@@ -17,7 +17,7 @@
 #include "test.h"
 #include "vfio.h"
 
-#define NOWHERE (1ull << 40)
+#define NOWHERE (1ull << 46)
 
 static int flat = -1;
 

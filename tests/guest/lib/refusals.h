@@ -3,6 +3,7 @@
 #ifndef TEST_REFUSALS_H
 #define TEST_REFUSALS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -11,6 +12,7 @@ struct cause {
 	const char *name;	/* in the file of refusals */
 	const char *text;	/* in the kernel log */
 	const char *cure;
+	bool tells_iova;	/* in the kernel log: it is no address of memory */
 };
 
 extern const struct cause zero_page, unreachable, lookup_iova, virtual_address, other_page, no_address;

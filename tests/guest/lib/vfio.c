@@ -91,6 +91,9 @@ int vfio_use_device(struct vfio_dev *v)
 	if (ret)
 		return ret;
 	v->config = info.offset;
+	ret = region(v, VFIO_PCI_BAR0_REGION_INDEX, &info);
+	if (ret || !info.size)
+		return ret;
 	return vfio_map_bar(v, VFIO_PCI_BAR0_REGION_INDEX, &v->bar0, &v->bar0_size);
 }
 

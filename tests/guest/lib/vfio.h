@@ -32,7 +32,7 @@ int vfio_unset_container(int group);
 int vfio_open(struct vfio_dev *v, int container, const char *bdf);
 /* In a container of its own, and free to do DMA. */
 int vfio_open_alone(struct vfio_dev *v, int *container, const char *bdf);
-/* The device of a group that is in its container; where it has config space, and its BAR0. */
+/* The device of a group that is in its container; where it has config space, and its BAR0, if any. */
 int vfio_open_device(struct vfio_dev *v);
 int vfio_use_device(struct vfio_dev *v);
 /* Any BAR, to be unmapped with munmap(). */

@@ -6,7 +6,9 @@
  */
 #include <linux/atomic.h>
 #include <linux/delay.h>
+#include <linux/dma-map-ops.h>
 #include <linux/err.h>
+#include <linux/jiffies.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pm_runtime.h>
@@ -46,7 +48,10 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	/* Off x86 the driver core finds out how it sees memory as a driver is bound. */
 	if (!IS_ENABLED(CONFIG_X86) && !pdev->dev.driver) {
 		ret = -EBUSY;
-	} else if (device_is_registered(&pdev->dev)) {
+	} else if (!dev_is_dma_coherent(&pdev->dev)) {
+		/* Nobody but the kernel can write the caches back. */
+		ret = -EAFNOSUPPORT;
+	} else if (device_is_registered(&pdev->dev) && !flat_function_is_going(pdev)) {
 		guard->name.segment = pci_domain_nr(pdev->bus);
 		guard->name.bus = pdev->bus->number;
 		guard->name.devfn = pdev->devfn;
@@ -90,8 +95,7 @@ struct flat_guard *flat_guard_get(struct pci_dev *pdev)
 	struct flat_guard *guard;
 	int ret;
 
-	/* Stopped, it would take along everything behind it. */
-	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+	if (flat_not_for_programs(pdev))
 		return ERR_PTR(-EOPNOTSUPP);
 	ret = flat_uses_bus_addresses(pdev);
 	if (ret)
@@ -127,19 +131,18 @@ void flat_guard_put(struct flat_guard *guard)
 	kfree(guard);
 }
 
-#define LOCK_TRIES 50
+/* How long device_lock() is waited for: in a close, of all its functions together. */
+#define LOCK_WAIT HZ
 
 /* Who holds device_lock() for long may be an unbind that waits for the program that ends here. */
-static bool lock_for_a_while(struct device *dev)
+static bool lock_for_a_while(struct device *dev, unsigned long until)
 {
-	int i;
-
-	for (i = 0; i < LOCK_TRIES; i++) {
-		if (device_trylock(dev))
-			return true;
+	while (!device_trylock(dev)) {
+		if (!time_before(jiffies, until))
+			return false;
 		msleep(20);
 	}
-	return false;
+	return true;
 }
 
 /*
@@ -161,13 +164,19 @@ static void stop_dma(struct pci_dev *pdev)
 		pr_warn("%s: transactions are still pending\n", pci_name(pdev));
 }
 
-static void quiesce(struct pci_dev *pdev)
+static void quiesce(struct flat_guard *guard, unsigned long until)
 {
-	bool locked = lock_for_a_while(&pdev->dev);
-	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
+	struct pci_dev *pdev = guard->pdev;
+	struct device_driver *driver;
+	bool locked;
 
-	/* Another function may be there by now. */
-	if (device_is_registered(&pdev->dev) && is_for_user_space(driver)) {
+	lockdep_assert_held(&guard->lock);
+	/* It was stopped then, and another function may be there by now. */
+	if (guard->ended)
+		return;
+	locked = lock_for_a_while(&pdev->dev, until);
+	driver = READ_ONCE(pdev->dev.driver);
+	if (is_for_user_space(driver)) {
 		/* Without a driver it may be suspended, and do DMA all the same. */
 		if (!driver && locked)
 			pm_runtime_get_sync(&pdev->dev);
@@ -197,24 +206,57 @@ void flat_guard_unpinned(struct flat_guard *guard, bool stop)
 	mutex_lock(&guard->lock);
 	WARN_ON_ONCE(!guard->pins);
 	if (!--guard->pins && stop)
-		quiesce(guard->pdev);
+		quiesce(guard, jiffies + LOCK_WAIT);
 	mutex_unlock(&guard->lock);
 }
 
-/* Names a close of a file for flat_guard_close(). */
-u64 flat_guard_new_close(void)
+/* Begins a close of a file for flat_guard_close(). */
+void flat_guard_new_close(struct flat_closing *closing)
 {
 	static atomic64_t last;
 
-	return atomic64_inc_return(&last);
+	closing->number = atomic64_inc_return(&last);
+	closing->until = jiffies + LOCK_WAIT;
 }
 
 /* A file with memory pinned for the function is being closed; the function is stopped once. */
-void flat_guard_close(struct flat_guard *guard, u64 closing)
+void flat_guard_close(struct flat_guard *guard, const struct flat_closing *closing)
 {
 	mutex_lock(&guard->lock);
-	if (guard->closing != closing)
-		quiesce(guard->pdev);
-	guard->closing = closing;
+	if (guard->closing != closing->number)
+		quiesce(guard, closing->until);
+	guard->closing = closing->number;
 	mutex_unlock(&guard->lock);
+}
+
+/* Is the memory pinned for the function no more, as it goes or has gone? */
+bool flat_guard_has_ended(const struct flat_guard *guard)
+{
+	return READ_ONCE(guard->ended);
+}
+
+/**
+ * flat_guard_end() - a function is about to leave the bus
+ * @pdev:	the function; it has no driver, and flat_function_is_going()
+ *
+ * It is stopped while it can be: whoever lets go of the memory later cannot reach it any more.
+ */
+void flat_guard_end(struct pci_dev *pdev)
+{
+	struct flat_guard *guard;
+
+	mutex_lock(&guards_lock);
+	guard = find_guard(pdev);
+	if (guard) {
+		list_del_init(&guard->entry);
+		guard->refs++;
+	}
+	mutex_unlock(&guards_lock);
+	if (!guard)
+		return;
+	mutex_lock(&guard->lock);
+	quiesce(guard, jiffies + LOCK_WAIT);
+	WRITE_ONCE(guard->ended, true);
+	mutex_unlock(&guard->lock);
+	flat_guard_put(guard);
 }

@@ -106,20 +106,25 @@ static int add_run(struct flat_pin *p, unsigned long pfn, unsigned long n, unsig
 	return 0;
 }
 
+/* Pages of a run that are let go without a chance for others; the run may be all of memory. */
+#define UNPIN_AT_ONCE 1024
+
 static void unpin_run(const struct flat_pin *p, unsigned long i)
 {
 	const struct flat_run *run = &p->runs[i];
-	unsigned long end = run->pfn + (end_of_run(p, i) - run->first), pfn;
+	unsigned long end = run->pfn + (end_of_run(p, i) - run->first), pfn, next;
 
-	if (!run->order) {
-		unpin_user_page_range_dirty_lock(pfn_to_page(run->pfn), end - run->pfn,
-						 p->writable);
-		return;
-	}
-	for (pfn = run->pfn; pfn < end; pfn = ALIGN(pfn + 1, 1UL << run->order)) {
+	for (pfn = run->pfn; pfn < end; pfn = next) {
 		struct page *page = pfn_to_page(pfn);
 
-		unpin_user_pages_dirty_lock(&page, 1, p->writable);
+		if (run->order) {
+			next = ALIGN(pfn + 1, 1UL << run->order);
+			unpin_user_pages_dirty_lock(&page, 1, p->writable);
+		} else {
+			next = min(pfn + UNPIN_AT_ONCE, end);
+			unpin_user_page_range_dirty_lock(page, next - pfn, p->writable);
+		}
+		cond_resched();
 	}
 }
 
@@ -160,10 +165,8 @@ static void destroy_pin(struct flat_pin *p, bool stop)
 			flat_guard_unpinned(p->guards[i], stop);
 	for (i = 0; i < p->nr_guards; i++)
 		flat_guard_put(p->guards[i]);
-	for (i = 0; i < p->nr_runs; i++) {
+	for (i = 0; i < p->nr_runs; i++)
 		unpin_run(p, i);
-		cond_resched();
-	}
 	unaccount(p);
 	kvfree(p->runs);
 	mmdrop(p->mm);
@@ -284,6 +287,8 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 	u64 last;
 	int ret;
 
+	if (f->mm != current->mm || !capable(CAP_SYS_RAWIO))
+		return -EPERM;
 	if (!arg->length || check_add_overflow(arg->vaddr, arg->length - 1, &last))
 		return -EINVAL;
 	if (!access_ok((void __user *)(unsigned long)arg->vaddr, arg->length))
@@ -335,6 +340,8 @@ int flat_unpin(struct flat_file *f, u32 id)
 {
 	struct flat_pin *p;
 
+	if (f->mm != current->mm)
+		return -EPERM;
 	xa_lock(&f->pins);
 	p = xa_load(&f->pins, id);
 	if (p && p->told)
@@ -351,14 +358,15 @@ int flat_unpin(struct flat_file *f, u32 id)
 /* The file is closed, and nobody has said that the functions are done with what is pinned. */
 void flat_unpin_all(struct flat_file *f)
 {
-	u64 closing = flat_guard_new_close();
+	struct flat_closing closing;
 	struct flat_pin *p;
 	unsigned long id;
 	unsigned int i;
 
+	flat_guard_new_close(&closing);
 	xa_for_each(&f->pins, id, p)
 		for (i = 0; i < p->nr_guards; i++)
-			flat_guard_close(p->guards[i], closing);
+			flat_guard_close(p->guards[i], &closing);
 	xa_for_each(&f->pins, id, p)
 		destroy_pin(p, false);
 	xa_destroy(&f->pins);
@@ -379,13 +387,14 @@ static struct flat_pin *get_pin(struct flat_file *f, u32 id)
 	return p;
 }
 
-/* The guard of a function that the pin is for, or NULL. */
+/* The guard of a function that the pin is for, and that is there still, or NULL. */
 static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_function *name)
 {
 	unsigned int i;
 
 	for (i = 0; i < p->nr_guards; i++)
-		if (!memcmp(&p->guards[i]->name, name, sizeof(*name)))
+		if (!memcmp(&p->guards[i]->name, name, sizeof(*name)) &&
+		    !flat_guard_has_ended(p->guards[i]))
 			return p->guards[i];
 	return NULL;
 }
@@ -444,6 +453,8 @@ int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
 	struct flat_pin *p;
 	int ret;
 
+	if (f->mm != current->mm)
+		return -EPERM;
 	if (arg->function.reserved)
 		return -EOPNOTSUPP;
 	p = get_pin(f, arg->pin);

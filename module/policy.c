@@ -23,6 +23,24 @@ const char *flat_not_plain(struct pci_dev *pdev)
 	return NULL;
 }
 
+/**
+ * flat_not_for_programs() - why no program may drive a function
+ * @pdev:	the function
+ *
+ * Returns why, or NULL. A bridge of another kind is a function like others, such as Intel's NTB.
+ */
+const char *flat_not_for_programs(struct pci_dev *pdev)
+{
+	/* Stopped, it would take along everything behind it. */
+	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL ||
+	    (pdev->class >> 16 == PCI_BASE_CLASS_BRIDGE &&
+	     pdev->class >> 8 != PCI_CLASS_BRIDGE_OTHER))
+		return "it is a bridge";
+	if (pdev->untrusted)
+		return "it is behind an external port, where anything may be plugged in";
+	return NULL;
+}
+
 /* Does kernel lockdown keep user space from having @pdev? Logs either way. */
 bool flat_locked_down(struct pci_dev *pdev)
 {
@@ -54,13 +72,9 @@ int flat_may_claim(struct pci_dev *pdev)
 	struct iommu_group *group;
 	const char *why;
 
-	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL) {
-		pr_warn("%s: not claimed: it is a bridge\n", pci_name(pdev));
-		return -EOPNOTSUPP;
-	}
-	if (pdev->untrusted) {
-		pr_warn("%s: not claimed: it is behind an external port, where anything may be plugged in\n",
-			pci_name(pdev));
+	why = flat_not_for_programs(pdev);
+	if (why) {
+		pr_warn("%s: not claimed: %s\n", pci_name(pdev), why);
 		return -EOPNOTSUPP;
 	}
 	group = iommu_group_get(&pdev->dev);

@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "flatiommu.h"
 #include "function.h"
+#include "guard.h"
 #include "routes.h"
 
 static char *devices = "";
@@ -203,6 +204,7 @@ static int on_bus_event(struct notifier_block *nb, unsigned long event, void *da
 		break;
 	case BUS_NOTIFY_DEL_DEVICE:
 		flat_function_goes(dev);
+		flat_guard_end(to_pci_dev(dev));
 		break;
 	case BUS_NOTIFY_REMOVED_DEVICE:
 		flat_function_gone(dev);

@@ -343,24 +343,24 @@ static int pin_within_limit(void *arg)
 {
 	const struct rlimit limit = { 8 * PAGE, 8 * PAGE };
 	char *page = arg;
+	int own = flat_open(), ret;
 	uint32_t pin, none;
-	int ret;
 
 	setrlimit(RLIMIT_MEMLOCK, &limit);
 	ret = drop_capability(CAP_IPC_LOCK);
 	if (ret)
 		return ret;
-	if (flat_pin(flat, EDU, page, 9 * PAGE, 0, &pin) != -ENOMEM)
+	if (flat_pin(own, EDU, page, 9 * PAGE, 0, &pin) != -ENOMEM)
 		return -E2BIG;
 	/* Ten pages have a byte in it. */
-	if (flat_pin(flat, EDU, page + PAGE - 1, 7 * PAGE + 2, 0, &pin) != -ENOMEM)
+	if (flat_pin(own, EDU, page + PAGE - 1, 7 * PAGE + 2, 0, &pin) != -ENOMEM)
 		return -EDOM;
-	ret = flat_pin(flat, EDU, page, 8 * PAGE, 0, &pin);
+	ret = flat_pin(own, EDU, page, 8 * PAGE, 0, &pin);
 	if (ret)
 		return ret;
-	if (flat_pin(flat, EDU, page, 1, 0, &none) != -ENOMEM)
+	if (flat_pin(own, EDU, page, 1, 0, &none) != -ENOMEM)
 		return -ENFILE;
-	ret = flat_unpin(flat, pin);
+	ret = flat_unpin(own, pin);
 	if (ret)
 		return -EBADF;
 	return locked_kib() == 0 ? 0 : -ENOTEMPTY;
@@ -620,25 +620,65 @@ static void no_driver_and_a_pin(void **state)
 	expect(0, pci_bind(EDU, "vfio-pci"));
 }
 
-/* The function goes, and another one comes to its place, which is not touched. */
+/*
+ * The function goes: it is stopped before it leaves the bus, the memory stays pinned, and not for the one that
+ * comes to its place.
+ */
 static void function_is_removed(void **state)
 {
 	char *page = mem_pages(1);
-	uint32_t pin, none;
+	uint32_t pin, again;
 	int flat2;
 
 	close_all(state);
 	assert_non_null(page);
 	expect(0, pci_give_back(EDU));
-	flat = expect_good(flat_open());
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
-	expect(0, write_text("/sys/bus/pci/devices/" EDU "/remove", "1"));
-	assert_int_equal(flat_address_in_pin(flat, EDU, pin, 0), bus_address(page));
-	expect(-ENODEV, flat_pin(flat, EDU, page, PAGE, 0, &none));
-	expect(0, write_text("/sys/bus/pci/rescan", "1"));
-	assert_int_equal(flat_address_in_pin(flat, EDU, pin, 0), bus_address(page));
 	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
+	expect(0, set_master());
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	close_fd(&config);
+	expect(0, log_mark());
+	expect(0, write_text("/sys/bus/pci/devices/" EDU "/remove", "1"));
+	assert_int_equal(log_count(EDU ": " CLEARED), 1);
+	expect(-ENODEV, flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1));
+	expect(-ENODEV, flat_pin(flat, EDU, page, PAGE, 0, &again));
+	assert_int_equal(pins(), pins_before + 1);
+
+	expect(0, write_text("/sys/bus/pci/rescan", "1"));
+	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
+	assert_false(is_master());
+	expect(-ENODEV, flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1));
+	/* The new one may be pinned for, and the old pin is nothing to it. */
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &again));
+	assert_int_equal(flat_address_in_pin(flat, EDU, again, 0), bus_address(page));
 	flat2 = flat;
+	expect(0, set_master());
+	expect(0, flat_unpin(flat2, pin));
+	assert_true(is_master());
+	expect(0, flat_unpin(flat2, again));
+	assert_false(is_master());
+	close_fd(&flat2);
+	assert_int_equal(pins(), pins_before);
+	close_fd(&config);
+	mem_free(page, PAGE);
+	expect(0, pci_take(EDU));
+}
+
+/* The file is closed with a pin for a function that was there before. */
+static void another_function_is_not_stopped(void **state)
+{
+	char *page = mem_pages(1);
+	uint32_t pin;
+	int flat2;
+
+	close_all(state);
+	assert_non_null(page);
+	expect(0, pci_give_back(EDU));
+	flat2 = expect_good(flat_open());
+	expect(0, flat_pin(flat2, EDU, page, PAGE, 0, &pin));
+	expect(0, write_text("/sys/bus/pci/devices/" EDU "/remove", "1"));
+	expect(0, write_text("/sys/bus/pci/rescan", "1"));
+	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
 	expect(0, set_master());
 	close_fd(&flat2);
 	assert_true(is_master());
@@ -721,6 +761,9 @@ static void bridges_are_refused(void **state)
 	(void)state;
 	assert_non_null(page);
 	expect(-EOPNOTSUPP, flat_pin(flat, BRIDGE, page, PAGE, 0, &pin));
+	/* Those that have the header of an endpoint: the host's, and the one to what was ISA. */
+	expect(-EOPNOTSUPP, flat_pin(flat, "0000:00:00.0", page, PAGE, 0, &pin));
+	expect(-EOPNOTSUPP, flat_pin(flat, "0000:00:1f.0", page, PAGE, 0, &pin));
 	mem_free(page, PAGE);
 }
 
@@ -763,27 +806,93 @@ static void signal_in_the_middle(void **state)
 	mem_free((char *)done, PAGE);
 }
 
-static int pin_own_memory(void *arg)
+static int use_another_ones(void *arg)
 {
-	char *page = mem_pages(4);
+	const uint32_t pin = *(uint32_t *)arg;
+	char *page = mem_pages(1);
+	uint32_t own;
+
+	if (!page || flat_pin(flat, EDU, page, PAGE, 0, &own) != -EPERM)
+		return -EEXIST;
+	if (flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1) != -EPERM)
+		return -ENOTTY;
+	if (flat_unpin(flat, pin) != -EPERM)
+		return -EBADF;
+	return 0;
+}
+
+/* Who has been given the file can neither pin nor stop what another program drives, nor learn where its memory is. */
+static void nobody_inherits_it(void **state)
+{
+	char *page = mem_pages(1);
+	uint32_t pin;
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	expect(0, in_child(use_another_ones, &pin));
+	expect(1, vfio_bus_master(&edu));
+	assert_int_equal(pins(), pins_before + 1);
+	expect(0, flat_unpin(flat, pin));
+	mem_free(page, PAGE);
+}
+
+static int pin_unprivileged(void *arg)
+{
+	char *page = mem_pages(2);
+	int own = flat_open(), ret;
+	uint32_t first, second;
+
+	(void)arg;
+	ret = flat_pin(own, EDU, page, PAGE, 0, &first);
+	if (!ret)
+		ret = drop_capability(CAP_SYS_RAWIO);
+	if (ret)
+		return ret;
+	if (flat_pin(own, EDU, page + PAGE, PAGE, 0, &second) != -EPERM)
+		return -EEXIST;
+	/* What it has it may use, and let go. */
+	if (flat_address_in_pin(own, EDU, first, 0) == 0)
+		return -EIO;
+	return flat_unpin(own, first);
+}
+
+static void capability_is_asked_each_time(void **state)
+{
+	(void)state;
+	expect(0, in_child(pin_unprivileged, NULL));
+	assert_int_equal(pins(), pins_before);
+}
+
+/* A program that pins and dies, and whose file somebody else has. */
+static int leave_a_pin(void *arg)
+{
+	int *go_on = arg, own = flat_open();
+	char *page = mem_pages(4), c;
 	uint32_t pin;
 	int ret;
 
-	(void)arg;
-	ret = flat_pin(flat, EDU, page, 4 * PAGE, 0, &pin);
+	ret = flat_pin(own, EDU, page, 4 * PAGE, 0, &pin);
 	if (ret)
 		return ret;
-	return flat_address_in_pin(flat, EDU, pin, PAGE) == bus_address(page + PAGE) ? 0 : -EIO;
+	close(go_on[1]);
+	ret = fork();
+	if (ret)
+		return ret < 0 ? -errno : 0;
+	_exit(read(go_on[0], &c, 1) != 0);
 }
 
-/* A child's pins, through the file that it has from its parent, last as long as that. */
-static void file_outlives_the_child(void **state)
+static void file_outlives_its_opener(void **state)
 {
+	int go_on[2];
+
 	(void)state;
-	expect(0, in_child(pin_own_memory, NULL));
+	expect(0, pipe2(go_on, O_CLOEXEC));
+	expect(0, in_child(leave_a_pin, go_on));
 	assert_int_equal(pins(), pins_before + 4);
-	close_fd(&flat);
-	assert_int_equal(pins(), pins_before);
+	close(go_on[1]);
+	assert_true(wait_until(pins_are_back, NULL));
+	close(go_on[0]);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
@@ -805,11 +914,14 @@ int main(void)
 		TEST(uio_and_a_pin),
 		TEST(no_driver_and_a_pin),
 		TEST(function_is_removed),
+		TEST(another_function_is_not_stopped),
 		TEST(function_is_busy),
 		TEST(unpin_while_busy),
 		TEST(bridges_are_refused),
 		TEST(signal_in_the_middle),
-		TEST(file_outlives_the_child),
+		TEST(nobody_inherits_it),
+		TEST(capability_is_asked_each_time),
+		TEST(file_outlives_its_opener),
 	};
 
 	return run_group(tests, begin, end);

@@ -22,7 +22,7 @@
 #include "vfio.h"
 
 #define RUNS 5
-#define IOVA (1ull << 46)
+#define IOVA FLATIOMMU_LOOKUP_FIRST
 #define MAX_MAPS 60000	/* type1 allows 65535 */
 #define BATCH 1000
 

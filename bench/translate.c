@@ -34,7 +34,6 @@
 #include "vfio.h"
 
 #define RUNS 5
-#define IOVA (1ull << 36)	/* above all memory, within the 39 bits of the emulated IOMMU */
 #define MAX_STRICT 60000	/* type1 allows 65535 maps */
 #define MAX_EACH (16ul << 20)	/* it is linear, and slow */
 #define ONLY (256ul << 20)	/* for a profile */
@@ -50,8 +49,10 @@ static const char *names[WAYS] = {
 /* Microseconds before what counts, in which each way is taken at least once; for a profile there are more. */
 static double warm_up;
 
-/* Behind an IOMMU. */
+/* Behind an IOMMU, an emulated one of 39 bits. */
 static bool translated;
+
+#define IOVA (translated ? 1ull << 36 : FLATIOMMU_LOOKUP_FIRST)
 
 static const char *const devices[] = { EDU, NULL };
 

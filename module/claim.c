@@ -135,6 +135,21 @@ static struct going_function *find_going(struct device *dev)
 	return NULL;
 }
 
+/* Has another program than the caller taken @pdev over? */
+bool flat_is_anothers(struct pci_dev *pdev)
+{
+	struct flat_claim *claim;
+	bool is;
+
+	mutex_lock(&claims_lock);
+	claim = find_claim(&pdev->dev);
+	spin_lock(&flat_attach_lock);
+	is = claim && claim->owner && claim->owner != current->mm;
+	spin_unlock(&flat_attach_lock);
+	mutex_unlock(&claims_lock);
+	return is;
+}
+
 /* Is @pdev about to leave the bus? It is not used for anything new then. */
 bool flat_function_is_going(struct pci_dev *pdev)
 {
@@ -218,6 +233,7 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 	claim->group = NULL;
 	claim->probed = false;
 	claim->attachment = FLAT_IDENTITY;
+	claim->owner = NULL;
 	claim->judged = false;
 	claim->suspect = false;
 	claim->paused = false;

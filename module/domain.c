@@ -91,6 +91,7 @@ static bool admits(struct flat_domain *d, struct flat_claim *claim)
 int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		struct flat_domain *domain)
 {
+	struct mm_struct *old = NULL;
 	int ret = 0;
 
 	spin_lock(&flat_attach_lock);
@@ -99,6 +100,12 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		goto unlock;
 	}
 	claim->attachment = attachment;
+	if (attachment == FLAT_IDENTITY) {
+		swap(claim->owner, old);
+	} else if (!claim->owner && current->mm) {
+		claim->owner = current->mm;
+		mmgrab(claim->owner);
+	}
 	/* Blocked for a reset, the function comes back to its domain. */
 	if (attachment != FLAT_BLOCKED) {
 		list_del_init(&claim->attached);
@@ -108,6 +115,8 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		list_add_tail(&claim->attached, &domain->claims);
 unlock:
 	spin_unlock(&flat_attach_lock);
+	if (old)
+		mmdrop(old);
 	return ret;
 }
 

@@ -52,6 +52,8 @@ struct flat_wc_bar {
  *		it, which claims_lock or the function's removal serialises
  * @attachment:	see above; written under flat_attach_lock, as the core attaches or releases the
  *		function, which it never does twice at once
+ * @owner:	the address space of the program that took it over, or NULL; a reference is held.
+ *		flat_attach_lock
  * @judged:	whoever has it was allowed to take it over; written by the core's calls, as @attachment
  * @suspect:	somebody who may not take it over has tried, through iommufd
  * @paused:	its bus mastering was cleared as it was blocked, and nothing was unmapped from @domain
@@ -70,6 +72,7 @@ struct flat_claim {
 	struct iommu_group *group;
 	bool probed;
 	enum flat_attachment attachment;
+	struct mm_struct *owner;
 	bool judged;
 	bool suspect;
 	bool paused;
@@ -144,6 +147,7 @@ void flat_assert_claims_locked(void);
 struct flat_claim *flat_claim_of(struct pci_dev *pdev);
 struct pci_dev *flat_claimed_with_group(int group);
 int flat_uses_bus_addresses(struct pci_dev *pdev);
+bool flat_is_anothers(struct pci_dev *pdev);
 int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 			unsigned long wc_bars);
 int flat_release_function(struct pci_dev *pdev);

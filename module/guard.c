@@ -100,6 +100,9 @@ struct flat_guard *flat_guard_get(struct pci_dev *pdev)
 	ret = flat_uses_bus_addresses(pdev);
 	if (ret)
 		return ERR_PTR(ret);
+	/* The end of the pin would stop it. */
+	if (flat_is_anothers(pdev))
+		return ERR_PTR(-EPERM);
 	if (flat_locked_down(pdev))
 		return ERR_PTR(-EACCES);
 	mutex_lock(&guards_lock);

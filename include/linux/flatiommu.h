@@ -213,7 +213,7 @@ struct flatiommu_lookup {
  * one that gets its address.
  *
  * Ioctl FLATIOMMU_PIN. Errors: EPERM the caller has not opened the node itself, or has lost
- * CAP_SYS_RAWIO; EINVAL @length, a range that wraps, @nr_functions; EFAULT not
+ * CAP_SYS_RAWIO, or another program has the function through VFIO; EINVAL @length, a range that wraps, @nr_functions; EFAULT not
  * mapped, not readable or, without the flag, not writable, or memory that cannot be pinned: of a
  * device or, from Linux 6.5 on, writable and shared with a file system that tracks changes; ENOMEM
  * over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a bridge, or behind an external port;

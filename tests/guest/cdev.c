@@ -280,7 +280,7 @@ static void detach_stops_dma(void **state)
 static void maps_to_be_looked_up(void **state)
 {
 	struct vfio_dev edu2 = VFIO_DEV_INIT;
-	const uint64_t iova = 1ull << 46;
+	const uint64_t iova = FLATIOMMU_LOOKUP_FIRST;
 	char *pages = mem_scattered(8);
 	uint32_t ioas = open_edu();
 	int flat, i;

@@ -21,7 +21,7 @@
 #include "vfio.h"
 
 #define PAGES		64
-#define NOWHERE		(1ull << 46)
+#define NOWHERE		FLATIOMMU_LOOKUP_FIRST
 /* No thing that is asked here takes as many allocations. */
 #define MAX_FAILURES	3000
 

@@ -39,7 +39,7 @@
 #define FDS		4		/* of a kind */
 #define FIRST_NUMBER	100
 #define ERRNOS		134
-#define LOOKUP_IOVA	(1ull << 46)
+#define LOOKUP_IOVA	FLATIOMMU_LOOKUP_FIRST
 
 static const char *const devices[] = { EDU, FN1, NULL };
 

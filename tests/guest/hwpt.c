@@ -9,7 +9,7 @@
 #include "sysfs.h"
 #include "test.h"
 
-#define NOWHERE (1ull << 46)
+#define NOWHERE FLATIOMMU_LOOKUP_FIRST
 
 static int iommufd = -1, device = -1;
 static long pins_before;

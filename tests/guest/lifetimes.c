@@ -26,7 +26,7 @@
 #define PAGES		64
 #define CANARY		(8 * HUGE_PAGE)
 #define NR_HUGE		2
-#define LOOKUP_IOVA	(1ull << 46)
+#define LOOKUP_IOVA	FLATIOMMU_LOOKUP_FIRST
 
 static long pins_before;
 /* Where a program that is killed had its pages; the last one is written to last. */

@@ -25,7 +25,7 @@
 #include "test.h"
 #include "vfio.h"
 
-#define NOWHERE (1ull << 46)
+#define NOWHERE FLATIOMMU_LOOKUP_FIRST
 
 static const char *const devices[] = { EDU, FN1, NVME, NULL };
 

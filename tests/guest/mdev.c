@@ -19,7 +19,7 @@
 #define TYPE "/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/"
 #define UUID "5c2e6d0b-4a1f-4c1e-9d5e-0f1a7c0ffee1"
 #define MDEV "/sys/bus/mdev/devices/" UUID "/"
-#define NOWHERE (1ull << 46)
+#define NOWHERE (1ull << 40)
 #define PAGES 32
 
 static const char *const devices[] = { EDU, NULL };

@@ -14,7 +14,7 @@
 #include "vfio.h"
 
 #define PAGES	16
-#define NOWHERE	(1ull << 46)
+#define NOWHERE	FLATIOMMU_LOOKUP_FIRST
 
 static const char *const devices[] = { EDU, NULL };
 

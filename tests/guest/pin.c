@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -338,7 +339,7 @@ static void numbers(void **state)
 	mem_free(page, PAGE);
 }
 
-/* Eight pages may be locked, and are. */
+/* Eight pages may be locked, and are; for a function that no other program has. */
 static int pin_within_limit(void *arg)
 {
 	const struct rlimit limit = { 8 * PAGE, 8 * PAGE };
@@ -350,15 +351,15 @@ static int pin_within_limit(void *arg)
 	ret = drop_capability(CAP_IPC_LOCK);
 	if (ret)
 		return ret;
-	if (flat_pin(own, EDU, page, 9 * PAGE, 0, &pin) != -ENOMEM)
+	if (flat_pin(own, FN1, page, 9 * PAGE, 0, &pin) != -ENOMEM)
 		return -E2BIG;
 	/* Ten pages have a byte in it. */
-	if (flat_pin(own, EDU, page + PAGE - 1, 7 * PAGE + 2, 0, &pin) != -ENOMEM)
+	if (flat_pin(own, FN1, page + PAGE - 1, 7 * PAGE + 2, 0, &pin) != -ENOMEM)
 		return -EDOM;
-	ret = flat_pin(own, EDU, page, 8 * PAGE, 0, &pin);
+	ret = flat_pin(own, FN1, page, 8 * PAGE, 0, &pin);
 	if (ret)
 		return ret;
-	if (flat_pin(own, EDU, page, 1, 0, &none) != -ENOMEM)
+	if (flat_pin(own, FN1, page, 1, 0, &none) != -ENOMEM)
 		return -ENFILE;
 	ret = flat_unpin(own, pin);
 	if (ret)
@@ -468,7 +469,8 @@ static int hold(void *arg)
 		pause();
 }
 
-static void kill_holder(int (*prepare)(void))
+/* @meanwhile is told of the child that has it, or is NULL. */
+static void kill_holder(int (*prepare)(void), void (*meanwhile)(pid_t child))
 {
 	struct child c = { .prepare = prepare };
 	pid_t pid;
@@ -480,6 +482,8 @@ static void kill_holder(int (*prepare)(void))
 	assert_int_equal(read(c.tell[0], &byte, 1), 1);
 	close(c.tell[0]);
 	assert_int_equal(pins(), pins_before + 1);
+	if (meanwhile)
+		meanwhile(pid);
 	expect(0, log_mark());
 	kill(pid, SIGKILL);
 	expect(-EINTR, child_end(pid));
@@ -504,29 +508,45 @@ static void death_stops_the_function(void **state)
 {
 	close_all(state);
 	shared = mem_shared(1);
-	kill_holder(flat_comes_last);
+	kill_holder(flat_comes_last, NULL);
 	assert_true(wait_until(pins_are_back, NULL));
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
 	mem_free(shared, PAGE);
 }
 
-/* The device's file is ours, too, so that it is not closed by the death of the child. */
-static int flat_of_its_own(void)
+static struct vfio_dev *theirs;
+
+static int say_what_it_has(void)
 {
-	flat = flat_open();
-	return 0;
+	int ret = flat_comes_last();
+
+	*theirs = edu;
+	return ret;
+}
+
+/* The device's file is ours, too, so that it is not closed by the death of the child. */
+static void take_device(pid_t child)
+{
+	int process = (int)syscall(SYS_pidfd_open, child, 0);
+
+	expect_good(process);
+	edu = (struct vfio_dev)VFIO_DEV_INIT;
+	edu.fd = expect_good((int)syscall(SYS_pidfd_getfd, process, theirs->fd, 0));
+	expect(0, vfio_use_device(&edu));
+	close(process);
+	expect(0, edu_load(edu.bar0, bus_address(shared), EDU_COPY));
 }
 
 static void death_of_one_of_two(void **state)
 {
 	uint64_t bus;
 
-	(void)state;
+	close_all(state);
+	theirs = mem_shared(1);
 	shared = mem_shared(1);
 	fill(shared, EDU_COPY, 3);
 	bus = bus_address(shared);
-	expect(0, edu_load(edu.bar0, bus, EDU_COPY));
-	kill_holder(flat_of_its_own);
+	kill_holder(say_what_it_has, take_device);
 	assert_true(wait_until(pins_are_back, NULL));
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
 	expect(0, vfio_bus_master(&edu));
@@ -534,6 +554,7 @@ static void death_of_one_of_two(void **state)
 	expect(0, edu_store(edu.bar0, bus, EDU_COPY));
 	assert_false(is_filled(shared, EDU_COPY, 3));
 	mem_free(shared, PAGE);
+	mem_free(theirs, PAGE);
 }
 
 /* A program on uio, which has no group and no claim. */
@@ -571,7 +592,7 @@ static void uio_and_a_pin(void **state)
 	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES);
 	close_fd(&flat);
 	shared = mem_shared(1);
-	kill_holder(open_uio);
+	kill_holder(open_uio, NULL);
 	assert_true(wait_until(pins_are_back, NULL));
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
 	assert_int_equal(pread(config, &command, 2, PCI_COMMAND), 2);
@@ -611,7 +632,7 @@ static void no_driver_and_a_pin(void **state)
 	expect(0, pci_unbind(EDU));
 	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
 	shared = mem_shared(1);
-	kill_holder(set_master);
+	kill_holder(set_master, NULL);
 	assert_true(wait_until(pins_are_back, NULL));
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
 	assert_false(is_master());
@@ -784,7 +805,7 @@ static int pin_big(void *arg)
 		if (mmap(addr + i * FILE_SIZE, FILE_SIZE, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
 			return -errno;
-	i = flat_pin(own, EDU, addr, BIG, 0, &pin);
+	i = flat_pin(own, FN1, addr, BIG, 0, &pin);
 	*done = 1;
 	return i;
 }
@@ -812,6 +833,9 @@ static int use_another_ones(void *arg)
 	char *page = mem_pages(1);
 	uint32_t own;
 
+	/* Nor with a file of its own, for what another program has. */
+	if (flat_pin(flat_open(), EDU, page, PAGE, 0, &own) != -EPERM)
+		return -EISDIR;
 	if (!page || flat_pin(flat, EDU, page, PAGE, 0, &own) != -EPERM)
 		return -EEXIST;
 	if (flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1) != -EPERM)
@@ -844,15 +868,15 @@ static int pin_unprivileged(void *arg)
 	uint32_t first, second;
 
 	(void)arg;
-	ret = flat_pin(own, EDU, page, PAGE, 0, &first);
+	ret = flat_pin(own, FN1, page, PAGE, 0, &first);
 	if (!ret)
 		ret = drop_capability(CAP_SYS_RAWIO);
 	if (ret)
 		return ret;
-	if (flat_pin(own, EDU, page + PAGE, PAGE, 0, &second) != -EPERM)
+	if (flat_pin(own, FN1, page + PAGE, PAGE, 0, &second) != -EPERM)
 		return -EEXIST;
 	/* What it has it may use, and let go. */
-	if (flat_address_in_pin(own, EDU, first, 0) == 0)
+	if (flat_address_in_pin(own, FN1, first, 0) == 0)
 		return -EIO;
 	return flat_unpin(own, first);
 }
@@ -872,7 +896,7 @@ static int leave_a_pin(void *arg)
 	uint32_t pin;
 	int ret;
 
-	ret = flat_pin(own, EDU, page, 4 * PAGE, 0, &pin);
+	ret = flat_pin(own, FN1, page, 4 * PAGE, 0, &pin);
 	if (ret)
 		return ret;
 	close(go_on[1]);

@@ -17,7 +17,7 @@
 #include "test.h"
 #include "vfio.h"
 
-#define NOWHERE (1ull << 46)
+#define NOWHERE FLATIOMMU_LOOKUP_FIRST
 
 static int flat = -1;
 

@@ -217,9 +217,9 @@ struct flatiommu_lookup {
  * mapped, not readable or, without the flag, not writable, or memory that cannot be pinned: of a
  * device or, from Linux 6.5 on, writable and shared with a file system that tracks changes; ENOMEM
  * over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a bridge, or behind an external port;
- * EALREADY an IOMMU translates for it; EAFNOSUPPORT bus addresses do not suffice on this machine, or
- * the function does not see what is in the processor's caches; EACCES the kernel is locked
- * down; EBUSY the function is being bound or unbound, try again, or finds memory at other addresses
+ * EALREADY an IOMMU translates for it; EAFNOSUPPORT bus addresses do not suffice on this machine,
+ * or the function does not see what is in the processor's caches; EACCES the kernel is locked down;
+ * EBUSY the function is being bound or unbound, try again, or finds memory at other addresses
  * than when memory that is still pinned for it was, or, but for x86, has no driver that it could be
  * known from; ENOSPC too many pins.
  */
@@ -245,7 +245,8 @@ struct flatiommu_pin {
  * See PIN for what happens to functions that have no other pin; keep one while VFIO has the memory
  * mapped. A LOOKUP of it that is under way in another thread keeps all as it was until it ends.
  *
- * Ioctl FLATIOMMU_UNPIN. Errors: EPERM the caller has not opened the node itself; ENOENT no such pin.
+ * Ioctl FLATIOMMU_UNPIN. Errors: EPERM the caller has not opened the node itself; ENOENT no such
+ * pin.
  */
 struct flatiommu_unpin {
 	__u32 size;

@@ -251,52 +251,65 @@ static void unplugged_under_dma(void **state)
 	print_message("%lu unplugs\n", unplugs);
 }
 
-/* The racers: each does its thing again and again, and none minds what the others make fail. */
-static void claims(void)
+/*
+ * The racers: each does its thing again and again, and none minds what the others make fail. But it is to be
+ * done now and then: they return whether it was.
+ */
+static bool claims(void)
 {
-	flat_claim(EDU);
-	flat_release(EDU);
+	return !flat_claim(EDU) & !flat_release(EDU);
 }
 
-static void binds(void)
+static bool binds(void)
 {
 	write_text("/sys/bus/pci/devices/" EDU "/driver_override", "vfio-pci");
 	write_text("/sys/bus/pci/drivers_probe", EDU);
-	write_text("/sys/bus/pci/drivers/vfio-pci/unbind", EDU);
+	return !write_text("/sys/bus/pci/drivers/vfio-pci/unbind", EDU);
 }
 
-static void rescans(void)
+static bool rescans(void)
 {
-	write_text("/sys/bus/pci/devices/" EDU "/remove", "1");
-	write_text("/sys/bus/pci/rescan", "1");
+	int ret = write_text("/sys/bus/pci/devices/" EDU "/remove", "1");
+
+	return !write_text("/sys/bus/pci/rescan", "1") && !ret;
 }
 
-static void loads(void)
+static bool loads(void)
 {
-	flat_unload();
-	module_load(MODULE_FILE, "");
+	int ret = flat_unload();
+
+	return !module_load(MODULE_FILE, "") && !ret;
 }
 
-static void opens(void)
+static bool opens(void)
 {
 	struct vfio_dev edu = VFIO_DEV_INIT;
 	int container = vfio_container(), flat = flat_open();
+	bool done = container >= 0 && !vfio_open(&edu, container, EDU);
 
-	if (container >= 0)
-		vfio_open(&edu, container, EDU);
 	flat_state(flat, EDU);
 	vfio_close(&edu);
 	close_fd(&container);
 	close_fd(&flat);
+	return done;
 }
+
+static const struct racer {
+	const char *name;
+	bool (*step)(void);
+} racers[] = {
+	{ "claims", claims }, { "binds", binds }, { "removals", rescans }, { "loads", loads }, { "opens", opens },
+};
+
+static unsigned long *done;	/* how often each has; shared */
 
 static int race(void *arg)
 {
-	void (*const *step)(void) = arg;
+	const struct racer *r = arg;
 
 	/* Until it is killed, or the test was. */
 	while (getppid() != 1)
-		(*step)();
+		done[r - racers] += r->step();
 	return 0;
 }
 
@@ -308,7 +321,6 @@ static bool no_group(void *arg)
 
 static void claims_race(void **state)
 {
-	void (*racers[])(void) = { claims, binds, rescans, loads, opens };
 	unsigned long seconds = parameter("life_seconds=", 8);
 	pid_t pids[ARRAY_SIZE(racers)];
 	size_t i;
@@ -318,13 +330,18 @@ static void claims_race(void **state)
 	(void)state;
 	memset(&all, 0xff, sizeof(all));
 	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	done = mem_shared(1);
+	assert_non_null(done);
 	for (i = 0; i < ARRAY_SIZE(racers); i++)
-		pids[i] = expect_good(child_begin(race, &racers[i]));
+		pids[i] = expect_good(child_begin(race, (void *)&racers[i]));
 	sleep((unsigned int)seconds);
 	for (i = 0; i < ARRAY_SIZE(racers); i++) {
 		kill(pids[i], SIGKILL);
 		expect(-EINTR, child_end(pids[i]));
+		print_message("%lu %s\n", done[i], racers[i].name);
+		assert_int_not_equal(done[i], 0);
 	}
+	mem_free(done, PAGE);
 	if (!pci_is_there(EDU))
 		expect(0, write_text("/sys/bus/pci/rescan", "1"));
 	if (!module_is_loaded("flatiommu"))

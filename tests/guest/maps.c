@@ -368,6 +368,17 @@ static void ring_of_packets_maps_to_read(void **state)
 	expect_pins_back();
 }
 
+/* A write to it is an interrupt: it is no place for memory, and VFIO says so. */
+static void interrupt_window_is_reserved(void **state)
+{
+	char path[64], text[512];
+
+	(void)state;
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/reserved_regions", pci_group(EDU));
+	expect_good(read_text(path, text, sizeof(text)));
+	assert_non_null(strstr(text, "0x00000000fee00000 0x00000000feefffff msi"));
+}
+
 static void range_fails_whole(void **state)
 {
 	char *pages = mem_scattered(3);
@@ -659,6 +670,7 @@ int main(void)
 		TEST(forgets_the_first_of_many),
 		TEST(log_is_limited),
 		TEST(ring_of_packets_maps_to_read),
+		TEST(interrupt_window_is_reserved),
 		TEST(range_fails_whole),
 		TEST(bar_maps_at_its_bus_address),
 		TEST(same_page_twice_is_eexist),

@@ -4,9 +4,11 @@
  * that was looked up before is refused, and the one after that is good.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "devices.h"
 #include "edu.h"
+#include "flat.h"
 #include "mem.h"
 #include "refusals.h"
 #include "sysfs.h"
@@ -122,6 +124,24 @@ static void huge_page(void **state)
 	expect_to_work_at_second_try(page, HUGE_PAGE);
 }
 
+/* A pin is for long: its memory is moved to where nothing needs to move. */
+static void pin_moves_it_out(void **state)
+{
+	char *page = mem_pages(1);
+	int flat = flat_open();
+	uint32_t pin;
+
+	(void)state;
+	expect_good(flat);
+	assert_non_null(page);
+	assert_true(is_in_movable(bus_address(page)));
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	assert_false(is_in_movable(bus_address(page)));
+	assert_int_equal(flat_address_in_pin(flat, EDU, pin, 0), bus_address(page));
+	expect(0, flat_unpin(flat, pin));
+	close(flat);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_container, close_container)
 
 int main(void)
@@ -129,9 +149,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(ordinary_page),
 		TEST(huge_page),
+		TEST(pin_moves_it_out),
 	};
 	const struct CMUnitTest old_tests[] = {
 		TEST(ordinary_page),
+		TEST(pin_moves_it_out),
 	};
 	uint64_t start, size;
 

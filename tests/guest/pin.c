@@ -641,6 +641,98 @@ static void no_driver_and_a_pin(void **state)
 	expect(0, pci_bind(EDU, "vfio-pci"));
 }
 
+#define POWER "/sys/bus/pci/devices/" EDU "/power/"
+
+static bool is_asleep(void *arg)
+{
+	char text[16];
+
+	(void)arg;
+	return read_text(POWER "runtime_status", text, sizeof(text)) > 0 && !strcmp(text, "suspended");
+}
+
+/* Without a driver a function may be asleep for the kernel, and do DMA all the same. It is woken up to be stopped. */
+static void asleep_and_a_pin(void **state)
+{
+	char *page = mem_pages(1);
+	uint32_t pin;
+	int flat2;
+
+	close_all(state);
+	assert_non_null(page);
+	expect(0, pci_unbind(EDU));
+	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
+	expect(0, set_master());
+	flat2 = flat;
+	expect(0, flat_pin(flat2, EDU, page, PAGE, 0, &pin));
+	expect(0, write_text(POWER "control", "auto"));
+	assert_true(wait_until(is_asleep, NULL));
+	expect(0, flat_unpin(flat2, pin));
+	assert_false(is_master());
+	expect(0, write_text(POWER "control", "on"));
+	close_fd(&flat2);
+	close_fd(&config);
+	mem_free(page, PAGE);
+	expect(0, pci_bind(EDU, "vfio-pci"));
+}
+
+#define TRACING "/sys/kernel/tracing/"
+#define WAIT "pci_wait_for_pending_transaction"
+
+/* What is on its way is waited for. QEMU's devices have nothing on theirs, so it is the kernel's function that counts. */
+static void waits_for_what_is_pending(void **state)
+{
+	char *page = mem_pages(1), text[4096] = "";
+	uint32_t pin;
+
+	(void)state;
+	assert_non_null(page);
+	if (access(TRACING "kprobe_events", W_OK))
+		skip_for("this kernel has no probes");
+	expect(0, write_text(TRACING "kprobe_events", "p:flat_wait " WAIT));
+	expect(0, write_text(TRACING "events/kprobes/flat_wait/enable", "1"));
+	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	expect(0, write_text(TRACING "trace", "\n"));
+	expect(0, flat_unpin(flat, pin));
+	expect(0, write_text(TRACING "events/kprobes/flat_wait/enable", "0"));
+	read_text(TRACING "trace", text, sizeof(text));
+	expect(0, write_text(TRACING "kprobe_events", "-:flat_wait"));
+	assert_non_null(strstr(text, WAIT));
+	mem_free(page, PAGE);
+}
+
+/* PG_dirty, Documentation/admin-guide/mm/pagemap.rst; 0, 1 or -errno. */
+static int is_dirty(char *page)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	uint64_t flags;
+
+	if (fd < 0 || pread(fd, &flags, 8, (off_t)(bus_address(page) / PAGE * 8)) != 8)
+		return -EIO;
+	close(fd);
+	return flags >> 4 & 1;
+}
+
+/* The kernel does not see what a device writes: it is told at the end of the pin, or might not save it. */
+static void memory_is_dirty_afterwards(void **state)
+{
+	char *pages = mem_pages(2);
+	uint32_t pin;
+
+	(void)state;
+	assert_non_null(pages);
+	if (access("/proc/kpageflags", R_OK))
+		skip_for("this kernel does not tell what is dirty");
+	expect(0, is_dirty(pages));
+	expect(0, flat_pin(flat, EDU, pages, PAGE, 0, &pin));
+	expect(0, flat_unpin(flat, pin));
+	expect(1, is_dirty(pages));
+	expect(0, flat_pin(flat, EDU, pages + PAGE, PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
+	expect(0, flat_unpin(flat, pin));
+	expect(0, is_dirty(pages + PAGE));
+	mem_free(pages, 2 * PAGE);
+}
+
 /*
  * The function goes: it is stopped before it leaves the bus, the memory stays pinned, and not for the one that
  * comes to its place.
@@ -937,6 +1029,9 @@ int main(void)
 		TEST(death_of_one_of_two),
 		TEST(uio_and_a_pin),
 		TEST(no_driver_and_a_pin),
+		TEST(asleep_and_a_pin),
+		TEST(waits_for_what_is_pending),
+		TEST(memory_is_dirty_afterwards),
 		TEST(function_is_removed),
 		TEST(another_function_is_not_stopped),
 		TEST(function_is_busy),

@@ -2,14 +2,14 @@
 /*
  * Memory under DMA: a program has one function, on a vfio driver or on none, with page A mapped through
  * VFIO and page B pinned through /dev/flatiommu, and the function writes to both. The program detaches,
- * unpins and dies, and its files are closed in any order; somebody else may hold the device, reset it or
- * unbind its driver. Names and PLANT_* as in claims.pml.
+ * unpins and dies, and its files are closed in any order; somebody else may hold the device, reset it,
+ * unbind its driver or remove it. Names and PLANT_* as in claims.pml.
  *
  * What must be, and what keeps it so:
  *
  * WRITE	No page is given back to the kernel while a function may still write to it.
  *		module/guard.c: flat_guard_close(), module/guard.c: flat_guard_unpinned(),
- *		module/guard.c: quiesce(), module/pin.c: flat_unpin_all(),
+ *		module/guard.c: quiesce(), module/guard.c: flat_guard_end(), module/pin.c: flat_unpin_all(),
  *		module/ops.c: flat_blocked_attach()
  * PINS		A page that was pinned is unpinned once, when nobody looks it up any more.
  *		module/pin.c: flat_unpin(), module/pin.c: put_pin(), module/pin.c: get_pin()
@@ -25,6 +25,7 @@ mtype driver;
 byte device_lock;
 bool slow;			/* its owner may keep it for longer than lock_for_a_while() tries */
 byte guard_lock;
+bool guard_ended;		/* the function has left the bus, where nobody reaches it any more */
 
 /* The function. */
 bool master;			/* bus mastering */
@@ -57,6 +58,9 @@ inline clear_master()
 inline quiesce()
 {
 	if
+	:: guard_ended
+	:: else ->
+	if
 	:: atomic { take(device_lock) }
 #ifndef PLANT_DEADLOCK_QUIESCE_WAITS
 	:: slow
@@ -75,6 +79,17 @@ inline quiesce()
 		:: else
 		fi
 	}
+	fi
+}
+
+/* BUS_NOTIFY_DEL_DEVICE, which has no driver any more: module/guard.c: flat_guard_end() */
+inline remove_it()
+{
+	atomic { take(guard_lock) };
+#ifndef PLANT_WRITE_REMOVAL_STOPS_NOTHING
+	quiesce();
+#endif
+	atomic { guard_ended = true; drop(guard_lock) }
 }
 
 /* vfio_iommu_type1 and iommufd unpin when nobody has the container, a device included. */
@@ -227,7 +242,19 @@ proctype resetter()
 proctype unbinder()
 {
 	atomic { take(device_lock); slow = true };
-	atomic { !device_refs; driver = NONE; slow = false; drop(device_lock); running-- }
+	atomic { !device_refs; driver = NONE; slow = false; drop(device_lock) };
+	if
+	:: remove_it()
+	:: true
+	fi;
+	running--
+}
+
+/* A function without a driver is removed. */
+proctype remover()
+{
+	remove_it();
+	running--
 }
 
 init
@@ -251,6 +278,8 @@ init
 			fi
 		:: driver = NONE
 		:: driver = NONE; awake = true
+		:: driver = NONE; running++; run remover()
+		:: driver = NONE; awake = true; running++; run remover()
 		fi;
 		pinned_b = true;
 		told_b = true;

@@ -3,7 +3,8 @@
  * Claims: which functions have a dummy IOMMU, how they come to one and lose it.
  *
  * Locks, outermost first:
- *	device_lock(function) -> claims_lock -> locks of the IOMMU core (probe lock, group->mutex)
+ *	device_lock(function) -> flat_claims_lock -> locks of the IOMMU core (probe lock,
+ *	group->mutex)
  * device_lock() keeps a driver from binding between the check and the (un)registration; lockdep
  * does not see it. Notifier callbacks never take it, as some of them run with it held, nor
  * pci_lock_rescan_remove(), which hot-unplug holds.
@@ -27,9 +28,9 @@
 #include "flatiommu.h"
 #include "wc.h"
 
-static DEFINE_MUTEX(claims_lock);
+DEFINE_MUTEX(flat_claims_lock);	/* see above */
 
-/* All protected by claims_lock. */
+/* All protected by flat_claims_lock. */
 static bool live;		/* the module is loaded: claims may be made */
 static LIST_HEAD(claims);
 static LIST_HEAD(retired);	/* unregistered, group not put yet */
@@ -42,8 +43,8 @@ struct going_function {
 };
 
 /*
- * Set under claims_lock for the length of a registration. probe_device() is called for any device
- * and in any task meanwhile; the claim is its caller's only where the task is the claimer.
+ * Set under flat_claims_lock for the length of a registration. probe_device() is called for any
+ * device and in any task meanwhile; the claim is its caller's only where the task is the claimer.
  */
 static struct task_struct *claimer;
 static struct flat_claim *claiming;
@@ -56,34 +57,18 @@ struct flat_claim *flat_claim_being_made(struct device *dev)
 	return claiming;
 }
 
-/* For those who use a claim without making one. It is not released meanwhile. */
-void flat_claims_lock(void)
-{
-	mutex_lock(&claims_lock);
-}
-
-void flat_claims_unlock(void)
-{
-	mutex_unlock(&claims_lock);
-}
-
-void flat_assert_claims_locked(void)
-{
-	lockdep_assert_held(&claims_lock);
-}
-
 static struct flat_claim *find_claim(struct device *dev)
 {
 	struct flat_claim *claim;
 
-	lockdep_assert_held(&claims_lock);
+	lockdep_assert_held(&flat_claims_lock);
 	list_for_each_entry(claim, &claims, entry)
 		if (&claim->pdev->dev == dev)
 			return claim;
 	return NULL;
 }
 
-/* Returns the claim of @pdev, or NULL. Caller holds flat_claims_lock(). */
+/* Returns the claim of @pdev, or NULL. Caller holds flat_claims_lock. */
 struct flat_claim *flat_claim_of(struct pci_dev *pdev)
 {
 	return find_claim(&pdev->dev);
@@ -95,11 +80,11 @@ struct pci_dev *flat_claimed_with_group(int group)
 	struct pci_dev *pdev = NULL;
 	struct flat_claim *claim;
 
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	list_for_each_entry(claim, &claims, entry)
 		if (iommu_group_id(claim->group) == group)
 			pdev = pci_dev_get(claim->pdev);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	return pdev;
 }
 
@@ -114,11 +99,11 @@ int flat_uses_bus_addresses(struct pci_dev *pdev)
 {
 	bool translated = false;
 
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	/* The group of VFIO's no-IOMMU mode has no domain. One of another IOMMU stays. */
 	if (!find_claim(&pdev->dev) && pdev->dev.iommu_group)
 		translated = iommu_get_domain_for_dev(&pdev->dev);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	if (translated)
 		return -EALREADY;
 	return flat_not_plain(pdev) ? -EAFNOSUPPORT : 0;
@@ -128,7 +113,7 @@ static struct going_function *find_going(struct device *dev)
 {
 	struct going_function *g;
 
-	lockdep_assert_held(&claims_lock);
+	lockdep_assert_held(&flat_claims_lock);
 	list_for_each_entry(g, &going, entry)
 		if (g->dev == dev)
 			return g;
@@ -141,12 +126,12 @@ bool flat_is_anothers(struct pci_dev *pdev)
 	struct flat_claim *claim;
 	bool is;
 
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	claim = find_claim(&pdev->dev);
 	spin_lock(&flat_attach_lock);
 	is = claim && claim->owner && claim->owner != current->mm;
 	spin_unlock(&flat_attach_lock);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	return is;
 }
 
@@ -155,9 +140,9 @@ bool flat_function_is_going(struct pci_dev *pdev)
 {
 	bool is;
 
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	is = find_going(&pdev->dev);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	return is;
 }
 
@@ -168,12 +153,12 @@ int flat_group_of(struct pci_dev *pdev)
 	int id = -1;
 
 	/* Its last reference is not put while a claim has it. */
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	group = iommu_group_get(&pdev->dev);
 	if (group)
 		id = iommu_group_id(group);
 	iommu_group_put(group);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	return id;
 }
 
@@ -182,20 +167,20 @@ static void reap_retired(struct work_struct *work)
 	struct flat_claim *claim;
 	LIST_HEAD(list);
 
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	list_splice_init(&retired, &list);
 	if (list_empty(&claims))
 		flat_compat_forget_ops(&flat_iommu_ops);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 
 	list_for_each_entry(claim, &list, entry) {
 		iommu_group_put(claim->group);
 		pci_dev_put(claim->pdev);
 	}
 
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	list_splice(&list, &spares);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 }
 
 static DECLARE_WORK(reap_work, reap_retired);
@@ -203,7 +188,7 @@ static DECLARE_WORK(reap_work, reap_retired);
 /* @claim is unregistered and in no list. */
 static void retire(struct flat_claim *claim)
 {
-	lockdep_assert_held(&claims_lock);
+	lockdep_assert_held(&flat_claims_lock);
 	/* The core has let go of it, and with that of its domain. */
 	WARN_ON_ONCE(claim->attachment != FLAT_IDENTITY || claim->domain);
 	flat_forget_declarations(claim);
@@ -221,7 +206,7 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 {
 	struct flat_claim *claim;
 
-	lockdep_assert_held(&claims_lock);
+	lockdep_assert_held(&flat_claims_lock);
 	claim = list_first_entry_or_null(&spares, struct flat_claim, entry);
 	if (claim)
 		list_del(&claim->entry);
@@ -247,7 +232,7 @@ static int register_claim(struct flat_claim *claim)
 {
 	int ret;
 
-	lockdep_assert_held(&claims_lock);
+	lockdep_assert_held(&flat_claims_lock);
 	claiming = claim;
 	WRITE_ONCE(claimer, current);
 	ret = flat_compat_register(&claim->iommu, &flat_iommu_ops, &claim->pdev->dev);
@@ -286,7 +271,7 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 	struct flat_claim *claim;
 	int ret;
 
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	if (!live) {
 		pr_warn("%s: not claimed: the module is still being loaded\n", pci_name(pdev));
 		ret = -EAGAIN;
@@ -345,7 +330,7 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 		pr_notice("%s: write-combined while it is claimed: BAR %*pbl\n", pci_name(pdev),
 			  PCI_STD_NUM_BARS, &wc_bars);
 	taint_kernel();
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	return 0;
 
 release_wc:
@@ -354,7 +339,7 @@ put_claim:
 	pci_dev_put(claim->pdev);
 	list_add(&claim->entry, &spares);
 unlock:
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	return ret;
 }
 
@@ -365,7 +350,7 @@ int flat_release_function(struct pci_dev *pdev)
 	int ret = 0;
 
 	device_lock_assert(&pdev->dev);
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	claim = find_claim(&pdev->dev);
 	if (!claim) {
 		pr_warn("%s: not released: it is not claimed\n", pci_name(pdev));
@@ -385,7 +370,7 @@ int flat_release_function(struct pci_dev *pdev)
 		retire(claim);
 		pr_notice("%s: released\n", pci_name(pdev));
 	}
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	return ret;
 }
 
@@ -398,9 +383,9 @@ void flat_function_goes(struct device *dev)
 	struct going_function *g = kmalloc(sizeof(*g), GFP_KERNEL | __GFP_NOFAIL);
 
 	g->dev = dev;
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	list_add(&g->entry, &going);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 }
 
 /* The core, whose notifier runs before ours, has taken the function from under the IOMMU. */
@@ -409,7 +394,7 @@ void flat_function_gone(struct device *dev)
 	struct flat_claim *claim;
 	struct going_function *g;
 
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	g = find_going(dev);
 	if (g) {
 		list_del(&g->entry);
@@ -422,15 +407,15 @@ void flat_function_gone(struct device *dev)
 		retire(claim);
 		pr_notice("%s: released: it was removed\n", dev_name(dev));
 	}
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 }
 
 /* From now on, claims. */
 void flat_claim_start(void)
 {
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	live = true;
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 }
 
 static int ignore_event(struct notifier_block *nb, unsigned long event, void *data)
@@ -446,10 +431,10 @@ void flat_claim_exit(void)
 	struct flat_claim *claim, *next;
 
 	flush_workqueue(flat_wq);
-	mutex_lock(&claims_lock);
+	mutex_lock(&flat_claims_lock);
 	WARN_ON_ONCE(!list_empty(&claims) || !list_empty(&retired));
 	flat_compat_forget_ops(&flat_iommu_ops);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&flat_claims_lock);
 	/* A device may be being added, by a core that read the ops before they were gone. */
 	bus_register_notifier(&pci_bus_type, &nb);
 	bus_unregister_notifier(&pci_bus_type, &nb);

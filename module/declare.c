@@ -215,7 +215,7 @@ static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_
 	unsigned int i;
 	int ret = 0;
 
-	flat_claims_lock();
+	mutex_lock(&flat_claims_lock);
 	spin_lock(&flat_attach_lock);
 	take_declared(f, true, ended);
 	for (i = 0; i < n && !ret; i++) {
@@ -233,7 +233,7 @@ static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_
 		new[i] = NULL;
 	}
 	spin_unlock(&flat_attach_lock);
-	flat_claims_unlock();
+	mutex_unlock(&flat_claims_lock);
 	return ret;
 }
 

@@ -20,8 +20,6 @@
 #include "flatiommu.h"
 #include "lookup.h"
 #include "refusal.h"
-
-#define CREATE_TRACE_POINTS
 #include "trace.h"
 
 DEFINE_SPINLOCK(flat_attach_lock);

@@ -28,12 +28,12 @@ static u32 state_of(struct flat_file *f, struct pci_dev *pdev, u32 *wc_bars)
 		state |= FLATIOMMU_STATE_BUS_ADDRESSES;
 	if (ret == -EALREADY)
 		state |= FLATIOMMU_STATE_TRANSLATED;
-	flat_claims_lock();
+	mutex_lock(&flat_claims_lock);
 	claim = flat_claim_of(pdev);
 	if (claim)
 		state |= FLATIOMMU_STATE_CLAIMED;
 	*wc_bars = claim ? flat_wc_bars(claim) : 0;
-	flat_claims_unlock();
+	mutex_unlock(&flat_claims_lock);
 	if (flat_has_declared(f, pdev))
 		state |= FLATIOMMU_STATE_DECLARED;
 	return state;

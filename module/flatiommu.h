@@ -11,6 +11,7 @@
 
 #include <linux/iommu.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/ratelimit.h>
 #include <linux/refcount.h>
@@ -43,27 +44,27 @@ struct flat_wc_bar {
 
 /**
  * struct flat_claim - a PCI function under a dummy IOMMU
- * @entry:	in the list of claims, or of retired ones; claims_lock
+ * @entry:	in the list of claims, or of retired ones; flat_claims_lock
  * @pdev:	the function; a reference is held
  * @iommu:	the dummy IOMMU
  * @group:	the function's group; a reference is held until no lock is (see claim.c). Written
- *		as the core probes the function, under claims_lock
+ *		as the core probes the function, under flat_claims_lock
  * @probed:	the core has put @pdev under @iommu; written as it probes the function, or releases
- *		it, which claims_lock or the function's removal serialises
+ *		it, which flat_claims_lock or the function's removal serialises
  * @attachment:	see above; written under flat_attach_lock, as the core attaches or releases the
  *		function, which it never does twice at once
  * @owner:	the address space of the program that took it over, or NULL; a reference is held.
  *		flat_attach_lock
- * @judged:	whoever has it was allowed to take it over; written by the core's calls, as @attachment
+ * @judged:	whoever has it was allowed to take it over; written as @attachment
  * @suspect:	somebody who may not take it over has tried, through iommufd
- * @paused:	its bus mastering was cleared as it was blocked, and nothing was unmapped from @domain
- *		since as long as @unmaps is @domain's; flat_attach_lock
+ * @paused:	its bus mastering was cleared as it was blocked, and nothing was unmapped since
+ *		from @domain, as long as its count is @unmaps; flat_attach_lock
  * @unmaps:	see there
  * @domain:	the domain while @attachment is FLAT_PAGING, and while it is FLAT_BLOCKED after
  *		that, until the domain ends; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
  * @declarations: who looks addresses up for the function; flat_attach_lock
- * @wc:		BARs that are held write-combined; claims_lock
+ * @wc:		BARs that are held write-combined; flat_claims_lock
  */
 struct flat_claim {
 	struct list_head entry;
@@ -128,6 +129,9 @@ struct flat_domain {
 extern const struct iommu_ops flat_iommu_ops;
 extern const struct iommu_domain_ops flat_paging_ops;
 
+/* Protects what there is of claims: none is made or released while it is held. See claim.c. */
+extern struct mutex flat_claims_lock;
+
 /*
  * Protects what connects claims, domains and declarations. Taken under group->mutex, and over a
  * domain's lock only.
@@ -141,9 +145,6 @@ extern struct workqueue_struct *flat_wq;
 void flat_claim_start(void);
 void flat_claim_exit(void);
 struct flat_claim *flat_claim_being_made(struct device *dev);
-void flat_claims_lock(void);
-void flat_claims_unlock(void);
-void flat_assert_claims_locked(void);
 struct flat_claim *flat_claim_of(struct pci_dev *pdev);
 struct pci_dev *flat_claimed_with_group(int group);
 int flat_uses_bus_addresses(struct pci_dev *pdev);

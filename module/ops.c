@@ -106,8 +106,8 @@ static bool driver_manages_dma(struct pci_dev *pdev)
 }
 
 /*
- * May this be a reset, which anybody may make who may write to its file? Who takes the function over
- * by its group is asked for a domain before he gets at it, and by iommufd has called flat_capable().
+ * May this be a reset, which anybody may make who may write to its file? Who takes the function
+ * over by its group needs a domain before he gets at it, and by iommufd has called flat_capable().
  */
 static bool may_be_reset(const struct flat_claim *claim)
 {

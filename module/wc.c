@@ -124,7 +124,7 @@ static int hold_bar(struct flat_claim *claim, int bar)
 
 /**
  * flat_wc_hold() - make BARs write-combined for all who map them from now on
- * @claim:	holds none yet; the caller holds claims_lock. No driver has mapped anything
+ * @claim:	holds none yet; the caller holds flat_claims_lock. No driver has mapped anything
  * @bars:	a bit for each BAR
  *
  * Returns 0, or logs the BAR and the reason, holds none and returns
@@ -137,7 +137,7 @@ int flat_wc_hold(struct flat_claim *claim, unsigned long bars)
 {
 	int bar, ret;
 
-	flat_assert_claims_locked();
+	lockdep_assert_held(&flat_claims_lock);
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
 		if (!(bars & BIT(bar)))
 			continue;
@@ -166,12 +166,12 @@ static void warn_if_it_stays(struct flat_claim *claim, int bar)
 	iounmap(probe);
 }
 
-/* The function has no driver any more. Caller holds claims_lock. */
+/* The function has no driver any more. Caller holds flat_claims_lock. */
 void flat_wc_release(struct flat_claim *claim)
 {
 	int bar;
 
-	flat_assert_claims_locked();
+	lockdep_assert_held(&flat_claims_lock);
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
 		if (!claim->wc[bar].alias)
 			continue;
@@ -189,14 +189,14 @@ static bool is_where_it_was(const struct flat_claim *claim, int bar)
 
 /*
  * Returns a bit for each BAR that is held, and was not moved or resized since. Caller holds
- * flat_claims_lock().
+ * flat_claims_lock.
  */
 unsigned long flat_wc_bars(const struct flat_claim *claim)
 {
 	unsigned long bars = 0;
 	int bar;
 
-	flat_assert_claims_locked();
+	lockdep_assert_held(&flat_claims_lock);
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
 		if (claim->wc[bar].alias && is_where_it_was(claim, bar))
 			bars |= BIT(bar);

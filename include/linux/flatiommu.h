@@ -108,10 +108,10 @@ struct flatiommu_info {
 #define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
 
 /*
- * IOVAs to be looked up are not below this: no machine has memory there, not even such as the kernel
- * was told to leave alone (mem=, memmap=). What mmap() returns is above it.
+ * IOVAs to be looked up are not below this, 2^46: no machine has memory there, not even such as the
+ * kernel was told to leave alone (mem=, memmap=). What mmap() returns is above it.
  */
-#define FLATIOMMU_LOOKUP_FIRST (1ull << 46)
+#define FLATIOMMU_LOOKUP_FIRST 0x400000000000ull
 
 /* The most functions that one call takes. */
 #define FLATIOMMU_MAX_FUNCTIONS 64
@@ -127,9 +127,10 @@ struct flatiommu_info {
  * From now on a map at an IOVA that is not the memory's bus address is accepted, as long as the
  * caller's address space has declared all functions that share the mappings, and the IOVA range is
  * not below FLATIOMMU_LOOKUP_FIRST and has neither memory nor a PCI window at it: an address that
- * somebody forgot to look up then reaches nothing. Whoever did not declare itself, in the same container or in another process, is refused
- * as before. With iommufd it is also acceptance of what the IOAS has mapped at the time of attach,
- * and a page table (HWPT) takes such maps while a function is attached to it.
+ * somebody forgot to look up then reaches nothing. Whoever did not declare itself, in the same
+ * container or in another process, is refused as before. With iommufd it is also acceptance of what
+ * the IOAS has mapped at the time of attach, and a page table (HWPT) takes such maps while a
+ * function is attached to it.
  *
  * The declaration holds for the address space that opened the node, so that neither fork, exec nor
  * passing the file descriptor hands it on. It ends when the file is closed or the claim released;
@@ -169,10 +170,10 @@ struct flatiommu_declare {
  *
  * Ioctl FLATIOMMU_LOOKUP. Errors: ENOENT nothing is mapped at @start, or @start is behind the end
  * of the pin, or there is no such pin; ENODEV the function is not declared through this file
- * descriptor, or the pin is not for it, or the function that it is for was removed; EPERM the caller
- * has not opened the node itself; EINVAL @length, @nr_segments, a range that wraps; ERANGE (of a pin) the function has no
- * bus address for the memory. An array that is written to in part is one of the things that may
- * have changed.
+ * descriptor, or the pin is not for it, or the function that it is for was removed; EPERM the
+ * caller has not opened the node itself; EINVAL @length, @nr_segments, a range that wraps; ERANGE
+ * (of a pin) the function has no bus address for the memory. An array that is written to in part is
+ * one of the things that may have changed.
  */
 struct flatiommu_lookup {
 	__u32 size;
@@ -213,15 +214,15 @@ struct flatiommu_lookup {
  * one that gets its address.
  *
  * Ioctl FLATIOMMU_PIN. Errors: EPERM the caller has not opened the node itself, or has lost
- * CAP_SYS_RAWIO, or another program has the function through VFIO; EINVAL @length, a range that wraps, @nr_functions; EFAULT not
- * mapped, not readable or, without the flag, not writable, or memory that cannot be pinned: of a
- * device or, from Linux 6.5 on, writable and shared with a file system that tracks changes; ENOMEM
- * over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a bridge, or behind an external port;
- * EALREADY an IOMMU translates for it; EAFNOSUPPORT bus addresses do not suffice on this machine,
- * or the function does not see what is in the processor's caches; EACCES the kernel is locked down;
- * EBUSY the function is being bound or unbound, try again, or finds memory at other addresses
- * than when memory that is still pinned for it was, or, but for x86, has no driver that it could be
- * known from; ENOSPC too many pins.
+ * CAP_SYS_RAWIO, or another program has the function through VFIO; EINVAL @length, a range that
+ * wraps, @nr_functions; EFAULT not mapped, not readable or, without the flag, not writable, or
+ * memory that cannot be pinned: of a device or, from Linux 6.5 on, writable and shared with a file
+ * system that tracks changes; ENOMEM over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a
+ * bridge, or behind an external port; EALREADY an IOMMU translates for it; EAFNOSUPPORT bus
+ * addresses do not suffice on this machine, or the function does not see what is in the processor's
+ * caches; EACCES the kernel is locked down; EBUSY the function is being bound or unbound, try
+ * again, or finds memory at other addresses than when memory that is still pinned for it was, or,
+ * but for x86, has no driver that it could be known from; ENOSPC too many pins.
  */
 struct flatiommu_pin {
 	__u32 size;

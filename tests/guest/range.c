@@ -15,8 +15,8 @@
 #include "test.h"
 #include "vfio.h"
 
-#define BUS (1ull << 40)
-#define ELSEWHERE (1ull << 41)
+#define BUS (1ull << 46)
+#define ELSEWHERE (1ull << 47)
 #define HALF (HUGE_PAGE / 2)
 
 static const char *const devices[] = { EDU, FN1, NULL };
@@ -223,7 +223,7 @@ static void reaches_no_more_than_its_bus(void **state)
 /* Where a peer's BAR is on the bus is nothing to be looked up. */
 static void windows_are_elsewhere(void **state)
 {
-	const uint64_t moved = 1ull << 44;
+	const uint64_t moved = 1ull << 47;
 	int alone = -1;
 
 	(void)state;

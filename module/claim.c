@@ -135,6 +135,35 @@ bool flat_is_anothers(struct pci_dev *pdev)
 	return is;
 }
 
+/* Stops @pdev for good: no attach starts it again. Returns what flat_clear_master() does. */
+bool flat_stop(struct pci_dev *pdev)
+{
+	struct flat_claim *claim;
+	bool cleared;
+
+	mutex_lock(&flat_claims_lock);
+	claim = find_claim(&pdev->dev);
+	spin_lock(&flat_attach_lock);
+	if (claim)
+		claim->paused = false;
+	cleared = flat_clear_master(pdev);
+	spin_unlock(&flat_attach_lock);
+	mutex_unlock(&flat_claims_lock);
+	return cleared;
+}
+
+/* A driver is being bound to @pdev by @task, or has been, when that is NULL. */
+void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task)
+{
+	struct flat_claim *claim;
+
+	mutex_lock(&flat_claims_lock);
+	claim = find_claim(&pdev->dev);
+	if (claim)
+		WRITE_ONCE(claim->binder, task);
+	mutex_unlock(&flat_claims_lock);
+}
+
 /* Is @pdev about to leave the bus? It is not used for anything new then. */
 bool flat_function_is_going(struct pci_dev *pdev)
 {
@@ -221,6 +250,7 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 	claim->owner = NULL;
 	claim->judged = false;
 	claim->suspect = false;
+	claim->binder = NULL;
 	claim->paused = false;
 	claim->domain = NULL;
 	INIT_LIST_HEAD(&claim->attached);

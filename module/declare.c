@@ -195,12 +195,13 @@ static bool link_declared(struct flat_file *f, struct flat_claim *claim, struct 
 	return decl->files == 1;
 }
 
-/* Is there room for one more program? */
+/* Is there room for one more program? There is for the one that has the function. */
 static bool may_be_declared(struct flat_file *f, const struct flat_claim *claim)
 {
 	unsigned int n;
 
-	return find_declaration(claim, f->mm, &n) || n < MAX_DECLARATIONS;
+	return find_declaration(claim, f->mm, &n) || n < MAX_DECLARATIONS ||
+	       claim->owner == f->mm;
 }
 
 /*

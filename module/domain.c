@@ -100,7 +100,8 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 	claim->attachment = attachment;
 	if (attachment == FLAT_IDENTITY) {
 		swap(claim->owner, old);
-	} else if (!claim->owner && current->mm) {
+	} else if (!claim->owner && current->mm && (domain || claim->judged)) {
+		/* Who resets it does not have it. */
 		claim->owner = current->mm;
 		mmgrab(claim->owner);
 	}
@@ -166,7 +167,6 @@ static bool goes_on(struct flat_claim *claim, struct flat_domain *d)
 	spin_lock(&d->lock);
 	does = claim->paused && claim->domain == d && claim->unmaps == d->unmaps;
 	spin_unlock(&d->lock);
-	claim->paused = false;
 	spin_unlock(&flat_attach_lock);
 	return does;
 }
@@ -192,8 +192,12 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 	if (ret)
 		return ret;
 	claim->judged = true;
-	if (again)
+	spin_lock(&flat_attach_lock);
+	/* Unless it was stopped for good meanwhile. */
+	if (again && claim->paused)
 		flat_set_master(claim->pdev);
+	claim->paused = false;
+	spin_unlock(&flat_attach_lock);
 	return 0;
 }
 

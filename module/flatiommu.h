@@ -57,6 +57,7 @@ struct flat_wc_bar {
  *		flat_attach_lock
  * @judged:	whoever has it was allowed to take it over; written as @attachment
  * @suspect:	somebody who may not take it over has tried, through iommufd
+ * @binder:	who binds a driver to it now, or NULL; not to be followed
  * @paused:	its bus mastering was cleared as it was blocked, and nothing was unmapped since
  *		from @domain, as long as its count is @unmaps; flat_attach_lock
  * @unmaps:	see there
@@ -76,6 +77,7 @@ struct flat_claim {
 	struct mm_struct *owner;
 	bool judged;
 	bool suspect;
+	struct task_struct *binder;
 	bool paused;
 	u64 unmaps;
 	struct flat_domain *domain;
@@ -149,6 +151,8 @@ struct flat_claim *flat_claim_of(struct pci_dev *pdev);
 struct pci_dev *flat_claimed_with_group(int group);
 int flat_uses_bus_addresses(struct pci_dev *pdev);
 bool flat_is_anothers(struct pci_dev *pdev);
+bool flat_stop(struct pci_dev *pdev);
+void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task);
 int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 			unsigned long wc_bars);
 int flat_release_function(struct pci_dev *pdev);

@@ -18,7 +18,7 @@
 #include "flatiommu.h"
 #include "guard.h"
 
-static DEFINE_MUTEX(guards_lock);	/* see struct flat_guard; taken over no other lock */
+static DEFINE_MUTEX(guards_lock);	/* see struct flat_guard; over flat_claims_lock */
 static LIST_HEAD(guards);
 
 static struct flat_guard *find_guard(const struct pci_dev *pdev)
@@ -30,6 +30,23 @@ static struct flat_guard *find_guard(const struct pci_dev *pdev)
 		if (guard->pdev == pdev)
 			return guard;
 	return NULL;
+}
+
+/*
+ * Will flat_guard_end() come for it? Between its end and that of the function's registration nobody
+ * says that it goes, but it is off the bus. In this order: one that begins to go in between finds
+ * the guard.
+ */
+static bool is_there(struct pci_dev *pdev)
+{
+	struct pci_dev *on_bus;
+
+	if (!device_is_registered(&pdev->dev) || flat_function_is_going(pdev))
+		return false;
+	on_bus = pci_get_domain_bus_and_slot(pci_domain_nr(pdev->bus), pdev->bus->number,
+					     pdev->devfn);
+	pci_dev_put(on_bus);
+	return on_bus == pdev;
 }
 
 static struct flat_guard *new_guard(struct pci_dev *pdev)
@@ -51,7 +68,7 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	} else if (!dev_is_dma_coherent(&pdev->dev)) {
 		/* Nobody but the kernel can write the caches back. */
 		ret = -EAFNOSUPPORT;
-	} else if (device_is_registered(&pdev->dev) && !flat_function_is_going(pdev)) {
+	} else if (is_there(pdev)) {
 		guard->name.segment = pci_domain_nr(pdev->bus);
 		guard->name.bus = pdev->bus->number;
 		guard->name.devfn = pdev->devfn;
@@ -159,7 +176,7 @@ static bool is_for_user_space(struct device_driver *driver)
 
 static void stop_dma(struct pci_dev *pdev)
 {
-	if (flat_clear_master(pdev))
+	if (flat_stop(pdev))
 		pr_notice("%s: bus mastering is cleared, as %s[%d] lets go of memory that was pinned for it\n",
 			  pci_name(pdev), current->comm, task_tgid_nr(current));
 	/* Also when the program has cleared it just before. PCIe 6.0 section 7.5.3.5. */

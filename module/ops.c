@@ -10,14 +10,15 @@
 #include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/sched.h>
 
 #include "compat.h"
 #include "flatiommu.h"
 
 /*
  * iommufd asks whether a function is coherent when it binds one to itself, which takes the function
- * over. That is what somebody is known by who may not do so; a reset asks nothing. As VFIO's driver
- * is bound, it asks as well.
+ * over. That is what somebody is known by who may not do so; a reset asks nothing. VFIO's driver
+ * asks as well, while it is bound, by who binds it or by a kernel thread.
  */
 static bool flat_capable(struct device *dev, enum iommu_cap cap)
 {
@@ -25,8 +26,8 @@ static bool flat_capable(struct device *dev, enum iommu_cap cap)
 
 	if (cap != IOMMU_CAP_CACHE_COHERENCY)
 		return false;
-	if (flat_compat_reset_blocks(claim->pdev) && device_is_bound(dev) &&
-	    !flat_may_take_over(claim))
+	if (flat_compat_reset_blocks(claim->pdev) && current != READ_ONCE(claim->binder) &&
+	    !(current->flags & PF_KTHREAD) && !flat_may_take_over(claim))
 		WRITE_ONCE(claim->suspect, true);
 	return dev_is_dma_coherent(dev);
 }

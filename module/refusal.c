@@ -16,6 +16,8 @@
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
+#include <linux/flatiommu.h>
+
 #include "declare.h"
 #include "flatiommu.h"
 #include "refusal.h"
@@ -24,8 +26,9 @@
 enum cause { ZERO_PAGE, UNREACHABLE, LOOKUP_IOVA, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
 
 /*
- * The IOVA goes to the log where it is no address of memory. Elsewhere it may say where memory is,
- * on the bus or in the program, which not all who read the log may know; trace.h has it.
+ * The IOVA goes to the log where it is no address of memory, nor may be one of the program.
+ * Elsewhere it may say where memory is, on the bus or in the program, which not all who read the
+ * log may know; trace.h has it.
  */
 static const struct {
 	const char *name;
@@ -45,8 +48,8 @@ static const struct {
 	},
 	[LOOKUP_IOVA] = {
 		"lookup-iova",
-		"the program looks addresses up, but there is memory or a PCI window at the IOVA",
-		"map at an IOVA from 2^46 on where nothing is, such as the virtual address of mmap()",
+		"the program looks addresses up, but there is memory or a PCI window at the IOVA, or may be",
+		"map at any IOVA from 2^46 on where nothing is",
 	},
 	[VIRTUAL_ADDRESS] = {
 		"virtual-address",
@@ -294,8 +297,10 @@ static bool fence_devices(struct flat_domain *d)
 	bool any = false;
 
 	spin_lock(&flat_attach_lock);
-	list_for_each_entry(claim, &d->claims, attached)
+	list_for_each_entry(claim, &d->claims, attached) {
+		claim->paused = false;
 		any |= flat_clear_master(claim->pdev);
+	}
 	spin_unlock(&flat_attach_lock);
 	return any;
 }
@@ -339,7 +344,7 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 	count_refusal(d, cause);
 	if (!may_log(d))
 		return;
-	if (causes[cause].tell_iova)
+	if (causes[cause].tell_iova && iova < FLATIOMMU_LOOKUP_FIRST)
 		snprintf(at, sizeof(at), " at IOVA %#llx", iova);
 	pr_warn("%s: %s[%d] is refused a map of %zu bytes%s%s: %s; %s\n", d->name, current->comm,
 		task_tgid_nr(current), size, at, fenced ? ", bus mastering is cleared" : "",

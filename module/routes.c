@@ -201,6 +201,11 @@ static int on_bus_event(struct notifier_block *nb, unsigned long event, void *da
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
 		function_binds(to_pci_dev(dev));
+		flat_claim_binds(to_pci_dev(dev), current);
+		break;
+	case BUS_NOTIFY_BOUND_DRIVER:
+	case BUS_NOTIFY_DRIVER_NOT_BOUND:
+		flat_claim_binds(to_pci_dev(dev), NULL);
 		break;
 	case BUS_NOTIFY_DEL_DEVICE:
 		flat_function_goes(dev);

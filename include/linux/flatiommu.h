@@ -109,7 +109,8 @@ struct flatiommu_info {
 
 /*
  * IOVAs to be looked up are not below this, 2^46: no machine has memory there, not even such as the
- * kernel was told to leave alone (mem=, memmap=). What mmap() returns is above it.
+ * kernel was told to leave alone (mem=, memmap=). What mmap() returns is above it on x86, but for a
+ * program whose stack has no limit; any other number will do as well.
  */
 #define FLATIOMMU_LOOKUP_FIRST 0x400000000000ull
 

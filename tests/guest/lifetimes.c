@@ -257,7 +257,9 @@ static void unplugged_under_dma(void **state)
  */
 static bool claims(void)
 {
-	return !flat_claim(EDU) & !flat_release(EDU);
+	int ret = flat_claim(EDU);
+
+	return !flat_release(EDU) && !ret;
 }
 
 static bool binds(void)

@@ -158,7 +158,7 @@ void flat_pause(struct flat_claim *claim)
 	spin_unlock(&flat_attach_lock);
 }
 
-/* Comes the function back to all that was mapped when it was stopped? */
+/* Does the function come back to all that was mapped when it was paused? */
 static bool goes_on(struct flat_claim *claim, struct flat_domain *d)
 {
 	bool does;

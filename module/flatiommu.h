@@ -60,7 +60,7 @@ struct flat_wc_bar {
  * @binder:	who binds a driver to it now, or NULL; not to be followed
  * @paused:	its bus mastering was cleared as it was blocked, and nothing was unmapped since
  *		from @domain, as long as its count is @unmaps; flat_attach_lock
- * @unmaps:	see there
+ * @unmaps:	@domain's count when the function was paused; flat_attach_lock
  * @domain:	the domain while @attachment is FLAT_PAGING, and while it is FLAT_BLOCKED after
  *		that, until the domain ends; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock

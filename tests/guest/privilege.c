@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "caps.h"
@@ -33,7 +32,6 @@ static uint64_t bus[2];
 
 static int begin(void **state)
 {
-	char path[32];
 	int ret = flat_begin(devices);
 
 	(void)state;
@@ -45,8 +43,7 @@ static int begin(void **state)
 		return -1;
 	bus[0] = bus_address(pages);
 	bus[1] = bus_address(pages + PAGE);
-	snprintf(path, sizeof(path), "/dev/vfio/%d", pci_group(EDU));
-	return chmod(path, 0666) || chmod("/dev/vfio/vfio", 0666);
+	return vfio_open_to_all(EDU);
 }
 
 static int end(void **state)

@@ -232,15 +232,14 @@ static void log_has_no_address(void **state)
 
 static int begin(void **state)
 {
-	char path[32];
 	int ret = flat_begin(devices);
 
 	(void)state;
 	if (ret)
 		return ret;
-	snprintf(path, sizeof(path), "/dev/vfio/%d", pci_group(EDU));
-	if (chmod(path, 0666) || chmod("/dev/flatiommu", 0666))
-		return -errno;
+	ret = vfio_open_to_all(EDU);
+	if (ret || chmod("/dev/flatiommu", 0666))
+		return -1;
 	looked_up = mem_pages(3);
 	if (!looked_up)
 		return -ENOMEM;

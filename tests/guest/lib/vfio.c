@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mem.h"
@@ -59,6 +60,14 @@ static int region(const struct vfio_dev *v, unsigned int index, struct vfio_regi
 {
 	*info = (struct vfio_region_info){ .argsz = sizeof(*info), .index = index };
 	return result(ioctl(v->fd, VFIO_DEVICE_GET_REGION_INFO, info));
+}
+
+int vfio_open_to_all(const char *bdf)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", pci_group(bdf));
+	return chmod(path, 0666) || chmod("/dev/vfio/vfio", 0666) ? -errno : 0;
 }
 
 int vfio_open_device(struct vfio_dev *v)

@@ -23,6 +23,8 @@ struct vfio_dev {
 /* File descriptors. */
 int vfio_container(void);
 int vfio_group(const char *bdf);
+/* Their modes let everybody open them. 0 or -errno. */
+int vfio_open_to_all(const char *bdf);
 /* Type1 v2. */
 int vfio_set_iommu(int container);
 int vfio_set_container(int group, int container);

@@ -333,20 +333,16 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 			       size_t pgcount, struct iommu_iotlb_gather *gather)
 {
 	struct flat_domain *d = to_flat_domain(domain);
-	size_t size = pgsize * pgcount, unmapped = 0, n;
+	struct flat_extent *gone = NULL;
+	size_t unmapped;
 
-	/* What VFIO and iommufd unmap may be all of the machine's memory, page by page. */
-	do {
-		struct flat_extent *gone = NULL;
-
-		spin_lock(&d->lock);
-		n = flat_extents_erase(&d->extents, iova + unmapped, size - unmapped, &gone);
-		d->unmaps++;
-		spin_unlock(&d->lock);
-		flat_extent_free_list(gone);
-		unmapped += n;
-		cond_resched();
-	} while (n && unmapped < size);
+	/* It may be all of memory, page by page. The core asks again for what is left. */
+	spin_lock(&d->lock);
+	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &gone);
+	d->unmaps++;
+	spin_unlock(&d->lock);
+	flat_extent_free_list(gone);
+	cond_resched();
 	trace_flat_unmap(d->name, iova, unmapped);
 	return unmapped;
 }

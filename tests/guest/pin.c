@@ -930,7 +930,7 @@ static int use_another_ones(void *arg)
 	/* Nor with a file of its own, for what another program has. */
 	if (flat_pin(flat_open(), EDU, page, PAGE, 0, &own) != -EPERM)
 		return -EISDIR;
-	if (!page || flat_pin(flat, EDU, page, PAGE, 0, &own) != -EPERM)
+	if (!page || flat_pin(flat, FN1, page, PAGE, 0, &own) != -EPERM)
 		return -EEXIST;
 	if (flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1) != -EPERM)
 		return -ENOTTY;

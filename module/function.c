@@ -9,6 +9,7 @@
 #include <linux/flatiommu.h>
 
 #include "function.h"
+#include "index.h"
 
 /* Hexadecimal digits, @min to @max of them, and then @end, which is skipped. */
 static bool parse_field(const char **s, unsigned int min, unsigned int max, char end,
@@ -89,7 +90,7 @@ bool flat_parse_options(const char *address, const char *options, struct flat_re
 /* Returns the function with a reference for the caller, or NULL. */
 struct pci_dev *flat_requested_function(const struct flat_request *r)
 {
-	return pci_get_domain_bus_and_slot(r->segment, r->bus, PCI_DEVFN(r->slot, r->function));
+	return flat_find_function(r->segment, r->bus, PCI_DEVFN(r->slot, r->function));
 }
 
 /* Returns 0 with a reference to the function for the caller, -EOPNOTSUPP or -ENODEV. */
@@ -99,7 +100,7 @@ int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pd
 		return -EOPNOTSUPP;
 	*pdev = NULL;
 	if (name->segment <= INT_MAX)
-		*pdev = pci_get_domain_bus_and_slot(name->segment, name->bus, name->devfn);
+		*pdev = flat_find_function(name->segment, name->bus, name->devfn);
 	return *pdev ? 0 : -ENODEV;
 }
 
@@ -113,18 +114,16 @@ int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pd
  */
 int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs)
 {
-	struct flatiommu_function __user *user = u64_to_user_ptr(names);
-	struct flatiommu_function name;
+	struct flatiommu_function name[FLATIOMMU_MAX_FUNCTIONS];
 	unsigned int i;
 	int ret = 0;
 
 	if (!n || n > FLATIOMMU_MAX_FUNCTIONS)
 		return -EINVAL;
+	if (copy_from_user(name, u64_to_user_ptr(names), n * sizeof(*name)))
+		return -EFAULT;
 	for (i = 0; i < n; i++) {
-		if (copy_from_user(&name, user + i, sizeof(name)))
-			ret = -EFAULT;
-		else
-			ret = flat_get_function(&name, &pdevs[i]);
+		ret = flat_get_function(&name[i], &pdevs[i]);
 		if (ret)
 			break;
 	}

@@ -17,6 +17,7 @@
 
 #include "flatiommu.h"
 #include "guard.h"
+#include "index.h"
 
 static DEFINE_MUTEX(guards_lock);	/* see struct flat_guard; over flat_claims_lock */
 static LIST_HEAD(guards);
@@ -39,14 +40,8 @@ static struct flat_guard *find_guard(const struct pci_dev *pdev)
  */
 static bool is_there(struct pci_dev *pdev)
 {
-	struct pci_dev *on_bus;
-
-	if (!device_is_registered(&pdev->dev) || flat_function_is_going(pdev))
-		return false;
-	on_bus = pci_get_domain_bus_and_slot(pci_domain_nr(pdev->bus), pdev->bus->number,
-					     pdev->devfn);
-	pci_dev_put(on_bus);
-	return on_bus == pdev;
+	return device_is_registered(&pdev->dev) && !flat_function_is_going(pdev) &&
+	       flat_is_on_bus(pdev);
 }
 
 static struct flat_guard *new_guard(struct pci_dev *pdev)

@@ -18,6 +18,7 @@
 #include "flatiommu.h"
 #include "function.h"
 #include "guard.h"
+#include "index.h"
 #include "routes.h"
 
 static char *devices = "";
@@ -197,6 +198,7 @@ static int on_bus_event(struct notifier_block *nb, unsigned long event, void *da
 
 	switch (event) {
 	case BUS_NOTIFY_ADD_DEVICE:
+		flat_index_add(to_pci_dev(dev));
 		function_comes(to_pci_dev(dev));
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
@@ -208,6 +210,7 @@ static int on_bus_event(struct notifier_block *nb, unsigned long event, void *da
 		flat_claim_binds(to_pci_dev(dev), NULL);
 		break;
 	case BUS_NOTIFY_DEL_DEVICE:
+		flat_index_remove(to_pci_dev(dev));
 		flat_function_goes(dev);
 		flat_guard_end(to_pci_dev(dev));
 		break;
@@ -339,7 +342,11 @@ int flat_routes_init(void)
 {
 	int ret = walk_devices(check_listed, NULL);
 
-	return ret ? ret : bus_register_notifier(&pci_bus_type, &bus_nb);
+	if (!ret)
+		ret = bus_register_notifier(&pci_bus_type, &bus_nb);
+	if (!ret)
+		flat_index_fill();
+	return ret;
 }
 
 /* From now on, claims. */
@@ -355,4 +362,5 @@ void flat_routes_start(void)
 void flat_routes_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &bus_nb);
+	flat_index_exit();
 }

@@ -12,6 +12,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct pci_dev fuzz_function;
 
+struct pci_dev *flat_find_function(unsigned int segment, unsigned int bus, unsigned int devfn)
+{
+	return pci_get_domain_bus_and_slot(segment, bus, devfn);
+}
+
 static void text(const uint8_t *data, size_t size)
 {
 	struct flat_request r, again;

@@ -757,6 +757,7 @@ static void function_is_removed(void **state)
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
 	expect(-ENODEV, flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1));
 	expect(-ENODEV, flat_pin(flat, EDU, page, PAGE, 0, &again));
+	expect(-ENODEV, flat_state(flat, EDU));
 	assert_int_equal(pins(), pins_before + 1);
 
 	expect(0, write_text("/sys/bus/pci/rescan", "1"));

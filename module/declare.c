@@ -44,6 +44,19 @@ struct flat_declared {
 	struct flat_declaration *decl;
 };
 
+/*
+ * Counts what may change the answer of flat_all_declared(): declarations, and functions that come
+ * to a domain or leave it. flat_attach_lock
+ */
+static u64 changes;
+
+/* Declarations or a domain's claims are about to change; caller holds flat_attach_lock. */
+void flat_declared_changes(void)
+{
+	lockdep_assert_held(&flat_attach_lock);
+	changes++;
+}
+
 /* Of @mm, or NULL; @n is set to the number of those that are there. */
 static struct flat_declaration *find_declaration(const struct flat_claim *claim,
 						 const struct mm_struct *mm, unsigned int *n)
@@ -68,16 +81,23 @@ bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm
 	return find_declaration(claim, mm, &n);
 }
 
-/* The same for all functions of @d, of which there is one at least. */
-bool flat_all_declared(const struct flat_domain *d, const struct mm_struct *mm)
+/* The same for all functions of @d, of which there is one at least. Each map asks. */
+bool flat_all_declared(struct flat_domain *d, const struct mm_struct *mm)
 {
 	const struct flat_claim *claim;
 
 	lockdep_assert_held(&flat_attach_lock);
+	if (!mm || list_empty(&d->claims))
+		return false;
+	/* The address space is still that one: its file would have ended the declaration first. */
+	if (d->declared_mm == mm && d->declared_at == changes)
+		return true;
 	list_for_each_entry(claim, &d->claims, attached)
 		if (!flat_is_declared(claim, mm))
 			return false;
-	return mm && !list_empty(&d->claims);
+	d->declared_mm = mm;
+	d->declared_at = changes;
+	return true;
 }
 
 /* The claim ends. Its declarations end with the files that have them. */
@@ -86,6 +106,7 @@ void flat_forget_declarations(struct flat_claim *claim)
 	struct flat_declaration *decl, *next;
 
 	spin_lock(&flat_attach_lock);
+	flat_declared_changes();
 	list_for_each_entry_safe(decl, next, &claim->declarations, of_claim) {
 		list_del(&decl->of_claim);
 		decl->claim = NULL;
@@ -98,7 +119,7 @@ static void take_declared(struct flat_file *f, bool ended, struct list_head *lis
 {
 	struct flat_declared *it, *next;
 
-	lockdep_assert_held(&flat_attach_lock);
+	flat_declared_changes();
 	list_for_each_entry_safe(it, next, &f->declared, entry) {
 		if (ended && it->decl->claim)
 			continue;

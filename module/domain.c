@@ -97,6 +97,7 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		ret = -EINVAL;
 		goto unlock;
 	}
+	flat_declared_changes();
 	claim->attachment = attachment;
 	if (attachment == FLAT_IDENTITY) {
 		swap(claim->owner, old);

@@ -81,19 +81,23 @@ int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new)
 }
 
 /* Returns the extent that holds @iova, or NULL. */
-struct flat_extent *flat_extents_find(const struct flat_extents *extents, u64 iova)
+struct flat_extent *flat_extents_find(struct flat_extents *extents, u64 iova)
 {
+	struct flat_extent *e = extents->last_found;
 	struct rb_node *n = extents->root.rb_node;
 
+	if (e && iova >= e->iova && iova <= e->last)
+		return e;
 	while (n) {
-		struct flat_extent *e = to_extent(n);
-
-		if (iova < e->iova)
+		e = to_extent(n);
+		if (iova < e->iova) {
 			n = n->rb_left;
-		else if (iova > e->last)
+		} else if (iova > e->last) {
 			n = n->rb_right;
-		else
+		} else {
+			extents->last_found = e;
 			return e;
+		}
 	}
 	return NULL;
 }
@@ -160,6 +164,8 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 			e->iova = last + 1;
 		} else {
 			rb_erase(&e->node, &extents->root);
+			/* What is unmapped next is what follows, mostly. */
+			extents->last_found = next;
 			e->next = *gone;
 			*gone = e;
 		}

@@ -29,11 +29,13 @@ struct flat_extent {
  * struct flat_extents - what is mapped in a domain
  * @root:	the extents
  * @spare:	one kept for an erase that cuts an extent in two, or NULL
+ * @last_found:	where the next search begins, or NULL: an unmap asks what is there, and then erases it
  * @lookup:	bytes of extents that are at another IOVA than their bus address
  */
 struct flat_extents {
 	struct rb_root root;
 	struct flat_extent *spare;
+	struct flat_extent *last_found;
 	u64 lookup;
 };
 
@@ -45,7 +47,7 @@ void flat_extent_free(struct flat_extent *extent);
 void flat_extent_free_list(struct flat_extent *gone);
 
 int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new);
-struct flat_extent *flat_extents_find(const struct flat_extents *extents, u64 iova);
+struct flat_extent *flat_extents_find(struct flat_extents *extents, u64 iova);
 struct flat_extent *flat_extents_next(struct flat_extent *extent);
 size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 			  struct flat_extent **gone);

@@ -98,6 +98,9 @@ struct flat_claim {
  * @domain:	what the core sees
  * @refs:	the core's, and one for each look-up that is under way
  * @claims:	claims whose @domain this is; flat_attach_lock
+ * @declared_mm: the last address space that had declared all of @claims, not to be followed;
+ *		flat_attach_lock
+ * @declared_at: when that was so, see flat_all_declared(); flat_attach_lock
  * @name:	the first function attached, for the log; written once under @lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
  * @bus_known:	@bus_map and @name are set; @lock
@@ -115,6 +118,8 @@ struct flat_domain {
 	struct iommu_domain domain;
 	refcount_t refs;
 	struct list_head claims;
+	const struct mm_struct *declared_mm;
+	u64 declared_at;
 	char name[FLAT_NAME_LEN];
 	struct flat_bus_map bus_map;
 	bool bus_known;

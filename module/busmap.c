@@ -100,16 +100,8 @@ static dma_addr_t to_bus(const struct bus_dma_region *r, phys_addr_t phys, size_
 	return DMA_MAPPING_ERROR;
 }
 
-/**
- * flat_bus_address() - where a function finds a range
- * @map:	how the function sees memory
- * @phys:	CPU address of the first byte
- * @size:	bytes, not 0
- *
- * Returns the bus address, or DMA_MAPPING_ERROR where the function cannot reach the whole range
- * at consecutive addresses.
- */
-dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys, size_t size)
+/* flat_bus_address(), for a map that takes a look. */
+dma_addr_t flat_bus_address_of(const struct flat_bus_map *map, phys_addr_t phys, size_t size)
 {
 	dma_addr_t bus;
 

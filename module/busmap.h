@@ -26,6 +26,24 @@ int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev);
 bool flat_bus_map_is_plain(const struct flat_bus_map *map);
 bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev);
 void flat_bus_map_drop(struct flat_bus_map *map);
-dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys, size_t size);
+dma_addr_t flat_bus_address_of(const struct flat_bus_map *map, phys_addr_t phys, size_t size);
+
+/**
+ * flat_bus_address() - where a function finds a range
+ * @map:	how the function sees memory
+ * @phys:	CPU address of the first byte
+ * @size:	bytes, not 0
+ *
+ * Returns the bus address, or DMA_MAPPING_ERROR where the function cannot reach the whole range
+ * at consecutive addresses.
+ */
+static inline dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys,
+					  size_t size)
+{
+	/* Asked for each page of a buffer, and mostly so. */
+	if (map->mmio && !map->limit && !map->regions)
+		return phys;
+	return flat_bus_address_of(map, phys, size);
+}
 
 #endif /* FLATIOMMU_BUSMAP_H */

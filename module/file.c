@@ -112,7 +112,7 @@ static int do_lookup(struct flat_file *f, union flat_arg *arg)
 
 static int do_pin(struct flat_file *f, union flat_arg *arg)
 {
-	return flat_pin(f, &arg->pin);
+	return arg->pin.reserved ? -EOPNOTSUPP : flat_pin(f, &arg->pin);
 }
 
 static int do_unpin(struct flat_file *f, union flat_arg *arg)

@@ -70,7 +70,8 @@ static u64 add_extents(struct flat_domain *d, const struct mm_struct *mm, u64 st
 		phys_addr_t phys = e->phys + (start + done - e->iova);
 		dma_addr_t bus = flat_bus_address(&d->bus_map, phys, size);
 
-		if (bus == DMA_MAPPING_ERROR || !flat_segments_add(s, bus, phys, size))
+		if (bus == DMA_MAPPING_ERROR ||
+		    !flat_segments_add(s, bus, size, flat_segment_flags(phys)))
 			break;
 		done += size;
 	}

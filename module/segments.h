@@ -5,25 +5,53 @@
 #include <linux/flatiommu.h>
 #include <linux/types.h>
 
+#define FLAT_FEW_SEGMENTS 8
+
 /**
  * struct flat_segments - the array of a LOOKUP, while it is written
  * @user:	where the next one goes
  * @room:	how many more may go there
- * @buf:	a page of segments that have yet to go
- * @n:		their number; the last one may still grow
+ * @buf:	segments that have yet to go: @few, or a page
+ * @max:	how many @buf takes
+ * @n:		how many it has; the last one may still grow
  * @written:	those that have gone
+ * @few:	of a LOOKUP that asks for a few
  */
 struct flat_segments {
 	struct flatiommu_segment __user *user;
 	u32 room;
 	struct flatiommu_segment *buf;
+	unsigned int max;
 	unsigned int n;
 	u32 written;
+	struct flatiommu_segment few[FLAT_FEW_SEGMENTS];
 };
 
 int flat_segments_begin(struct flat_segments *s, const struct flatiommu_lookup *arg);
-bool flat_segments_add(struct flat_segments *s, dma_addr_t bus, phys_addr_t phys, u64 length);
+u32 flat_segment_flags(phys_addr_t phys);
 int flat_segments_flush(struct flat_segments *s, bool all);
 int flat_segments_end(struct flat_segments *s, struct flatiommu_lookup *arg, u64 done, int ret);
+
+/*
+ * Does not sleep, and is called for each page of scattered memory. Returns whether there was a
+ * place for it; flat_segments_flush() may make one.
+ */
+static inline bool flat_segments_add(struct flat_segments *s, u64 bus, u64 length, u32 flags)
+{
+	struct flatiommu_segment *last = s->n ? &s->buf[s->n - 1] : NULL;
+
+	if (last && last->address + last->length == bus && last->flags == flags) {
+		last->length += length;
+		return true;
+	}
+	if (s->n == s->max || s->n == s->room)
+		return false;
+	s->buf[s->n++] = (struct flatiommu_segment) {
+		.address = bus,
+		.length = length,
+		.flags = flags,
+	};
+	return true;
+}
 
 #endif /* FLATIOMMU_SEGMENTS_H */

@@ -32,7 +32,7 @@
 #define FLATIOMMU_TYPE '>'
 
 /* Of this file: raised when something is added that a program must ask for before it uses it. */
-#define FLATIOMMU_VERSION 1
+#define FLATIOMMU_VERSION 2
 
 /**
  * struct flatiommu_function - a PCI function, by its address
@@ -201,6 +201,12 @@ struct flatiommu_lookup {
  * @functions:	address of an array of struct flatiommu_function: all that will be told addresses
  * @vaddr:	the memory, in the caller's address space; any alignment
  * @length:	bytes, not 0
+ * @nr_segments: length of @segments, set to the number written; 0: none are asked for. From
+ *		FLATIOMMU_VERSION 2 on, as what follows
+ * @reserved:	0
+ * @segments:	address of an array of struct flatiommu_segment, which gets what a LOOKUP of the pin
+ *		for the first of @functions writes
+ * @out_length:	bytes that the segments written stand for; a LOOKUP has the rest
  *
  * All of the memory is made present, moved out of ZONE_MOVABLE and CMA, and does not move until
  * UNPIN, or until the last file descriptor of this open of the node is closed, be it by the death
@@ -223,7 +229,9 @@ struct flatiommu_lookup {
  * addresses do not suffice on this machine, or the function does not see what is in the processor's
  * caches; EACCES the kernel is locked down; EBUSY the function is being bound or unbound, try
  * again, or finds memory at other addresses than when memory that is still pinned for it was, or,
- * but for x86, has no driver that it could be known from; ENOSPC too many pins.
+ * but for x86, has no driver that it could be known from; ENOSPC too many pins; ERANGE segments were
+ * asked for, and the first function has no bus address for the start of the memory. Where the call
+ * fails after segments were asked for, the memory is let go as by UNPIN.
  */
 struct flatiommu_pin {
 	__u32 size;
@@ -233,6 +241,10 @@ struct flatiommu_pin {
 	__aligned_u64 functions;
 	__aligned_u64 vaddr;
 	__aligned_u64 length;
+	__u32 nr_segments;
+	__u32 reserved;
+	__aligned_u64 segments;
+	__aligned_u64 out_length;
 };
 
 #define FLATIOMMU_PIN_READ_ONLY 0x1

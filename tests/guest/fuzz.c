@@ -250,15 +250,27 @@ static int do_pin(struct dice *d)
 		.functions = (uintptr_t)functions,
 		.vaddr = (uintptr_t)memory(d) + below(d, 2) * below(d, (unsigned int)PAGE),
 		.length = length(d),
+		.nr_segments = below(d, 2) * below(d, 8),
 	};
+	struct flatiommu_segment segments[8];
+	unsigned int room;
 	int ret;
 
+	arg.segments = (uintptr_t)segments;
 	if (one_in(d, 8))
 		functions[0] = flat_function(TESTDEV);
 	mutate(d, functions, sizeof(functions));
 	mutate(d, &arg, sizeof(arg));
+	if (arg.nr_segments > 8 && arg.segments == (uintptr_t)segments)
+		arg.segments = (uintptr_t)arena;
+	room = arg.nr_segments;
 	ret = flat_call(one_of(d, flats), FLATIOMMU_PIN, &arg);
-	return !ret && !arg.out_pin ? -EPROTO : ret;
+	if (ret)
+		return ret;
+	if (!arg.out_pin || arg.nr_segments > room)
+		return -EPROTO;
+	/* An older program's argument has none. */
+	return arg.size == sizeof(arg) && arg.out_length > arg.length ? -EPROTO : 0;
 }
 
 static int do_unpin(struct dice *d)

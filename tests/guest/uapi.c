@@ -46,12 +46,13 @@ static const struct {
 	uint32_t size;
 	int result;
 	bool has_flags;
+	uint32_t first_size;	/* of the first version */
 } calls[] = {
-	{ FLATIOMMU_INFO, sizeof(struct flatiommu_info), 0, true },
-	{ FLATIOMMU_DECLARE, sizeof(struct flatiommu_declare), 0, true },
-	{ FLATIOMMU_LOOKUP, sizeof(struct flatiommu_lookup), -ENOENT, true },
-	{ FLATIOMMU_PIN, sizeof(struct flatiommu_pin), 0, true },
-	{ FLATIOMMU_UNPIN, sizeof(struct flatiommu_unpin), -ENOENT, false },
+	{ FLATIOMMU_INFO, sizeof(struct flatiommu_info), 0, true, 32 },
+	{ FLATIOMMU_DECLARE, sizeof(struct flatiommu_declare), 0, true, 24 },
+	{ FLATIOMMU_LOOKUP, sizeof(struct flatiommu_lookup), -ENOENT, true, 48 },
+	{ FLATIOMMU_PIN, sizeof(struct flatiommu_pin), 0, true, 40 },
+	{ FLATIOMMU_UNPIN, sizeof(struct flatiommu_unpin), -ENOENT, false, 8 },
 };
 
 union argument {
@@ -112,8 +113,13 @@ static void sizes(void **state)
 	for_each_call(i) {
 		arg = good(i);
 		expect(calls[i].result, flat_call(flat, calls[i].call, &arg));
+		/* A program that is older, and one that is older than there were any. */
 		arg = good(i);
-		arg.size = calls[i].size - 1;
+		arg.size = calls[i].first_size;
+		expect(calls[i].result, flat_call(flat, calls[i].call, &arg));
+		assert_int_equal(arg.size, calls[i].first_size);
+		arg = good(i);
+		arg.size = calls[i].first_size - 1;
 		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
 		arg.size = 0;
 		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
@@ -175,6 +181,9 @@ static void reserved_members(void **state)
 	arg = good(2);
 	arg.lookup.pin = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	arg = good(3);
+	arg.pin.reserved = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
 	arg = good(3);
 	arg.pin.functions = (uintptr_t)&function;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The pages of a pin, as runs that are contiguous in memory. */
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "pages.h"
+
+/* Before anything else is done with @p. */
+void flat_pages_init(struct flat_pages *p)
+{
+	p->runs = p->few;
+	p->max_runs = FLAT_FEW_RUNS;
+}
+
+/* Returns where run @i ends: the place of the page behind it. */
+unsigned long flat_pages_end(const struct flat_pages *p, unsigned long i)
+{
+	return i + 1 < p->nr_runs ? p->runs[i + 1].first : p->n;
+}
+
+/* Returns the run that has a page of the pin. */
+unsigned long flat_pages_find(const struct flat_pages *p, unsigned long page)
+{
+	unsigned long low = 0, high = p->nr_runs;
+
+	while (high - low > 1) {
+		unsigned long middle = low + (high - low) / 2;
+
+		if (p->runs[middle].first <= page)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* By hand, as kvrealloc() has more than one shape. */
+static int resize(struct flat_pages *p, unsigned long max)
+{
+	struct flat_run *runs;
+
+	runs = kvmalloc_array(max, sizeof(*runs), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!runs)
+		return -ENOMEM;
+	memcpy(runs, p->runs, p->nr_runs * sizeof(*runs));
+	if (p->runs != p->few)
+		kvfree(p->runs);
+	p->runs = runs;
+	p->max_runs = max;
+	return 0;
+}
+
+/*
+ * Room for more runs: for those of all @total pages, if the rest is like what was seen so far. What
+ * was seen may be little, so the array becomes 8 times as long at most.
+ */
+static int grow(struct flat_pages *p, unsigned long total)
+{
+	unsigned long left = (total - p->n) / (p->n / p->nr_runs);
+
+	return resize(p, clamp(p->nr_runs + left + 1, 2 * p->max_runs, 8 * p->max_runs));
+}
+
+/* @n pages of @total from @pfn on, which follow those that there are. */
+static int add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigned int order,
+	       unsigned long total)
+{
+	struct flat_run *last = p->nr_runs ? &p->runs[p->nr_runs - 1] : NULL;
+
+	if (!last || last->order != order || last->pfn + (p->n - last->first) != pfn) {
+		if (p->nr_runs == p->max_runs && grow(p, total))
+			return -ENOMEM;
+		p->runs[p->nr_runs++] = (struct flat_run) {
+			.pfn = pfn,
+			.first = p->n,
+			.order = order,
+		};
+	}
+	p->n += n;
+	return 0;
+}
+
+/* A huge page of hugetlb, pinned by one of its pages, from that one on. */
+static int add_huge(struct flat_pages *p, struct page *page, unsigned long total)
+{
+	struct folio *folio = page_folio(page);
+	unsigned long rest = folio_nr_pages(folio) - folio_page_idx(folio, page);
+
+	return add(p, page_to_pfn(page), min(total - p->n, rest), folio_order(folio), total);
+}
+
+static bool is_huge(struct page *page)
+{
+	return PageCompound(page) && folio_test_hugetlb(page_folio(page));
+}
+
+/*
+ * Pages that are pinned one by one, up to one of hugetlb. *@added is set to their number. One of
+ * hugetlb that happens to follow in memory is pinned as others are, which is right, too.
+ */
+static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned long total,
+		    int *added)
+{
+	int i, end;
+
+	for (i = 0; i < n && !is_huge(pages[i]); i = end) {
+		unsigned long pfn = page_to_pfn(pages[i]);
+
+		*added = i;
+		for (end = i + 1; end < n; end++)
+			if (page_to_pfn(pages[end]) != pfn + (end - i))
+				break;
+		if (add(p, pfn, end - i, 0, total))
+			return -ENOMEM;
+	}
+	*added = i;
+	return 0;
+}
+
+/* The pages of one call: a page of pointers to them. */
+#define BATCH (PAGE_SIZE / sizeof(struct page *))
+/* Of a call without that page. */
+#define FEW_PAGES 16
+
+/*
+ * Pins some pages from @addr on. A huge page of hugetlb is pinned by any of its pages, so the first
+ * page is asked for alone when it may be one. Returns 0, with p->n raised, or an error.
+ */
+static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long total, bool writable,
+		    bool *huge, struct page **pages, unsigned long room)
+{
+	unsigned int flags = FOLL_LONGTERM | (writable ? FOLL_WRITE : 0);
+	unsigned long n = total - p->n;
+	int got, added = 0, ret;
+
+	if (!writable)
+		flags |= flat_compat_pin_to_read(addr, &n);
+	got = pin_user_pages_fast(addr, *huge ? 1 : min(n, room), flags, pages);
+	if (got == -ENOMEM || got == -EINTR)
+		return got;
+	/* Each kind of memory that cannot be pinned has an error of its own. */
+	if (got <= 0)
+		return -EFAULT;
+	if (is_huge(pages[0])) {
+		ret = add_huge(p, pages[0], total);
+		added = ret ? 0 : 1;
+		*huge = true;
+	} else {
+		ret = add_each(p, pages, got, total, &added);
+		/* Whatever stopped it is asked for alone. */
+		*huge = added < got;
+	}
+	/* Those behind the first of a huge page, those from one on, and those that could not be added. */
+	if (added < got)
+		unpin_user_pages(pages + added, got - added);
+	return ret;
+}
+
+/* What is not needed of the array, if that is much. */
+static void shrink(struct flat_pages *p)
+{
+	if (p->runs != p->few && p->max_runs > 2 * p->nr_runs)
+		resize(p, p->nr_runs);
+}
+
+/**
+ * flat_pages_pin() - pin memory of the caller
+ * @p:		gets the pages; also after an error it has those that are pinned
+ * @addr:	of the first page
+ * @n:		pages
+ * @writable:	they will be written to
+ *
+ * Returns 0, -EFAULT, -ENOMEM or -EINTR.
+ */
+int flat_pages_pin(struct flat_pages *p, unsigned long addr, unsigned long n, bool writable)
+{
+	struct page *few[FEW_PAGES], **pages = few;
+	unsigned long room = FEW_PAGES;
+	bool huge = true;
+	int ret = 0;
+
+	while (!ret && p->n < n) {
+		/* Not for one of hugetlb, nor for a few. */
+		if (pages == few && !huge && n - p->n > FEW_PAGES) {
+			pages = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+			if (!pages)
+				return -ENOMEM;
+			room = BATCH;
+		}
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
+		else
+			ret = pin_some(p, addr + p->n * PAGE_SIZE, n, writable, &huge, pages, room);
+		cond_resched();
+	}
+	if (pages != few)
+		free_page((unsigned long)pages);
+	if (!ret)
+		shrink(p);
+	return ret;
+}
+
+/* Pages of a run that are let go without a chance for others; the run may be all of memory. */
+#define UNPIN_AT_ONCE 1024
+
+static void unpin_run(const struct flat_pages *p, unsigned long i, bool dirty)
+{
+	const struct flat_run *run = &p->runs[i];
+	unsigned long end = run->pfn + (flat_pages_end(p, i) - run->first), pfn, next;
+
+	for (pfn = run->pfn; pfn < end; pfn = next) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (run->order) {
+			next = ALIGN(pfn + 1, 1UL << run->order);
+			unpin_user_pages_dirty_lock(&page, 1, dirty);
+		} else {
+			next = min(pfn + UNPIN_AT_ONCE, end);
+			unpin_user_page_range_dirty_lock(page, next - pfn, dirty);
+		}
+		cond_resched();
+	}
+}
+
+/* The pages go back to the program; @dirty: they may have been written to. Ends @p. */
+void flat_pages_unpin(struct flat_pages *p, bool dirty)
+{
+	unsigned long i;
+
+	for (i = 0; i < p->nr_runs; i++)
+		unpin_run(p, i, dirty);
+	if (p->runs != p->few)
+		kvfree(p->runs);
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+/* FLATIOMMU_PIN that gives the segments as well: they are what a LOOKUP gives, and a call that fails leaves nothing. */
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "devices.h"
+#include "edu.h"
+#include "flat.h"
+#include "mem.h"
+#include "sysfs.h"
+#include "test.h"
+#include "vfio.h"
+
+static const char *const devices[] = { EDU, NULL };
+
+static struct vfio_dev edu = VFIO_DEV_INIT;
+static int container = -1, flat = -1;
+static long pins_before;
+static struct flatiommu_function function;
+
+static int begin(void **state)
+{
+	(void)state;
+	function = flat_function(EDU);
+	return flat_begin(devices);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	huge_pages(0);
+	return flat_end(devices);
+}
+
+static int open_all(void **state)
+{
+	int ret;
+
+	(void)state;
+	pins_before = pins();
+	ret = vfio_open_alone(&edu, &container, EDU);
+	if (ret)
+		return ret;
+	flat = flat_open();
+	return flat < 0 ? flat : 0;
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	vfio_close(&edu);
+	close_fd(&container);
+	close_fd(&flat);
+	return huge_pages(0);
+}
+
+static struct flatiommu_pin pin_of(const void *addr, size_t length, struct flatiommu_segment *segments,
+				   unsigned int room)
+{
+	return (struct flatiommu_pin){
+		.size = sizeof(struct flatiommu_pin),
+		.nr_functions = 1,
+		.functions = (uintptr_t)&function,
+		.vaddr = (uintptr_t)addr,
+		.length = length,
+		.nr_segments = room,
+		.segments = (uintptr_t)segments,
+	};
+}
+
+/* With room for all segments, for some, and for one; @offset into the first page, and as much less at the end. */
+static void as_looked_up(char *addr, size_t size, size_t offset)
+{
+	unsigned int rooms[] = { (unsigned int)(size / PAGE), 7, 1 }, room, i;
+	struct flatiommu_segment *all = calloc(size / PAGE, sizeof(*all));
+	struct flatiommu_segment *got = calloc(size / PAGE + 1, sizeof(*got));
+	size_t length = size - 2 * offset;
+	struct flatiommu_pin pin;
+	uint64_t bytes;
+	int n;
+
+	assert_non_null(addr);
+	for (room = 0; room < ARRAY_SIZE(rooms); room++) {
+		pin = pin_of(addr + offset, length, got, rooms[room]);
+		memset(got, 0xff, (size / PAGE + 1) * sizeof(*got));
+		expect(0, flat_call(flat, FLATIOMMU_PIN, &pin));
+		n = expect_good(flat_lookup_pin(flat, EDU, pin.out_pin, 0, length, all,
+						(unsigned int)(size / PAGE)));
+		assert_int_equal(pin.nr_segments, (unsigned int)n < rooms[room] ? (unsigned int)n : rooms[room]);
+		for (i = 0, bytes = 0; i < pin.nr_segments; i++) {
+			assert_memory_equal(&got[i], &all[i], sizeof(*got));
+			bytes += got[i].length;
+		}
+		assert_int_equal(pin.out_length, bytes);
+		/* What there was no room for was not written. */
+		assert_int_equal(got[i].length, UINT64_MAX);
+		assert_true(pin.nr_segments < (unsigned int)n || bytes == length);
+		expect(0, flat_unpin(flat, pin.out_pin));
+		assert_int_equal(pins(), pins_before);
+	}
+	mem_free(addr, size);
+	free(all);
+	free(got);
+}
+
+static void segments_in_the_call(void **state)
+{
+	char *addr;
+
+	(void)state;
+	as_looked_up(mem_pages(1), PAGE, 0);
+	as_looked_up(mem_pages(1), PAGE, 100);
+	as_looked_up(mem_scattered(5), 5 * PAGE, 8);
+	as_looked_up(mem_scattered(64), 64 * PAGE, 0);
+	as_looked_up(mem_pages(1500), 1500 * PAGE, 12);
+	as_looked_up(mem_file_scattered(5000), 5000 * PAGE, 0);
+	addr = mem_transparent();
+	if (addr)
+		as_looked_up(addr, HUGE_PAGE, 0);
+	expect(0, huge_pages(1));
+	as_looked_up(mem_huge(), HUGE_PAGE, 0);
+}
+
+/* The device is told what the call gave, and nothing else. */
+static void device_writes_there(void **state)
+{
+	char *page = mem_pages(1);
+	struct flatiommu_segment segment;
+	struct flatiommu_pin pin = pin_of(page, PAGE, &segment, 1);
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, flat_call(flat, FLATIOMMU_PIN, &pin));
+	assert_int_equal(segment.length, PAGE);
+	fill(page, 1024, 5);
+	expect(0, edu_load(edu.bar0, segment.address, 1024));
+	memset(page, 0, 1024);
+	expect(0, edu_store(edu.bar0, segment.address, 1024));
+	assert_true(is_filled(page, 1024, 5));
+	expect(0, flat_unpin(flat, pin.out_pin));
+	mem_free(page, PAGE);
+}
+
+/* What a call that fails has told may be known to the device, which is stopped then, as an UNPIN does. */
+static void array_that_cannot_be_written(void **state)
+{
+	const size_t count = 1024;
+	char *pages = mem_file_scattered(count);
+	struct flatiommu_segment *got = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE,
+					     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct flatiommu_segment *end = (void *)((char *)got + PAGE);
+	struct flatiommu_pin pin;
+
+	(void)state;
+	assert_non_null(pages);
+	munmap(end, 7 * PAGE);
+	/* Nowhere, and after the first ones. */
+	pin = pin_of(pages, count * PAGE, (void *)8, count);
+	expect(-EFAULT, flat_call(flat, FLATIOMMU_PIN, &pin));
+	assert_int_equal(pins(), pins_before);
+	expect(0, vfio_set_bus_master(&edu, true));
+	pin = pin_of(pages, count * PAGE, end - 3, count);
+	expect(-EFAULT, flat_call(flat, FLATIOMMU_PIN, &pin));
+	assert_int_equal(pins(), pins_before);
+	expect(0, vfio_bus_master(&edu));
+	expect(0, vfio_set_bus_master(&edu, true));
+	/* Another pin keeps it going. */
+	pin = pin_of(pages, PAGE, NULL, 0);
+	expect(0, flat_call(flat, FLATIOMMU_PIN, &pin));
+	{
+		struct flatiommu_pin second = pin_of(pages, count * PAGE, end - 3, count);
+
+		expect(-EFAULT, flat_call(flat, FLATIOMMU_PIN, &second));
+	}
+	expect(1, vfio_bus_master(&edu));
+	expect(0, flat_unpin(flat, pin.out_pin));
+	assert_int_equal(pins(), pins_before);
+	munmap(got, PAGE);
+	mem_free(pages, count * PAGE);
+}
+
+/* Programs that were compiled before there were segments. */
+static void older_program(void **state)
+{
+	char *page = mem_pages(1);
+	struct flatiommu_segment segment;
+	struct flatiommu_pin pin = pin_of(page, PAGE, &segment, 1);
+
+	(void)state;
+	assert_non_null(page);
+	pin.size = offsetof(struct flatiommu_pin, nr_segments);
+	segment.length = 12345;
+	expect(0, flat_call(flat, FLATIOMMU_PIN, &pin));
+	assert_int_equal(segment.length, 12345);
+	assert_int_equal(pin.nr_segments, 1);
+	expect(0, flat_unpin(flat, pin.out_pin));
+	mem_free(page, PAGE);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(segments_in_the_call),
+		TEST(device_writes_there),
+		TEST(array_that_cannot_be_written),
+		TEST(older_program),
+	};
+
+	return run_group(tests, begin, end);
+}

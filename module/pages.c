@@ -7,6 +7,7 @@
 
 #include "compat.h"
 #include "pages.h"
+#include "thp.h"
 
 /* Before anything else is done with @p. */
 void flat_pages_init(struct flat_pages *p)
@@ -83,18 +84,18 @@ static int add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigne
 	return 0;
 }
 
-/* A huge page of hugetlb, pinned by one of its pages, from that one on. */
+static bool is_hugetlb(struct page *page)
+{
+	return PageCompound(page) && folio_test_hugetlb(page_folio(page));
+}
+
+/* A huge page, pinned by one of its pages, from that one on. */
 static int add_huge(struct flat_pages *p, struct page *page, unsigned long total)
 {
 	struct folio *folio = page_folio(page);
 	unsigned long rest = folio_nr_pages(folio) - folio_page_idx(folio, page);
 
 	return add(p, page_to_pfn(page), min(total - p->n, rest), folio_order(folio), total);
-}
-
-static bool is_huge(struct page *page)
-{
-	return PageCompound(page) && folio_test_hugetlb(page_folio(page));
 }
 
 /*
@@ -106,7 +107,7 @@ static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned l
 {
 	int i, end;
 
-	for (i = 0; i < n && !is_huge(pages[i]); i = end) {
+	for (i = 0; i < n && !is_hugetlb(pages[i]); i = end) {
 		unsigned long pfn = page_to_pfn(pages[i]);
 
 		*added = i;
@@ -125,9 +126,23 @@ static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned l
 /* Of a call without that page. */
 #define FEW_PAGES 16
 
+/* May one pin do for the huge page at @addr? */
+static bool is_whole_thp(unsigned long addr, unsigned long n, bool writable, struct page *page)
+{
+	return writable && n >= FLAT_THP_PAGES && IS_ALIGNED(addr, PMD_SIZE) &&
+	       flat_thp_is_mapped(addr, page);
+}
+
+/* How many pages to ask for: up to the next place where a huge page may begin. */
+static unsigned long pages_at_once(unsigned long addr, unsigned long n, unsigned long room)
+{
+	return min3(n, room, (ALIGN(addr + 1, PMD_SIZE) - addr) >> PAGE_SHIFT);
+}
+
 /*
- * Pins some pages from @addr on. A huge page of hugetlb is pinned by any of its pages, so the first
- * page is asked for alone when it may be one. Returns 0, with p->n raised, or an error.
+ * Pins some pages from @addr on. A huge page is pinned by any of its pages, so the first page is
+ * asked for alone when it may be one: *@huge says so of hugetlb. Returns 0, with p->n raised, or an
+ * error.
  */
 static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long total, bool writable,
 		    bool *huge, struct page **pages, unsigned long room)
@@ -138,16 +153,18 @@ static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long tota
 
 	if (!writable)
 		flags |= flat_compat_pin_to_read(addr, &n);
-	got = pin_user_pages_fast(addr, *huge ? 1 : min(n, room), flags, pages);
+	if (*huge || is_whole_thp(addr, n, writable, NULL))
+		room = 1;
+	got = pin_user_pages_fast(addr, pages_at_once(addr, n, room), flags, pages);
 	if (got == -ENOMEM || got == -EINTR)
 		return got;
 	/* Each kind of memory that cannot be pinned has an error of its own. */
 	if (got <= 0)
 		return -EFAULT;
-	if (is_huge(pages[0])) {
+	*huge = is_hugetlb(pages[0]);
+	if (*huge || (got == 1 && is_whole_thp(addr, n, writable, pages[0]))) {
 		ret = add_huge(p, pages[0], total);
 		added = ret ? 0 : 1;
-		*huge = true;
 	} else {
 		ret = add_each(p, pages, got, total, &added);
 		/* Whatever stopped it is asked for alone. */
@@ -183,7 +200,7 @@ int flat_pages_pin(struct flat_pages *p, unsigned long addr, unsigned long n, bo
 	int ret = 0;
 
 	while (!ret && p->n < n) {
-		/* Not for one of hugetlb, nor for a few. */
+		/* Not for huge pages, nor for a few. */
 		if (pages == few && !huge && n - p->n > FEW_PAGES) {
 			pages = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 			if (!pages)

@@ -8,7 +8,7 @@
  * struct flat_run - pages that follow each other
  * @pfn:	the first one
  * @first:	its place among the pages; the run ends where the next one begins
- * @order:	a pin holds so many pages: those of a huge page of hugetlb, or one
+ * @order:	a pin holds so many pages: those of a huge page, or one
  */
 struct flat_run {
 	unsigned long pfn;

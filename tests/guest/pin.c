@@ -139,7 +139,7 @@ static void each_kind_of_memory(void **state)
 	pin_works(mem_file_scattered(1200), 1200 * PAGE, 1200);
 	page = mem_transparent();
 	if (page)
-		pin_works(page, HUGE_PAGE, 512);
+		pin_works(page, HUGE_PAGE, 1);
 	expect(0, huge_pages(NR_HUGE));
 	pin_works(mem_huge(), HUGE_PAGE, 1);
 	assert_true(mem_has_giant());

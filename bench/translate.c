@@ -4,13 +4,17 @@
  * what people do instead. Each way is taken in turn on the same memory, RUNS times. The memory is there
  * before. Microseconds.
  *
- *	pin		PIN, and LOOKUP of all segments
+ *	pin		PIN with all segments
+ *	pin+lookup	PIN, and LOOKUP of all segments
  *	pin-alone	PIN alone
+ *	floor		what of PIN is the kernel's: pin_user_pages_fast(), by tests/module/floor.c
  *	bulk		mlock, and one read of /proc/self/pagemap for all of it (does not pin)
  *	each		one open and read of pagemap a page, as DPDK and ixy do (does not even lock)
  *	map+lookup	VFIO_IOMMU_MAP_DMA of all, and LOOKUP
  *	strict		VFIO_IOMMU_MAP_DMA of each contiguous run at its bus address, which is known
  *	lookup-map	the map of map+lookup alone
+ *	release		UNPIN
+ *	floor-release	its kernel's part
  *	iommu-map	the same behind the IOMMU of the machine intel-iommu, where nothing else is measured
  *
  * translate.t WAY KIND is for a profile of one way, with memory of one kind.
@@ -22,9 +26,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../tests/module/floor.h"
 #include "devices.h"
 #include "figure.h"
 #include "flat.h"
@@ -40,10 +46,10 @@
 #define QUICK (16ul << 20)	/* no more than that, when all is quick */
 #define MANY 1000		/* segments, that the rest of what the kernel allocates is not seen beside */
 
-enum way { PIN, PIN_ALONE, BULK, EACH, MAP_LOOKUP, STRICT, LOOKUP_MAP, WAYS };
+enum way { PIN, PIN_LOOKUP, PIN_ALONE, RELEASE, FLOOR, FLOOR_RELEASE, BULK, EACH, MAP_LOOKUP, STRICT, LOOKUP_MAP, WAYS };
 
 static const char *names[WAYS] = {
-	"pin", "pin-alone", "bulk", "each", "map+lookup", "strict", "lookup-map",
+	"pin", "pin+lookup", "pin-alone", "release", "floor", "floor-release", "bulk", "each", "map+lookup", "strict", "lookup-map",
 };
 
 /* Microseconds before what counts, in which each way is taken at least once; for a profile there are more. */
@@ -57,7 +63,7 @@ static bool translated;
 static const char *const devices[] = { EDU, NULL };
 
 static struct vfio_dev edu = VFIO_DEV_INIT;
-static int container, flat;
+static int container, flat, floor_fd;
 
 /* What is measured. */
 struct memory {
@@ -72,28 +78,107 @@ struct memory {
 
 /* The ways: microseconds, or less than 0 where it cannot be done. */
 
+/* Its name is not read from text while it is measured. */
+static struct flatiommu_function function;
+
+static struct flatiommu_pin pin_of(struct memory *m)
+{
+	return (struct flatiommu_pin){
+		.size = sizeof(struct flatiommu_pin),
+		.nr_functions = 1,
+		.functions = (uintptr_t)&function,
+		.vaddr = (uintptr_t)m->addr,
+		.length = m->size,
+	};
+}
+
 static double pin(struct memory *m)
 {
+	struct flatiommu_pin arg = pin_of(m);
 	double start = now(), took;
-	uint32_t id;
 
-	must(flat_pin(flat, EDU, m->addr, m->size, 0, &id), "PIN");
-	must(flat_lookup_pin(flat, EDU, id, 0, m->size, m->segments,
-			     (unsigned int)(m->size / PAGE)), "LOOKUP");
+	arg.nr_segments = (uint32_t)(m->size / PAGE);
+	arg.segments = (uintptr_t)m->segments;
+	must(flat_call(flat, FLATIOMMU_PIN, &arg), "PIN");
 	took = now() - start;
-	must(flat_unpin(flat, id), "UNPIN");
+	if (arg.out_length != m->size)
+		must(-EIO, "segments");
+	must(flat_unpin(flat, arg.out_pin), "UNPIN");
+	return took;
+}
+
+static double pin_lookup(struct memory *m)
+{
+	struct flatiommu_pin arg = pin_of(m);
+	struct flatiommu_lookup lookup = {
+		.size = sizeof(lookup),
+		.flags = FLATIOMMU_LOOKUP_PIN,
+		.function = function,
+		.length = m->size,
+		.nr_segments = (uint32_t)(m->size / PAGE),
+		.segments = (uintptr_t)m->segments,
+	};
+	double start = now(), took;
+
+	must(flat_call(flat, FLATIOMMU_PIN, &arg), "PIN");
+	lookup.pin = arg.out_pin;
+	must(flat_call(flat, FLATIOMMU_LOOKUP, &lookup), "LOOKUP");
+	took = now() - start;
+	must(flat_unpin(flat, arg.out_pin), "UNPIN");
 	return took;
 }
 
 static double pin_alone(struct memory *m)
 {
+	struct flatiommu_pin arg = pin_of(m);
 	double start = now(), took;
-	uint32_t id;
 
-	must(flat_pin(flat, EDU, m->addr, m->size, 0, &id), "PIN");
+	must(flat_call(flat, FLATIOMMU_PIN, &arg), "PIN");
 	took = now() - start;
-	must(flat_unpin(flat, id), "UNPIN");
+	must(flat_unpin(flat, arg.out_pin), "UNPIN");
 	return took;
+}
+
+static double release(struct memory *m)
+{
+	struct flatiommu_pin arg = pin_of(m);
+	double start;
+
+	must(flat_call(flat, FLATIOMMU_PIN, &arg), "PIN");
+	start = now();
+	must(flat_unpin(flat, arg.out_pin), "UNPIN");
+	return now() - start;
+}
+
+static void floor_begin(struct memory *m)
+{
+	struct floor_pin arg = {
+		.addr = (uintptr_t)m->addr,
+		.size = m->size,
+		.step = m->page_size / PAGE,
+	};
+
+	must(ioctl(floor_fd, FLOOR_PIN, &arg) ? -errno : 0, "FLOOR_PIN");
+}
+
+static double bare_pin(struct memory *m)
+{
+	double start = now(), took;
+
+	floor_begin(m);
+	took = now() - start;
+	ioctl(floor_fd, FLOOR_UNPIN);
+	return took;
+}
+
+static double bare_release(struct memory *m)
+{
+	double start;
+
+	floor_begin(m);
+	start = now();
+	ioctl(floor_fd, FLOOR_UNPIN);
+	return now() - start;
 }
 
 static double bulk(struct memory *m)
@@ -184,7 +269,7 @@ static void measure_memory(struct memory *m)
 }
 
 static double (*ways[WAYS])(struct memory *m) = {
-	pin, pin_alone, bulk, each, map_lookup, strict, lookup_map,
+	pin, pin_lookup, pin_alone, release, bare_pin, bare_release, bulk, each, map_lookup, strict, lookup_map,
 };
 
 static void shuffle(unsigned int order[WAYS])
@@ -213,6 +298,8 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	m.entries = calloc(size / PAGE, sizeof(*m.entries));
 	memset(m.segments, 1, size / PAGE * sizeof(*m.segments));
 	memset(m.entries, 1, size / PAGE * sizeof(*m.entries));
+	if (floor_fd > 0)
+		must(ioctl(floor_fd, FLOOR_ROOM, size / PAGE) ? -errno : 0, "FLOOR_ROOM");
 	/* Once for all, to warm up; then in another order each time, as each way leaves its traces. */
 	start = now();
 	do {
@@ -371,7 +458,12 @@ static void measure_flatiommu(const char *only)
 	flat = flat_open();
 	must(flat, "/dev/flatiommu");
 	must(flat_declare(flat, EDU), "DECLARE");
+	must(module_load("/flatiommu/floor.ko", ""), "floor.ko");
+	floor_fd = open("/dev/floor", O_RDWR | O_CLOEXEC);
+	must(floor_fd < 0 ? -errno : 0, "/dev/floor");
 	measure_all(only);
+	close_fd(&floor_fd);
+	must(module_unload("floor"), "floor.ko");
 	close_fd(&flat);
 	vfio_close(&edu);
 	close_fd(&container);
@@ -383,6 +475,7 @@ int main(int argc, char **argv)
 	const char *machine = getenv("FLATIOMMU_MACHINE");
 	enum way way;
 
+	function = flat_function(EDU);
 	if (argc == 3)
 		warm_up = 2e6;
 	for (way = 0; way < WAYS && argc == 3; way++)

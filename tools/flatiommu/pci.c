@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "pci.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -123,23 +122,6 @@ void functions_free(struct functions *functions)
 	functions->n = 0;
 }
 
-/* sysfs wants lower case and a segment; people leave it out. */
-static bool parse_address(char *address, size_t size, const char *name)
-{
-	unsigned int segment = 0, bus, device, function;
-	int end = 0;
-
-	if (sscanf(name, "%8x:%2x:%2x.%1x%n", &segment, &bus, &device, &function, &end) != 4) {
-		segment = 0;
-		if (sscanf(name, "%2x:%2x.%1x%n", &bus, &device, &function, &end) != 3)
-			return false;
-	}
-	if (name[end] || !isxdigit((unsigned char)name[0]) || device > 0x1f || function > 7)
-		return false;
-	snprintf(address, size, "%04x:%02x:%02x.%x", segment, bus, device, function);
-	return true;
-}
-
 static int add_kind(struct functions *functions, unsigned int vendor, unsigned int device)
 {
 	struct functions all = { 0 };
@@ -161,7 +143,7 @@ bool function_above(char *address, size_t size, const char *path)
 	if (!realpath(path, real))
 		return false;
 	while ((slash = strrchr(real, '/'))) {
-		if (parse_address(address, size, slash + 1) &&
+		if (address_parse(address, size, slash + 1) &&
 		    file_exists(PCI_DEVICES "/%s", address))
 			return true;
 		*slash = 0;
@@ -197,9 +179,9 @@ int functions_resolve(struct tool *tool, struct functions *functions, const char
 	char address[PCI_ADDRESS_SIZE], path[PATH_MAX];
 	const char *base = strncmp(name, "/dev/", 5) ? name : name + 5;
 	unsigned int vendor, device;
-	int end = 0, ret = -ENODEV;
+	int ret = -ENODEV;
 
-	if (parse_address(address, sizeof(address), name)) {
+	if (address_parse(address, sizeof(address), name)) {
 		ret = functions_add(functions, address);
 		if (ret) {
 			cure(tool, "flatiommu list");
@@ -207,7 +189,7 @@ int functions_resolve(struct tool *tool, struct functions *functions, const char
 		}
 		return ret;
 	}
-	if (sscanf(name, "%4x:%4x%n", &vendor, &device, &end) == 2 && !name[end]) {
+	if (kind_parse(&vendor, &device, name)) {
 		ret = add_kind(functions, vendor, device);
 		if (ret) {
 			cure(tool, "flatiommu list");

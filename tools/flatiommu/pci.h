@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "address.h"
 #include "tool.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
-#define PCI_ADDRESS_SIZE 20
 
 /* What stands behind a function. */
 enum behind {

@@ -123,6 +123,9 @@ build/%/extra: build/%/trust-signer.ko build/%/test-modules
 	fi
 	touch $@
 
+# What the library and the command have of the module.
+shared := module/address.h
+
 # The library. In the archive, too, nothing but its functions has a name that programs see.
 version := $(shell cat VERSION)
 soname := libflatiommu.so.$(firstword $(subst ., ,$(version)))
@@ -130,7 +133,7 @@ lib-objects := $(patsubst lib/%.c,build/lib/obj/%.o,$(wildcard lib/*.c))
 
 lib: build/lib/libflatiommu.so build/lib/libflatiommu.a
 
-build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) VERSION build/toolchain
+build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(shared) VERSION build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(lib-flags) -c -o $@ $<
 
@@ -256,7 +259,7 @@ tool-sources := $(wildcard tools/flatiommu/*.c)
 
 tools: build/bin/flatiommu
 
-build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) build/lib/libflatiommu.a build/toolchain
+build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) build/lib/libflatiommu.a build/toolchain
 	@printf '#include <%s>\n' pci/pci.h json-c/json.h | $(CC) $(CPPFLAGS) -fsyntax-only -x c - 2>/dev/null || \
 		{ echo "No libpci or json-c: apt install libpci-dev libjson-c-dev" >&2; exit 1; }
 	mkdir -p $(@D)
@@ -305,7 +308,7 @@ asan-programs := $(patsubst tests/guest/%.c,build/tests/asan-%.t,$(wildcard test
 
 asan: $(asan-programs)
 
-build/asan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) build/toolchain
+build/asan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(shared) build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(lib-flags) $(sanitize) -c -o $@ $<
 
@@ -361,10 +364,15 @@ check-peers: $(PEERS_KERNELS:%=build/%/flatiommu.ko)
 		FLATIOMMU_APPEND=full=1 FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=18000 tests/vm/run $$kernel peers || exit; \
 	done
 
-# tests/unit/NAME.c tests lib/NAME.c alone, here; tests/unit/NAME tests tests/vm/NAME.
+# tests/unit/NAME.c tests lib/NAME.c alone, here, and addresses.c what takes addresses; tests/unit/NAME tests tests/vm/NAME.
 units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
 
 build/unit/%: tests/unit/%.c lib/%.c lib/%.h build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
+
+build/unit/addresses: tests/unit/addresses.c lib/sysfs.c lib/sysfs.h tools/flatiommu/address.c tools/flatiommu/address.h \
+		$(shared) build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 
@@ -380,16 +388,16 @@ fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"' \
 	-DFLATIOMMU_LIBRARY_VERSION='"$(version)"' -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
-build/fuzz/claim: tests/fuzz/claim.c module/function.c module/function.h $(wildcard tests/fuzz/kernel/linux/*.h)
+build/fuzz/claim: tests/fuzz/claim.c module/function.c module/function.h $(shared) $(wildcard tests/fuzz/kernel/linux/*.h)
 	mkdir -p $(@D)
 	clang $(fuzz-flags) -Itests/fuzz/kernel -o $@ $<
 
-build/fuzz/lib: tests/fuzz/lib.c $(wildcard lib/*.[ch])
+build/fuzz/lib: tests/fuzz/lib.c $(wildcard lib/*.[ch]) $(shared)
 	mkdir -p $(@D)
 	clang $(fuzz-flags) -Wl,--wrap=ioctl -o $@ $(filter %.c,$^)
 
 build/fuzz/tool: tests/fuzz/tool.c $(filter-out %/main.c,$(tool-sources)) $(wildcard tools/flatiommu/*.h) \
-		build/lib/libflatiommu.a
+		$(shared) build/lib/libflatiommu.a
 	mkdir -p $(@D)
 	clang $(fuzz-flags) $(patsubst %,-Wl$(comma)--wrap=%,open fopen readlink access realpath) -o $@ \
 		$(filter %.c %.a,$^) -lpci -ljson-c

@@ -9,26 +9,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../module/address.h"
+
 int parse_bdf(const char *text, struct function *f)
 {
-	unsigned int segment = 0, bus, device, function;
-	int end = 0;
+	struct flat_address a;
 
 	*f = (struct function){ .group = -1 };
-	/* More than that sscanf() takes for part of a number: spaces, signs, 0x. */
-	if (text[strspn(text, "0123456789abcdefABCDEF:.")])
+	if (!flat_parse_address(text, &a))
 		return -EINVAL;
-	if (sscanf(text, "%8x:%2x:%2x.%1x%n", &segment, &bus, &device, &function, &end) != 4) {
-		segment = 0;
-		if (sscanf(text, "%2x:%2x.%1x%n", &bus, &device, &function, &end) != 3)
-			return -EINVAL;
-	}
-	if (text[end] || device > 0x1f || function > 7)
-		return -EINVAL;
-	f->segment = segment;
-	f->bus = (uint8_t)bus;
-	f->devfn = (uint8_t)(device << 3 | function);
-	snprintf(f->bdf, sizeof(f->bdf), "%04x:%02x:%02x.%x", segment, bus, device, function);
+	f->segment = a.segment;
+	f->bus = (uint8_t)a.bus;
+	f->devfn = (uint8_t)(a.slot << 3 | a.function);
+	snprintf(f->bdf, sizeof(f->bdf), "%04x:%02x:%02x.%x", a.segment, a.bus, a.slot, a.function);
 	return 0;
 }
 

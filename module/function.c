@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* How a function is named, in text and in the calls of /dev/flatiommu. */
 #include <linux/bits.h>
-#include <linux/ctype.h>
 #include <linux/pci.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -10,35 +9,6 @@
 
 #include "function.h"
 #include "index.h"
-
-/* Hexadecimal digits, @min to @max of them, and then @end, which is skipped. */
-static bool parse_field(const char **s, unsigned int min, unsigned int max, char end,
-			unsigned int *value)
-{
-	unsigned int digits;
-	char c;
-
-	*value = 0;
-	for (digits = 0; digits < max && isxdigit(**s); digits++) {
-		c = tolower(*(*s)++);
-		*value = *value << 4 | (isdigit(c) ? c - '0' : c - 'a' + 10);
-	}
-	return digits >= min && *(*s)++ == end;
-}
-
-/**
- * flat_parse_address() - a PCI address such as 0000:00:04.0
- * @s:		the text, and nothing else
- * @r:		gets the address, when it returns true
- *
- * Returns whether it is one.
- */
-bool flat_parse_address(const char *s, struct flat_request *r)
-{
-	return parse_field(&s, 4, 8, ':', &r->segment) && parse_field(&s, 2, 2, ':', &r->bus) &&
-	       parse_field(&s, 2, 2, '.', &r->slot) && parse_field(&s, 1, 1, '\0', &r->function) &&
-	       r->segment <= INT_MAX && r->slot <= 0x1f && r->function <= 7;
-}
 
 /* What follows the address, in the same text and cut from it; NULL when nothing does. */
 char *flat_split_options(char *text)
@@ -90,7 +60,8 @@ bool flat_parse_options(const char *address, const char *options, struct flat_re
 /* Returns the function with a reference for the caller, or NULL. */
 struct pci_dev *flat_requested_function(const struct flat_request *r)
 {
-	return flat_find_function(r->segment, r->bus, PCI_DEVFN(r->slot, r->function));
+	return flat_find_function(r->at.segment, r->at.bus,
+				  PCI_DEVFN(r->at.slot, r->at.function));
 }
 
 /* Returns 0 with a reference to the function for the caller, -EOPNOTSUPP or -ENODEV. */
@@ -99,7 +70,7 @@ int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pd
 	if (name->reserved)
 		return -EOPNOTSUPP;
 	*pdev = NULL;
-	if (name->segment <= INT_MAX)
+	if (name->segment <= FLAT_SEGMENT_MAX)
 		*pdev = flat_find_function(name->segment, name->bus, name->devfn);
 	return *pdev ? 0 : -ENODEV;
 }

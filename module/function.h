@@ -4,24 +4,22 @@
 
 #include <linux/types.h>
 
+#include "address.h"
+
 struct flatiommu_function;
 struct pci_dev;
 
 /**
  * struct flat_request - a function that is asked for as text: BDF[/wc=BAR[+BAR...]]
- * @segment:	the address
- * @bus:	the same
- * @slot:	the same
- * @function:	the same
+ * @at:		the address
  * @wc_bars:	a bit for each BAR to be held write-combined
  */
 struct flat_request {
-	unsigned int segment, bus, slot, function;
+	struct flat_address at;
 	unsigned long wc_bars;
 };
 
 char *flat_split_options(char *text);
-bool flat_parse_address(const char *s, struct flat_request *r);
 bool flat_parse_options(const char *address, const char *options, struct flat_request *r);
 struct pci_dev *flat_requested_function(const struct flat_request *r);
 

@@ -62,11 +62,10 @@ static int walk_devices(request_fn fn, void *data)
 		return -ENOMEM;
 	}
 	while (!ret && (word = strsep(&rest, ","))) {
-		word = strim(word);
 		if (!*word)
 			continue;
 		options = flat_split_options(word);
-		if (!flat_parse_address(word, &r)) {
+		if (!flat_parse_address(word, &r.at)) {
 			pr_err("devices=: %s is not a PCI address such as 0000:00:04.0\n", word);
 			ret = -EINVAL;
 		} else if (!flat_parse_options(word, options, &r)) {
@@ -113,7 +112,7 @@ static int claim_listed(const struct flat_request *r, void *data)
 
 	if (!pdev) {
 		pr_notice("devices=: %04x:%02x:%02x.%x is not there; it will be claimed when it comes\n",
-			  r->segment, r->bus, r->slot, r->function);
+			  r->at.segment, r->at.bus, r->at.slot, r->at.function);
 		return 0;
 	}
 	if (!lock_function(pdev)) {
@@ -135,8 +134,9 @@ static int find_listed(const struct flat_request *r, void *data)
 {
 	struct listed *l = data;
 
-	if (l->found || r->segment != pci_domain_nr(l->pdev->bus) ||
-	    r->bus != l->pdev->bus->number || PCI_DEVFN(r->slot, r->function) != l->pdev->devfn)
+	if (l->found || r->at.segment != pci_domain_nr(l->pdev->bus) ||
+	    r->at.bus != l->pdev->bus->number ||
+	    PCI_DEVFN(r->at.slot, r->at.function) != l->pdev->devfn)
 		return 0;
 	l->found = true;
 	l->wc_bars = r->wc_bars;
@@ -231,33 +231,33 @@ static struct notifier_block bus_nb = {
  * For a write to claim or release. Only a claim has options. The function's reference is the
  * caller's.
  */
-static int function_of(const char *buf, size_t count, bool may_have_options, struct flat_request *r,
+static int function_of(const char *buf, bool may_have_options, struct flat_request *r,
 		       struct pci_dev **pdev)
 {
-	char text[40], *word = text, *options = NULL;
-	bool fits = count < sizeof(text) && strscpy(text, buf, sizeof(text)) >= 0;
+	char text[40], *options = NULL;
+	ssize_t n = strscpy(text, buf, sizeof(text));
 
 	if (!capable(CAP_SYS_RAWIO)) {
 		pr_warn_ratelimited("%s[%d] may not claim or release: that needs CAP_SYS_RAWIO\n",
 				    current->comm, task_tgid_nr(current));
 		return -EPERM;
 	}
-	if (fits) {
-		word = strim(text);
-		if (may_have_options)
-			options = flat_split_options(word);
-	}
-	if (!fits || !flat_parse_address(word, r)) {
+	/* of echo */
+	if (n > 0 && text[n - 1] == '\n')
+		text[n - 1] = '\0';
+	if (may_have_options)
+		options = flat_split_options(text);
+	if (n < 0 || !flat_parse_address(text, &r->at)) {
 		pr_warn("'%.*s' is not a PCI address such as 0000:00:04.0\n",
 			(int)min_t(size_t, strcspn(buf, "\n"), sizeof(text)), buf);
 		return -EINVAL;
 	}
-	if (!flat_parse_options(word, options, r))
+	if (!flat_parse_options(text, options, r))
 		return -EINVAL;
 	*pdev = flat_requested_function(r);
 	if (!*pdev) {
-		pr_warn("%04x:%02x:%02x.%x: there is no such PCI function\n", r->segment, r->bus,
-			r->slot, r->function);
+		pr_warn("%04x:%02x:%02x.%x: there is no such PCI function\n", r->at.segment, r->at.bus,
+			r->at.slot, r->at.function);
 		return -ENODEV;
 	}
 	return 0;
@@ -269,7 +269,7 @@ static ssize_t with_function(const char *buf, size_t count, bool may_have_option
 {
 	struct flat_request r;
 	struct pci_dev *pdev;
-	int ret = function_of(buf, count, may_have_options, &r, &pdev);
+	int ret = function_of(buf, may_have_options, &r, &pdev);
 
 	if (ret)
 		return ret;

@@ -28,10 +28,9 @@ static void text(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	options = flat_split_options(text);
-	if (flat_parse_address(text, &r)) {
-		snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", r.segment, r.bus, r.slot, r.function);
-		if (!flat_parse_address(name, &again) || again.segment != r.segment || again.bus != r.bus ||
-		    again.slot != r.slot || again.function != r.function)
+	if (flat_parse_address(text, &r.at)) {
+		snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", r.at.segment, r.at.bus, r.at.slot, r.at.function);
+		if (!flat_parse_address(name, &again.at) || memcmp(&again.at, &r.at, sizeof(r.at)))
 			abort();
 		pdev = flat_requested_function(&r);
 		if (pdev)

@@ -44,7 +44,8 @@ is "$(stat -c %a "${CLAIM%claim}refusals")" 400 "refusals is for root to read"
 spaces='                                '
 # malformed text. Numbers of more than 32 bits must not be cut to a device that exists.
 malformed=(
-	$'\n' ' ' hello "$EDU." "${EDU}x" "$EDU $EDU" "$EDU,$NIC" "${EDU#0000:}" "${EDU%.0}" "-$EDU"
+	$'\n' ' ' hello "$EDU." "${EDU}x" "$EDU $EDU" "$EDU,$NIC" "0$EDU" "${EDU%.0}" "-$EDU"
+	" $EDU" "$EDU " $'\t'"$EDU" "$EDU"$'\n\n' $'\n'"$EDU"
 	0000:0x:06.0 0x0:00:06.0 "0000:00: 6.0" 0000:00:06.
 	0000:00:20.0 0000:00:06.8 0000:100:06.0 ffffffff:00:06.0
 	100000000:00:06.0 0:100000000:6.0 0:0:100000006.0 0:0:6.100000000

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../../module/address.h"
 #include "output.h"
 #include "sysfs.h"
 
@@ -102,16 +103,17 @@ static int get_info(struct flatiommu_info *info)
 
 struct json_object *flat_wc_bars(const struct function *f)
 {
-	unsigned int segment, bus, device, function, bar;
 	struct flatiommu_info info = { .flags = FLATIOMMU_INFO_FUNCTION };
 	struct json_object *array;
+	struct flat_address a;
+	unsigned int bar;
 
 	if (f->behind == BEHIND_FLATIOMMU) {
-		if (sscanf(f->address, "%x:%x:%x.%x", &segment, &bus, &device, &function) != 4)
+		if (!flat_parse_address(f->address, &a))
 			return NULL;
-		info.function.segment = segment;
-		info.function.bus = bus;
-		info.function.devfn = device << 3 | function;
+		info.function.segment = a.segment;
+		info.function.bus = a.bus;
+		info.function.devfn = a.slot << 3 | a.function;
 		if (get_info(&info))
 			return NULL;
 	}

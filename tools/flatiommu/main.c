@@ -309,6 +309,9 @@ int main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 		argv++;
+	} else if (command == &help_command) {
+		/* no command is named: what help is by itself, not how it is used */
+		help = false;
 	}
 	ret = help ? 1 : parse(&tool, command, &args, argv);
 	if (ret < 0) {
@@ -317,9 +320,10 @@ int main(int argc, char **argv)
 	}
 	if (ret) {
 		show(&tool, describe(command), usage_text);
-		return 0;
+		ret = 0;
+	} else {
+		ret = command->run(&tool, &args);
 	}
-	ret = command->run(&tool, &args);
 	if (ret < 0) {
 		tell_error(&tool);
 		return command->failure ? command->failure : EXIT_FAILURE;

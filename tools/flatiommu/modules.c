@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "progress.h"
 #include "sysfs.h"
 
 #define MODULES "/lib/modules"
@@ -218,7 +219,7 @@ void module_load_command(char *buf, size_t size, const struct module_files *file
 }
 
 /* Runs it, and keeps the last line of what it says, which is why it failed. */
-static int run_program(char *said, int size, char *const argv[])
+static int run_to_end(char *said, int size, char *const argv[])
 {
 	int ends[2], status, ret = 0;
 	FILE *output;
@@ -256,6 +257,16 @@ static int run_program(char *said, int size, char *const argv[])
 		if (errno != EINTR)
 			return -errno;
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ENOEXEC;
+}
+
+static int run_program(char *said, int size, char *const argv[])
+{
+	int ret;
+
+	progress("%s %s", argv[0], argv[1]);
+	ret = run_to_end(said, size, argv);
+	progress_end();
+	return ret;
 }
 
 static int load_flatiommu(struct tool *tool)

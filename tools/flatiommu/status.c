@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: MIT
 /* flatiommu status: what there is on this machine, on one screen. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "flat.h"
+#include "metrics.h"
 #include "modules.h"
 #include "output.h"
+#include "pins.h"
 #include "processes.h"
 #include "record.h"
+#include "watch.h"
+
+enum { METRICS, WATCH };
+
+static const struct flag status_flags[] = {
+	[METRICS] = { "metrics", NULL, "print numbers for a monitoring system, as OpenMetrics has them" },
+	[WATCH] = { "watch", NULL, "print a line for each change, until it is stopped" },
+	{ NULL, NULL, NULL }
+};
 
 static const char *const shown_modules[] = {
 	"flatiommu", "vfio", "vfio_pci", "vfio_iommu_type1", "iommufd", "uio_pci_generic",
@@ -129,69 +141,6 @@ static void put_left_behind(struct json_object *what)
 	put_bool(what, "machine_left_behind", machine && !records.n);
 	free(machine);
 	names_free(&records);
-}
-
-static bool is_dma_node(const char *node)
-{
-	return !strncmp(node, "/dev/vfio/", 10) || !strcmp(node, "/dev/iommu") ||
-	       !strcmp(node, "/dev/flatiommu");
-}
-
-static long long status_bytes(const char *status, const char *key)
-{
-	const char *line = status ? strstr(status, key) : NULL;
-
-	return line ? strtoll(line + strlen(key), NULL, 10) * 1024 : 0;
-}
-
-/* type1 and /dev/flatiommu count to VmLck, as mlock does, and iommufd to VmPin. */
-static void put_processes(struct json_object *what, const struct processes *processes)
-{
-	struct json_object *array = put_array(what, "processes");
-	int last = 0;
-	size_t i;
-
-	for (i = 0; i < processes->n; i++) {
-		const struct opened *opened = &processes->opened[i];
-		struct json_object *o;
-		char *status;
-
-		if (opened->pid == last || !is_dma_node(opened->node))
-			continue;
-		last = opened->pid;
-		status = file_text("/proc/%d/status", opened->pid);
-		o = add_object(array);
-		put_number(o, "pid", opened->pid);
-		put_string(o, "name", opened->name);
-		put_number(o, "locked", status_bytes(status, "\nVmLck:"));
-		put_number(o, "pinned", status_bytes(status, "\nVmPin:"));
-		put_number(o, "huge", status_bytes(status, "\nHugetlbPages:"));
-		free(status);
-	}
-	put_bool(what, "processes_partial", processes->partial);
-}
-
-/*
- * Of the whole machine; null where the kernel does not count them. Each CPU adds its part once a second,
- * so that the sum may even be negative; to ask them all for it would disturb those that poll.
- */
-static void put_pins(struct json_object *what)
-{
-	static const char acquired[] = "\nnr_foll_pin_acquired ";
-	static const char released[] = "\nnr_foll_pin_released ";
-	char *text = file_text("/proc/vmstat");
-	const char *plus = text ? strstr(text, acquired) : NULL;
-	const char *minus = text ? strstr(text, released) : NULL;
-	long long pins;
-
-	if (plus && minus) {
-		pins = strtoll(plus + strlen(acquired), NULL, 10) -
-		       strtoll(minus + strlen(released), NULL, 10);
-		put_number(what, "pins", pins > 0 ? pins : 0);
-	} else {
-		put_string(what, "pins", NULL);
-	}
-	free(text);
 }
 
 static void functions_text(struct json_object *functions)
@@ -322,30 +271,45 @@ static void status_text(const struct tool *tool, struct json_object *what)
 		puts("  (other users' processes, and refusals, are shown to root)");
 }
 
-static int status_run(struct tool *tool, const struct args *args)
+static struct json_object *status_read(void)
 {
 	struct json_object *what = json_object_new_object();
 	struct functions functions = { 0 };
 	struct processes processes;
 
-	(void)args;
 	processes_read(&processes);
 	functions_scan(&functions);
 	put_machine(what);
 	put_modules(what);
 	put_functions(what, &functions, &processes);
 	put_left_behind(what);
-	put_processes(what, &processes);
-	put_pins(what);
+	json_object_object_add(what, "processes", pins_of_processes(&processes));
+	put_bool(what, "processes_partial", processes.partial);
+	json_object_object_add(what, "pins", pins_of_machine());
 	json_object_object_add(what, "refusals", flat_refusals());
-	show(tool, what, status_text);
 	functions_free(&functions);
 	processes_free(&processes);
+	return what;
+}
+
+static int status_run(struct tool *tool, const struct args *args)
+{
+	bool metrics = args->values[METRICS];
+
+	if (metrics && (tool->json || args->values[WATCH])) {
+		cure(tool, "flatiommu status --metrics");
+		return fail(tool, -EINVAL, "--metrics: has a format of its own, and is of now: not with --%s",
+			    tool->json ? "json" : "watch");
+	}
+	if (args->values[WATCH])
+		return watch(tool);
+	show(tool, status_read(), metrics ? metrics_text : status_text);
 	return 0;
 }
 
 const struct command status_command = {
 	.name = "status",
 	.summary = "show the machine, the modules, what is claimed and bound, and what is pinned",
+	.flags = status_flags,
 	.run = status_run,
 };

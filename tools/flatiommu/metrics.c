@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+/*
+ * OpenMetrics 1.0, which node_exporter reads, too: all are gauges, as its parser has no types that came later. A sample is
+ * not said twice.
+ */
+#include "metrics.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "output.h"
+
+/* The name of the unit is the end of the family's name. */
+static void family(const char *name, const char *unit, const char *help)
+{
+	printf("# TYPE flatiommu_%s gauge\n", name);
+	if (unit)
+		printf("# UNIT flatiommu_%s %s\n", name, unit);
+	printf("# HELP flatiommu_%s %s\n", name, help);
+}
+
+/* A program's name may be of any bytes, and the text is UTF-8. */
+static void put_value(const char *value)
+{
+	for (; value && *value; value++) {
+		if (*value == '\n')
+			fputs("\\n", stdout);
+		else if (*value == '\\' || *value == '"')
+			printf("\\%c", *value);
+		else
+			putchar((unsigned char)*value < 0x80 ? *value : '?');
+	}
+}
+
+/* What follows are a label and its value, and so on, and NULL. */
+static void sample(const char *name, long long number, ...)
+{
+	const char *label, *before = "{";
+	va_list args;
+
+	printf("flatiommu_%s", name);
+	va_start(args, number);
+	while ((label = va_arg(args, const char *))) {
+		printf("%s%s=\"", before, label);
+		put_value(va_arg(args, const char *));
+		fputs("\"", stdout);
+		before = ",";
+	}
+	va_end(args);
+	printf("%s %lld\n", *before == ',' ? "}" : "", number);
+}
+
+static long long number(struct json_object *o, const char *key)
+{
+	return json_object_get_int64(get(o, key));
+}
+
+static const char *state_of(struct json_object *function)
+{
+	const char *driver = get_string(function, "driver");
+
+	if (json_object_get_boolean(get(function, "interrupted")))
+		return "interrupted";
+	if (!driver || strcmp(driver, "vfio-pci"))
+		return "claimed";
+	return json_object_array_length(get(function, "open_by")) ? "open" : "bound";
+}
+
+static void functions_metrics(struct json_object *status)
+{
+	static const char *const states[] = { "claimed", "bound", "open", "interrupted" };
+	struct json_object *functions = get(status, "functions");
+	size_t i, j, n = json_object_array_length(functions);
+
+	family("functions", NULL,
+	       "PCI functions that are claimed or on vfio-pci, by state: claimed with another driver or none, bound to vfio-pci, open by a program, interrupted in bind or unbind.");
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		long long count = 0;
+
+		for (j = 0; j < n; j++)
+			count += !strcmp(state_of(json_object_array_get_idx(functions, j)), states[i]);
+		sample("functions", count, "state", states[i], NULL);
+	}
+	family("function_programs", NULL, "Programs that have such a function open.");
+	for (j = 0; j < n; j++) {
+		struct json_object *o = json_object_array_get_idx(functions, j);
+
+		sample("function_programs", json_object_array_length(get(o, "open_by")),
+		       "address", get_string(o, "address"), "driver", get_string(o, "driver"),
+		       "group", get_string(o, "group"), "iommu", get_string(o, "iommu"), NULL);
+	}
+	family("claims", NULL, "PCI functions that flatiommu has claimed.");
+	sample("claims", number(status, "functions_claimed"), NULL);
+	family("functions_behind_iommu", NULL, "PCI functions that have an IOMMU.");
+	sample("functions_behind_iommu", number(status, "functions_behind_iommu"), NULL);
+	family("left_behind", NULL, "Records of bind whose function is gone, or of the machine alone: flatiommu unbind --all.");
+	sample("left_behind", json_object_array_length(get(status, "left_behind")) +
+	       json_object_get_boolean(get(status, "machine_left_behind")), NULL);
+}
+
+static void modules_metrics(struct json_object *modules)
+{
+	size_t i;
+
+	family("module_loaded", NULL, "Whether a kernel module is loaded.");
+	for (i = 0; i < json_object_array_length(modules); i++) {
+		struct json_object *o = json_object_array_get_idx(modules, i);
+
+		sample("module_loaded", json_object_get_boolean(get(o, "loaded")),
+		       "module", get_string(o, "name"), NULL);
+	}
+}
+
+static void memory_metrics(struct json_object *status)
+{
+	static const struct {
+		const char *key, *name, *help;
+	} kinds[] = {
+		{ "locked", "process_locked_bytes", "Memory that is locked for a program, by type1, /dev/flatiommu or mlock." },
+		{ "pinned", "process_pinned_bytes", "Memory that iommufd has pinned for a program." },
+		{ "huge", "process_huge_bytes", "Huge pages that a program has; more than is locked and pinned are not pinned." },
+	};
+	struct json_object *processes = get(status, "processes");
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		family(kinds[i].name, "bytes", kinds[i].help);
+		for (j = 0; j < json_object_array_length(processes); j++) {
+			struct json_object *o = json_object_array_get_idx(processes, j);
+
+			sample(kinds[i].name, number(o, kinds[i].key), "pid", get_string(o, "pid"),
+			       "program", get_string(o, "name"), NULL);
+		}
+	}
+	family("processes_partial", NULL, "1 when not all programs could be looked at.");
+	sample("processes_partial", json_object_get_boolean(get(status, "processes_partial")), NULL);
+	if (!get(status, "pins"))
+		return;
+	family("pins", NULL, "Pins in the whole machine, in pages; a huge page is one.");
+	sample("pins", number(status, "pins"), NULL);
+}
+
+static void refusals_metrics(struct json_object *refusals)
+{
+	size_t i, j, n = refusals ? json_object_array_length(refusals) : 0;
+
+	/* only root sees them */
+	if (!refusals)
+		return;
+	family("refused_programs", NULL, "Programs that were refused maps, of the last 32.");
+	sample("refused_programs", n, NULL);
+	family("refused_maps", NULL,
+	       "Maps that were refused to them, by the cause of each program's last one.");
+	for (i = 0; i < n; i++) {
+		const char *cause = get_string(json_object_array_get_idx(refusals, i), "cause");
+		bool said = false;
+		long long sum = 0;
+
+		for (j = 0; j < n; j++) {
+			struct json_object *o = json_object_array_get_idx(refusals, j);
+
+			if (strcmp(get_string(o, "cause"), cause))
+				continue;
+			said |= j < i;
+			sum += number(o, "refused");
+		}
+		if (!said)
+			sample("refused_maps", sum, "cause", cause, NULL);
+	}
+}
+
+void metrics_text(const struct tool *tool, struct json_object *status)
+{
+	(void)tool;
+	functions_metrics(status);
+	modules_metrics(get(status, "modules"));
+	memory_metrics(status);
+	refusals_metrics(get(status, "refusals"));
+	puts("# EOF");
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Changes, as they happen. */
+#ifndef WATCH_H
+#define WATCH_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "processes.h"
+#include "tool.h"
+
+/**
+ * struct watch - what was seen last
+ * @functions:	{ADDRESS: {"driver", "group" of its claim, or null, "open_by"}}
+ * @processes:	{PID: as in pins_of_processes()}
+ * @refused:	{PID: how many maps}
+ * @begun:	all that there is has been seen once
+ */
+struct watch {
+	struct tool *tool;
+	struct json_object *functions, *processes, *refused;
+	bool begun;
+};
+
+/* Until a signal, or until nobody reads standard output. Returns 0, or -errno after fail(). */
+int watch(struct tool *tool);
+
+/* watch-lines.c: a line, of a function or not, to be filled with the members of its text */
+struct json_object *line(const char *event);
+struct json_object *line_of(const char *event, const char *address);
+
+/* Prints and puts it, once the watch has begun: of what was there before nothing is said. */
+void tell(struct watch *watch, struct json_object *line);
+
+/* watch-memory.c */
+void watch_pins(struct watch *watch, const struct processes *processes);
+void watch_refusals(struct watch *watch);
+
+#endif

@@ -56,6 +56,10 @@ works 'modprobe flatiommu'
 works 'flatiommu status'
 works 'flatiommu status --json'
 is "$(jq -r '.functions | length' <<<"$said")" 0 "nothing is claimed"
+works 'flatiommu status --metrics'
+like "$said" 'flatiommu_functions\{state="open"\} 0' "there are numbers"
+works 'flatiommu status --watch --json' 'timeout --preserve-status -s INT 3 flatiommu status --watch --json'
+is "$(jq -r .event <<<"$said")" watching "it watches"
 types 'flatiommu doctor'
 is $((status < 3)) 1 "flatiommu doctor"
 types 'flatiommu doctor --json'

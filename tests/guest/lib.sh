@@ -218,6 +218,25 @@ pci_snapshot() {
 		! -path '*/power/runtime*' ! -path '*/power/wakeup*' -exec grep -asH '' {} +
 }
 
+# sys_shape: how many files of each name /sys has, whatever their numbers: what came back may have another one
+sys_shape() {
+	find /sys -xdev -path /sys/kernel/slab -prune -o -printf '%p %l\n' | sed 's/[0-9]\+/N/g' | sort | uniq -c
+}
+
+# programs: the names of all processes but the kernel's own and this test's
+programs() {
+	ps -e -o ppid=,comm= | awk -v own="${0##*/}" '$1 != 2 && $2 != own && $2 !~ /^(ps|awk|sort)$/ { print $2 }' | sort
+}
+
+# written_since FILE DIRECTORY...: what was written to the disk since then, outside of these; /run and /tmp are not on it
+written_since() {
+	local directory but=()
+	for directory in "${@:2}"; do
+		but+=(-path "$directory" -prune -o)
+	done
+	find / -xdev "${but[@]}" -newer "$1" -print
+}
+
 # groups_are NUMBERS: all IOMMU groups
 groups_are() {
 	[[ $(ls /sys/kernel/iommu_groups) == "$1" ]]

@@ -222,7 +222,9 @@ extra=/lib/modules/$(uname -r)/extra
 mkdir "$extra"
 cp "$MODULE" "$extra"
 depmod
+touch /tmp/stamp
 succeeds "--persist" flatiommu bind --persist "$EDU"
+is "$(written_since /tmp/stamp /etc)" '' "it writes to /etc and /run alone"
 is "$(</etc/driverctl.d/pci-$EDU)" vfio-pci "driverctl has it"
 like "$(cat /etc/modules-load.d/*)" "vfio-pci" "modules are loaded at boot"
 if [[ -z $real ]]; then

@@ -1,12 +1,14 @@
 #!/bin/bash
 # flatiommu bind and unbind, stopped at random points: by SIGKILL, status tells what is the matter and unbind
-# puts it right; by SIGINT, bind puts it right itself. kills=N on the kernel's command line is for more rounds
+# puts it right; by SIGINT and its like, bind puts it right itself. No process is left over, nothing but /run is written, and
+# /sys is as before. kills=N on the kernel's command line is for more rounds
 # (FLATIOMMU_APPEND=kills=200 tests/vm/run ...).
 . "${0%/*}/lib.sh"
 
 unsafe=$(unsafe_interrupts)
 rounds=$(sed -n 's/.*\bkills=\([0-9]*\).*/\1/p' /proc/cmdline)
 rounds=${rounds:-16}
+signals=(INT TERM HUP)
 RANDOM=$$
 
 # milliseconds since the machine started
@@ -40,7 +42,7 @@ told() {
 stopped() {
 	local signal=$1 after=$2 pid
 	shift 2
-	env --default-signal=INT "$@" >/dev/null 2>&1 &
+	env --default-signal=INT,TERM,HUP "$@" >/dev/null 2>&1 &
 	pid=$!
 	sleep "$((after / 1000)).$(printf %03d $((after % 1000)))"
 	kill "-$signal" $pid 2>/dev/null
@@ -53,6 +55,9 @@ flatiommu bind "$NVME" "$EDU" >/dev/null
 flatiommu unbind "$NVME" "$EDU" >/dev/null
 before=$(state)
 snapshot=$(pci_snapshot)
+shape=$(sys_shape)
+programs=$(programs)
+touch /tmp/stamp
 start=$(now)
 flatiommu bind "$NVME" "$EDU" >/dev/null
 bind_takes=$(($(now) - start))
@@ -63,19 +68,20 @@ unbind_takes=$(($(now) - start))
 is "$(state)" "$before" "undisturbed, all is as before"
 diag "bind takes $bind_takes ms, unbind $unbind_takes ms; $rounds rounds"
 
-wrong=0 half=0 silent=0 by_itself=0
+wrong=0 half=0 silent=0 by_itself=0 left=0
 for ((i = 0; i < rounds; i++)); do
-	case $((i % 4)) in
+	polite=${signals[RANDOM % 3]}
+	case $((i % 5)) in
 	0 | 1)
 		what="SIGKILL in bind"
 		stopped KILL $((RANDOM % bind_takes)) flatiommu bind "$NVME" "$EDU"
 		;;
 	2)
-		what="SIGINT in bind"
-		stopped INT $((RANDOM % bind_takes)) flatiommu bind "$NVME" "$EDU" ||
+		what="SIG$polite in bind"
+		stopped "$polite" $((RANDOM % bind_takes)) flatiommu bind "$NVME" "$EDU" ||
 			[[ $(state) == "$before" ]] || {
 			by_itself=$((by_itself + 1))
-			diag "round $i: SIGINT left something"
+			diag "round $i: $what left something"
 			diag "$(diff <(echo "$before") <(state))"
 		}
 		;;
@@ -83,6 +89,11 @@ for ((i = 0; i < rounds; i++)); do
 		what="SIGKILL in unbind"
 		flatiommu bind "$NVME" "$EDU" >/dev/null
 		stopped KILL $((RANDOM % unbind_takes)) flatiommu unbind --all
+		;;
+	4)
+		what="SIG$polite in unbind"
+		flatiommu bind "$NVME" "$EDU" >/dev/null
+		stopped "$polite" $((RANDOM % unbind_takes)) flatiommu unbind "$EDU" "$NVME"
 		;;
 	esac
 	# a modprobe that goes on holds the lock
@@ -109,13 +120,21 @@ for ((i = 0; i < rounds; i++)); do
 		diag "$(diff <(echo "$before") <(echo "$after"))"
 		flatiommu unbind --all
 	}
+	[[ $(programs) == "$programs" ]] || {
+		left=$((left + 1))
+		diag "round $i: $what: processes"
+		diag "$(diff <(echo "$programs") <(programs))"
+	}
 done
 diag "$half of $rounds were stopped half way"
 isnt "$half" 0 "some were stopped half way"
 is "$silent" 0 "status told of all of them"
-is "$by_itself" 0 "after SIGINT bind has put everything back itself"
+is "$by_itself" 0 "after SIGINT, SIGTERM and SIGHUP bind has put everything back itself"
 is "$wrong" 0 "unbind put everything right"
+is "$left" 0 "no process is left over"
+is "$(written_since /tmp/stamp)" '' "nothing was written but in /run"
 disk_of "$NVME" >/dev/null
 is "$(diff <(echo "$snapshot") <(pci_snapshot))" '' "/sys/bus/pci and the groups are as before"
+is "$(diff <(echo "$shape") <(sys_shape))" '' "and so is all of /sys"
 echo Y >"$unsafe"
 done_testing

@@ -31,10 +31,10 @@ static void erase(void)
 	shown = 0;
 }
 
-static void *show_each_second(void *unused)
+static void *keep_showing(void *unused)
 {
 	for (;;) {
-		sleep(1);
+		usleep(500000);
 		pthread_mutex_lock(&lock);
 		if (*what && milliseconds() - since >= 1000) {
 			erase();
@@ -57,7 +57,7 @@ static bool begin(void)
 		return false;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&thread, NULL, show_each_second, NULL);
+	err = pthread_create(&thread, NULL, keep_showing, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return !err;
 }

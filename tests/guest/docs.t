@@ -58,8 +58,10 @@ works 'flatiommu status --json'
 is "$(jq -r '.functions | length' <<<"$said")" 0 "nothing is claimed"
 works 'flatiommu status --metrics'
 like "$said" 'flatiommu_functions\{state="open"\} 0' "there are numbers"
+works 'flatiommu status --watch' 'timeout --preserve-status -s INT 3 flatiommu status --watch'
+like "$said" " watching [0-9]+ functions" "it watches"
 works 'flatiommu status --watch --json' 'timeout --preserve-status -s INT 3 flatiommu status --watch --json'
-is "$(jq -r .event <<<"$said")" watching "it watches"
+is "$(jq -r .event <<<"$said")" watching "in JSON, too"
 types 'flatiommu doctor'
 is $((status < 3)) 1 "flatiommu doctor"
 types 'flatiommu doctor --json'

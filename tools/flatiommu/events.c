@@ -138,20 +138,24 @@ static bool parse(struct event *event, const char *text)
 bool events_next(struct events *events, struct event *event)
 {
 	struct sockaddr_nl from;
-	socklen_t size = sizeof(from);
 	char text[8192];
+	socklen_t size;
 	ssize_t n;
 
 	if (events->uevents < 0)
 		return false;
-	while ((n = recvfrom(events->uevents, text, sizeof(text) - 2, 0, (struct sockaddr *)&from, &size)) > 0 ||
-	       errno == ENOBUFS) {
+	for (;;) {
 		size = sizeof(from);
+		n = recvfrom(events->uevents, text, sizeof(text) - 2, 0, (struct sockaddr *)&from,
+			     &size);
+		/* some were lost: those that are left are good all the same */
+		if (n < 0 && errno != ENOBUFS)
+			return false;
+		/* others than the kernel may send, too */
 		if (n <= 0 || from.nl_pid)
 			continue;
 		text[n] = text[n + 1] = 0;
 		if (parse(event, text))
 			return true;
 	}
-	return false;
 }

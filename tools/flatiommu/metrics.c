@@ -94,7 +94,8 @@ static void functions_metrics(struct json_object *status)
 	sample("claims", number(status, "functions_claimed"), NULL);
 	family("functions_behind_iommu", NULL, "PCI functions that have an IOMMU.");
 	sample("functions_behind_iommu", number(status, "functions_behind_iommu"), NULL);
-	family("left_behind", NULL, "Records of bind whose function is gone, or of the machine alone: flatiommu unbind --all.");
+	family("left_behind", NULL,
+	       "Records of bind whose function is gone, or of the machine alone: flatiommu unbind --all.");
 	sample("left_behind", json_object_array_length(get(status, "left_behind")) +
 	       json_object_get_boolean(get(status, "machine_left_behind")), NULL);
 }
@@ -117,9 +118,12 @@ static void memory_metrics(struct json_object *status)
 	static const struct {
 		const char *key, *name, *help;
 	} kinds[] = {
-		{ "locked", "process_locked_bytes", "Memory that is locked for a program, by type1, /dev/flatiommu or mlock." },
-		{ "pinned", "process_pinned_bytes", "Memory that iommufd has pinned for a program." },
-		{ "huge", "process_huge_bytes", "Huge pages that a program has; more than is locked and pinned are not pinned." },
+		{ "locked", "process_locked_bytes",
+		  "Memory that is locked for a program, by type1, /dev/flatiommu or mlock." },
+		{ "pinned", "process_pinned_bytes",
+		  "Memory that iommufd has pinned for a program." },
+		{ "huge", "process_huge_bytes",
+		  "Huge pages that a program has; more than is locked and pinned are not pinned." },
 	};
 	struct json_object *processes = get(status, "processes");
 	size_t i, j;

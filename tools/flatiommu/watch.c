@@ -161,7 +161,8 @@ static bool is_there(const struct functions *functions, const char *address)
 	return false;
 }
 
-static void look_at(struct watch *watch, const struct function *f, const struct processes *processes)
+static void look_at(struct watch *watch, const struct function *f,
+		    const struct processes *processes)
 {
 	struct json_object *o = known(watch, f->address), *now = processes_of(processes, f);
 	const char *driver = get_string(o, "driver");

@@ -5,7 +5,6 @@
  */
 #include "metrics.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,21 +32,21 @@ static void put_value(const char *value)
 	}
 }
 
-/* What follows are a label and its value, and so on, and NULL. */
-static void sample(const char *name, long long number, ...)
+/* Pairs of a label and its value */
+#define LABELS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* @labels may be NULL. */
+static void sample(const char *name, long long number, const char *const *labels)
 {
-	const char *label, *before = "{";
-	va_list args;
+	const char *before = "{";
 
 	printf("flatiommu_%s", name);
-	va_start(args, number);
-	while ((label = va_arg(args, const char *))) {
-		printf("%s%s=\"", before, label);
-		put_value(va_arg(args, const char *));
+	for (; labels && *labels; labels += 2) {
+		printf("%s%s=\"", before, labels[0]);
+		put_value(labels[1]);
 		fputs("\"", stdout);
 		before = ",";
 	}
-	va_end(args);
 	printf("%s %lld\n", *before == ',' ? "}" : "", number);
 }
 
@@ -80,15 +79,17 @@ static void functions_metrics(struct json_object *status)
 
 		for (j = 0; j < n; j++)
 			count += !strcmp(state_of(json_object_array_get_idx(functions, j)), states[i]);
-		sample("functions", count, "state", states[i], NULL);
+		sample("functions", count, LABELS("state", states[i]));
 	}
 	family("function_programs", NULL, "Programs that have such a function open.");
 	for (j = 0; j < n; j++) {
 		struct json_object *o = json_object_array_get_idx(functions, j);
 
 		sample("function_programs", json_object_array_length(get(o, "open_by")),
-		       "address", get_string(o, "address"), "driver", get_string(o, "driver"),
-		       "group", get_string(o, "group"), "iommu", get_string(o, "iommu"), NULL);
+		       LABELS("address", get_string(o, "address"),
+			      "driver", get_string(o, "driver"),
+			      "group", get_string(o, "group"),
+			      "iommu", get_string(o, "iommu")));
 	}
 	family("claims", NULL, "PCI functions that flatiommu has claimed.");
 	sample("claims", number(status, "functions_claimed"), NULL);
@@ -109,7 +110,7 @@ static void modules_metrics(struct json_object *modules)
 		struct json_object *o = json_object_array_get_idx(modules, i);
 
 		sample("module_loaded", json_object_get_boolean(get(o, "loaded")),
-		       "module", get_string(o, "name"), NULL);
+		       LABELS("module", get_string(o, "name")));
 	}
 }
 
@@ -133,8 +134,9 @@ static void memory_metrics(struct json_object *status)
 		for (j = 0; j < json_object_array_length(processes); j++) {
 			struct json_object *o = json_object_array_get_idx(processes, j);
 
-			sample(kinds[i].name, number(o, kinds[i].key), "pid", get_string(o, "pid"),
-			       "program", get_string(o, "name"), NULL);
+			sample(kinds[i].name, number(o, kinds[i].key),
+			       LABELS("pid", get_string(o, "pid"),
+				      "program", get_string(o, "name")));
 		}
 	}
 	family("processes_partial", NULL, "1 when not all programs could be looked at.");
@@ -170,7 +172,7 @@ static void refusals_metrics(struct json_object *refusals)
 			sum += number(o, "refused");
 		}
 		if (!said)
-			sample("refused_maps", sum, "cause", cause, NULL);
+			sample("refused_maps", sum, LABELS("cause", cause));
 	}
 }
 

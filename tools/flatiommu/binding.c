@@ -8,16 +8,12 @@
 #include "flat.h"
 #include "modules.h"
 #include "output.h"
-#include "progress.h"
 #include "sysfs.h"
 
 static int unbind_driver(struct tool *tool, const struct function *f)
 {
-	int ret;
+	int ret = file_write(f->address, PCI_DEVICES "/%s/driver/unbind", f->address);
 
-	progress("waiting for %s to let %s go", f->driver, f->address);
-	ret = file_write(f->address, PCI_DEVICES "/%s/driver/unbind", f->address);
-	progress_end();
 	/* it may have gone by itself */
 	if (ret && ret != -ENOENT && ret != -ENODEV)
 		return fail(tool, ret, "%s: %s does not let it go: %s", f->address, f->driver,
@@ -68,11 +64,8 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	}
 	if (!ret)
 		ret = set_override(tool, f.address, "vfio-pci");
-	if (!ret) {
-		progress("waiting for vfio-pci to take %s", f.address);
+	if (!ret)
 		ret = file_write(f.address, "/sys/bus/pci/drivers_probe");
-		progress_end();
-	}
 	if (!ret)
 		ret = function_read(&f, f.address);
 	if (!ret && !is_on_vfio(&f)) {
@@ -98,10 +91,8 @@ static int bind_former(struct tool *tool, struct json_object *changes, const str
 	if (!*f.driver) {
 		if (!file_exists("/sys/bus/pci/drivers/%s", record->driver))
 			module_load(&ignored, record->driver);
-		progress("waiting for %s to take %s back", record->driver, address);
 		if (file_write(address, "/sys/bus/pci/drivers/%s/bind", record->driver))
 			file_write(address, "/sys/bus/pci/drivers_probe");
-		progress_end();
 		function_read(&f, address);
 		if (*f.driver)
 			note(changes, "%s: given back to %s", address, f.driver);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "output.h"
+#include "progress.h"
 #include "tool.h"
 
 static int help_run(struct tool *tool, const struct args *args);
@@ -322,7 +323,11 @@ int main(int argc, char **argv)
 		show(&tool, describe(command), usage_text);
 		ret = 0;
 	} else {
+		/* the terminal is the program's that run runs */
+		if (!command->verbatim)
+			progress_begin(command->name);
 		ret = command->run(&tool, &args);
+		progress_end();
 	}
 	if (ret < 0) {
 		tell_error(&tool);

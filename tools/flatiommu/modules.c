@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "progress.h"
@@ -265,7 +266,7 @@ static int run_program(char *said, int size, char *const argv[])
 
 	progress("%s %s", argv[0], argv[1]);
 	ret = run_to_end(said, size, argv);
-	progress_end();
+	progress_done();
 	return ret;
 }
 
@@ -311,7 +312,16 @@ int module_load(struct tool *tool, const char *name)
 	return 0;
 }
 
+/* A list or a status of others has /dev/flatiommu open for a moment. */
 int module_unload(const char *name)
 {
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+	const struct timespec moment = { .tv_nsec = 50 * 1000 * 1000 };
+	int tries = strcmp(name, "flatiommu") ? 1 : 20;
+
+	while (syscall(SYS_delete_module, name, O_NONBLOCK)) {
+		if (errno != EWOULDBLOCK || !--tries)
+			return -errno;
+		nanosleep(&moment, NULL);
+	}
+	return 0;
 }

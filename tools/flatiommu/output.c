@@ -6,9 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "progress.h"
+
 void show(struct tool *tool, struct json_object *what,
 	  void (*text)(const struct tool *tool, struct json_object *what))
 {
+	progress_end();
 	if (tool->json)
 		puts(json_object_to_json_string_ext(what, JSON_C_TO_STRING_NOSLASHESCAPE |
 					    (tool->pretty ? JSON_C_TO_STRING_PRETTY |

@@ -5,15 +5,18 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
+struct task {
+	char what[128];		/* "": none */
+	long long since;
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Protected by the lock: what is waited for, or "", since when, and how much of it the terminal shows. */
-static char what[256];
-static long long since;
+/* Protected by the lock, as is how much of them the terminal shows. */
+static struct task command, step;
 static int shown;
 
 static long long milliseconds(void)
@@ -31,58 +34,71 @@ static void erase(void)
 	shown = 0;
 }
 
+static void show(void)
+{
+	const struct task *task = *step.what ? &step : &command;
+	long long seconds = (milliseconds() - task->since) / 1000;
+
+	erase();
+	if (*task->what && seconds)
+		shown = fprintf(stderr, "flatiommu: %s%s%s: %lld s", command.what,
+				task == &step ? ": " : "", step.what, seconds);
+}
+
 static void *keep_showing(void *unused)
 {
 	for (;;) {
 		usleep(500000);
 		pthread_mutex_lock(&lock);
-		if (*what && milliseconds() - since >= 1000) {
-			erase();
-			shown = fprintf(stderr, "flatiommu: %s: %lld s", what,
-					(milliseconds() - since) / 1000);
-		}
+		show();
 		pthread_mutex_unlock(&lock);
 	}
 	return unused;
 }
 
+static void set(struct task *task, const char *what)
+{
+	pthread_mutex_lock(&lock);
+	erase();
+	snprintf(task->what, sizeof(task->what), "%s", what);
+	task->since = milliseconds();
+	pthread_mutex_unlock(&lock);
+}
+
 /* With all signals blocked: they are for those who know what they would interrupt. */
-static bool begin(void)
+void progress_begin(const char *name)
 {
 	sigset_t all, before;
 	pthread_t thread;
-	int err;
 
+	set(&command, name);
 	if (!isatty(STDERR_FILENO))
-		return false;
+		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&thread, NULL, keep_showing, NULL);
+	/* without it nothing is said */
+	pthread_create(&thread, NULL, keep_showing, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return !err;
-}
-
-void progress(const char *fmt, ...)
-{
-	static bool begun;
-	va_list args;
-
-	if (!begun && !begin())
-		return;
-	begun = true;
-	pthread_mutex_lock(&lock);
-	erase();
-	va_start(args, fmt);
-	vsnprintf(what, sizeof(what), fmt, args);
-	va_end(args);
-	since = milliseconds();
-	pthread_mutex_unlock(&lock);
 }
 
 void progress_end(void)
 {
-	pthread_mutex_lock(&lock);
-	erase();
-	what[0] = 0;
-	pthread_mutex_unlock(&lock);
+	set(&step, "");
+	set(&command, "");
+}
+
+void progress(const char *fmt, ...)
+{
+	char what[sizeof(step.what)];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	set(&step, what);
+}
+
+void progress_done(void)
+{
+	set(&step, "");
 }

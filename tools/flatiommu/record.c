@@ -10,27 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "progress.h"
-
 #define RECORDS "/run/flatiommu"
 #define MACHINE RECORDS "/machine"
 #define LOCK RECORDS "/lock"
 
 int record_lock(struct tool *tool)
 {
-	int fd, ret = 0;
+	int fd;
 
 	if (mkdir(RECORDS, 0755) && errno != EEXIST)
 		return fail(tool, -errno, RECORDS ": %s", strerror(errno));
 	/* not O_CLOEXEC: a modprobe that outlives us holds it, too */
 	fd = open(LOCK, O_RDWR | O_CREAT, 0600);
-	if (fd < 0)
+	if (fd < 0 || flock(fd, LOCK_EX))
 		return fail(tool, -errno, LOCK ": %s", strerror(errno));
-	progress("waiting for another bind or unbind");
-	if (flock(fd, LOCK_EX))
-		ret = fail(tool, -errno, LOCK ": %s", strerror(errno));
-	progress_end();
-	return ret;
+	return 0;
 }
 
 int record_load(struct record *record, const char *address)

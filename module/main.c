@@ -18,10 +18,17 @@ static ssize_t refusals_show(struct device *dev, struct device_attribute *attr, 
 }
 static DEVICE_ATTR_ADMIN_RO(refusals);
 
+static ssize_t refusal_causes_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return flat_refusal_causes_show(buf);
+}
+static DEVICE_ATTR_ADMIN_RO(refusal_causes);
+
 static struct attribute *flat_attrs[] = {
 	&dev_attr_claim.attr,
 	&dev_attr_release.attr,
 	&dev_attr_refusals.attr,
+	&dev_attr_refusal_causes.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(flat);

@@ -181,9 +181,10 @@ struct refused {
 
 #define MAX_PROCESSES 32
 
-static DEFINE_MUTEX(processes_lock);	/* protects all of the list, latest first, and its length */
-static LIST_HEAD(processes);
+static DEFINE_MUTEX(processes_lock);	/* protects all of these */
+static LIST_HEAD(processes);		/* latest first */
 static unsigned int nr_processes;
+static u64 refusals_by[ARRAY_SIZE(causes)];	/* since the module was loaded */
 
 static struct refused *find_refused(struct pid *tgid)
 {
@@ -213,6 +214,7 @@ static void count_refusal(const struct flat_domain *d, enum cause cause)
 	struct refused *p;
 
 	mutex_lock(&processes_lock);
+	refusals_by[cause]++;
 	p = find_refused(task_tgid(current));
 	if (p) {
 		list_move(&p->entry, &processes);
@@ -241,6 +243,24 @@ ssize_t flat_refusals_show(char *buf)
 		len += sysfs_emit_at(buf, len, "%d %llu %s %s %*pE\n", pid_nr(p->tgid),
 				     p->refusals, p->device, causes[p->cause].name,
 				     (int)strlen(p->comm), p->comm);
+	mutex_unlock(&processes_lock);
+	return len;
+}
+
+/**
+ * flat_refusal_causes_show() - how many maps were refused, and why
+ * @buf:	of a page
+ *
+ * One line a cause: its name and how often since the module was loaded.
+ */
+ssize_t flat_refusal_causes_show(char *buf)
+{
+	unsigned int i;
+	int len = 0;
+
+	mutex_lock(&processes_lock);
+	for (i = 0; i < ARRAY_SIZE(causes); i++)
+		len += sysfs_emit_at(buf, len, "%s %llu\n", causes[i].name, refusals_by[i]);
 	mutex_unlock(&processes_lock);
 	return len;
 }

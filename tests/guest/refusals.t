@@ -39,7 +39,8 @@ insmod "$MODULE"
 is "$(iommus)" "$none" "the module by itself claims nothing"
 is "$(stat -c %a /dev/flatiommu)" 600 "/dev/flatiommu is for root"
 is "$(stat -c %a "$CLAIM" "$RELEASE" | tr '\n' ' ')" "200 200 " "claim and release are for root to write"
-is "$(stat -c %a "${CLAIM%claim}refusals")" 400 "refusals is for root to read"
+is "$(stat -c %a "${CLAIM%claim}refusals" "${CLAIM%claim}refusal_causes" | tr '\n' ' ')" "400 400 " \
+	"refusals and refusal_causes are for root to read"
 
 spaces='                                '
 # malformed text. Numbers of more than 32 bits must not be cut to a device that exists.

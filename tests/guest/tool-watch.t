@@ -108,13 +108,13 @@ is "$(jq -s 'map(select(.event == "refused").maps) | add' "$changes")" 3 "each o
 diag "numbers"
 # wrong_in FILE: what is not as OpenMetrics 1.0 has it
 wrong_in() {
-	local line name='' last='' families=' ' label='[a-zA-Z_][a-zA-Z0-9_]*="([^"\\]|\\["\\n])*"'
+	local line name='' type='' last='' families=' ' label='[a-zA-Z_][a-zA-Z0-9_]*="([^"\\]|\\["\\n])*"'
 	declare -A samples=()
 	while IFS= read -r line; do
 		[[ $last != "# EOF" ]] || echo "more behind the end: $line"
 		last=$line
-		if [[ $line =~ ^'# TYPE '([a-zA-Z_][a-zA-Z0-9_]*)' gauge'$ ]]; then
-			name=${BASH_REMATCH[1]}
+		if [[ $line =~ ^'# TYPE '([a-zA-Z_][a-zA-Z0-9_]*)' '(gauge|counter)$ ]]; then
+			name=${BASH_REMATCH[1]} type=${BASH_REMATCH[2]}
 			[[ $families != *" $name "* ]] || echo "$name: twice"
 			families+="$name "
 		elif [[ $line =~ ^'# UNIT '([^ ]+)' '([a-z]+)$ ]]; then
@@ -122,6 +122,7 @@ wrong_in() {
 		elif [[ $line =~ ^'# HELP '([^ ]+)' '.+$ ]]; then
 			[[ ${BASH_REMATCH[1]} == "$name" ]] || echo "$name: $line"
 		elif [[ $line =~ ^([a-z_]+)(\{$label(,$label)*\})?' '-?[0-9]+$ ]]; then
+			[[ $type != counter ]] || name=${name%_total}_total
 			[[ ${BASH_REMATCH[1]} == "$name" ]] || echo "a sample of another family: $line"
 			[[ -z ${samples[${line% *}]-} ]] || echo "said twice: $line"
 			samples[${line% *}]=1
@@ -142,7 +143,8 @@ has 'functions{state="bound"}' 0 "none is bound and not open"
 has claims 1 "one is claimed"
 has "function_programs{address=\"$EDU\",driver=\"vfio-pci\",group=\"$(group_of "$EDU")\",iommu=\"flatiommu\"}" 1 "by one program"
 has "process_locked_bytes{pid=\"$pid\",program=\"mapper\"}" 65536 "the program's memory"
-has 'refused_maps{cause="virtual-address"}' 3 "refusals by their cause"
+has 'refused_maps_total{cause="virtual-address"}' 3 "refusals by their cause"
+has 'refused_maps_total{cause="zero-page"}' 0 "and those of no other"
 has refused_programs 1 "of one program"
 has 'module_loaded{module="flatiommu"}' 1 "the module is loaded"
 has left_behind 0 "nothing is left behind"

@@ -185,3 +185,22 @@ struct json_object *flat_refusals(void)
 	free(text);
 	return array;
 }
+
+struct json_object *flat_refusal_causes(void)
+{
+	char *text = file_text(FLAT_FILES "/refusal_causes"), *line, *rest;
+	struct json_object *causes;
+
+	if (!text)
+		return NULL;
+	causes = json_object_new_object();
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		unsigned long long count;
+		char cause[32];
+
+		if (sscanf(line, "%31s %llu", cause, &count) == 2)
+			put_number(causes, cause, count);
+	}
+	free(text);
+	return causes;
+}

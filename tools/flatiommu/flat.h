@@ -29,4 +29,7 @@ int flat_uapi(void);
 /* Processes that were refused maps, latest first, or NULL when that cannot be seen. */
 struct json_object *flat_refusals(void);
 
+/* {CAUSE: how many maps, since the module was loaded}, or NULL when that cannot be seen. */
+struct json_object *flat_refusal_causes(void);
+
 #endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * OpenMetrics 1.0, which node_exporter reads, too: all are gauges, as its parser has no types that came later. A sample is
- * not said twice.
+ * OpenMetrics 1.0, and only of it what node_exporter reads, too: gauges and counters. No sample is said twice.
  */
 #include "metrics.h"
 
@@ -11,9 +10,9 @@
 #include "output.h"
 
 /* The name of the unit is the end of the family's name. */
-static void family(const char *name, const char *unit, const char *help)
+static void family(const char *name, const char *type, const char *unit, const char *help)
 {
-	printf("# TYPE flatiommu_%s gauge\n", name);
+	printf("# TYPE flatiommu_%s %s\n", name, type);
 	if (unit)
 		printf("# UNIT flatiommu_%s %s\n", name, unit);
 	printf("# HELP flatiommu_%s %s\n", name, help);
@@ -72,7 +71,7 @@ static void functions_metrics(struct json_object *status)
 	struct json_object *functions = get(status, "functions");
 	size_t i, j, n = json_object_array_length(functions);
 
-	family("functions", NULL,
+	family("functions", "gauge", NULL,
 	       "PCI functions that are claimed or on vfio-pci, by state: claimed with another driver or none, bound to vfio-pci, open by a program, interrupted in bind or unbind.");
 	for (i = 0; i < ARRAY_SIZE(states); i++) {
 		long long count = 0;
@@ -81,7 +80,7 @@ static void functions_metrics(struct json_object *status)
 			count += !strcmp(state_of(json_object_array_get_idx(functions, j)), states[i]);
 		sample("functions", count, LABELS("state", states[i]));
 	}
-	family("function_programs", NULL, "Programs that have such a function open.");
+	family("function_programs", "gauge", NULL, "Programs that have such a function open.");
 	for (j = 0; j < n; j++) {
 		struct json_object *o = json_object_array_get_idx(functions, j);
 
@@ -91,11 +90,11 @@ static void functions_metrics(struct json_object *status)
 			      "group", get_string(o, "group"),
 			      "iommu", get_string(o, "iommu")));
 	}
-	family("claims", NULL, "PCI functions that flatiommu has claimed.");
+	family("claims", "gauge", NULL, "PCI functions that flatiommu has claimed.");
 	sample("claims", number(status, "functions_claimed"), NULL);
-	family("functions_behind_iommu", NULL, "PCI functions that have an IOMMU.");
+	family("functions_behind_iommu", "gauge", NULL, "PCI functions that have an IOMMU.");
 	sample("functions_behind_iommu", number(status, "functions_behind_iommu"), NULL);
-	family("left_behind", NULL,
+	family("left_behind", "gauge", NULL,
 	       "Records of bind whose function is gone, or of the machine alone: flatiommu unbind --all.");
 	sample("left_behind", json_object_array_length(get(status, "left_behind")) +
 	       json_object_get_boolean(get(status, "machine_left_behind")), NULL);
@@ -105,7 +104,7 @@ static void modules_metrics(struct json_object *modules)
 {
 	size_t i;
 
-	family("module_loaded", NULL, "Whether a kernel module is loaded.");
+	family("module_loaded", "gauge", NULL, "Whether a kernel module is loaded.");
 	for (i = 0; i < json_object_array_length(modules); i++) {
 		struct json_object *o = json_object_array_get_idx(modules, i);
 
@@ -130,7 +129,7 @@ static void memory_metrics(struct json_object *status)
 	size_t i, j;
 
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
-		family(kinds[i].name, "bytes", kinds[i].help);
+		family(kinds[i].name, "gauge", "bytes", kinds[i].help);
 		for (j = 0; j < json_object_array_length(processes); j++) {
 			struct json_object *o = json_object_array_get_idx(processes, j);
 
@@ -139,40 +138,25 @@ static void memory_metrics(struct json_object *status)
 				      "program", get_string(o, "name")));
 		}
 	}
-	family("processes_partial", NULL, "1 when not all programs could be looked at.");
+	family("processes_partial", "gauge", NULL, "1 when not all programs could be looked at.");
 	sample("processes_partial", json_object_get_boolean(get(status, "processes_partial")), NULL);
 	if (!get(status, "pins"))
 		return;
-	family("pins", NULL, "Pins in the whole machine, in pages; a huge page is one.");
+	family("pins", "gauge", NULL, "Pins in the whole machine, in pages; a huge page is one.");
 	sample("pins", number(status, "pins"), NULL);
 }
 
-static void refusals_metrics(struct json_object *refusals)
+/* Only root sees them, while the module is loaded. */
+static void refusals_metrics(struct json_object *programs, struct json_object *causes)
 {
-	size_t i, j, n = refusals ? json_object_array_length(refusals) : 0;
-
-	/* only root sees them */
-	if (!refusals)
+	if (!programs || !causes)
 		return;
-	family("refused_programs", NULL, "Programs that were refused maps, of the last 32.");
-	sample("refused_programs", n, NULL);
-	family("refused_maps", NULL,
-	       "Maps that were refused to them, by the cause of each program's last one.");
-	for (i = 0; i < n; i++) {
-		const char *cause = get_string(json_object_array_get_idx(refusals, i), "cause");
-		bool said = false;
-		long long sum = 0;
-
-		for (j = 0; j < n; j++) {
-			struct json_object *o = json_object_array_get_idx(refusals, j);
-
-			if (strcmp(get_string(o, "cause"), cause))
-				continue;
-			said |= j < i;
-			sum += number(o, "refused");
-		}
-		if (!said)
-			sample("refused_maps", sum, LABELS("cause", cause));
+	family("refused_programs", "gauge", NULL, "Programs that were refused maps, of the last 32.");
+	sample("refused_programs", json_object_array_length(programs), NULL);
+	family("refused_maps", "counter", NULL,
+	       "Maps that were refused since the module was loaded, by cause.");
+	json_object_object_foreach(causes, cause, count) {
+		sample("refused_maps_total", json_object_get_int64(count), LABELS("cause", cause));
 	}
 }
 
@@ -182,6 +166,6 @@ void metrics_text(const struct tool *tool, struct json_object *status)
 	functions_metrics(status);
 	modules_metrics(get(status, "modules"));
 	memory_metrics(status);
-	refusals_metrics(get(status, "refusals"));
+	refusals_metrics(get(status, "refusals"), get(status, "refusal_causes"));
 	puts("# EOF");
 }

@@ -287,6 +287,7 @@ static struct json_object *status_read(void)
 	put_bool(what, "processes_partial", processes.partial);
 	json_object_object_add(what, "pins", pins_of_machine());
 	json_object_object_add(what, "refusals", flat_refusals());
+	json_object_object_add(what, "refusal_causes", flat_refusal_causes());
 	functions_free(&functions);
 	processes_free(&processes);
 	return what;

@@ -1,43 +1,41 @@
 #!/bin/bash
-# The module, the library and the command take the same text for an address (addresses.list); what else names a DEVICE;
-# --help and -h.
+# The module and the command take the same text for an address, as does the library in api-args.c (addresses.list); what
+# else names a DEVICE; --help and -h.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 
 # taken_by WHO TEXT: what the address is that it takes TEXT for, or -
 taken_by() {
-	local said
+	local said=
 	case $1 in
 	module)
 		log_mark
 		case $(errno_of "$CLAIM" "$2") in
-		EINVAL) said='' ;;
+		EINVAL) ;;
 		OK) said=$(flat_log | sed -n 's/^flatiommu: \([^ ]*\): claimed .*/\1/p') && echo "$said" >"$RELEASE" ;;
 		*) said=$(flat_log | sed -n 's/^flatiommu: \([^ ]*\): .*/\1/p') ;;
 		esac
 		;;
-	library)
-		said=$(hello "$2" 2>&1)
-		[[ $said != *": not a PCI address "* ]] || said=''
-		said=$(sed -n 's/^hello: \([^ ]*\): .*/\1/p' <<<"$said")
-		;;
 	command)
-		said=$(flatiommu --json list -- "$2" 2>/dev/null | jq -r '.functions[0].address // .error')
-		[[ $said != *": neither a PCI address"* ]] || said=''
-		said=${said%: there is no such PCI function}
+		said=$(flatiommu list -- "$2" 2>&1)
+		case $said in
+		*": neither a PCI address"*) said='' ;;
+		*": there is no such PCI function"*) said=${said#flatiommu: } said=${said%%: there*} ;;
+		*) said=${said#*$'\n'} said=${said%% *} ;;
+		esac
 		;;
 	esac
 	echo "${said:--}"
 }
 
 insmod "$MODULE"
-declare -A wrong=([module]='' [library]='' [command]='')
+declare -A wrong=([module]='' [command]='')
 lines=0
 while IFS= read -r line; do
 	[[ $line != '#'* ]] || continue
 	lines=$((lines + 1))
 	text=${line#*$'\t'}
-	for who in module library command; do
+	for who in module command; do
 		# a write of nothing is none
 		[[ $who$text != module ]] || continue
 		taken=$(taken_by "$who" "$text")
@@ -45,7 +43,7 @@ while IFS= read -r line; do
 	done
 done <"${0%/*}/addresses.list"
 diag "$lines texts"
-for who in module library command; do
+for who in module command; do
 	is "${wrong[$who]}" '' "the $who takes what it should, and nothing else"
 done
 

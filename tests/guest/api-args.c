@@ -92,6 +92,40 @@ static void addresses(void **state)
 	refuses(-EBUSY, flatiommu_device_open(flat, EDU, &device));
 }
 
+/* As addresses.t has the module and the command. The list is where tests run. */
+static void listed_addresses(void **state)
+{
+	FILE *list = fopen("addresses.list", "re");
+	char line[256], *tab;
+	int n = 0;
+
+	(void)state;
+	assert_non_null(list);
+	while (fgets(line, sizeof(line), list)) {
+		struct flatiommu_device *device;
+		int err;
+
+		line[strcspn(line, "\n")] = '\0';
+		tab = strchr(line, '\t');
+		if (line[0] == '#' || !tab)
+			continue;
+		*tab = '\0';
+		err = flatiommu_device_open(flat, tab + 1, &device);
+		if (!err) {
+			assert_string_equal(flatiommu_device_name(device), line);
+			flatiommu_device_close(device);
+		} else if ((err == -EINVAL) != !strcmp(line, "-")) {
+			print_error("\"%s\": %s\n", tab + 1, flatiommu_reason(flat));
+			fail();
+		} else if (err != -EINVAL) {
+			assert_memory_equal(flatiommu_reason(flat), line, strlen(line));
+		}
+		n++;
+	}
+	fclose(list);
+	assert_true(n > 40);
+}
+
 static void no_device(void **state)
 {
 	uint8_t byte;
@@ -499,6 +533,7 @@ int main(void)
 	static const struct api_test tests[] = {
 		API_TEST(contexts),
 		API_TEST(addresses),
+		API_TEST(listed_addresses),
 		API_TEST(no_device),
 		API_TEST(imports),
 		API_TEST(allocations),

@@ -231,7 +231,7 @@ programs() {
 # written_since FILE DIRECTORY...: what was written to the disk since then, outside of these; /run and /tmp are not on it
 written_since() {
 	local directory but=()
-	for directory in "${@:2}"; do
+	for directory in /dev /proc /run /sys /tmp "${@:2}"; do
 		but+=(-path "$directory" -prune -o)
 	done
 	find / -xdev "${but[@]}" -newer "$1" -print

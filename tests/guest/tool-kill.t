@@ -49,6 +49,11 @@ stopped() {
 	wait $pid 2>/dev/null
 }
 
+same_programs() {
+	now=$(programs)
+	[[ $now == "$programs" ]]
+}
+
 echo N >"$unsafe"
 # once in full, as the first driver of a function changes it for good; and to know how long it takes
 flatiommu bind "$NVME" "$EDU" >/dev/null
@@ -120,10 +125,10 @@ for ((i = 0; i < rounds; i++)); do
 		diag "$(diff <(echo "$before") <(echo "$after"))"
 		flatiommu unbind --all
 	}
-	[[ $(programs) == "$programs" ]] || {
+	until_true 3 same_programs || {
 		left=$((left + 1))
 		diag "round $i: $what: processes"
-		diag "$(diff <(echo "$programs") <(programs))"
+		diag "$(diff <(echo "$programs") <(echo "$now"))"
 	}
 done
 diag "$half of $rounds were stopped half way"

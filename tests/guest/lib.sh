@@ -223,9 +223,11 @@ sys_shape() {
 	find /sys -xdev -path /sys/kernel/slab -prune -o -printf '%p %l\n' | sed 's/[0-9]\+/N/g' | sort | uniq -c
 }
 
-# programs: the names of all processes but the kernel's own and this test's
+# programs: the names of all processes but the kernel's own and this test's, and those that are dead, which the machine's init
+# has yet to find
 programs() {
-	ps -e -o ppid=,comm= | awk -v own="${0##*/}" '$1 != 2 && $2 != own && $2 !~ /^(ps|awk|sort)$/ { print $2 }' | sort
+	ps -e -o ppid=,stat=,comm= | awk -v own="${0##*/}" '
+		$1 != 2 && $2 !~ /Z/ && $3 != own && $3 !~ /^(ps|awk|sort)$/ { print $3 }' | sort
 }
 
 # written_since FILE DIRECTORY...: what was written to the disk since then, outside of these; /run and /tmp are not on it

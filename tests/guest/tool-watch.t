@@ -6,10 +6,10 @@ export TERM=dumb
 
 unsafe=$(unsafe_interrupts)
 changes=/tmp/changes
-rm -f "$changes" /tmp/text
 
 # begin_watch FILE OPTION...: in the background; its PID is in $watch
 begin_watch() {
+	rm -f "$1"
 	env --default-signal=INT,PIPE flatiommu status --watch "${@:2}" >"$1" 2>/tmp/watch-errors &
 	watch=$!
 	until_true 30 grep -q watching "$1"

@@ -58,15 +58,15 @@ static int resize(struct flat_pages *p, unsigned long max)
  * Room for more runs: for those of all @total pages, if the rest is like what was seen so far. What
  * was seen may be little, so the array becomes 8 times as long at most.
  */
-static int grow(struct flat_pages *p, unsigned long total)
+static noinline int grow(struct flat_pages *p, unsigned long total)
 {
 	unsigned long left = (total - p->n) / (p->n / p->nr_runs);
 
 	return resize(p, clamp(p->nr_runs + left + 1, 2 * p->max_runs, 8 * p->max_runs));
 }
 
-/* @n pages of @total from @pfn on, which follow those that there are. */
-static int add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigned int order,
+/* @n pages of @total from @pfn on, which follow those that there are. Mostly it is one page. */
+static __always_inline int add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigned int order,
 	       unsigned long total)
 {
 	struct flat_run *last = p->nr_runs ? &p->runs[p->nr_runs - 1] : NULL;
@@ -84,13 +84,13 @@ static int add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigne
 	return 0;
 }
 
-static bool is_hugetlb(struct page *page)
+static __always_inline bool is_hugetlb(struct page *page)
 {
 	return PageCompound(page) && folio_test_hugetlb(page_folio(page));
 }
 
 /* A huge page, pinned by one of its pages, from that one on. */
-static int add_huge(struct flat_pages *p, struct page *page, unsigned long total)
+static noinline int add_huge(struct flat_pages *p, struct page *page, unsigned long total)
 {
 	struct folio *folio = page_folio(page);
 	unsigned long rest = folio_nr_pages(folio) - folio_page_idx(folio, page);

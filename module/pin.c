@@ -141,7 +141,7 @@ put:
 static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
 		   struct flatiommu_lookup *arg)
 {
-	u64 pos, length, done = 0;
+	u64 pos, length, at, size, left, bus;
 	struct flat_segments s;
 	unsigned long i;
 	int ret;
@@ -154,16 +154,16 @@ static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
 	pos = p->offset + arg->start;
 	length = min(arg->length, p->length - arg->start);
 	i = flat_pages_find(&p->pages, pos >> PAGE_SHIFT);
-	while (!ret && done < length) {
+	/* In the run. */
+	at = pos - PFN_PHYS(p->pages.runs[i].first);
+	for (left = length; left; left -= size, at = 0, i++) {
 		const struct flat_run *run = &p->pages.runs[i];
-		u64 at = pos + done - PFN_PHYS(run->first);
-		u64 size = min(PFN_PHYS(flat_pages_end(&p->pages, i)) - (pos + done),
-			       length - done);
-		phys_addr_t phys = PFN_PHYS(run->pfn) + at;
-		dma_addr_t bus = flat_bus_address(&guard->bus_map, phys, size);
 
+		size = PFN_PHYS(flat_pages_end(&p->pages, i) - run->first) - at;
+		size = min(size, left);
+		bus = flat_bus_address(&guard->bus_map, PFN_PHYS(run->pfn) + at, size);
 		if (bus == DMA_MAPPING_ERROR) {
-			ret = done ? 0 : -ERANGE;
+			ret = left < length ? 0 : -ERANGE;
 			break;
 		}
 		/* What can be pinned is memory. */
@@ -172,11 +172,10 @@ static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
 			if (ret || !flat_segments_add(&s, bus, size, 0))
 				break;
 		}
-		done += size;
-		if (!(++i % RUNS_AT_ONCE))
+		if (!(i % RUNS_AT_ONCE))
 			cond_resched();
 	}
-	return flat_segments_end(&s, arg, done, ret);
+	return flat_segments_end(&s, arg, length - left, ret);
 }
 
 /* The functions' guards count the pin from now on. */

@@ -4,14 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/capability.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal.h"
-
-#define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
 static bool is_flat(const struct function *f)
 {
@@ -155,7 +150,7 @@ int choose_backend(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
 	const char *forced = secure_getenv("FLATIOMMU_BACKEND");
-	char refused[256] = "";
+	char refused[400] = "";
 	int err, first_err = 0;
 	bool known = false;
 	unsigned int tried = 0;
@@ -181,7 +176,7 @@ int choose_backend(struct flatiommu_device *device)
 		if (tried++)
 			continue;
 		first_err = err;
-		snprintf(refused, sizeof(refused), "%s was refused: %.200s", c->backend->name,
+		snprintf(refused, sizeof(refused), "%s was refused: %.340s", c->backend->name,
 			 flatiommu_reason(flat));
 	}
 	if (forced && !known)
@@ -195,65 +190,4 @@ int choose_backend(struct flatiommu_device *device)
 		return fail(flat, first_err, "%s; after that, %s", refused, last);
 	}
 	return tried ? first_err : refuse(device, forced);
-}
-
-static bool has_rawio(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	return !syscall(SYS_capget, &header, data) && data[0].effective & 1u << CAP_SYS_RAWIO;
-}
-
-/* EPERM has two usual causes, and the kernel tells neither to the program. */
-int explain_attach(struct flatiommu_device *device, const char *step, int err, const char *module)
-{
-	char path[96], unsafe[8] = "unknown";
-
-	if (err != -EPERM)
-		return fail(device->flat, err, "%s: %s: %s", device->name, step, ERRNO(err));
-	if (!has_rawio())
-		return fail(device->flat, err, "%s: %s: %s. Cure: run with CAP_SYS_RAWIO, as root does",
-			    device->name, step, ERRNO(err));
-	snprintf(path, sizeof(path), "/sys/module/%s/parameters/allow_unsafe_interrupts", module);
-	read_line(path, unsafe, sizeof(unsafe));
-	if (unsafe[0] != 'N')
-		return fail(device->flat, err, "%s: %s: %s", device->name, step, ERRNO(err));
-	return fail(device->flat, err, "%s: %s: %s. Cure: echo 1 > %s (nothing keeps a device from sending "
-		    "any interrupt)", device->name, step, ERRNO(err), path);
-}
-
-int explain_open(struct flatiommu *flat, const char *name, const char *path, int err)
-{
-	return fail(flat, err, "%s%s%s: %s%s", name, name[0] ? ": " : "", path, ERRNO(err),
-		    err == -EBUSY ? " (another program has it open)" :
-		    err == -EACCES ? ". Cure: run as root" :
-		    err == -EPERM && !has_rawio() ? ". Cure: run with CAP_SYS_RAWIO, as root does" : "");
-}
-
-int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)
-{
-	struct rlimit limit = { 0 };
-
-	switch (err) {
-	case 0:
-		return 0;
-	case -ENOMEM:
-		getrlimit(RLIMIT_MEMLOCK, &limit);
-		return fail(flat, err, "%zu bytes at %p cannot be pinned: more than RLIMIT_MEMLOCK (%llu "
-			    "bytes), or the kernel has no memory. Cure: ulimit -l unlimited",
-			    buffer->span, (void *)buffer->pages, (unsigned long long)limit.rlim_cur);
-	case -EFAULT:
-		return fail(flat, err, "%zu bytes at %p cannot be pinned: not mapped, read-only, or of a "
-			    "kind that the kernel does not pin", buffer->span, (void *)buffer->pages);
-	case -ENOSPC:
-		return fail(flat, err, "type1 has no mapping left for %zu bytes at %p. Cure: fewer, larger "
-			    "buffers, or a higher " ENTRY_LIMIT, buffer->span, (void *)buffer->pages);
-	case -EADDRNOTAVAIL:
-		return fail(flat, err, "flatiommu.ko refuses to map %zu bytes at %p; the kernel log says "
-			    "why", buffer->span, (void *)buffer->pages);
-	default:
-		return fail(flat, err, "%zu bytes at %p cannot be mapped: %s", buffer->span,
-			    (void *)buffer->pages, ERRNO(err));
-	}
 }

@@ -74,16 +74,4 @@ int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
 int group_attach(struct flatiommu_device *device, const char *path, unsigned long iommu);
 void group_detach(struct flatiommu_device *device);
 
-/*
- * What @err means as a device is taken over by the call @step, with the cure. Returns it. The module, vfio_iommu_type1 or
- * iommufd, is the one that asks about interrupts.
- */
-int explain_attach(struct flatiommu_device *device, const char *step, int err, const char *module);
-
-/* What @err of opening the node @path means, with the cure. Returns it. */
-int explain_open(struct flatiommu *flat, const char *name, const char *path, int err);
-
-/* What @err of a map means, with the cure. Returns it. */
-int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);
-
 #endif

@@ -256,11 +256,7 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 	err = memory_get(length, pages, options, &memory);
 	if (err) {
 		free(new);
-		return fail(flat, err, "%zu bytes of memory (%s pages): %s%s", length,
-			    pages == FLATIOMMU_PAGES_1G ? "1 GiB" :
-			    pages == FLATIOMMU_PAGES_2M ? "2 MiB" : "ordinary", ERRNO(err),
-			    huge_page_size(pages) ? ". Cure: sysctl vm.nr_hugepages (hugepagesz=1G "
-			    "hugepages=N on the kernel's command line for those of 1 GiB)" : "");
+		return explain_alloc(flat, length, pages, err);
 	}
 	new->dma = (struct flatiommu_dma){
 		.memory = memory.addr,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/flatiommu.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,20 +22,71 @@ static struct flatiommu_function name_of(const struct flatiommu_device *device)
 
 int flat_open(struct flatiommu *flat)
 {
-	int err;
-
 	if (flat->flat >= 0)
 		return 0;
 	flat->flat = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
+	flat->opener = getpid();
 	if (flat->flat >= 0)
 		return 0;
-	err = -errno;
-	if (err == -ENOENT)
-		return fail(flat, err, "/dev/flatiommu is missing. Cure: modprobe flatiommu");
-	if (err == -EPERM || err == -EACCES)
-		return fail(flat, err, "/dev/flatiommu: %s. Cure: run with CAP_SYS_RAWIO, as root does",
-			    ERRNO(err));
-	return fail(flat, err, "/dev/flatiommu: %s", ERRNO(err));
+	return explain_open(flat, "", "/dev/flatiommu", -errno);
+}
+
+/* EPERM is about who asks. */
+static const char *why_not_ours(const struct flatiommu *flat)
+{
+	const char *why = why_no_rawio();
+
+	if (flat->opener != getpid())
+		return "another process opened this context. Cure: after fork, a context of the child's own";
+	return why ? why : "another program has the function through VFIO";
+}
+
+static int explain_declare(struct flatiommu_device *device, int err)
+{
+	const struct meaning meanings[] = {
+		{ -EACCES, "the kernel is locked down. Cure: doc/secure-boot.md" },
+		{ -EPERM, why_not_ours(device->flat) },
+		{ -ENODEV, "it is being removed" },
+		{ -ENOENT, "its claim was released. Cure: unbind it and bind it" },
+		{ -ENOSPC, "64 other programs look its addresses up" },
+		{ 0, NULL }
+	};
+
+	return explain_by(device->flat, device->name, "FLATIOMMU_DECLARE", err, meanings);
+}
+
+static int explain_lookup(struct flatiommu *flat, uint64_t start, int err)
+{
+	const struct meaning meanings[] = {
+		{ -EPERM, why_not_ours(flat) },
+		{ -ENOENT, "nothing is mapped there" },
+		{ -ENODEV, "the device was removed, or its claim released" },
+		{ -ERANGE, "the device has no bus address for it. Cure: other memory" },
+		{ 0, NULL }
+	};
+	char what[64];
+
+	snprintf(what, sizeof(what), "bus addresses of %#llx", (unsigned long long)start);
+	return explain_by(flat, what, "FLATIOMMU_LOOKUP", err, meanings);
+}
+
+static int explain_pin(struct flatiommu_device *device, const struct buffer *buffer, int err)
+{
+	const struct meaning meanings[] = {
+		{ -EPERM, why_not_ours(device->flat) },
+		{ -ENODEV, "it was removed" },
+		{ -EOPNOTSUPP, "it is a bridge, or behind an external port" },
+		{ -EALREADY, "an IOMMU translates for it. Cure: open it once more" },
+		{ -EAFNOSUPPORT, "bus addresses do not suffice on this machine. Cure: flatiommu doctor" },
+		{ -EACCES, "the kernel is locked down. Cure: doc/secure-boot.md" },
+		{ -EBUSY, "it is being bound or unbound. Cure: try again" },
+		{ -ENOSPC, "/dev/flatiommu has no pin left. Cure: fewer, larger buffers" },
+		{ 0, NULL }
+	};
+
+	if (err == -ENOMEM || err == -EFAULT || err == -EADDRNOTAVAIL)
+		return explain_map(device->flat, buffer, err);
+	return explain_by(device->flat, device->name, "FLATIOMMU_PIN", err, meanings);
 }
 
 int flat_declare(struct flatiommu_device *device)
@@ -47,11 +99,7 @@ int flat_declare(struct flatiommu_device *device)
 	};
 	int err = call(device->flat->flat, FLATIOMMU_DECLARE, &declare);
 
-	if (!err)
-		return 0;
-	return fail(device->flat, err, "%s: FLATIOMMU_DECLARE: %s%s", device->name, ERRNO(err),
-		    err == -EACCES ? " (the kernel is locked down)" :
-		    err == -EPERM ? ". Cure: run with CAP_SYS_RAWIO, as root does" : "");
+	return err ? explain_declare(device, err) : 0;
 }
 
 /* One call; the answer is 0 segments where nothing is found at the start. */
@@ -73,8 +121,7 @@ static int look_up(struct flatiommu *flat, struct flatiommu_lookup *lookup,
 		segments[i] = (struct flatiommu_dma_segment){ batch[i].address, batch[i].length };
 	free(batch);
 	if (err)
-		return fail(flat, err, "bus addresses of %#llx: FLATIOMMU_LOOKUP: %s",
-			    (unsigned long long)lookup->start, ERRNO(err));
+		return explain_lookup(flat, lookup->start, err);
 	return (int)lookup->nr_segments;
 }
 
@@ -118,7 +165,7 @@ int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *p
 	int err = call(device->flat->flat, FLATIOMMU_PIN, &arg);
 
 	if (err)
-		return explain_map(device->flat, buffer, err);
+		return explain_pin(device, buffer, err);
 	*pin = arg.out_pin;
 	return 0;
 }

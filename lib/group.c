@@ -105,8 +105,7 @@ int group_attach(struct flatiommu_device *device, const char *path, unsigned lon
 	if (device->fd < 0) {
 		err = device->fd;
 		put_group(flat, group);
-		return fail(flat, err, "%s: VFIO_GROUP_GET_DEVICE_FD: %s%s", device->name, ERRNO(err),
-			    err == -EPERM ? " (a VF takes a token where its PF is bound to vfio-pci)" : "");
+		return explain_device_fd(device, err);
 	}
 	device->group = group;
 	return 0;

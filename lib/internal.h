@@ -10,10 +10,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <flatiommu.h>
 
 #include "backend.h"
+#include "cause.h"
 #include "iova.h"
 #include "sysfs.h"
 
@@ -49,6 +51,7 @@ struct flatiommu {
 	int iommufd;			/* with the others, or -1 */
 	uint32_t ioas;
 	int flat;			/* /dev/flatiommu, or -1 where it is not needed */
+	pid_t opener;			/* whose that is: its calls are for no other process */
 	struct iova_space iovas;
 
 	pthread_mutex_t reason_lock;

@@ -43,14 +43,14 @@ static void stop(struct flatiommu *flat)
 	close_fd(&flat->iommufd);
 }
 
-static int explain_bind(struct flatiommu_device *device, int err)
+static int explain_bind(struct flatiommu_device *device, const char *path, int err)
 {
 	/* So it says when somebody has it open already; the rest of what we ask is valid. */
 	if (err == -EINVAL)
 		err = -EBUSY;
 	if (err == -EBUSY)
-		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s (another program has it "
-			    "open)", device->name, ERRNO(err));
+		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s: %s", device->name, ERRNO(err),
+			    why_busy(path));
 	return explain_attach(device, "VFIO_DEVICE_BIND_IOMMUFD", err, "iommufd");
 }
 
@@ -70,14 +70,15 @@ static int attach(struct flatiommu_device *device)
 	}
 	err = call(device->fd, CDEV_BIND_IOMMUFD, &bind);
 	if (err) {
-		err = explain_bind(device, err);
-	} else {
-		err = call(device->fd, CDEV_ATTACH_IOMMUFD_PT, &arg);
-		if (err)
-			explain_attach(device, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", err, "iommufd");
-	}
-	if (err)
+		/* Closed first: this one does not count among those that have it open. */
 		close_fd(&device->fd);
+		return explain_bind(device, path, err);
+	}
+	err = call(device->fd, CDEV_ATTACH_IOMMUFD_PT, &arg);
+	if (err) {
+		explain_attach(device, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", err, "iommufd");
+		close_fd(&device->fd);
+	}
 	return err;
 }
 
@@ -143,6 +144,14 @@ static int unmap(struct flatiommu *flat, struct buffer *buffer)
 	return call(flat->iommufd, IOAS_UNMAP, &arg);
 }
 
+static int explain_get_pa(struct flatiommu *flat, const char *memory, int err)
+{
+	const char *why = err == -EPERM ? why_no_rawio() : NULL;
+
+	return fail(flat, err, "bus addresses of %p: IOMMU_IOAS_NOIOMMU_GET_PA: %s%s%s", (const void *)memory,
+		    ERRNO(err), why ? ": " : "", why ? why : "");
+}
+
 /* One run of memory a call. A PCI function of a PC is told what the processor calls it, too. */
 static int get_pa(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		  struct flatiommu_dma_segment *segments, size_t room)
@@ -159,8 +168,7 @@ static int get_pa(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 	if (!err && (!arg.length || arg.length > buffer->span - offset))
 		err = -EIO;
 	if (err)
-		return fail(flat, err, "bus addresses of %p: IOMMU_IOAS_NOIOMMU_GET_PA: %s",
-			    (void *)(buffer->pages + offset), ERRNO(err));
+		return explain_get_pa(flat, buffer->pages + offset, err);
 	segments[0] = (struct flatiommu_dma_segment){ arg.out_phys, arg.length };
 	return 1;
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Interrupts as eventfds. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vfio.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -57,6 +60,42 @@ static int check_others(struct flatiommu_device *device, enum flatiommu_irq irq)
 	return 0;
 }
 
+static bool is_eventfd(int fd)
+{
+	char path[32], target[32];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	length = readlink(path, target, sizeof(target) - 1);
+	target[length > 0 ? length : 0] = 0;
+	/* Without /proc it may be one. */
+	return !strcmp(target, "anon_inode:[eventfd]") || (length < 0 && fcntl(fd, F_GETFD) >= 0);
+}
+
+static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int count,
+			    const int *eventfds, int err)
+{
+	const struct meaning meanings[] = {
+		{ -EBUSY, "another driver has its interrupt line for itself. Cure: MSI or MSI-X" },
+		{ -ENODEV, irq == FLATIOMMU_INTX ? "it has no interrupt line" :
+		  "the kernel gives no MSI (pci=nomsi)" },
+		{ -ENOSPC, "the machine has no vectors left" },
+		{ 0, NULL }
+	};
+	char what[64];
+	unsigned int i;
+
+	for (i = 0; (err == -EINVAL || err == -EBADF) && i < count; i++)
+		if (eventfds[i] >= 0 && !is_eventfd(eventfds[i]))
+			return fail(device->flat, -EBADF, "%s: %s: file descriptor %d is not an eventfd",
+				    device->name, names[irq], eventfds[i]);
+	if (err == -EINVAL && device->flat->backend == &imported)
+		return fail(device->flat, -EBUSY, "%s: %s: another process has enabled something else. Cure: "
+			    "flatiommu_irq_disable()", device->name, names[irq]);
+	snprintf(what, sizeof(what), "%s: %u of %s", device->name, count, names[irq]);
+	return explain_by(device->flat, what, "VFIO_DEVICE_SET_IRQS", err, meanings);
+}
+
 static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
 			unsigned int count, const int *eventfds)
 {
@@ -87,16 +126,7 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 	if (ret > 0)
 		return fail(device->flat, -ENOSPC, "%s: the machine has %d vectors left for its %s, not %u",
 			    device->name, ret, names[irq], first + count);
-	if (ret == -EINVAL && device->flat->backend == &imported)
-		return fail(device->flat, -EBUSY, "%s: %s: one of the file descriptors is not an eventfd, or "
-			    "another process has enabled something else. Cure: flatiommu_irq_disable()",
-			    device->name, names[irq]);
-	/* Nothing else is left that could be invalid. */
-	if (ret == -EINVAL || ret == -EBADF)
-		return fail(device->flat, -EBADF, "%s: %s: one of the file descriptors is not an eventfd",
-			    device->name, names[irq]);
-	return fail(device->flat, ret, "%s: VFIO_DEVICE_SET_IRQS, %u of %s: %s", device->name, count,
-		    names[irq], ERRNO(ret));
+	return explain_eventfds(device, irq, count, eventfds, ret);
 }
 
 static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,

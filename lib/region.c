@@ -115,6 +115,21 @@ static int check_range(struct flatiommu_device *device, unsigned int index, uint
 	return 0;
 }
 
+/* @err is 0 where the kernel says that nothing is there. A device that is gone is -ENODEV, the rest -EIO. */
+static int explain_access(struct flatiommu_device *device, const char *how, unsigned int index,
+			  uint64_t offset, int err)
+{
+	const char *why = "";
+
+	if (err == -EIO && index != FLATIOMMU_REGION_CONFIG)
+		why = ": its memory is off (command register), or it is asleep or gone";
+	else if (err == -EBUSY)
+		why = ": another driver has the BAR's range (/proc/iomem)";
+	return fail(device->flat, err == -ENODEV ? err : -EIO, "%s: %s of region %u at %#llx: %s%s",
+		    device->name, how, index, (unsigned long long)offset, err ? ERRNO(err) : "nothing there",
+		    why);
+}
+
 int access_region(struct flatiommu_device *device, unsigned int index, uint64_t offset, void *data,
 		  size_t length, bool write)
 {
@@ -132,9 +147,8 @@ int access_region(struct flatiommu_device *device, unsigned int index, uint64_t 
 		if (ret < 0 && errno == EINTR)
 			continue;
 		if (ret <= 0)
-			return fail(device->flat, ret < 0 && errno == ENODEV ? -ENODEV : -EIO, "%s: %s of region %u at %#llx: %s", device->name,
-				    write ? "write" : "read", index, (unsigned long long)offset,
-				    ret < 0 ? ERRNO(-errno) : "nothing there");
+			return explain_access(device, write ? "write" : "read", index, offset,
+					      ret < 0 ? -errno : 0);
 		done += (size_t)ret;
 	}
 	return 0;
@@ -246,7 +260,8 @@ static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_
 	if (view->pages == MAP_FAILED) {
 		err = -errno;
 		free(view);
-		return fail(device->flat, err, "%s: mmap of BAR %u: %s", device->name, bar, ERRNO(err));
+		return fail(device->flat, err, "%s: mmap of BAR %u: %s%s", device->name, bar, ERRNO(err),
+			    err == -EBUSY ? ": another driver has its range (/proc/iomem)" : "");
 	}
 	view->memory = (char *)view->pages + (offset - start);
 	view->next = device->views;

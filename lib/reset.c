@@ -10,6 +10,11 @@
 
 int flatiommu_reset(struct flatiommu_device *device)
 {
+	static const struct meaning meanings[] = {
+		{ -EAGAIN, "it is being bound, unbound or reset. Cure: try again" },
+		{ -ENOTTY, "it does not answer, or has lost its way to reset" },
+		{ 0, NULL }
+	};
 	int err;
 
 	if (!device)
@@ -20,7 +25,7 @@ int flatiommu_reset(struct flatiommu_device *device)
 	pthread_mutex_lock(&device->flat->lock);
 	err = call(device->fd, VFIO_DEVICE_RESET, NULL);
 	pthread_mutex_unlock(&device->flat->lock);
-	return err ? fail(device->flat, err, "%s: VFIO_DEVICE_RESET: %s", device->name, ERRNO(err)) : 0;
+	return err ? explain_by(device->flat, device->name, "VFIO_DEVICE_RESET", err, meanings) : 0;
 }
 
 static bool is_open(const struct flatiommu *flat, const struct vfio_pci_dependent_device *other)
@@ -111,6 +116,11 @@ static int reset_all_of(struct flatiommu_device *device, const struct vfio_pci_h
 
 static int hot_reset(struct flatiommu_device *device)
 {
+	static const struct meaning meanings[] = {
+		{ -EAGAIN, "a function beside it is being bound, unbound or reset. Cure: try again" },
+		{ -EBUSY, "a function beside it is in use at this moment. Cure: try again" },
+		{ 0, NULL }
+	};
 	struct vfio_pci_hot_reset_info *info;
 	char strangers[256];
 	int err = get_reset_info(device, &info);
@@ -133,7 +143,7 @@ static int hot_reset(struct flatiommu_device *device)
 	if ((err == -EINVAL || err == -EPERM) && strangers[0])
 		return fail(device->flat, -EPERM, "%s: a hot reset takes these, too, which are not open in "
 			    "this context:%s", device->name, strangers);
-	return fail(device->flat, err, "%s: VFIO_DEVICE_PCI_HOT_RESET: %s", device->name, ERRNO(err));
+	return explain_by(device->flat, device->name, "VFIO_DEVICE_PCI_HOT_RESET", err, meanings);
 }
 
 int flatiommu_hot_reset(struct flatiommu_device *device)

@@ -16,8 +16,7 @@ static int start(struct flatiommu *flat)
 	flat->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	if (flat->container < 0) {
 		err = -errno;
-		return fail(flat, err, "/dev/vfio/vfio: %s. Cure: %s", ERRNO(err),
-			    err == -EACCES ? "run as root" : "modprobe vfio_iommu_type1");
+		return explain_open(flat, "", "/dev/vfio/vfio", err);
 	}
 	if (call(flat->container, VFIO_GET_API_VERSION, NULL) == VFIO_API_VERSION &&
 	    call(flat->container, VFIO_CHECK_EXTENSION, (void *)VFIO_TYPE1v2_IOMMU) == 1)

@@ -139,7 +139,7 @@ static void refuses_what_is_in_use(void **state)
 	api_refused(-EBUSY, "open in this context", flatiommu_device_open(flat, EDU, &device));
 	expect(0, flatiommu_open(&other));
 	expect(-EBUSY, flatiommu_device_open(other, EDU, &device));
-	assert_non_null(strstr(flatiommu_reason(other), "open"));
+	assert_non_null(strstr(flatiommu_reason(other), "this program has it open already"));
 	flatiommu_close(other);
 	assert_null(device);
 }
@@ -289,6 +289,29 @@ static void needs_privilege(void **state)
 	expect(api_isolated() ? 0 : -EPERM, in_child(open_without_privilege, NULL));
 	if (!api_isolated())
 		assert_non_null(strstr(attempt->reason, "CAP_SYS_RAWIO"));
+	mem_free(attempt, PAGE);
+}
+
+/* With the context that its parent opened. */
+static int use_context_of_parent(void *arg)
+{
+	struct flatiommu_device *device;
+	int ret = flatiommu_device_open(flat, FN0, &device);
+
+	(void)arg;
+	snprintf(attempt->reason, sizeof(attempt->reason), "%.255s", flatiommu_reason(flat));
+	return ret;
+}
+
+static void is_of_one_process(void **state)
+{
+	(void)state;
+	if (!api_is("flatiommu-"))
+		return;
+	attempt = mem_shared(1);
+	api_open(EDU);
+	expect(-EPERM, in_child(use_context_of_parent, NULL));
+	assert_non_null(strstr(attempt->reason, "another process opened this context"));
 	mem_free(attempt, PAGE);
 }
 
@@ -493,6 +516,7 @@ int main(void)
 		API_TEST(closing_stops_it),
 		API_TEST(context_closes_all),
 		API_TEST(needs_privilege),
+		API_TEST(is_of_one_process),
 		API_TEST(leaves_nothing_when_killed),
 		API_TEST(resets),
 		API_TEST(resets_a_slot),

@@ -150,7 +150,7 @@ static void allocates_each_kind(void **state)
 	/* Two are left, but not three. */
 	struct flatiommu_dma *more = NULL;
 
-	api_refused(-ENOMEM, "nr_hugepages", flatiommu_dma_alloc(flat, 2 * HUGE_PAGE + 1, &options, &more));
+	api_refused(-ENOMEM, "of them free. Cure: sysctl vm.nr_hugepages", flatiommu_dma_alloc(flat, 2 * HUGE_PAGE + 1, &options, &more));
 	assert_null(more);
 	flatiommu_dma_free(dma);
 
@@ -366,10 +366,10 @@ static void refuses_bad_memory(void **state)
 	api_refused(-ENODEV, "open one first", flatiommu_dma_map(flat, memory, PAGE, NULL, &dma));
 	open_edu();
 	munmap(memory + PAGE, PAGE);
-	api_refused(-EFAULT, "not mapped", flatiommu_dma_map(flat, memory, 2 * PAGE, NULL, &dma));
-	api_refused(-EFAULT, "not mapped", flatiommu_dma_map(flat, memory + PAGE, 1, NULL, &dma));
+	api_refused(-EFAULT, "not all of it is mapped", flatiommu_dma_map(flat, memory, 2 * PAGE, NULL, &dma));
+	api_refused(-EFAULT, "not all of it is mapped", flatiommu_dma_map(flat, memory + PAGE, 1, NULL, &dma));
 	readonly = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	api_refused(-EFAULT, "read-only", flatiommu_dma_map(flat, readonly, PAGE, NULL, &dma));
+	api_refused(-EFAULT, "not all of it may be written to", flatiommu_dma_map(flat, readonly, PAGE, NULL, &dma));
 	munmap(readonly, PAGE);
 	assert_null(dma);
 	mem_free(memory, PAGE);

@@ -793,12 +793,104 @@ static void says_what_answers_mean(void **state)
 	free_allocated();
 	close_context();
 
-	if (!api_is("flatiommu-"))
-		return;
+}
+
+/* What is said of an answer of the kernel; for_what() does what it is the answer to. */
+struct answer {
+	unsigned long request;
+	int error;
+	const char *word;
+};
+
+static void expect_said(const struct answer *answers, size_t count, int (*for_what)(void))
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		fault_answer(answers[i].request, answers[i].error);
+		api_refused(answers[i].error, answers[i].word, for_what());
+	}
+}
+
+static int open_out(void)
+{
+	return flatiommu_device_open(flat, EDU, &out.device);
+}
+
+static int alloc_out(void)
+{
+	const struct flatiommu_dma_options small = { .pages = FLATIOMMU_PAGES_4K };
+
+	return flatiommu_dma_alloc(flat, PAGE, &small, &out.dma);
+}
+
+static int enable_intx(void)
+{
+	return flatiommu_irq_enable(nvme, FLATIOMMU_INTX, 0, 1, &event);
+}
+
+static int reset_nvme(void)
+{
+	return flatiommu_reset(nvme);
+}
+
+/* Lines of tests/causes.list of which the machine has no cause. */
+static void says_each_cause(void **state)
+{
+	static const struct answer of_group[] = {
+		{ VFIO_GROUP_GET_DEVICE_FD, -EACCES, "it takes a VF token" },
+		{ VFIO_GROUP_GET_DEVICE_FD, -EAGAIN, "it is being bound, unbound or reset. Cure: try again" },
+		{ VFIO_GROUP_GET_DEVICE_FD, -ENODEV, "it is being unbound or removed" },
+		{ VFIO_GROUP_GET_DEVICE_FD, -EINVAL, "it cannot be enabled, as when a BAR has no address" },
+		{ VFIO_GROUP_SET_CONTAINER, -EBUSY, "another driver or program has functions of its group" },
+	};
+	static const struct answer of_declare[] = {
+		{ FLATIOMMU_DECLARE, -EACCES, "the kernel is locked down" },
+		{ FLATIOMMU_DECLARE, -ENODEV, "it is being removed" },
+		{ FLATIOMMU_DECLARE, -ENOENT, "its claim was released" },
+		{ FLATIOMMU_DECLARE, -ENOSPC, "64 other programs look its addresses up" },
+	};
+	static const struct answer of_lookup[] = {
+		{ FLATIOMMU_LOOKUP, -ENOENT, "nothing is mapped there" },
+		{ FLATIOMMU_LOOKUP, -ENODEV, "the device was removed, or its claim released" },
+		{ FLATIOMMU_LOOKUP, -ERANGE, "the device has no bus address for it" },
+	};
+	static const struct answer of_pin[] = {
+		{ FLATIOMMU_PIN, -EPERM, "another program has the function through VFIO" },
+		{ FLATIOMMU_PIN, -EBUSY, "it is being bound or unbound" },
+		{ FLATIOMMU_PIN, -ENOSPC, "/dev/flatiommu has no pin left" },
+		{ FLATIOMMU_PIN, -EALREADY, "an IOMMU translates for it" },
+	};
+	static const struct answer of_type1[] = {
+		{ VFIO_IOMMU_MAP_DMA, -ENOMEM, "the kernel has no memory left" },
+		{ VFIO_IOMMU_MAP_DMA, -ENOSPC, "type1 has no mapping left" },
+	};
+	static const struct answer of_intx[] = {
+		{ VFIO_DEVICE_SET_IRQS, -EBUSY, "another driver has its interrupt line for itself" },
+		{ VFIO_DEVICE_SET_IRQS, -ENODEV, "it has no interrupt line" },
+		{ VFIO_DEVICE_SET_IRQS, -ENOSPC, "the machine has no vectors left" },
+	};
+	static const struct answer of_reset[] = {
+		{ VFIO_DEVICE_RESET, -EAGAIN, "it is being bound, unbound or reset. Cure: try again" },
+		{ VFIO_DEVICE_RESET, -ENOTTY, "it does not answer, or has lost its way to reset" },
+	};
+
+	(void)state;
 	new_context();
-	fault_answer(FLATIOMMU_DECLARE, -EACCES);
-	api_refused(-EACCES, "locked down", flatiommu_device_open(flat, EDU, &out.device));
-	expect(0, flatiommu_device_open(flat, EDU, &out.device));
+	memset(&out, 0, sizeof(out));
+	if (!api_is("iommufd"))
+		expect_said(of_group, ARRAY_SIZE(of_group), open_out);
+	if (api_is("flatiommu-"))
+		expect_said(of_declare, ARRAY_SIZE(of_declare), open_out);
+	open_with_nvme();
+	if (api_is("flatiommu-") || api_is("noiommu-group"))
+		expect_said(of_lookup, ARRAY_SIZE(of_lookup), alloc_out);
+	if (api_is("noiommu-group"))
+		expect_said(of_pin, ARRAY_SIZE(of_pin), alloc_out);
+	if (api_is("type1"))
+		expect_said(of_type1, ARRAY_SIZE(of_type1), alloc_out);
+	expect_said(of_intx, ARRAY_SIZE(of_intx), enable_intx);
+	expect_said(of_reset, ARRAY_SIZE(of_reset), reset_nvme);
 	close_context();
 }
 
@@ -822,11 +914,11 @@ static void misses_nodes(void **state)
 {
 	(void)state;
 	if (!api_isolated() && !api_is("noiommu-iommufd"))
-		expect_missing("/dev/flatiommu", -ENOENT, "modprobe flatiommu");
+		expect_missing("/dev/flatiommu", -ENOENT, "pass it in (--device /dev/flatiommu)");
 	if (api_is("iommufd"))
 		expect_missing("/dev/iommu", -EOPNOTSUPP, "there is no /dev/iommu");
 	else
-		expect_missing("/dev/vfio/vfio", -ENOENT, "/dev/vfio/vfio");
+		expect_missing("/dev/vfio/vfio", -ENOENT, "pass it in (--device /dev/vfio/vfio)");
 }
 
 int main(void)
@@ -847,6 +939,7 @@ int main(void)
 		API_TEST(shares),
 		API_TEST(imports_a_device),
 		API_TEST(says_what_answers_mean),
+		API_TEST(says_each_cause),
 		API_TEST(misses_nodes),
 	};
 

@@ -213,7 +213,7 @@ static void refuses_bad_vectors(void **state)
 	api_refused(-ENXIO, "vectors of error", flatiommu_irq_enable(edu, FLATIOMMU_ERROR, error_vectors(), 1, events));
 	api_refused(-EINVAL, "no vectors", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 0, events));
 	api_refused(-EINVAL, "no eventfds", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, NULL));
-	api_refused(-EBADF, "not an eventfd", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &bad));
+	api_refused(-EBADF, "is not an eventfd", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &bad));
 	api_refused(-EBADF, "not an eventfd", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &null));
 	/* Nothing of it is enabled. */
 	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_INTX, 0, 1, events));

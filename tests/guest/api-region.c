@@ -116,6 +116,8 @@ static void reads_and_writes_config_space(void **state)
 	assert_int_equal(both, (uint32_t)device << 16 | vendor);
 	assert_int_equal(vendor, 0x1b36);
 	expect(0, flatiommu_config_read16(nvme, PCI_COMMAND, &command));
+	expect(0, flatiommu_config_write16(nvme, PCI_COMMAND, command & ~PCI_COMMAND_MEMORY));
+	api_refused(-EIO, "its memory is off", flatiommu_region_read(nvme, 0, 0, &both, sizeof(both)));
 	expect(0, flatiommu_config_write16(nvme, PCI_COMMAND, command | PCI_COMMAND_INTX_DISABLE));
 	expect(0, flatiommu_config_read16(nvme, PCI_COMMAND, &command));
 	assert_true(command & PCI_COMMAND_INTX_DISABLE);

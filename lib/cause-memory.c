@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+/* Causes of what fails as memory is mapped or pinned. */
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "internal.h"
+#include "memory.h"
+
+#define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
+
+/* type1 and /dev/flatiommu count to VmLck, and iommufd to VmPin. */
+static unsigned long long locked_bytes(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	unsigned long long kib, sum = 0;
+	char line[128];
+
+	while (status && fgets(line, sizeof(line), status))
+		if (sscanf(line, "VmLck: %llu", &kib) == 1 || sscanf(line, "VmPin: %llu", &kib) == 1)
+			sum += kib * 1024;
+	if (status)
+		fclose(status);
+	return sum;
+}
+
+static int explain_no_memory(struct flatiommu *flat, const struct buffer *buffer)
+{
+	unsigned long long locked = locked_bytes();
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (limit.rlim_cur == RLIM_INFINITY || has_capability(CAP_IPC_LOCK))
+		return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: the kernel has no memory left "
+			    "for it, or this cgroup has not", buffer->span, (void *)buffer->pages);
+	if (locked + buffer->span > limit.rlim_cur)
+		return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: more than RLIMIT_MEMLOCK (%llu "
+			    "bytes) beside the %llu that are. Cure: ulimit -l unlimited", buffer->span,
+			    (void *)buffer->pages, (unsigned long long)limit.rlim_cur, locked);
+	/* What iommufd counts is the user's in all processes, which nobody is told. */
+	return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: with this user's other processes more "
+		    "than RLIMIT_MEMLOCK (%llu bytes), or the kernel has no memory. Cure: ulimit -l unlimited",
+		    buffer->span, (void *)buffer->pages, (unsigned long long)limit.rlim_cur);
+}
+
+/* What is wrong with the memory, by the kernel's list of what this process has mapped. */
+static const char *why_fault(const struct buffer *buffer)
+{
+	unsigned long at = (unsigned long)buffer->pages, end = at + buffer->span, first, last;
+	const char *why = "of a kind that the kernel does not pin (a device's, or of a file)";
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512], flags[8];
+
+	if (!maps)
+		return "not mapped, read-only, or of a kind that the kernel does not pin";
+	while (at < end && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %7s", &first, &last, flags) != 3 || last <= at)
+			continue;
+		if (first > at)
+			break;
+		if (flags[1] != 'w') {
+			why = "not all of it may be written to";
+			at = end;
+			break;
+		}
+		at = last;
+	}
+	fclose(maps);
+	return at < end ? "not all of it is mapped" : why;
+}
+
+int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)
+{
+	switch (err) {
+	case 0:
+		return 0;
+	case -ENOMEM:
+		return explain_no_memory(flat, buffer);
+	case -EFAULT:
+		return fail(flat, err, "%zu bytes at %p cannot be pinned: %s", buffer->span,
+			    (void *)buffer->pages, why_fault(buffer));
+	case -ENOSPC:
+		return fail(flat, err, "type1 has no mapping left for %zu bytes at %p. Cure: fewer, larger "
+			    "buffers, or a higher " ENTRY_LIMIT, buffer->span, (void *)buffer->pages);
+	case -EADDRNOTAVAIL:
+		return fail(flat, err, "flatiommu.ko refuses to map %zu bytes at %p; the kernel log says "
+			    "why", buffer->span, (void *)buffer->pages);
+	default:
+		return fail(flat, err, "%zu bytes at %p cannot be mapped: %s", buffer->span,
+			    (void *)buffer->pages, ERRNO(err));
+	}
+}
+
+/* Of huge pages of one size, that are reserved, or free and promised to nobody. -1: there is no such size. */
+static long read_huge(size_t size, const char *name)
+{
+	char path[96], text[32];
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/%s_hugepages", size / 1024, name);
+	return read_line(path, text, sizeof(text)) ? -1 : atol(text);
+}
+
+int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int err)
+{
+	size_t size = huge_page_size(pages);
+	const char *kind = pages == FLATIOMMU_PAGES_1G ? "1 GiB" : pages == FLATIOMMU_PAGES_2M ? "2 MiB" :
+			   "ordinary";
+	long all, left;
+
+	if (!size || err != -ENOMEM)
+		return fail(flat, err, "%zu bytes of memory (%s pages): %s", length, kind, ERRNO(err));
+	all = read_huge(size, "nr");
+	left = read_huge(size, "free") - read_huge(size, "resv");
+	if (all < 0)
+		return fail(flat, err, "%zu bytes of memory (%s pages): %s: this machine has no pages of that "
+			    "size", length, kind, ERRNO(err));
+	if (left > 0 && (size_t)left >= (length - 1) / size + 1)
+		return fail(flat, err, "%zu bytes of memory (%s pages): %s: %ld are free, and this cgroup "
+			    "(hugetlb.*.max) or the node asked for has not enough of them", length, kind,
+			    ERRNO(err), left);
+	if (size > 2ul << 20)
+		return fail(flat, err, "%zu bytes of memory (%s pages): %s: %ld are reserved, %ld of them free. Cure: "
+			    "hugepagesz=1G hugepages=N on the kernel's command line", length, kind, ERRNO(err), all,
+			    left);
+	return fail(flat, err, "%zu bytes of memory (%s pages): %s: %ld are reserved, %ld of them free. Cure: "
+		    "sysctl vm.nr_hugepages=N", length, kind, ERRNO(err), all, left);
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/* What this process may do as the kernel sees it, which is not always what it sees itself. */
+#include <linux/capability.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* The inode of the user namespace that the machine began with, in any kernel. */
+#define INITIAL_USER_NAMESPACE 0xeffffffdu
+
+/* Root of another one has all capabilities there, and none that a driver asks for. */
+bool in_user_namespace(void)
+{
+	struct stat st;
+
+	return !stat("/proc/self/ns/user", &st) && st.st_ino != INITIAL_USER_NAMESPACE;
+}
+
+bool has_capability(unsigned int capability)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (syscall(SYS_capget, &header, data) || in_user_namespace())
+		return false;
+	return data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
+}
+
+const char *why_no_rawio(void)
+{
+	if (in_user_namespace())
+		return "this is a user namespace (LXC, rootless Podman), and CAP_SYS_RAWIO counts outside of it "
+		       "alone. Cure: run it outside, or pass it what a process outside opened "
+		       "(flatiommu_device_import)";
+	if (has_capability(CAP_SYS_RAWIO))
+		return NULL;
+	if (!geteuid())
+		return "root has no CAP_SYS_RAWIO here. Cure: give it to this container or service "
+		       "(--cap-add SYS_RAWIO, CapabilityBoundingSet=)";
+	return "this user has no CAP_SYS_RAWIO. Cure: run it as root, or with CAP_SYS_RAWIO "
+	       "(AmbientCapabilities= of a service)";
+}

@@ -70,7 +70,8 @@ guest:
 		$(if $(GUEST),$(GUEST),tools examples tests)
 
 module:
-	@test -e $(KDIR) || { echo "No headers for $$(uname -r): apt install linux-headers-$$(uname -r)" >&2; exit 1; }
+	@test -e $(KDIR) || { echo "No headers for $$(uname -r) in $(KDIR): install linux-headers-$$(uname -r) (Debian, Ubuntu)," \
+		"kernel-devel-$$(uname -r) (Fedora), kernel-default-devel (openSUSE) or linux-headers (Arch)" >&2; exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/module
 
 # When the archive has a newer one of the kernel, modules are built anew. build/KERNEL/kernel says where it is.
@@ -261,12 +262,13 @@ tools: build/bin/flatiommu
 
 build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) build/lib/libflatiommu.a build/toolchain
 	@printf '#include <%s>\n' pci/pci.h json-c/json.h | $(CC) $(CPPFLAGS) -fsyntax-only -x c - 2>/dev/null || \
-		{ echo "No libpci or json-c: apt install libpci-dev libjson-c-dev" >&2; exit 1; }
+		{ echo "No libpci or json-c: install libpci-dev libjson-c-dev (Debian, Ubuntu), pciutils-devel json-c-devel" \
+			"(Fedora), pciutils-devel libjson-c-devel (openSUSE) or pciutils json-c (Arch)" >&2; exit 1; }
 	mkdir -p $(@D)
 	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) build/lib/libflatiommu.a -lpci -ljson-c
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
-test-tools := $(addprefix build/tests/,canary frames klog mapper put terminal)
+test-tools := $(addprefix build/tests/,canary frames klog mapper own-iova put terminal)
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out $(test-tools:build/tests/%=tests/guest/%.c),\
 	$(wildcard tests/guest/*.c)))
 test-lib := $(wildcard tests/guest/lib/*.c)

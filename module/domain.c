@@ -129,7 +129,7 @@ bool flat_may_take_over(struct flat_claim *claim)
 	struct pci_dev *pdev = claim->pdev;
 
 	if (!capable(CAP_SYS_RAWIO)) {
-		pr_warn_ratelimited("%s: %s[%d] may not take it over: that needs CAP_SYS_RAWIO\n",
+		pr_warn_ratelimited("%s: %s[%d] may not take it over: that needs CAP_SYS_RAWIO in the initial user namespace\n",
 				    pci_name(pdev), current->comm, task_tgid_nr(current));
 		return false;
 	}

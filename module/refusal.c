@@ -25,6 +25,9 @@
 
 enum cause { ZERO_PAGE, UNREACHABLE, LOOKUP_IOVA, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
 
+/* Whether a program chose its IOVA, or looked it up when it was right, nobody here knows. */
+#define DECLARE "declare that it looks addresses up (FLATIOMMU_DECLARE), from IOVA 2^46 on"
+
 /*
  * The IOVA goes to the log where it is no address of memory, nor may be one of the program.
  * Elsewhere it may say where memory is, on the bus or in the program, which not all who read the
@@ -54,17 +57,17 @@ static const struct {
 	[VIRTUAL_ADDRESS] = {
 		"virtual-address",
 		"the IOVA is a virtual address of the program",
-		"map at the bus address (DPDK and SPDK: --iova-mode=pa)",
+		"map at the bus address (DPDK and SPDK: --iova-mode=pa), or " DECLARE,
 	},
 	[OTHER_PAGE] = {
 		"other-page",
-		"another page is at that address; this one moved since it was looked up",
-		"look it up again, map each contiguous run by itself (ZONE_MOVABLE: it moves once)",
+		"another page is at that address",
+		"if the program chose it, " DECLARE "; if it looked it up, the page has moved since or the range is not contiguous: look it up again, map each contiguous run by itself (ZONE_MOVABLE: it moves once)",
 	},
 	[NO_ADDRESS] = {
 		"no-bus-address",
 		"no memory has that bus address",
-		"map at the bus address of the page",
+		"map at the bus address of the page, or " DECLARE,
 		.tell_iova = true,
 	},
 };

@@ -238,7 +238,7 @@ static int function_of(const char *buf, bool may_have_options, struct flat_reque
 	ssize_t n = strscpy(text, buf, sizeof(text));
 
 	if (!capable(CAP_SYS_RAWIO)) {
-		pr_warn_ratelimited("%s[%d] may not claim or release: that needs CAP_SYS_RAWIO\n",
+		pr_warn_ratelimited("%s[%d] may not claim or release: that needs CAP_SYS_RAWIO in the initial user namespace\n",
 				    current->comm, task_tgid_nr(current));
 		return -EPERM;
 	}

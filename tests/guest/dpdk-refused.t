@@ -102,7 +102,7 @@ if [[ $FLATIOMMU_KERNEL != 6.1-* ]]; then
 	begins -m 32 -- --total-num-mbufs=4096
 	like "$(</tmp/testpmd)" "error 99 " "it is refused them"
 	unlike "$(</tmp/testpmd)" "TX-packets: [1-9]" "does not start"
-	like "$(flat_log)" "another page is at that address; this one moved .*ZONE_MOVABLE" "and the log has the cause and the cure"
+	like "$(flat_log)" "another page is at that address; .*the page has moved since .*ZONE_MOVABLE" "and the log has the cause and the cure"
 	like "$(grep "^$pid " $refused)" " other-page " "the module has counted them"
 	ended
 	huge_pages 0

@@ -70,10 +70,10 @@ for file in "$CLAIM" "$RELEASE"; do
 	refused "$name of no such domain" ENODEV "12345:00:06\.0: there is no such PCI function" \
 		errno_of "$file" 12345:00:06.0
 	refused "$name by root without CAP_SYS_RAWIO" EPERM \
-		"put\[[0-9]+\] may not claim or release: that needs CAP_SYS_RAWIO" \
+		"put\[[0-9]+\] may not claim or release: that needs CAP_SYS_RAWIO in the initial user namespace" \
 		without_rawio put "$file" "$EDU"
 	chmod 666 "$file"
-	refused "$name by nobody" EPERM "put\[[0-9]+\] may not claim or release: that needs CAP_SYS_RAWIO" \
+	refused "$name by nobody" EPERM "put\[[0-9]+\] may not claim or release: that needs CAP_SYS_RAWIO in the initial user namespace" \
 		as_nobody put "$file" "$EDU"
 	chmod 200 "$file"
 done
@@ -126,7 +126,7 @@ like "$(flat_log)" "^flatiommu: $TESTDEV: claimed by hand: [^"$'\n'"]*\$" "the t
 # what is refused because of a claim
 refused "a second claim" EEXIST "$EDU: not claimed: it is claimed already" errno_of "$CLAIM" "$EDU"
 refused "release of a claim by root without CAP_SYS_RAWIO" EPERM \
-	"put\[[0-9]+\] may not claim or release: that needs CAP_SYS_RAWIO" without_rawio put "$RELEASE" "$EDU"
+	"put\[[0-9]+\] may not claim or release: that needs CAP_SYS_RAWIO in the initial user namespace" without_rawio put "$RELEASE" "$EDU"
 unbind "$NVME"
 is "$(errno_of "$CLAIM" "$NVME")" OK "nvme is claimed"
 probe "$NVME"

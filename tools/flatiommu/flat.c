@@ -28,7 +28,9 @@ static const struct meaning of_claim[] = {
 	{ ENODEV, "it is being removed", NULL },
 	{ EEXIST, "it is claimed already", NULL },
 	{ EBUSY, "a driver is bound to it", "flatiommu bind %s" },
-	{ EOPNOTSUPP, "a bridge, behind an external port, or --wc on a machine without PAT", NULL },
+	/* of --wc, see why_unsupported() */
+	{ EOPNOTSUPP, "--wc takes PAT, which this machine has not", NULL },
+	{ EINTR, "interrupted while a bind or an unbind of it was waited for", "flatiommu list %s" },
 	{ EALREADY, "an IOMMU has it, and VFIO works on it without flatiommu",
 	  "flatiommu bind %s" },
 	{ EAFNOSUPPORT, "bus addresses do not suffice on this machine", "flatiommu doctor %s" },
@@ -46,6 +48,7 @@ static const struct meaning of_release[] = {
 	{ ENODEV, "it is being removed", NULL },
 	{ ENOENT, "it is not claimed", NULL },
 	{ EBUSY, "a driver is bound to it", "flatiommu unbind %s" },
+	{ EINTR, "interrupted while a bind or an unbind of it was waited for", "flatiommu list %s" },
 	{ 0, NULL, NULL }
 };
 
@@ -71,13 +74,30 @@ static int fail_meaning(struct tool *tool, const struct meaning *meanings, int e
 		    meanings->text ? meanings->text : strerror(-err));
 }
 
+/* A claim of what VFIO is not for, or the kernel does not trust; NULL: neither. */
+static const char *why_unsupported(const char *address)
+{
+	char removable[16];
+	struct function f;
+
+	if (!function_read(&f, address) && is_bridge(&f))
+		return "it is a bridge: VFIO is for what is behind it";
+	file_read(removable, sizeof(removable), PCI_DEVICES "/%s/removable", address);
+	return !strcmp(removable, "removable") ?
+	       "it is behind an external port (Thunderbolt), whose devices the kernel does not trust" : NULL;
+}
+
 int flat_claim(struct tool *tool, const char *address, const char *wc)
 {
+	const char *why;
 	char text[128];
 	int ret;
 
 	snprintf(text, sizeof(text), "%s%s%s", address, wc ? "/wc=" : "", wc ? wc : "");
 	ret = file_write(text, FLAT_FILES "/claim");
+	why = ret == -EOPNOTSUPP ? why_unsupported(address) : NULL;
+	if (why)
+		return fail(tool, ret, "%s: not claimed: %s", address, why);
 	return ret ? fail_meaning(tool, of_claim, ret, address, "claimed") : 0;
 }
 
@@ -90,7 +110,7 @@ int flat_release(struct tool *tool, const char *address)
 
 static int get_info(struct flatiommu_info *info)
 {
-	int fd = open("/dev/flatiommu", O_RDWR | O_CLOEXEC), ret = 0;
+	int fd = open(FLAT_NODE, O_RDWR | O_CLOEXEC), ret = 0;
 
 	if (fd < 0)
 		return -errno;
@@ -142,15 +162,19 @@ int flat_uapi(void)
 	return ret ? ret : (int)info.out_version;
 }
 
+/* For programs that choose IOVAs. */
+#define DECLARE "declare that it looks addresses up (FLATIOMMU_DECLARE), from IOVA 2^46 on"
+
 static const struct {
 	const char *cause, *cure;
 } refusal_cures[] = {
-	{ "virtual-address", "flatiommu run -- PROGRAM" },
-	{ "other-page", "look the address up again, and map each contiguous run by itself" },
-	{ "lookup-iova", "map where nothing is, such as at the virtual address" },
+	{ "virtual-address", "DPDK and SPDK: flatiommu run -- PROGRAM; others map at the bus address, or " DECLARE },
+	{ "other-page", "chosen by the program: " DECLARE
+			"; looked up: look it up again, and map each contiguous run by itself" },
+	{ "lookup-iova", "map from 2^46 on where nothing is, such as at the virtual address" },
 	{ "zero-page", "write to the memory before it is mapped" },
 	{ "unreachable", "map other memory" },
-	{ "no-bus-address", "map at the bus address" },
+	{ "no-bus-address", "map at the bus address, or " DECLARE },
 };
 
 struct json_object *flat_refusals(void)

@@ -9,6 +9,7 @@
 #include "pci.h"
 
 #define FLAT_FILES "/sys/class/misc/flatiommu"
+#define FLAT_NODE "/dev/flatiommu"
 #define FLAT_PARAMETERS "/sys/module/flatiommu/parameters"
 
 bool flat_is_loaded(void);

@@ -16,8 +16,6 @@
 #include "record.h"
 #include "sysfs.h"
 
-#define EFI_VARIABLES "/sys/firmware/efi/efivars/"
-#define DKMS_KEY "/var/lib/dkms/mok.pub"
 #define NOIOMMU_MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 static bool has_command_line(const char *word)
@@ -33,12 +31,6 @@ static bool any_file(const char *pattern)
 	if (any)
 		globfree(&found);
 	return any;
-}
-
-/* Has any function no IOMMU, so that flatiommu is for it? */
-static bool is_wanted(const struct doctor *doctor)
-{
-	return !doctor->behind[BEHIND_IOMMU];
 }
 
 static void check_platform(struct doctor *doctor)
@@ -123,118 +115,6 @@ static void check_vfio(struct doctor *doctor)
 		mend(doctor, "echo N >" NOIOMMU_MODE);
 		say(doctor, WARNING,
 		    "VFIO's no-IOMMU mode is on: SPDK then does not pin what it registers");
-	}
-}
-
-static void check_lockdown(struct doctor *doctor)
-{
-	char mode[64], secure[8] = "";
-	const char *why;
-
-	if (file_read(mode, sizeof(mode), "/sys/kernel/security/lockdown")) {
-		if (file_exists("/sys/kernel/security/lockdown"))
-			say(doctor, UNSEEN, "whether the kernel is locked down only root sees");
-		else
-			say(doctor, OK, "this kernel has none, or securityfs is not mounted");
-		return;
-	}
-	if (strstr(mode, "[none]")) {
-		say(doctor, OK, "off");
-		return;
-	}
-	file_read(secure, sizeof(secure),
-		  EFI_VARIABLES "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
-	why = secure[4] == 1 ? ", as Secure Boot is on" : "";
-	mend_here(doctor, "make module LOCKDOWN=trust-signer");
-	say(doctor, PROBLEM,
-	    "the kernel is locked down%s: claims are refused, by design, unless the module was built for it, and signed",
-	    why);
-}
-
-static bool is_enforced(void)
-{
-	char enforce[8], lockdown[64];
-
-	file_read(enforce, sizeof(enforce), "/sys/module/module/parameters/sig_enforce");
-	file_read(lockdown, sizeof(lockdown), "/sys/kernel/security/lockdown");
-	return *enforce == 'Y' || (*lockdown && !strstr(lockdown, "[none]"));
-}
-
-/* Of a file that is not text; returns how many bytes, 0 without it. */
-static size_t bytes_of(const char *path, unsigned char *buf, size_t size)
-{
-	FILE *file = fopen(path, "re");
-	size_t length = 0;
-
-	if (file) {
-		length = fread(buf, 1, size, file);
-		fclose(file);
-	}
-	return length;
-}
-
-/*
- * DKMS signs what it builds with a key of the machine's own, which firmware's list of keys has once its owner has
- * enrolled it. False where there is no such list to look into.
- */
-static bool is_of_unknown_key(const char *module)
-{
-	static unsigned char known[65536];
-	unsigned char key[4096];
-	size_t n_key, n_known;
-
-	if (!strstr(module, "/updates/dkms/"))
-		return false;
-	n_key = bytes_of(DKMS_KEY, key, sizeof(key));
-	n_known = bytes_of(EFI_VARIABLES "MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23", known,
-			   sizeof(known));
-	return n_key && file_exists(EFI_VARIABLES) && !memmem(known, n_known, key, n_key);
-}
-
-static void check_module(struct doctor *doctor)
-{
-	char command[PATH_MAX + 128];
-	struct module_files files;
-
-	if (flat_is_loaded()) {
-		say(doctor, OK, "flatiommu is loaded; %u functions are claimed",
-		    doctor->behind[BEHIND_FLATIOMMU]);
-		return;
-	}
-	if (!is_wanted(doctor)) {
-		say(doctor, OK, "not loaded, and not needed beside an IOMMU");
-		return;
-	}
-	module_find(&files);
-	module_load_command(command, sizeof(command), &files);
-	if (*files.fit.path)
-		mend(doctor, "%s", command);
-	else
-		mend_here(doctor, "%s", command);
-	if (*files.unfit.path) {
-		say(doctor, PROBLEM, "%s is built for %s, and %s runs", files.unfit.path,
-		    *files.unfit.release ? files.unfit.release : "another kernel",
-		    kernel_release());
-	} else if (!*files.fit.path) {
-		say(doctor, PROBLEM, "there is no flatiommu.ko for %s; make it from its source",
-		    kernel_release());
-	} else if (!files.fit.is_signed && is_enforced()) {
-		mend(doctor,
-		     "/lib/modules/%s/build/scripts/sign-file sha256 MOK.key MOK.crt %s && %s",
-		     kernel_release(), files.fit.path, command);
-		say(doctor, PROBLEM, "%s is not signed, and this kernel loads signed modules only",
-		    files.fit.path);
-	} else if (is_enforced() && is_of_unknown_key(files.fit.path)) {
-		mend(doctor, "mokutil --import " DKMS_KEY);
-		say(doctor, PROBLEM,
-		    "%s is signed with DKMS' key, which this machine does not know: import it and reboot",
-		    files.fit.path);
-	} else if (*files.fit.release && strcmp(files.fit.release, kernel_release())) {
-		say(doctor, WARNING,
-		    "%s is built for %s; %s loads it only if its symbols are the same",
-		    files.fit.path, files.fit.release, kernel_release());
-	} else {
-		say(doctor, WARNING, "flatiommu is not loaded; bind loads it");
 	}
 }
 
@@ -348,8 +228,9 @@ static void check_capabilities(struct doctor *doctor)
 	} wanted[] = {
 		{ CAP_SYS_RAWIO, PROBLEM, "CAP_SYS_RAWIO", "use a function that has no IOMMU" },
 		{ CAP_SYS_ADMIN, WARNING, "CAP_SYS_ADMIN",
-		  "see physical addresses in /proc/self/pagemap, as DPDK and SPDK do" },
+		  "see physical addresses in /proc/self/pagemap, as DPDK and SPDK do; libflatiommu asks /dev/flatiommu instead" },
 	};
+	char lack[400];
 	bool all = true;
 	size_t i;
 
@@ -357,15 +238,30 @@ static void check_capabilities(struct doctor *doctor)
 		if (has_capability(wanted[i].capability))
 			continue;
 		all = false;
-		if (geteuid())
+		lack_text(lack, sizeof(lack), wanted[i].capability, wanted[i].name);
+		if (geteuid() && !in_user_namespace())
 			mend_here(doctor, "sudo flatiommu doctor");
-		else
-			mend_here(doctor, "capsh --print");
-		say(doctor, wanted[i].verdict, "%s is missing, to %s", wanted[i].name,
-		    wanted[i].what);
+		say(doctor, wanted[i].verdict, "%s; it is to %s", lack, wanted[i].what);
 	}
 	if (all)
 		say(doctor, OK, "CAP_SYS_RAWIO and CAP_SYS_ADMIN");
+}
+
+/* It opens for CAP_SYS_RAWIO alone, whatever its mode. */
+static void check_flat_node(struct doctor *doctor)
+{
+	if (!flat_is_loaded() || !doctor->behind[BEHIND_FLATIOMMU])
+		return;
+	if (!file_exists(FLAT_NODE)) {
+		say(doctor, WARNING,
+		    FLAT_NODE " is not there, as in a container; programs on libflatiommu need it passed in");
+	} else if (access(FLAT_NODE, R_OK | W_OK)) {
+		mend(doctor, "chmod 666 " FLAT_NODE);
+		say(doctor, PROBLEM,
+		    FLAT_NODE " is not for this user, and programs on libflatiommu need it: bind --user opens it");
+	} else {
+		say(doctor, OK, FLAT_NODE);
+	}
 }
 
 static void check_container(struct doctor *doctor)
@@ -491,6 +387,7 @@ const struct check machine_checks[] = {
 	{ "hugetlbfs", check_hugetlbfs },
 	{ "memlock", check_memlock },
 	{ "capability", check_capabilities },
+	{ "node", check_flat_node },
 	{ "container", check_container },
 	{ "refusals", check_refusals },
 	{ "bind", check_records },

@@ -51,6 +51,16 @@ struct check {
 /* Ended by an empty one. */
 extern const struct check machine_checks[], function_checks[];
 
+/* Is flatiommu for this machine: has no function an IOMMU? */
+static inline bool is_wanted(const struct doctor *doctor)
+{
+	return !doctor->behind[BEHIND_IOMMU];
+}
+
+/* doctor-module.c: flatiommu.ko, and what the kernel lets it do. */
+void check_lockdown(struct doctor *doctor);
+void check_module(struct doctor *doctor);
+
 /* What a lack of lockable memory takes. */
 void mend_memlock(struct doctor *doctor);
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "packages.h"
 #include "progress.h"
 #include "sysfs.h"
 
@@ -191,32 +192,67 @@ void module_find(struct module_files *files)
 		find_glob(unfit, "*");
 }
 
-/* From a package, that is, without a source tree at hand. */
-static bool has_dkms(void)
+/* The version that is there from a package, that is, without a source tree at hand; false: none. */
+static bool find_dkms(char *version, size_t size)
 {
+	static const char begin[] = "/usr/src/flatiommu-";
 	glob_t found;
 
 	if (glob("/usr/src/flatiommu-*/dkms.conf", 0, NULL, &found))
 		return false;
+	version[0] = 0;
+	snprintf(version, size, "%s", found.gl_pathv[0] + strlen(begin));
+	version[strcspn(version, "/")] = 0;
 	globfree(&found);
 	return true;
 }
 
+bool headers_are_missing(void)
+{
+	return !file_exists(MODULES "/%s/build", kernel_release());
+}
+
+/* What has to be installed before a module can be made, as the beginning of a command. */
+static void install_first(char *buf, size_t size, bool dkms)
+{
+	char command[256];
+	size_t len = 0;
+
+	buf[0] = 0;
+	if (headers_are_missing() && install_command(command, sizeof(command), KERNEL_HEADERS))
+		len = snprintf(buf, size, "%s && ", command);
+	if (dkms && !file_exists("/usr/sbin/dkms") && install_command(command, sizeof(command), DKMS))
+		snprintf(buf + len, size - len, "%s && ", command);
+}
+
 void module_load_command(char *buf, size_t size, const struct module_files *files)
 {
-	char headers[256] = "";
+	char first[512], version[64];
+	bool dkms;
 
 	if (*files->fit.path) {
 		snprintf(buf, size, "%s%s", files->fit.installed ? "modprobe flatiommu" : "insmod ",
 			 files->fit.installed ? "" : files->fit.path);
 		return;
 	}
-	if (!file_exists(MODULES "/%s/build", kernel_release()))
-		snprintf(headers, sizeof(headers), "apt install linux-headers-%s && ",
-			 kernel_release());
-	snprintf(buf, size, "%s%s", headers,
-		 has_dkms() ? "dkms autoinstall && modprobe flatiommu" :
-			      "make module && insmod module/flatiommu.ko");
+	dkms = find_dkms(version, sizeof(version));
+	install_first(first, sizeof(first), dkms);
+	snprintf(buf, size, "%s%s", first, dkms ? "dkms autoinstall && modprobe flatiommu" :
+		 "make module && insmod module/flatiommu.ko");
+}
+
+void module_trust_command(char *buf, size_t size)
+{
+	char first[512], version[64];
+	bool dkms = find_dkms(version, sizeof(version));
+
+	install_first(first, sizeof(first), dkms);
+	if (dkms)
+		snprintf(buf, size, "%secho LOCKDOWN=trust-signer >/etc/flatiommu-dkms.conf && "
+			 "dkms build --force flatiommu/%s && dkms install --force flatiommu/%s", first,
+			 version, version);
+	else
+		snprintf(buf, size, "%smake module LOCKDOWN=trust-signer", first);
 }
 
 /* Runs it, and keeps the last line of what it says, which is why it failed. */
@@ -283,8 +319,8 @@ static int load_flatiommu(struct tool *tool)
 		if (*files.unfit.path)
 			return fail(tool, -ENOEXEC, "flatiommu: %s is for %s, not for %s",
 				    files.unfit.path, files.unfit.release, kernel_release());
-		return fail(tool, -ENOENT, "flatiommu: there is no module for %s",
-			    kernel_release());
+		return fail(tool, -ENOENT, "flatiommu: there is no module for %s%s", kernel_release(),
+			    headers_are_missing() ? ", nor the kernel's headers to make one" : "");
 	}
 	if (files.fit.installed)
 		argv[0] = "modprobe";

@@ -45,6 +45,12 @@ void module_find(struct module_files *files);
 /* The command that loads it, or makes it first, for cure(). */
 void module_load_command(char *buf, size_t size, const struct module_files *files);
 
+/* The command that makes one that claims in a locked down kernel. */
+void module_trust_command(char *buf, size_t size);
+
+/* Those of the kernel that runs, with which modules are made. */
+bool headers_are_missing(void);
+
 /* 0 also when it is there already. */
 int module_load(struct tool *tool, const char *name);
 

@@ -11,6 +11,7 @@
 #include "flat.h"
 #include "modules.h"
 #include "output.h"
+#include "packages.h"
 #include "sysfs.h"
 
 #define OVERRIDES "/etc/driverctl.d"
@@ -25,10 +26,13 @@
 int persist_check(struct tool *tool, bool without_iommu)
 {
 	struct module_files files;
+	char install[256];
 
 	module_find(&files);
-	if (!file_exists("/usr/sbin/driverctl") && !file_exists("/sbin/driverctl")) {
-		cure(tool, "apt install driverctl");
+	if (!file_exists("/usr/sbin/driverctl") && !file_exists("/sbin/driverctl") &&
+	    !file_exists("/usr/bin/driverctl")) {
+		install_command(install, sizeof(install), DRIVERCTL);
+		cure(tool, "%s", install);
 		return fail(tool, -ENOENT, "--persist: driverctl, which binds at boot, is missing");
 	}
 	if (without_iommu && !files.fit.installed) {

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "packages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "modules.h"
+#include "sysfs.h"
+
+/* By ID and ID_LIKE of os-release(5). Arch has neither driverctl nor mokutil among its packages. */
+static const struct manager {
+	const char *id;
+	const char *install;
+	/* "": its kernels' own, see headers_of() */
+	const char *package[MOKUTIL + 1];
+} managers[] = {
+	{ "debian", "apt install", { "", "driverctl", "dkms", "mokutil" } },
+	{ "ubuntu", "apt install", { "", "driverctl", "dkms", "mokutil" } },
+	{ "fedora", "dnf install", { "", "driverctl", "dkms", "mokutil" } },
+	{ "rhel", "dnf install", { "", "driverctl", "dkms", "mokutil" } },
+	{ "centos", "dnf install", { "", "driverctl", "dkms", "mokutil" } },
+	{ "suse", "zypper install", { "", "driverctl", "dkms", "mokutil" } },
+	{ "opensuse", "zypper install", { "", "driverctl", "dkms", "mokutil" } },
+	{ "arch", "pacman -S", { "", NULL, "dkms", NULL } },
+};
+
+/* NAME=value, or in quotes; "" without it. */
+static void read_field(char *buf, size_t size, const char *name)
+{
+	char *text = file_text("/etc/os-release"), *line, *rest;
+	size_t len = strlen(name);
+
+	if (!text)
+		text = file_text("/usr/lib/os-release");
+	buf[0] = 0;
+	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+		if (strncmp(line, name, len) || line[len] != '=')
+			continue;
+		line += len + 1;
+		line += strspn(line, "\"'");
+		snprintf(buf, size, "%.*s", (int)strcspn(line, "\"'"), line);
+	}
+	free(text);
+}
+
+bool is_distribution(const char *id)
+{
+	char own[64], like[128], *word, *rest;
+
+	read_field(own, sizeof(own), "ID");
+	if (!strcmp(own, id))
+		return true;
+	read_field(like, sizeof(like), "ID_LIKE");
+	for (word = strtok_r(like, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		if (!strcmp(word, id))
+			return true;
+	return false;
+}
+
+/* The package with what modules of the kernel that runs are built with; false: not known. */
+static bool headers_of(char *buf, size_t size, const struct manager *manager)
+{
+	const char *release = kernel_release(), *flavour = strrchr(release, '-');
+
+	if (!strncmp(manager->install, "apt", 3))
+		snprintf(buf, size, "linux-headers-%s", release);
+	else if (!strncmp(manager->install, "dnf", 3))
+		snprintf(buf, size, "kernel-%sdevel-%s", strstr(release, "uek") ? "uek-" : "", release);
+	else if (!flavour)
+		return false;
+	else if (!strncmp(manager->install, "zypper", 6))
+		snprintf(buf, size, "kernel%s-devel", flavour);
+	else if (strstr(release, "-arch"))
+		snprintf(buf, size, "linux-headers");
+	else if (!strcmp(flavour, "-lts") || !strcmp(flavour, "-zen") || !strcmp(flavour, "-hardened"))
+		snprintf(buf, size, "linux%s-headers", flavour);
+	else
+		return false;
+	return true;
+}
+
+bool install_command(char *buf, size_t size, enum package package)
+{
+	const struct manager *manager = NULL;
+	char headers[256];
+	const char *name;
+	size_t i;
+
+	buf[0] = 0;
+	for (i = 0; i < ARRAY_SIZE(managers) && !manager; i++)
+		if (is_distribution(managers[i].id))
+			manager = &managers[i];
+	name = manager ? manager->package[package] : NULL;
+	if (name && !*name)
+		name = headers_of(headers, sizeof(headers), manager) ? headers : NULL;
+	if (!name)
+		return false;
+	snprintf(buf, size, "%s %s", manager->install, name);
+	return true;
+}

@@ -151,7 +151,8 @@ static bool is_owner(const char *path, uid_t user)
 }
 
 static int set_owner(struct tool *tool, struct json_object *changes,
-		     const struct functions *functions, const struct passwd *user)
+		     const struct functions *functions, const struct passwd *user,
+		     bool without_iommu)
 {
 	struct function f;
 	char node[128];
@@ -165,6 +166,12 @@ static int set_owner(struct tool *tool, struct json_object *changes,
 		note(changes, "%s: owned by %s%s", node, user->pw_name,
 		     f.behind == BEHIND_IOMMU ? "" :
 		     ", who needs CAP_SYS_RAWIO, too, and can then read and write all memory");
+	}
+	if (without_iommu) {
+		int ret = machine_open_node(tool, changes);
+
+		if (ret)
+			return ret;
 	}
 	if (!has_vfio_groups() && !is_owner("/dev/iommu", user->pw_uid))
 		note(changes, "/dev/iommu: root's; %s needs it, too: chown %s /dev/iommu",
@@ -193,7 +200,7 @@ static int bind_all(struct tool *tool, struct json_object *changes,
 	if (!ret && is_interrupted())
 		ret = fail(tool, -EINTR, "bind: interrupted");
 	if (!ret && user)
-		ret = set_owner(tool, changes, functions, user);
+		ret = set_owner(tool, changes, functions, user, without_iommu);
 	if (!ret && args->values[PERSIST])
 		ret = persist_add(tool, changes, functions, without_iommu);
 	if (ret) {

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "flat.h"
 #include "modules.h"
 #include "output.h"
 #include "pci.h"
@@ -104,6 +106,43 @@ int machine_prepare(struct tool *tool, struct json_object *changes, bool without
 	return ret;
 }
 
+int machine_open_node(struct tool *tool, struct json_object *changes)
+{
+	char *text = machine_load(), mode[8];
+	struct stat st;
+	int ret = 0;
+
+	if (!text || stat(FLAT_NODE, &st) || (st.st_mode & 0666) == 0666)
+		goto free;
+	snprintf(mode, sizeof(mode), "%o", st.st_mode & 07777);
+	if (!strstr(text, "mode " FLAT_NODE))
+		ret = append(&text, "mode", FLAT_NODE, mode);
+	if (!ret)
+		ret = machine_save(tool, text);
+	if (ret)
+		goto free;
+	if (chmod(FLAT_NODE, 0666))
+		ret = fail(tool, -errno, FLAT_NODE ": %s", strerror(errno));
+	else
+		note(changes, FLAT_NODE ": opens for whoever has CAP_SYS_RAWIO, not for root alone");
+free:
+	free(text);
+	return ret;
+}
+
+/* The node is another one if the module was loaded again: then its mode is its own. */
+static void restore_node(struct json_object *changes, const char *text)
+{
+	const char *line = strstr(text, "mode " FLAT_NODE " ");
+	unsigned int mode;
+	struct stat st;
+
+	if (!line || sscanf(line, "mode " FLAT_NODE " %o", &mode) != 1 || stat(FLAT_NODE, &st) ||
+	    (st.st_mode & 07777) != 0666 || chmod(FLAT_NODE, mode))
+		return;
+	note(changes, FLAT_NODE ": its mode is %o again", mode);
+}
+
 /* A driver may go from under its functions, whatever its module's use count. */
 static bool drives_functions(const char *driver)
 {
@@ -181,6 +220,7 @@ int machine_restore(struct tool *tool, struct json_object *changes)
 		     address);
 		goto free;
 	}
+	restore_node(changes, text);
 	ret = restore_parameters(tool, changes, text);
 	for (i = 0; i < NR_MODULES && !ret; i++) {
 		if (!is_recorded(text, modules[i]) || !module_is_loaded(modules[i]) ||

@@ -6,47 +6,65 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sysfs.h"
 
 #define HUGEPAGES "/sys/kernel/mm/hugepages"
 
-static bool in_initial_user_namespace(void)
-{
-	unsigned int inside, outside, length;
-	char map[64];
+/* The inode of the user namespace that the machine began with, in any kernel. */
+#define INITIAL_USER_NAMESPACE 0xeffffffdu
 
-	if (file_read(map, sizeof(map), "/proc/self/uid_map"))
-		return true;
-	return sscanf(map, "%u %u %u", &inside, &outside, &length) == 3 && !inside && !outside &&
-	       length == ~0U;
+bool in_user_namespace(void)
+{
+	struct stat st;
+
+	return !stat("/proc/self/ns/user", &st) && st.st_ino != INITIAL_USER_NAMESPACE;
+}
+
+/* Of a field of /proc/self/status. */
+static bool has_bit(const char *field, int bit)
+{
+	char *status = file_text("/proc/self/status"), *line = status ? strstr(status, field) : NULL;
+	unsigned long long bits = line ? strtoull(line + strlen(field), NULL, 16) : 0;
+
+	free(status);
+	return bits >> bit & 1;
 }
 
 bool has_capability(int capability)
 {
-	unsigned long long effective = 0;
-	char *status, *line;
+	return has_bit("\nCapEff:", capability) && !in_user_namespace();
+}
 
-	status = file_text("/proc/self/status");
-	line = status ? strstr(status, "\nCapEff:") : NULL;
-	if (line)
-		effective = strtoull(line + strlen("\nCapEff:"), NULL, 16);
-	free(status);
-	return effective >> capability & 1 && in_initial_user_namespace();
+void lack_text(char *buf, size_t size, int capability, const char *name)
+{
+	if (in_user_namespace())
+		snprintf(buf, size, "this is a user namespace (LXC, rootless Podman), and %s counts outside of it alone: run it outside, or pass in what a process outside opened",
+			 name);
+	else if (!has_bit("\nCapBnd:", capability))
+		snprintf(buf, size, "%s is missing, and nobody here can get it: whoever starts this container or service gives it (--cap-add %s, CapabilityBoundingSet=%s)",
+			 name, name + strlen("CAP_"), name);
+	else if (geteuid())
+		snprintf(buf, size, "%s is missing: root has it, or a service with AmbientCapabilities=%s", name,
+			 name);
+	else
+		snprintf(buf, size, "%s is missing, though root may have it here: whoever started this took it away", name);
 }
 
 int need_privilege(struct tool *tool, const char *command)
 {
-	if (geteuid()) {
+	char lack[400];
+
+	if (geteuid() && !in_user_namespace()) {
 		cure(tool, "sudo flatiommu %s", command);
 		return fail(tool, -EPERM, "%s: only root may", command);
 	}
-	if (!has_capability(CAP_SYS_RAWIO)) {
-		cure(tool, "flatiommu doctor");
-		return fail(tool, -EPERM, "%s: root has no CAP_SYS_RAWIO here", command);
-	}
-	return 0;
+	if (has_capability(CAP_SYS_RAWIO))
+		return 0;
+	lack_text(lack, sizeof(lack), CAP_SYS_RAWIO, "CAP_SYS_RAWIO");
+	return fail(tool, -EPERM, "%s: %s", command, lack);
 }
 
 unsigned long long memlock_limit(void)

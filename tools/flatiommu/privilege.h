@@ -8,8 +8,14 @@
 
 #include "tool.h"
 
-/* In the initial user namespace, where the kernel asks for it. */
+/* Another one than that of the machine: its root has capabilities that no driver asks for. */
+bool in_user_namespace(void);
+
+/* As drivers ask for it. */
 bool has_capability(int capability);
+
+/* Why this process has not the capability @name, and who can give it. */
+void lack_text(char *buf, size_t size, int capability, const char *name);
 
 /* Fails unless this process may change what drives PCI functions. */
 int need_privilege(struct tool *tool, const char *command);

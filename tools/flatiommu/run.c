@@ -45,13 +45,14 @@ static unsigned int count_behind(enum behind behind)
 
 static int need_capability(struct tool *tool, int capability, const char *name, const char *why)
 {
+	char lack[400];
+
 	if (has_capability(capability))
 		return 0;
-	if (geteuid())
+	lack_text(lack, sizeof(lack), capability, name);
+	if (geteuid() && !in_user_namespace())
 		cure(tool, "sudo flatiommu run -- PROGRAM");
-	else
-		cure(tool, "flatiommu doctor");
-	return fail(tool, -EPERM, "run: %s is missing: %s", name, why);
+	return fail(tool, -EPERM, "run: %s (%s)", lack, why);
 }
 
 static int check_program(struct tool *tool)
@@ -89,7 +90,9 @@ static int check_program(struct tool *tool)
 static int hide_groups(struct tool *tool)
 {
 	if (unshare(CLONE_NEWNS))
-		return fail(tool, -errno, "run: no mount namespace: %s", strerror(errno));
+		return fail(tool, -errno, "run: no mount namespace: %s%s", strerror(errno),
+			    errno == EPERM ? ": it takes CAP_SYS_ADMIN, and a seccomp filter that lets unshare() be" :
+			    errno == ENOSPC ? ": /proc/sys/user/max_mnt_namespaces has no more" : "");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return fail(tool, -errno, "run: /: %s", strerror(errno));
 	if (mount("flatiommu", GROUPS, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,

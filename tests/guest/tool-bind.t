@@ -310,7 +310,7 @@ if [[ -z $real ]]; then
 	turned_down "a second claim" "$EDU: not claimed: it is claimed already" '' flatiommu claim "$EDU"
 	turned_down "a claim of what has a driver" "$NVME: not claimed: a driver is bound" "flatiommu bind $NVME" \
 		flatiommu claim "$NVME"
-	turned_down "a claim of a bridge" "$BRIDGE: not claimed: a bridge" '' flatiommu claim "$BRIDGE"
+	turned_down "a claim of a bridge" "$BRIDGE: not claimed: it is a bridge" '' flatiommu claim "$BRIDGE"
 	fails "two, of which one has a driver" flatiommu claim "$FN1" "$NVME"
 	is "$(group_of "$FN1")" '' "are none"
 	succeeds "a claimed one is bound" flatiommu bind "$EDU"
@@ -364,7 +364,7 @@ bad 1 help nonsense
 bad 1 unbind
 turned_down "lo" "lo: no PCI function is behind it" '' flatiommu bind lo
 turned_down "bind by anybody" "bind: only root" "sudo flatiommu bind" by_nobody bind "$EDU"
-turned_down "bind without CAP_SYS_RAWIO" "no CAP_SYS_RAWIO" "flatiommu doctor" by_root_without_rawio bind "$EDU"
+turned_down "bind without CAP_SYS_RAWIO" "bind: CAP_SYS_RAWIO is missing, and nobody here can get it" '' by_root_without_rawio bind "$EDU"
 turned_down "an unknown user" "nouser: there is no such user" '' flatiommu bind --user nouser "$EDU"
 for command in list status doctor bind unbind claim release run addresses help version; do
 	like "$(flatiommu help $command)" "^Usage: flatiommu $command" "help $command"

@@ -66,7 +66,7 @@ fi
 is "$(problems)" '' "doctor: no problem"
 
 output=$(FLATIOMMU_BACKEND=noiommu-iommufd without_rawio hello "$EDU" 2>&1)
-like "$output" "Operation not permitted. Cure: run with CAP_SYS_RAWIO" "without CAP_SYS_RAWIO: the cure is it"
+like "$output" "Operation not permitted: root has no CAP_SYS_RAWIO here. Cure: give it" "without CAP_SYS_RAWIO: the cure is it"
 programs noiommu-iommufd
 
 # what bind says of it is what is so, and its cure cures
@@ -92,7 +92,7 @@ is "$(problems)" '' "doctor: no problem"
 programs flatiommu-iommufd
 echo N >$unsafe
 output=$(FLATIOMMU_BACKEND=flatiommu-iommufd hello "$EDU" 2>&1)
-like "$output" "VFIO_DEVICE_BIND_IOMMUFD: Operation not permitted. Cure: (echo 1 > $unsafe) " \
+like "$output" "VFIO_DEVICE_BIND_IOMMUFD: Operation not permitted: unsafe interrupts are not allowed. Cure: (echo 1 > $unsafe) " \
 	"iommufd's question about interrupts has its cure"
 eval "${BASH_REMATCH[1]:-}"
 is "$(<$unsafe)" Y "which cures it"

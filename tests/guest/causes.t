@@ -30,7 +30,6 @@ succeeds "root is let in" hello "$EDU"
 
 diag "root of a user namespace"
 in_namespace=(unshare -Ur)
-log_mark
 output=$(program "${in_namespace[@]}")
 like "$output" "this is a user namespace.* counts outside of it alone.*Cure: run it outside, or pass it" "the library says that it is the namespace"
 unlike "$output" "run it as root|--cap-add" "and not that it should be root"

@@ -217,7 +217,7 @@ is "$(stat -c %U "$(node_of "$EDU")")" nobody "--user makes the node's owner"
 [[ -n $real ]] || like "$output" "CAP_SYS_RAWIO.*all memory" "and says what it means"
 flatiommu unbind --all >/dev/null
 extra=/lib/modules/$(uname -r)/extra
-[[ -n $real ]] || turned_down "--persist with a module that is not installed" "flatiommu.ko is not installed" 'make .*' \
+[[ -n $real ]] || turned_down "--persist with a module that is not installed" "flatiommu.ko is not installed" '.*make -C .* modules_install' \
 	flatiommu bind --persist "$EDU"
 mkdir "$extra"
 cp "$MODULE" "$extra"

@@ -123,7 +123,24 @@ mount --bind /tmp/enforced /proc/sys/kernel/modules_disabled
 is "$(line module "kernel.modules_disabled" "${doctor[@]}" | jq -r .state)" problem "it is said"
 umount /proc/sys/kernel/modules_disabled /sys/firmware
 
-rm -r "$extra" /etc/dkms /var/lib/dkms /var/lib/shim-signed /root/keys /tmp/elsewhere /tmp/enforced
+diag "modules of the kernel that are not there"
+modprobe -r vfio-pci vfio_iommu_type1 2>/dev/null
+mkdir /tmp/none
+# vfio: what doctor says of vfio-pci
+vfio() {
+	line vfio "^vfio_pci " "${doctor[@]}" | jq -r .text
+}
+mount --bind /tmp/none "/lib/modules/$release"
+like "$(vfio)" "nor any module of this kernel \($release\): a newer one was installed since it was booted" "none at all"
+found=$(line module "nor any other module" "${doctor[@]}")
+is "$(jq -r '.state + " " + (.cure // "none")' <<<"$found")" "problem none" "and there is nothing to make flatiommu.ko for"
+touch /tmp/none/modules.dep
+like "$(vfio)" "this kernel \($release\) has no such module" "one that it was not built with"
+echo "CONFIG_VFIO_PCI=m" >/tmp/none/config
+like "$(vfio)" "though this kernel \($release\) has it: another package of its modules is missing" "one of another package"
+umount "/lib/modules/$release"
+
+rm -r "$extra" /etc/dkms /var/lib/dkms /var/lib/shim-signed /root/keys /tmp/elsewhere /tmp/enforced /tmp/none
 depmod
 rm /etc/os-release
 mv /tmp/os-release-away /etc/os-release

@@ -71,8 +71,8 @@ static bool has_iommufd(void)
 
 static void check_iommu(struct doctor *doctor)
 {
-	bool table = any_file("/sys/firmware/acpi/tables/DMAR*") ||
-		     any_file("/sys/firmware/acpi/tables/IVRS*");
+	bool intel = any_file("/sys/firmware/acpi/tables/DMAR*");
+	bool amd = any_file("/sys/firmware/acpi/tables/IVRS*");
 
 	if (doctor->behind[BEHIND_IOMMU])
 		say(doctor, OK,
@@ -81,9 +81,10 @@ static void check_iommu(struct doctor *doctor)
 	else if (has_command_line("intel_iommu=off") || has_command_line("amd_iommu=off") ||
 		 has_command_line("iommu=off"))
 		say(doctor, OK, "off, by the kernel's command line: what flatiommu is for");
-	else if (table)
+	else if (intel || amd)
 		say(doctor, OK,
-		    "the firmware has one that the kernel does not use (intel_iommu=on would): what flatiommu is for");
+		    "the firmware has one that the kernel does not use (%s): what flatiommu is for",
+		    intel ? "intel_iommu=on would" : "its log has why, by AMD-Vi");
 	else
 		say(doctor, OK, "the firmware offers none: what flatiommu is for");
 	if (doctor->behind[BEHIND_NOIOMMU])
@@ -92,9 +93,30 @@ static void check_iommu(struct doctor *doctor)
 		    has_vfio_groups() ? "groups pin nothing" : "only programs of iommufd work");
 }
 
+/* Why modprobe does not know a module: by the configuration, where that is there, it may be in another package. */
+static void say_unknown(struct doctor *doctor, const char *module, const char *option)
+{
+	char built[64];
+
+	snprintf(built, sizeof(built), "%s=m", option);
+	if (modules_are_missing())
+		say(doctor, PROBLEM,
+		    "%s is not there, nor any module of this kernel (%s): a newer one was installed since it was booted, or this is a container",
+		    module, kernel_release());
+	else if (file_has_word(built, "/boot/config-%s", kernel_release()) ||
+		 file_has_word(built, "/lib/modules/%s/config", kernel_release()))
+		say(doctor, PROBLEM,
+		    "%s is not there, though this kernel (%s) has it: another package of its modules is missing",
+		    module, kernel_release());
+	else
+		say(doctor, PROBLEM, "%s is not there: this kernel (%s) has no such module", module,
+		    kernel_release());
+}
+
 static void check_vfio(struct doctor *doctor)
 {
 	static const char *const modules[] = { "vfio_pci", "vfio_iommu_type1" };
+	static const char *const options[] = { "CONFIG_VFIO_PCI", "CONFIG_VFIO_IOMMU_TYPE1" };
 	char mode[8];
 	size_t i;
 
@@ -106,8 +128,7 @@ static void check_vfio(struct doctor *doctor)
 		else if (!strcmp(modules[i], "vfio_iommu_type1") && has_iommufd())
 			say(doctor, OK, "%s is not there; programs of iommufd do without", modules[i]);
 		else
-			say(doctor, PROBLEM, "%s is not there: this kernel (%s) has no such module",
-			    modules[i], kernel_release());
+			say_unknown(doctor, modules[i], options[i]);
 	}
 	if (module_is_loaded("iommufd"))
 		say(doctor, OK, "iommufd is loaded");

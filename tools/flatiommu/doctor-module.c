@@ -115,6 +115,12 @@ void check_module(struct doctor *doctor)
 		return;
 	}
 	module_find(&files);
+	if (!*files.fit.path && modules_are_missing()) {
+		say(doctor, PROBLEM,
+		    "there is no flatiommu.ko for %s, nor any other module: a newer kernel was installed since it was booted, or this is a container",
+		    kernel_release());
+		return;
+	}
 	module_load_command(command, sizeof(command), &files);
 	if (*files.fit.path)
 		mend(doctor, "%s", command);

@@ -77,7 +77,11 @@ static void mend_attach(struct doctor *doctor, int err)
 	char value[8];
 	size_t i;
 
-	if (geteuid() && (err == -EPERM || err == -EACCES || err == -EBUSY)) {
+	/* Outside of it there may be a command; here there is none. */
+	if (in_user_namespace())
+		return;
+	if (geteuid() && (err == -EACCES || err == -EBUSY ||
+			  (err == -EPERM && !has_capability(CAP_SYS_RAWIO)))) {
 		mend(doctor, "flatiommu doctor --run %s", f->address);
 		return;
 	}

@@ -192,67 +192,14 @@ void module_find(struct module_files *files)
 		find_glob(unfit, "*");
 }
 
-/* The version that is there from a package, that is, without a source tree at hand; false: none. */
-static bool find_dkms(char *version, size_t size)
+bool modules_are_missing(void)
 {
-	static const char begin[] = "/usr/src/flatiommu-";
-	glob_t found;
-
-	if (glob("/usr/src/flatiommu-*/dkms.conf", 0, NULL, &found))
-		return false;
-	version[0] = 0;
-	snprintf(version, size, "%s", found.gl_pathv[0] + strlen(begin));
-	version[strcspn(version, "/")] = 0;
-	globfree(&found);
-	return true;
+	return !file_exists(MODULES "/%s/modules.dep", kernel_release());
 }
 
 bool headers_are_missing(void)
 {
 	return !file_exists(MODULES "/%s/build", kernel_release());
-}
-
-/* What has to be installed before a module can be made, as the beginning of a command. */
-static void install_first(char *buf, size_t size, bool dkms)
-{
-	char command[256];
-	size_t len = 0;
-
-	buf[0] = 0;
-	if (headers_are_missing() && install_command(command, sizeof(command), KERNEL_HEADERS))
-		len = snprintf(buf, size, "%s && ", command);
-	if (dkms && !file_exists("/usr/sbin/dkms") && install_command(command, sizeof(command), DKMS))
-		snprintf(buf + len, size - len, "%s && ", command);
-}
-
-void module_load_command(char *buf, size_t size, const struct module_files *files)
-{
-	char first[512], version[64];
-	bool dkms;
-
-	if (*files->fit.path) {
-		snprintf(buf, size, "%s%s", files->fit.installed ? "modprobe flatiommu" : "insmod ",
-			 files->fit.installed ? "" : files->fit.path);
-		return;
-	}
-	dkms = find_dkms(version, sizeof(version));
-	install_first(first, sizeof(first), dkms);
-	snprintf(buf, size, "%s%s", first, dkms ? "dkms autoinstall && modprobe flatiommu" :
-		 "make module && insmod module/flatiommu.ko");
-}
-
-void module_trust_command(char *buf, size_t size)
-{
-	char first[512], version[64];
-	bool dkms = find_dkms(version, sizeof(version));
-
-	install_first(first, sizeof(first), dkms);
-	if (dkms)
-		snprintf(buf, size, "%secho LOCKDOWN=trust-signer >/etc/flatiommu-dkms.conf && "
-			 "dkms build --force flatiommu/%s && dkms install --force flatiommu/%s", first,
-			 version, version);
-	else
-		snprintf(buf, size, "%smake module LOCKDOWN=trust-signer", first);
 }
 
 /* Runs it, and keeps the last line of what it says, which is why it failed. */

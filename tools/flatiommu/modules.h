@@ -48,6 +48,12 @@ void module_load_command(char *buf, size_t size, const struct module_files *file
 /* The command that makes one that claims in a locked down kernel. */
 void module_trust_command(char *buf, size_t size);
 
+/* The command that installs the one that is made here. */
+void module_install_command(char *buf, size_t size);
+
+/* Has modprobe nothing of the kernel that runs? */
+bool modules_are_missing(void);
+
 /* Those of the kernel that runs, with which modules are made. */
 bool headers_are_missing(void);
 

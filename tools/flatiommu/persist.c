@@ -26,7 +26,7 @@
 int persist_check(struct tool *tool, bool without_iommu)
 {
 	struct module_files files;
-	char install[256];
+	char install[512];
 
 	module_find(&files);
 	if (!file_exists("/usr/sbin/driverctl") && !file_exists("/sbin/driverctl") &&
@@ -36,8 +36,8 @@ int persist_check(struct tool *tool, bool without_iommu)
 		return fail(tool, -ENOENT, "--persist: driverctl, which binds at boot, is missing");
 	}
 	if (without_iommu && !files.fit.installed) {
-		cure(tool, "make -C /lib/modules/%s/build M=$PWD/module modules_install",
-		     kernel_release());
+		module_install_command(install, sizeof(install));
+		cure(tool, "%s", install);
 		return fail(tool, -ENOENT, "--persist: flatiommu.ko is not installed");
 	}
 	return 0;

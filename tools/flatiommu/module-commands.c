@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+/* Commands for cures, that load flatiommu.ko, or make it first: by DKMS or from its source. */
+#include <glob.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "modules.h"
+#include "packages.h"
+#include "sysfs.h"
+
+/* The version that is there from a package, that is, without a source tree at hand; false: none. */
+static bool find_dkms(char *version, size_t size)
+{
+	static const char begin[] = "/usr/src/flatiommu-";
+	glob_t found;
+
+	if (glob("/usr/src/flatiommu-*/dkms.conf", 0, NULL, &found))
+		return false;
+	version[0] = 0;
+	snprintf(version, size, "%s", found.gl_pathv[0] + strlen(begin));
+	version[strcspn(version, "/")] = 0;
+	globfree(&found);
+	return true;
+}
+
+/* What has to be installed before a module can be made, as the beginning of a command. */
+static void install_first(char *buf, size_t size, bool dkms)
+{
+	char command[256];
+	size_t len = 0;
+
+	buf[0] = 0;
+	if (headers_are_missing() && install_command(command, sizeof(command), KERNEL_HEADERS))
+		len = snprintf(buf, size, "%s && ", command);
+	if (dkms && !file_exists("/usr/sbin/dkms") && install_command(command, sizeof(command), DKMS))
+		snprintf(buf + len, size - len, "%s && ", command);
+}
+
+void module_load_command(char *buf, size_t size, const struct module_files *files)
+{
+	char first[512], version[64];
+	bool dkms;
+
+	if (*files->fit.path) {
+		snprintf(buf, size, "%s%s", files->fit.installed ? "modprobe flatiommu" : "insmod ",
+			 files->fit.installed ? "" : files->fit.path);
+		return;
+	}
+	dkms = find_dkms(version, sizeof(version));
+	install_first(first, sizeof(first), dkms);
+	snprintf(buf, size, "%s%s", first, dkms ? "dkms autoinstall && modprobe flatiommu" :
+		 "make module && insmod module/flatiommu.ko");
+}
+
+void module_install_command(char *buf, size_t size)
+{
+	char first[512], version[64];
+	bool dkms = find_dkms(version, sizeof(version));
+
+	install_first(first, sizeof(first), dkms);
+	if (dkms)
+		snprintf(buf, size, "%sdkms autoinstall", first);
+	else
+		snprintf(buf, size, "%smake -C /lib/modules/%s/build M=$PWD/module modules_install", first,
+			 kernel_release());
+}
+
+void module_trust_command(char *buf, size_t size)
+{
+	char first[512], version[64];
+	bool dkms = find_dkms(version, sizeof(version));
+
+	install_first(first, sizeof(first), dkms);
+	if (dkms)
+		snprintf(buf, size, "%secho LOCKDOWN=trust-signer >/etc/flatiommu-dkms.conf && "
+			 "dkms build --force flatiommu/%s && dkms install --force flatiommu/%s", first,
+			 version, version);
+	else
+		snprintf(buf, size, "%smake module LOCKDOWN=trust-signer", first);
+}

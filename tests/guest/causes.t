@@ -45,7 +45,10 @@ says "one without any user in it, too" "this is a user namespace" unshare -U hel
 # all users are the same ones: what is mapped does not tell
 unshare -U sleep 1000 &
 sleeper=$!
-until_true 20 [ "$(readlink /proc/$sleeper/ns/user)" != "$(readlink /proc/self/ns/user)" ] || diag "no namespace"
+is_elsewhere() {
+	[[ $(readlink "/proc/$sleeper/ns/user") != "$(readlink /proc/self/ns/user)" ]]
+}
+until_true 20 is_elsewhere || diag "it has no namespace"
 echo "0 0 4294967295" >/proc/$sleeper/uid_map
 echo "0 0 4294967295" >/proc/$sleeper/gid_map
 says "one that has all users, too" "this is a user namespace" nsenter -U -t $sleeper hello "$EDU"
@@ -124,7 +127,7 @@ mkdir -p /tmp/cgroup
 if mount -t cgroup -o devices none /tmp/cgroup 2>/dev/null; then
 	mkdir /tmp/cgroup/few
 	in_cgroup() (
-		echo $BASHPID >/tmp/cgroup/few/cgroup.procs
+		echo "$BASHPID" >/tmp/cgroup/few/cgroup.procs
 		hello "$EDU"
 	)
 	succeeds "a cgroup that allows it" in_cgroup

@@ -124,7 +124,7 @@ is "$(line module "kernel.modules_disabled" "${doctor[@]}" | jq -r .state)" prob
 umount /proc/sys/kernel/modules_disabled /sys/firmware
 
 diag "modules of the kernel that are not there"
-modprobe -r vfio-pci vfio_iommu_type1 2>/dev/null
+modprobe -r vfio-pci 2>/dev/null
 mkdir /tmp/none
 # vfio: what doctor says of vfio-pci
 vfio() {

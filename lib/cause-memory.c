@@ -111,6 +111,10 @@ int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int
 			   "ordinary";
 	long all, left;
 
+	/* Nothing else of it asks for a privilege. */
+	if (err == -EPERM)
+		return fail(flat, err, "%zu bytes of memory (%s pages): %s: a seccomp filter keeps mbind() from "
+			    "this program. Cure: --cap-add SYS_NICE", length, kind, ERRNO(err));
 	if (!size || err != -ENOMEM)
 		return fail(flat, err, "%zu bytes of memory (%s pages): %s", length, kind, ERRNO(err));
 	all = read_huge(size, "nr");

@@ -116,7 +116,7 @@ static void explain_missing(const char *path, char *text, size_t size)
 		snprintf(text, size, "the module is not loaded. Cure: modprobe %s", node->module);
 	else
 		snprintf(text, size, "the kernel has it, and this /dev has not, as that of a container or "
-			 "service. Cure: pass it in (--device %s)", path);
+			 "service. Cure: pass it in (--device %s; PrivateDevices=no)", path);
 }
 
 static void explain_node(const char *path, int err, char *text, size_t size)

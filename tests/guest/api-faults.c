@@ -914,11 +914,11 @@ static void misses_nodes(void **state)
 {
 	(void)state;
 	if (!api_isolated() && !api_is("noiommu-iommufd"))
-		expect_missing("/dev/flatiommu", -ENOENT, "pass it in (--device /dev/flatiommu)");
+		expect_missing("/dev/flatiommu", -ENOENT, "pass it in (--device /dev/flatiommu;");
 	if (api_is("iommufd"))
 		expect_missing("/dev/iommu", -EOPNOTSUPP, "there is no /dev/iommu");
 	else
-		expect_missing("/dev/vfio/vfio", -ENOENT, "pass it in (--device /dev/vfio/vfio)");
+		expect_missing("/dev/vfio/vfio", -ENOENT, "pass it in (--device /dev/vfio/vfio;");
 }
 
 int main(void)

@@ -40,6 +40,13 @@ for command in "claim $EDU" "release $EDU" "bind $EDU" "unbind $EDU" "run -- tru
 	# shellcheck disable=SC2086
 	says "$command: the same" "this is a user namespace" "${in_namespace[@]}" flatiommu $command
 done
+sleep 1000 &
+sleeper=$!
+output=$("${in_namespace[@]}" flatiommu addresses $sleeper 0x0 4K 2>&1)
+like "$output" "another user's process, or one with more privileges" "addresses: of a process outside"
+unlike "$output" "sudo" "and no cure that is none"
+kill $sleeper
+wait $sleeper 2>/dev/null
 says "of a user, too" "this is a user namespace" setpriv --reuid=65534 --regid=65534 --clear-groups "${in_namespace[@]}" hello "$EDU"
 says "one without any user in it, too" "this is a user namespace" unshare -U hello "$EDU"
 # all users are the same ones: what is mapped does not tell
@@ -87,11 +94,11 @@ node=$(node_of "$EDU")
 
 diag "nodes"
 mv /dev/flatiommu /dev/flatiommu-away
-says "a node that is not in this /dev" "the kernel has it, and this /dev has not.*pass it in \(--device /dev/flatiommu\)" program
+says "a node that is not in this /dev" "the kernel has it, and this /dev has not.*pass it in \(--device /dev/flatiommu;" program
 like "$(flatiommu doctor)" "warning +node +/dev/flatiommu is not there" "doctor says so"
 mv /dev/flatiommu-away /dev/flatiommu
 mv "$node" "$node-away"
-says "a device's node" "the kernel has it, and this /dev has not.*pass it in \(--device $node\)" program
+says "a device's node" "the kernel has it, and this /dev has not.*pass it in \(--device $node;" program
 mknod "$node" c $((0x$(stat -c %t "$node-away"))) 1000
 says "one of a device that goes" "the device is being unbound or removed" program
 rm "$node"
@@ -149,6 +156,13 @@ succeeds "which cures it" hello "$EDU"
 diag "namespaces"
 says "run --force without the capability" "it takes CAP_SYS_ADMIN, and a seccomp filter that lets unshare\(\) be" \
 	setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin flatiommu run --force -- true
+read_only() {
+	unshare -m bash -c 'mount -o remount,bind,ro /sys && "$@"' bash "$@"
+}
+for command in bind unbind claim release; do
+	says "$command where /sys is read-only" "$command: /sys is read-only, as in a container: do it on the host" \
+		read_only flatiommu $command "$EDU"
+done
 limit=/proc/sys/user/max_mnt_namespaces
 most=$(<$limit)
 echo 0 >$limit

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "output.h"
+#include "privilege.h"
 #include "sysfs.h"
 
 enum { SUMMARY };
@@ -123,20 +124,33 @@ static void add_page(struct walk *walk, struct run *run, unsigned long long at,
 	*run = page;
 }
 
+/* Where sudo helps. */
+static void cure_hidden(struct tool *tool, const char *pid, unsigned long long start,
+			unsigned long long length)
+{
+	if (geteuid() && !in_user_namespace())
+		cure(tool, "sudo flatiommu addresses %s 0x%llx %llu", pid, start, length);
+}
+
 static int walk_pages(struct tool *tool, struct walk *walk, const char *pid,
 		      unsigned long long start, unsigned long long length)
 {
 	unsigned long long at, end = start + length, entry = 0;
 	struct run run = { 0 };
-	char path[64];
+	char path[64], lack[400];
 	int fd, flags_fd, ret = 0;
 
 	snprintf(path, sizeof(path), "/proc/%.20s/pagemap", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return fail(tool, -ESRCH, "%s: there is no such process", pid);
-	if (fd < 0)
-		return fail(tool, -errno, "%s: %s", path, strerror(errno));
+	if (fd < 0) {
+		ret = -errno;
+		if (ret == -EACCES || ret == -EPERM)
+			cure_hidden(tool, pid, start, length);
+		return fail(tool, ret, "%s: %s%s", path, strerror(-ret), ret == -EACCES || ret == -EPERM ?
+			    ": another user's process, or one with more privileges" : "");
+	}
 	flags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	for (at = start; at < end && !ret; at = (at / walk->page_size + 1) * walk->page_size) {
 		ret = entry_at(fd, at / walk->page_size, &entry);
@@ -149,9 +163,9 @@ static int walk_pages(struct tool *tool, struct walk *walk, const char *pid,
 			add_page(walk, &run, at, end, entry, flags_fd);
 		/* without CAP_SYS_ADMIN frame numbers are 0, silently */
 		if (!ret && entry & PAGEMAP_PRESENT && !(entry & PAGEMAP_PFN)) {
-			cure(tool, "sudo flatiommu addresses %s 0x%llx %llu", pid, start, length);
-			ret = fail(tool, -EPERM, "%s: addresses are hidden without CAP_SYS_ADMIN",
-				   path);
+			cure_hidden(tool, pid, start, length);
+			lack_text(lack, sizeof(lack), CAP_SYS_ADMIN, "CAP_SYS_ADMIN");
+			ret = fail(tool, -EPERM, "%s: addresses are hidden: %s", path, lack);
 		}
 	}
 	if (!ret)

@@ -61,10 +61,13 @@ int need_privilege(struct tool *tool, const char *command)
 		cure(tool, "sudo flatiommu %s", command);
 		return fail(tool, -EPERM, "%s: only root may", command);
 	}
-	if (has_capability(CAP_SYS_RAWIO))
-		return 0;
-	lack_text(lack, sizeof(lack), CAP_SYS_RAWIO, "CAP_SYS_RAWIO");
-	return fail(tool, -EPERM, "%s: %s", command, lack);
+	if (!has_capability(CAP_SYS_RAWIO)) {
+		lack_text(lack, sizeof(lack), CAP_SYS_RAWIO, "CAP_SYS_RAWIO");
+		return fail(tool, -EPERM, "%s: %s", command, lack);
+	}
+	if (access("/sys/bus/pci/drivers_probe", W_OK) && errno == EROFS)
+		return fail(tool, -EROFS, "%s: /sys is read-only, as in a container: do it on the host", command);
+	return 0;
 }
 
 unsigned long long memlock_limit(void)

@@ -6,6 +6,8 @@
 export TERM=dumb
 
 release=$(uname -r)
+# as a regex
+matched=${release//+/\\+}
 mkdir /tmp/elsewhere
 cp "$(command -v flatiommu)" /tmp/elsewhere
 doctor=(/tmp/elsewhere/flatiommu --json doctor)
@@ -21,7 +23,7 @@ installs() {
 	local found output
 	found=$(line module "no flatiommu.ko" "${doctor[@]}")
 	is "$(jq -r .cure <<<"$found")" "${2:+$2 && }make module && insmod module/flatiommu.ko" "$1: headers"
-	like "$(jq -r .text <<<"$found")" "the kernel's headers \(/lib/modules/$release/build\) are missing" "$1: which they are"
+	like "$(jq -r .text <<<"$found")" "the kernel's headers \(/lib/modules/$matched/build\) are missing" "$1: which they are"
 	output=$(flatiommu bind --persist "$EDU" 2>&1)
 	is "$output" "flatiommu: --persist: driverctl, which binds at boot, is missing${3:+; try: $3}" "$1: driverctl"
 }
@@ -113,7 +115,7 @@ distribution ID=ubuntu
 wants "the same on Ubuntu" /var/lib/shim-signed/mok/MOK.der
 cp "$MODULE" "$extra/flatiommu.ko"
 like "$(line module "is not signed" "${doctor[@]}" | jq -r .cure)" \
-	"sign-file sha256 /var/lib/shim-signed/mok/MOK.priv /var/lib/shim-signed/mok/MOK.der $extra/flatiommu.ko && modprobe" \
+	"sign-file sha256 /var/lib/shim-signed/mok/MOK.priv /var/lib/shim-signed/mok/MOK.der ${extra//+/\\+}/flatiommu.ko && modprobe" \
 	"a module that is not signed: by this key"
 umount /sys/module/module/parameters/sig_enforce
 
@@ -131,13 +133,13 @@ vfio() {
 	line vfio "^vfio_pci " "${doctor[@]}" | jq -r .text
 }
 mount --bind /tmp/none "/lib/modules/$release"
-like "$(vfio)" "nor any module of this kernel \($release\): a newer one was installed since it was booted" "none at all"
+like "$(vfio)" "nor any module of this kernel \($matched\): a newer one was installed since it was booted" "none at all"
 found=$(line module "nor any other module" "${doctor[@]}")
 is "$(jq -r '.state + " " + (.cure // "none")' <<<"$found")" "problem none" "and there is nothing to make flatiommu.ko for"
 touch /tmp/none/modules.dep
-like "$(vfio)" "this kernel \($release\) has no such module" "one that it was not built with"
+like "$(vfio)" "this kernel \($matched\) has no such module" "one that it was not built with"
 echo "CONFIG_VFIO_PCI=m" >/tmp/none/config
-like "$(vfio)" "though this kernel \($release\) has it: another package of its modules is missing" "one of another package"
+like "$(vfio)" "though this kernel \($matched\) has it: another package of its modules is missing" "one of another package"
 umount "/lib/modules/$release"
 
 rm -r "$extra" /etc/dkms /var/lib/dkms /var/lib/shim-signed /root/keys /tmp/elsewhere /tmp/enforced /tmp/none

@@ -226,9 +226,6 @@ int explain_device_fd(struct flatiommu_device *device, int err)
 	case -EPERM:
 		why = device->flat->backend->isolated ? NULL : why_no_rawio();
 		break;
-	case -EACCES:
-		why = "it takes a VF token, as the PF is bound to vfio-pci";
-		break;
 	case -EAGAIN:
 		why = "it is being bound, unbound or reset. Cure: try again";
 		break;

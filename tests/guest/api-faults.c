@@ -838,7 +838,6 @@ static int reset_nvme(void)
 static void says_each_cause(void **state)
 {
 	static const struct answer of_group[] = {
-		{ VFIO_GROUP_GET_DEVICE_FD, -EACCES, "it takes a VF token" },
 		{ VFIO_GROUP_GET_DEVICE_FD, -EAGAIN, "it is being bound, unbound or reset. Cure: try again" },
 		{ VFIO_GROUP_GET_DEVICE_FD, -ENODEV, "it is being unbound or removed" },
 		{ VFIO_GROUP_GET_DEVICE_FD, -EINVAL, "it cannot be enabled, as when a BAR has no address" },

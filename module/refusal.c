@@ -62,7 +62,8 @@ static const struct {
 	[OTHER_PAGE] = {
 		"other-page",
 		"another page is at that address",
-		"if the program chose it, " DECLARE "; if it looked it up, the page has moved since or the range is not contiguous: look it up again, map each contiguous run by itself (ZONE_MOVABLE: it moves once)",
+		"if the program chose it, " DECLARE
+		"; if it looked it up, the page has moved since or the range is not contiguous: look it up again, map each contiguous run by itself (ZONE_MOVABLE: it moves once)",
 	},
 	[NO_ADDRESS] = {
 		"no-bus-address",

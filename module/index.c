@@ -64,7 +64,7 @@ void flat_index_add(struct pci_dev *pdev)
 	pci_dev_put(xa_is_err(old) ? pdev : old);
 }
 
-/* A function goes. */
+/* A function goes, or has gone: it may have been added in between, see flat_index_fill(). */
 void flat_index_remove(struct pci_dev *pdev)
 {
 	if (xa_cmpxchg(&functions, index_of_function(pdev), pdev, NULL, 0) == pdev)
@@ -77,8 +77,9 @@ void flat_index_fill(void)
 	struct pci_dev *pdev = NULL;
 
 	for_each_pci_dev(pdev) {
+		cond_resched();
 		flat_index_add(pdev);
-		/* One that goes meanwhile may have been removed from the index before. */
+		/* One that has gone meanwhile may have been removed from the index before. */
 		if (!device_is_registered(&pdev->dev) || !is_listed(pdev))
 			flat_index_remove(pdev);
 	}

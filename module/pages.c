@@ -56,13 +56,15 @@ static int resize(struct flat_pages *p, unsigned long max)
 
 /*
  * Room for more runs: for those of all @total pages, if the rest is like what was seen so far. What
- * was seen may be little, so the array becomes 8 times as long at most.
+ * was seen may be little, so the array becomes 8 times as long at most, or twice where there is no
+ * memory for that.
  */
 static noinline int grow(struct flat_pages *p, unsigned long total)
 {
-	unsigned long left = (total - p->n) / (p->n / p->nr_runs);
+	unsigned long left = (total - p->n) / (p->n / p->nr_runs), least = 2 * p->max_runs;
+	unsigned long max = clamp(p->nr_runs + left + 1, least, 8 * p->max_runs);
 
-	return resize(p, clamp(p->nr_runs + left + 1, 2 * p->max_runs, 8 * p->max_runs));
+	return resize(p, max) && (max == least || resize(p, least)) ? -ENOMEM : 0;
 }
 
 /* @n pages of @total from @pfn on, which follow those that there are. Mostly it is one page. */
@@ -126,11 +128,11 @@ static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned l
 /* Of a call without that page. */
 #define FEW_PAGES 16
 
-/* May one pin do for the huge page at @addr? */
-static bool is_whole_thp(unsigned long addr, unsigned long n, bool writable, struct page *page)
+/* May there be a transparent huge page that one pin does for? It may come as it is asked for. */
+static bool may_be_thp(unsigned long addr, unsigned long n, bool writable)
 {
-	return writable && n >= FLAT_THP_PAGES && IS_ALIGNED(addr, PMD_SIZE) &&
-	       flat_thp_is_mapped(addr, page);
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && writable && n >= FLAT_THP_PAGES &&
+	       IS_ALIGNED(addr, PMD_SIZE);
 }
 
 /* How many pages to ask for: up to the next place where a huge page may begin. */
@@ -149,11 +151,12 @@ static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long tota
 {
 	unsigned int flags = FOLL_LONGTERM | (writable ? FOLL_WRITE : 0);
 	unsigned long n = total - p->n;
+	bool thp = may_be_thp(addr, n, writable);
 	int got, added = 0, ret;
 
 	if (!writable)
 		flags |= flat_compat_pin_to_read(addr, &n);
-	if (*huge || is_whole_thp(addr, n, writable, NULL))
+	if (*huge || thp)
 		room = 1;
 	got = pin_user_pages_fast(addr, pages_at_once(addr, n, room), flags, pages);
 	if (got == -ENOMEM || got == -EINTR)
@@ -162,7 +165,7 @@ static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long tota
 	if (got <= 0)
 		return -EFAULT;
 	*huge = is_hugetlb(pages[0]);
-	if (*huge || (got == 1 && is_whole_thp(addr, n, writable, pages[0]))) {
+	if (*huge || (thp && flat_thp_is_pinned(addr, pages[0]))) {
 		ret = add_huge(p, pages[0], total);
 		added = ret ? 0 : 1;
 	} else {
@@ -170,7 +173,7 @@ static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long tota
 		/* Whatever stopped it is asked for alone. */
 		*huge = added < got;
 	}
-	/* Those behind the first of a huge page, those from one on, and those that could not be added. */
+	/* Those behind the first of a huge page, from one on, or that could not be added. */
 	if (added < got)
 		unpin_user_pages(pages + added, got - added);
 	return ret;
@@ -201,7 +204,8 @@ int flat_pages_pin(struct flat_pages *p, unsigned long addr, unsigned long n, bo
 
 	while (!ret && p->n < n) {
 		/* Not for huge pages, nor for a few. */
-		if (pages == few && !huge && n - p->n > FEW_PAGES) {
+		if (pages == few && !huge && n - p->n > FEW_PAGES &&
+		    !may_be_thp(addr + p->n * PAGE_SIZE, n - p->n, writable)) {
 			pages = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 			if (!pages)
 				return -ENOMEM;

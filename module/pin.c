@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -72,6 +73,17 @@ static void unaccount(struct flat_pin *p)
 	mmput(p->mm);
 }
 
+/* The functions do not use it any more. @stop those that have no other pin. */
+static void uncount_pin(struct flat_pin *p, bool stop)
+{
+	unsigned int i;
+
+	if (p->counted)
+		for (i = 0; i < p->nr_guards; i++)
+			flat_guard_unpinned(p->guards[i], stop);
+	p->counted = false;
+}
+
 /*
  * Gives back what there is, of a pin that may not have come far. @stop the functions that have no
  * other one.
@@ -80,9 +92,7 @@ static void destroy_pin(struct flat_pin *p, bool stop)
 {
 	unsigned int i;
 
-	if (p->counted)
-		for (i = 0; i < p->nr_guards; i++)
-			flat_guard_unpinned(p->guards[i], stop);
+	uncount_pin(p, stop);
 	for (i = 0; i < p->nr_guards; i++)
 		flat_guard_put(p->guards[i]);
 	flat_pages_unpin(&p->pages, p->writable);
@@ -156,7 +166,7 @@ static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
 	i = flat_pages_find(&p->pages, pos >> PAGE_SHIFT);
 	/* In the run. */
 	at = pos - PFN_PHYS(p->pages.runs[i].first);
-	for (left = length; left; left -= size, at = 0, i++) {
+	for (left = length; !ret && left; left -= size, at = 0, i++) {
 		const struct flat_run *run = &p->pages.runs[i];
 
 		size = PFN_PHYS(flat_pages_end(&p->pages, i) - run->first) - at;
@@ -172,8 +182,11 @@ static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
 			if (ret || !flat_segments_add(&s, bus, size, 0))
 				break;
 		}
-		if (!(i % RUNS_AT_ONCE))
+		if (!(i % RUNS_AT_ONCE)) {
 			cond_resched();
+			if (fatal_signal_pending(current))
+				ret = -EINTR;
+		}
 	}
 	return flat_segments_end(&s, arg, length - left, ret);
 }
@@ -205,6 +218,9 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 		return 0;
 	count_pin(p);
 	ret = look_up(p, p->guards[0], &lookup);
+	/* Nothing was written: nobody knows of it, and the functions go on. */
+	if (ret == -ERANGE || ret == -ENOMEM)
+		uncount_pin(p, false);
 	arg->nr_segments = lookup.nr_segments;
 	arg->out_length = lookup.length;
 	return ret;

@@ -215,6 +215,7 @@ static int on_bus_event(struct notifier_block *nb, unsigned long event, void *da
 		flat_guard_end(to_pci_dev(dev));
 		break;
 	case BUS_NOTIFY_REMOVED_DEVICE:
+		flat_index_remove(to_pci_dev(dev));
 		flat_function_gone(dev);
 		break;
 	}

@@ -7,41 +7,49 @@
 
 #include "thp.h"
 
-/* The entry that maps the huge page at @addr, or one that maps none. Interrupts are off. */
+/*
+ * The entry that maps the huge page at @addr, or one that maps none. Interrupts are off, which keeps
+ * tables from being freed, but not entries from being cleared: each is read once.
+ */
 static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
 {
-	pgd_t *pgd = pgd_offset(mm, addr);
-	p4d_t *p4d;
-	pud_t *pud;
+	pgd_t *pgdp = pgd_offset(mm, addr), pgd = READ_ONCE(*pgdp);
+	p4d_t *p4dp, p4d;
+	pud_t *pudp, pud;
 
-	if (!pgd_present(READ_ONCE(*pgd)))
+	if (!pgd_present(pgd))
 		return __pmd(0);
-	p4d = p4d_offset(pgd, addr);
-	if (!p4d_present(READ_ONCE(*p4d)))
+	p4dp = p4d_offset_lockless(pgdp, pgd, addr);
+	p4d = READ_ONCE(*p4dp);
+	if (!p4d_present(p4d))
 		return __pmd(0);
-	pud = pud_offset(p4d, addr);
+	pudp = pud_offset_lockless(p4dp, p4d, addr);
+	pud = READ_ONCE(*pudp);
 	/* One of 1 GiB has no table below it. */
-	if (!pud_present(READ_ONCE(*pud)) || pud_leaf(READ_ONCE(*pud)))
+	if (!pud_present(pud) || pud_leaf(pud))
 		return __pmd(0);
-	return READ_ONCE(*pmd_offset(pud, addr));
+	return READ_ONCE(*pmd_offset_lockless(pudp, pud, addr));
 }
 
 /**
- * flat_thp_is_mapped() - is there a whole transparent huge page that may be written to?
+ * flat_thp_is_pinned() - does the pin of a page hold a whole transparent huge page?
  * @addr:	in the caller's address space, at a multiple of PMD_SIZE
- * @page:	what the caller has pinned there, to be written to, or NULL to ask before that
+ * @page:	what pin_user_pages_fast() has just pinned there, with FOLL_WRITE
  *
- * If so, and @page is given, then @page is the first one of the huge page, and the pin of @page
- * holds all FLAT_THP_PAGES pages at @addr, as FLAT_THP_PAGES pins would:
+ * If so, @page is the first one of the huge page, and its pin holds all FLAT_THP_PAGES pages at
+ * @addr, as FLAT_THP_PAGES pins would:
  *
  * - One entry of the page table, read at one moment, maps all of the folio that @page begins, in
  *   order. So each page of the range was, at that moment, the page that a pin of its own would get.
  * - The pin was there at that moment, and a pin of one page of a folio counts on the folio
  *   (_pincount, _refcount), which is what whoever wants to do something to a page looks at: a split
  *   of the folio, migration, reclaim, KSM and khugepaged give up, and fork() copies
- *   (folio_maybe_dma_pinned()). They clear the entry, or copy it under its lock, before they look.
- *   So either this read finds the entry cleared, or they find the pin; smp_mb() is for that, as in
- *   the kernel's own gup_fast().
+ *   (folio_maybe_dma_pinned()).
+ * - Who takes an entry away from a folio first invalidates it, and looks for pins after that. A pin
+ *   through the entry was taken before it was invalidated: gup_fast() reads the entry again after it
+ *   has pinned, and otherwise the pin is taken under the lock of the page table. Nor is memory that
+ *   is mapped by small entries mapped by a large one later without being copied. So whoever looks
+ *   finds the pin, and does not go on.
  * - The entry lets the program write, and the memory is anonymous: so each page is the program's
  *   alone (PageAnonExclusive), and its next write to any of them goes to the page that is pinned.
  *
@@ -50,21 +58,18 @@ static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
  *
  * Memory that may only be read, of files (shmem) or of smaller folios is pinned page by page.
  */
-bool flat_thp_is_mapped(unsigned long addr, struct page *page)
+bool flat_thp_is_pinned(unsigned long addr, struct page *page)
 {
+	struct folio *folio = page_folio(page);
 	unsigned long flags;
 	pmd_t pmd;
 
-	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) || !PageHead(page) || !folio_test_anon(folio) ||
+	    folio_nr_pages(folio) != FLAT_THP_PAGES)
 		return false;
-	smp_mb();	/* see above */
-	/* Page tables are not freed while a processor has interrupts off, as for gup_fast(). */
 	local_irq_save(flags);
 	pmd = entry_of(current->mm, addr);
 	local_irq_restore(flags);
-	if (!pmd_present(pmd) || !pmd_trans_huge(pmd) || !pmd_write(pmd))
-		return false;
-	return !page || (pmd_pfn(pmd) == page_to_pfn(page) && PageHead(page) &&
-			 folio_test_anon(page_folio(page)) &&
-			 folio_nr_pages(page_folio(page)) == FLAT_THP_PAGES);
+	return pmd_trans_huge(pmd) && pmd_access_permitted(pmd, true) &&
+	       pmd_pfn(pmd) == page_to_pfn(page);
 }

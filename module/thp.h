@@ -7,6 +7,6 @@
 /* Pages of a transparent huge page that one entry of a page table maps. */
 #define FLAT_THP_PAGES (PMD_SIZE / PAGE_SIZE)
 
-bool flat_thp_is_mapped(unsigned long addr, struct page *page);
+bool flat_thp_is_pinned(unsigned long addr, struct page *page);
 
 #endif /* FLATIOMMU_THP_H */

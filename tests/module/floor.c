@@ -48,6 +48,8 @@ static long floor_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 
 	switch (cmd) {
 	case FLOOR_ROOM:
+		if (nr_pinned)
+			return -EBUSY;
 		kvfree(pages);
 		nr_pages = user;
 		pages = kvmalloc_array(nr_pages, sizeof(*pages), GFP_KERNEL);
@@ -55,7 +57,8 @@ static long floor_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 	case FLOOR_PIN:
 		if (copy_from_user(&arg, (void __user *)user, sizeof(arg)))
 			return -EFAULT;
-		return pages && arg.step && arg.size >> PAGE_SHIFT <= nr_pages ? pin(&arg) : -EINVAL;
+		return pages && arg.step && !nr_pinned && arg.size >> PAGE_SHIFT <= nr_pages ?
+		       pin(&arg) : -EINVAL;
 	case FLOOR_UNPIN:
 		unpin();
 		return 0;

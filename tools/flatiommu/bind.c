@@ -16,6 +16,7 @@
 
 #include "binding.h"
 #include "machine.h"
+#include "memory.h"
 #include "output.h"
 #include "persist.h"
 #include "privilege.h"

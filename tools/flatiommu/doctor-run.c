@@ -15,6 +15,7 @@
 #include <flatiommu.h>
 
 #include "doctor.h"
+#include "memory.h"
 #include "output.h"
 #include "privilege.h"
 #include "sysfs.h"

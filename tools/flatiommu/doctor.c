@@ -113,7 +113,7 @@ static void doctor_text(const struct tool *tool, struct json_object *what)
 	}
 }
 
-static void run_checks(struct doctor *doctor, const struct check *checks)
+void run_checks(struct doctor *doctor, const struct check *checks)
 {
 	for (; checks->name; checks++) {
 		doctor->check = checks->name;

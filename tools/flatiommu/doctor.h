@@ -60,6 +60,10 @@ static inline bool is_wanted(const struct doctor *doctor)
 /* doctor-module.c: flatiommu.ko, and what the kernel lets it do. */
 void check_lockdown(struct doctor *doctor);
 void check_module(struct doctor *doctor);
+void run_checks(struct doctor *doctor, const struct check *checks);
+
+/* One of the machine's that is several. */
+void check_memory(struct doctor *doctor);
 
 /* What a lack of lockable memory takes. */
 void mend_memlock(struct doctor *doctor);
@@ -67,8 +71,7 @@ void mend_memlock(struct doctor *doctor);
 /* Attaches doctor->subject, tries it and lets it go. */
 void doctor_try(struct doctor *doctor);
 
-/* Formats of a module's name, and names below it. */
+/* Format of a module's name. */
 #define ALLOW_INTERRUPTS "/sys/module/%s/parameters/allow_unsafe_interrupts"
-#define HUGEPAGES "/sys/kernel/mm/hugepages"
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "modules.h"
 #include "output.h"
 #include "pci.h"

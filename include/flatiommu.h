@@ -122,18 +122,24 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
 /**
  * flatiommu_device_open() - opens a PCI function that is bound to vfio-pci
- * @bdf: its address, 0000:00:06.0, or without the segment, 00:06.0
+ * @bdf: its address, 0000:00:06.0, or without the segment, 00:06.0; behind it, if need be, a VF token:
+ *	"0000:01:00.1 vf_token=UUID"
  * @device: to be closed with flatiommu_device_close()
  *
  * The function is reset by the kernel where it can be. Bus mastering is off, memory and port I/O
  * are on.
  *
- * Errors: -EINVAL @bdf is no PCI address, FLATIOMMU_BACKEND is no backend; -ENODEV no such function,
+ * Where a physical function is bound to vfio-pci, a virtual function of it opens with the token alone
+ * with which the physical one was opened. Without one in @bdf the environment variable FLATIOMMU_VF_TOKEN
+ * is taken. Functions that want none open with one, too.
+ *
+ * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV no such function,
  * or it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it, or not the one that was
  * forced; -EXDEV it needs another backend than the devices that are open in this context; -EBUSY
  * somebody has it open, this context included; -ENOENT /dev/flatiommu or /dev/vfio/vfio is missing;
  * -EPERM and -EACCES the process may not, interrupts are not safe and VFIO was not told to take that,
- * functions of its group have other drivers, or the kernel is locked down; -EIO it does not answer.
+ * functions of its group have other drivers, or the kernel is locked down; -EACCES, too, it takes a VF
+ * token, or another one; -EIO it does not answer.
  */
 FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
 					struct flatiommu_device **device);

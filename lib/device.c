@@ -12,6 +12,8 @@
 
 #include "internal.h"
 
+#define TOKEN " vf_token="
+
 /* Everything that can be known before VFIO is asked, because its errors are terse. */
 static int look_at(struct flatiommu_device *device)
 {
@@ -141,7 +143,7 @@ static struct flatiommu_device *known_device(struct flatiommu *flat, const struc
 	return NULL;
 }
 
-static int open_locked(struct flatiommu *flat, const struct function *f,
+static int open_locked(struct flatiommu *flat, const struct function *f, const char *token,
 		       struct flatiommu_device **device)
 {
 	struct flatiommu_device *new = known_device(flat, f);
@@ -169,6 +171,8 @@ static int open_locked(struct flatiommu *flat, const struct function *f,
 	strcpy(new->name, f->bdf);
 	err = look_at(new);
 	if (!err)
+		err = read_token(new, token);
+	if (!err)
 		err = choose_backend(new);
 	if (err) {
 		free(new);
@@ -195,18 +199,27 @@ static int open_locked(struct flatiommu *flat, const struct function *f,
 
 int flatiommu_device_open(struct flatiommu *flat, const char *bdf, struct flatiommu_device **device)
 {
+	const char *token;
+	char address[32];
 	struct function f;
+	size_t length;
 	int err;
 
 	if (!flat)
 		return -EINVAL;
 	if (!bdf || !device)
 		return fail(flat, -EINVAL, "flatiommu_device_open: NULL is no %s", bdf ? "device" : "address");
-	if (parse_bdf(bdf, &f))
+	/* As VFIO has it: "0000:01:00.1 vf_token=UUID". */
+	token = strstr(bdf, TOKEN);
+	length = token ? (size_t)(token - bdf) : strlen(bdf);
+	if (length < sizeof(address))
+		memcpy(address, bdf, length);
+	address[length < sizeof(address) ? length : 0] = 0;
+	if (parse_bdf(address, &f))
 		return fail(flat, -EINVAL, "%s: not a PCI address such as 0000:01:00.0 (lspci -D lists "
 			    "them)", bdf);
 	pthread_mutex_lock(&flat->lock);
-	err = open_locked(flat, &f, device);
+	err = open_locked(flat, &f, token ? token + strlen(TOKEN) : NULL, device);
 	pthread_mutex_unlock(&flat->lock);
 	return err;
 }

@@ -82,6 +82,19 @@ static void put_group(struct flatiommu *flat, struct group *group)
 	free(group);
 }
 
+/* A token is refused where none is wanted. */
+static int get_device_fd(struct flatiommu_device *device, const struct group *group)
+{
+	char name[80];
+	int fd = -EINVAL;
+
+	if (device->token[0]) {
+		snprintf(name, sizeof(name), "%s vf_token=%s", device->function.bdf, device->token);
+		fd = call(group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
+	}
+	return fd == -EINVAL ? call(group->fd, VFIO_GROUP_GET_DEVICE_FD, device->function.bdf) : fd;
+}
+
 int group_attach(struct flatiommu_device *device, const char *path, unsigned long iommu)
 {
 	struct flatiommu *flat = device->flat;
@@ -101,11 +114,12 @@ int group_attach(struct flatiommu_device *device, const char *path, unsigned lon
 		flat->groups = group;
 	}
 	group->devices++;
-	device->fd = call(group->fd, VFIO_GROUP_GET_DEVICE_FD, device->function.bdf);
+	device->fd = get_device_fd(device, group);
 	if (device->fd < 0) {
 		err = device->fd;
 		put_group(flat, group);
-		return explain_device_fd(device, err);
+		return err == -EACCES ? explain_token(device, "VFIO_GROUP_GET_DEVICE_FD") :
+		       explain_device_fd(device, err);
 	}
 	device->group = group;
 	return 0;

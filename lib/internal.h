@@ -87,6 +87,7 @@ struct flatiommu_device {
 	struct flatiommu_device *next;	/* flat->lock */
 	struct function function;
 	char name[32];
+	char token[37];			/* a UUID, or "" */
 	int fd;
 	struct group *group;
 	uint32_t flags;			/* VFIO_DEVICE_FLAGS_* */
@@ -146,6 +147,16 @@ void stop_device(struct flatiommu_device *device);
 /* Those that are kept for the buffers' sake, once there are none, or there is another device. */
 void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device *but);
 void forget_device(struct flatiommu_device *device);
+
+/*
+ * token.c: the VF token that a device is opened with; NULL is that of the environment, if any. 0, or -EINVAL
+ * having called fail().
+ */
+int read_token(struct flatiommu_device *device, const char *token);
+/* The token as the kernel has it, of a device that has one. */
+void token_bytes(const struct flatiommu_device *device, uint8_t bytes[16]);
+/* What -EACCES of the call @step means, with the cure. Returns it. */
+int explain_token(struct flatiommu_device *device, const char *step);
 
 /* dma.c */
 /* Devices may still reach it, as @err kept it from being unmapped: it must not become anybody else's. */

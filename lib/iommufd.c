@@ -51,13 +51,34 @@ static int explain_bind(struct flatiommu_device *device, const char *path, int e
 	if (err == -EBUSY)
 		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s: %s", device->name, ERRNO(err),
 			    why_busy(path));
+	if (err == -EACCES)
+		return explain_token(device, "VFIO_DEVICE_BIND_IOMMUFD");
 	return explain_attach(device, "VFIO_DEVICE_BIND_IOMMUFD", err, "iommufd");
+}
+
+/* A token is refused where none is wanted, as is one by a kernel that asks for none here. */
+static int bind_device(struct flatiommu_device *device)
+{
+	struct cdev_bind bind = { .argsz = sizeof(bind), .iommufd = device->flat->iommufd };
+	uint8_t token[16];
+	int err = -EINVAL;
+
+	if (device->token[0]) {
+		token_bytes(device, token);
+		bind.flags = CDEV_BIND_TOKEN;
+		bind.token = (uintptr_t)token;
+		err = call(device->fd, CDEV_BIND_IOMMUFD, &bind);
+	}
+	if (err != -EINVAL)
+		return err;
+	bind.flags = 0;
+	bind.token = 0;
+	return call(device->fd, CDEV_BIND_IOMMUFD, &bind);
 }
 
 static int attach(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
-	struct cdev_bind bind = { .argsz = sizeof(bind), .iommufd = flat->iommufd };
 	struct cdev_attach arg = { .argsz = sizeof(arg), .pt_id = flat->ioas };
 	char path[64];
 	int err;
@@ -68,7 +89,7 @@ static int attach(struct flatiommu_device *device)
 		err = -errno;
 		return explain_open(flat, device->name, path, err);
 	}
-	err = call(device->fd, CDEV_BIND_IOMMUFD, &bind);
+	err = bind_device(device);
 	if (err) {
 		/* Closed first: this one does not count among those that have it open. */
 		close_fd(&device->fd);

@@ -70,7 +70,9 @@ struct cdev_bind {
 	__u32 flags;
 	__s32 iommufd;
 	__u32 out_devid;
+	__aligned_u64 token;	/* of 16 bytes; from Linux 6.17 on */
 };
+#define CDEV_BIND_TOKEN		1
 #define CDEV_BIND_IOMMUFD _IO(';', 100 + 18)
 
 struct cdev_attach {

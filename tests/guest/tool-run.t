@@ -49,7 +49,7 @@ succeeds "unless forced" flatiommu run --force -- true
 flatiommu bind "$NIC" >/tmp/bind
 like "$(</tmp/bind)" "no huge pages yet: echo [0-9]+ >/proc/sys/vm/nr_hugepages" "bind says that there are no huge pages"
 like "$(tail -n 1 /tmp/bind)" "^next: flatiommu run -- dpdk-testpmd  ?-a $NIC\$" "and what to type next"
-refuses "no huge pages" 125 "no huge pages are reserved; try: echo" flatiommu run -- true
+refuses "no huge pages" 125 "none are reserved.*; try: echo" flatiommu run -- true
 echo 64 >/proc/sys/vm/nr_hugepages
 refuses "without CAP_SYS_RAWIO" 125 "CAP_SYS_RAWIO is missing" without_rawio flatiommu run -- true
 refuses "by anybody" 125 "CAP_SYS_RAWIO is missing.*; try: sudo flatiommu run" as_nobody flatiommu run -- true
@@ -61,7 +61,7 @@ small() {
 		setpriv --inh-caps=-ipc_lock --bounding-set=-ipc_lock flatiommu run "$@"
 	)
 }
-refuses "RLIMIT_MEMLOCK too small" 125 "RLIMIT_MEMLOCK is 1024 KiB, huge pages are 131072 KiB, .*; try: ulimit -l unlimited" \
+refuses "RLIMIT_MEMLOCK too small" 125 "RLIMIT_MEMLOCK is 1024 KiB, huge pages are 131072 KiB: .*; try: ulimit -l unlimited" \
 	small -- true
 succeeds "and with --force it goes on" small --force -- true
 

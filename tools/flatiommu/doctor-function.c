@@ -237,6 +237,7 @@ const struct check function_checks[] = {
 	{ "open", check_open },
 	{ "bars", check_bars },
 	{ "vectors", check_vectors },
+	{ "numa", check_own_node },
 	{ "reset", check_reset },
 	{ "power", check_power },
 	{ "sriov", check_vf },

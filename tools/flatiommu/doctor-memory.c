@@ -1,67 +1,148 @@
 // SPDX-License-Identifier: MIT
-/* Checks of memory: what a program can get. */
+/* Checks of memory: what the process can get. Huge pages have a file of their own. */
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statfs.h>
+#include <unistd.h>
 
 #include "doctor.h"
 #include "memory.h"
+#include "mounts.h"
 #include "privilege.h"
 #include "sysfs.h"
 
-static void check_hugepages(struct doctor *doctor)
+/* What DPDK and SPDK take of ordinary memory, beside huge pages. */
+#define ORDINARY (64ULL << 20)
+
+/* What can be done with a mount of hugetlbfs, from bad to good. */
+enum use { NOT_MOUNTED, NOT_ALLOWED, READ_ONLY, FULL, GOOD };
+
+/**
+ * struct place - the best mount for pages of one size
+ * @path:	of the mount
+ * @room:	pages that fit, or ~0ULL
+ */
+struct place {
+	enum use use;
+	char path[PATH_MAX];
+	unsigned long long room;
+};
+
+/* By size= and nr_inodes=, of which statfs() tells the first only. A program makes a file for each page. */
+static unsigned long long room_in(const struct mount *m)
 {
-	unsigned long long bytes = hugepage_bytes(), entries = hugepage_entries();
-	unsigned long long limit = entry_limit();
-	char *zones;
+	const char *inodes = mount_option(m, "nr_inodes");
+	unsigned long long room = ~0ULL, most;
+	struct names names;
+	struct statfs fs;
 
-	if (!bytes) {
-		mend(doctor, RESERVE_HUGEPAGES, hugepages_to_reserve());
-		say(doctor, WARNING, "none are reserved, and DPDK and SPDK need them");
-		return;
+	if (!statfs(m->point, &fs) && fs.f_blocks && (long long)fs.f_blocks > 0)
+		room = fs.f_bavail;
+	if (inodes && !names_read(&names, "%s", m->point)) {
+		/* its own directory is one */
+		most = strtoull(inodes, NULL, 10);
+		most = most > names.n + 1 ? most - names.n - 1 : 0;
+		room = most < room ? most : room;
+		names_free(&names);
 	}
-	say(doctor, OK, "%llu, of %llu MiB altogether", entries, bytes >> 20);
-	if (entries > limit) {
-		mend(doctor, RAISE_ENTRY_LIMIT, entries + SPARE_ENTRIES);
-		say(doctor, WARNING,
-		    "VFIO maps %llu at most, and there are %llu: DPDK goes on without the rest",
-		    limit, entries);
-	}
-	zones = file_text("/proc/zoneinfo");
-	for (char *zone = zones; zone && (zone = strstr(zone, "zone  Movable")); zone++) {
-		char *present = strstr(zone, "present");
-
-		if (!present || !strtoull(present + strlen("present"), NULL, 10))
-			continue;
-		mend(doctor, "echo online_kernel >/sys/devices/system/memory/auto_online_blocks");
-		say(doctor, WARNING,
-		    "there is memory in ZONE_MOVABLE; huge pages there move as they are pinned, and DPDK then does not start");
-		break;
-	}
-	free(zones);
+	return room;
 }
 
-static void check_hugetlbfs(struct doctor *doctor)
+static void find_place(struct place *best, unsigned long long size)
 {
-	char *mounts = file_text("/proc/self/mounts");
-	bool mounted = mounts && strstr(mounts, " hugetlbfs ");
+	char *text = file_text("/proc/self/mountinfo"), *rest = text;
+	struct mount m;
 
-	free(mounts);
-	if (mounted) {
-		say(doctor, OK, "hugetlbfs is mounted");
-	} else if (hugepage_bytes()) {
-		mend(doctor,
-		     "mkdir -p /dev/hugepages && mount -t hugetlbfs hugetlbfs /dev/hugepages");
-		say(doctor, WARNING, "hugetlbfs is not mounted: DPDK takes --in-memory only");
+	memset(best, 0, sizeof(*best));
+	while (mount_next(&rest, &m)) {
+		unsigned long long room = 0;
+		enum use use = NOT_ALLOWED;
+
+		if (hugetlbfs_page_size(&m) != size)
+			continue;
+		if (!access(m.point, W_OK | X_OK)) {
+			room = room_in(&m);
+			use = room ? GOOD : FULL;
+		} else if (errno == EROFS) {
+			use = READ_ONLY;
+		}
+		if (use < best->use || (use == best->use && room <= best->room))
+			continue;
+		best->use = use;
+		best->room = room;
+		snprintf(best->path, sizeof(best->path), "%s", m.point);
 	}
+	free(text);
+}
+
+static void mend_mount(struct doctor *doctor, unsigned long long size)
+{
+	const char *dir = size == 1 << 30 ? "/dev/hugepages1G" : "/dev/hugepages";
+
+	mend(doctor, "mkdir -p %s && mount -t hugetlbfs -o pagesize=%lluK hugetlbfs %s", dir, size >> 10, dir);
+}
+
+static void say_place(struct doctor *doctor, const struct place *place, unsigned long long size,
+		      enum verdict verdict)
+{
+	switch (place->use) {
+	case NOT_MOUNTED:
+		mend_mount(doctor, size);
+		say(doctor, verdict, "%s: hugetlbfs is not mounted: DPDK takes --in-memory only",
+		    SIZE_TEXT(size));
+		break;
+	case NOT_ALLOWED:
+		mend(doctor, "chown %u %s", geteuid(), place->path);
+		say(doctor, verdict, "%s: %s is not for this user (%u) to write to: DPDK takes --in-memory only",
+		    SIZE_TEXT(size), place->path, geteuid());
+		break;
+	case READ_ONLY:
+		mend(doctor, "mount -o remount,rw %s", place->path);
+		say(doctor, verdict, "%s: %s is mounted read-only", SIZE_TEXT(size), place->path);
+		break;
+	case FULL:
+		mend_mount(doctor, size);
+		say(doctor, verdict, "%s: %s is full, by its size= or nr_inodes=", SIZE_TEXT(size),
+		    place->path);
+		break;
+	case GOOD:
+		if (place->room == ~0ULL)
+			say(doctor, OK, "%s: %s", SIZE_TEXT(size), place->path);
+		else
+			say(doctor, OK, "%s: %s, which has room for %llu", SIZE_TEXT(size), place->path,
+			    place->room);
+		break;
+	}
+}
+
+void check_hugetlbfs(struct doctor *doctor)
+{
+	const struct memory *m = &doctor->memory;
+	struct place places[POOLS_MAX];
+	bool any = false;
+	size_t i;
+
+	for (i = 0; i < m->nr_pools; i++) {
+		find_place(&places[i], m->pool[i].size);
+		any |= places[i].use == GOOD && (pool_available(&m->pool[i]) || m->pool[i].files.dpdk);
+	}
+	for (i = 0; i < m->nr_pools; i++)
+		if (m->pool[i].total || m->pool[i].more || places[i].use == GOOD)
+			say_place(doctor, &places[i], m->pool[i].size,
+				  doctor->program && !any ? PROBLEM : WARNING);
 }
 
 void mend_memlock(struct doctor *doctor)
 {
 	struct rlimit hard;
 
-	if (!getrlimit(RLIMIT_MEMLOCK, &hard) && hard.rlim_max != RLIM_INFINITY &&
-	    !has_capability(CAP_SYS_RESOURCE))
+	if (doctor->pid)
+		mend(doctor, "prlimit --pid %s --memlock=unlimited:unlimited", doctor->pid);
+	else if (!getrlimit(RLIMIT_MEMLOCK, &hard) && hard.rlim_max != RLIM_INFINITY &&
+		 !has_capability(CAP_SYS_RESOURCE))
 		mend(doctor, "prlimit --pid $$ --memlock=unlimited");
 	else
 		mend_here(doctor, "ulimit -l unlimited");
@@ -69,27 +150,47 @@ void mend_memlock(struct doctor *doctor)
 
 static void check_memlock(struct doctor *doctor)
 {
-	unsigned long long limit = memlock_limit(), bytes = hugepage_bytes();
+	unsigned long long limit = doctor->memory.memlock, bytes = memory_bytes(&doctor->memory);
+	unsigned long long locked = doctor->memory.locked;
+	const char *service = doctor->memory.service;
+	char beside[64] = "";
 
 	if (has_capability(CAP_IPC_LOCK)) {
 		say(doctor, OK, "no limit, by CAP_IPC_LOCK");
 		return;
 	}
-	if (bytes <= limit && limit >= 64 << 20) {
-		say(doctor, OK, "RLIMIT_MEMLOCK is %s",
-		    limit == ~0ULL ? "unlimited" : "more than all huge pages");
+	if (locked)
+		snprintf(beside, sizeof(beside), " and %llu KiB that are locked", locked / 1024);
+	if (limit == ~0ULL || (bytes + locked <= limit && limit - locked >= ORDINARY)) {
+		say(doctor, OK, "RLIMIT_MEMLOCK is %s%s",
+		    limit == ~0ULL ? "unlimited" : "more than all free huge pages", limit == ~0ULL ? "" : beside);
 		return;
 	}
 	mend_memlock(doctor);
 	say(doctor, PROBLEM,
-	    "RLIMIT_MEMLOCK is %llu KiB, huge pages are %llu KiB: DPDK goes on with memory that is not pinned",
-	    limit / 1024, bytes / 1024);
+	    "RLIMIT_MEMLOCK is %llu KiB, huge pages are %llu KiB%s: DPDK goes on with memory that is not pinned%s%s",
+	    limit / 1024, bytes / 1024, beside,
+	    *service ? "; once it is started again, LimitMEMLOCK= decides in " : "", service);
 }
 
-static const struct check memory_checks[] = {
+static void check_cgroup(struct doctor *doctor)
+{
+	const struct memory *m = &doctor->memory;
+
+	if (m->allowed == ~0ULL)
+		return;
+	if (m->allowed < ORDINARY)
+		mend(doctor, "echo %s >%s", strstr(m->limit, "limit_in_bytes") ? "-1" : "max", m->limit);
+	say(doctor, m->allowed < ORDINARY ? WARNING : OK, "%s leaves the process %llu MiB of ordinary memory",
+	    m->limit, m->allowed >> 20);
+}
+
+const struct check memory_checks[] = {
 	{ "hugepages", check_hugepages },
 	{ "hugetlbfs", check_hugetlbfs },
+	{ "numa", check_nodes },
 	{ "memlock", check_memlock },
+	{ "cgroup", check_cgroup },
 	{ NULL, NULL }
 };
 

@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include "output.h"
+#include "process.h"
+#include "sysfs.h"
 
-enum { RUN };
+enum { PID, RUN };
 
 static const struct flag doctor_flags[] = {
+	[PID] = { "pid", "PID", "what that process can get: as its user, with its limits, in its container" },
 	[RUN] = { "run", NULL, "also attach each DEVICE, try it, and let it go" },
 	{ NULL, NULL, NULL }
 };
@@ -57,10 +60,20 @@ void mend_here(struct doctor *doctor, const char *fmt, ...)
 	va_end(args);
 }
 
+/* As one word of a shell. */
+static void quote(char *buf, size_t size, const char *text)
+{
+	size_t len = 1;
+
+	buf[0] = '\'';
+	for (; *text && len + 6 < size; text++)
+		len += snprintf(buf + len, size - len, *text == '\'' ? "'\\''" : "%c", *text);
+	snprintf(buf + len, size - len, "'");
+}
+
 void mend(struct doctor *doctor, const char *fmt, ...)
 {
-	char command[sizeof(doctor->cure)];
-	bool shell;
+	char command[sizeof(doctor->cure)], word[sizeof(doctor->cure)];
 	va_list args;
 
 	va_start(args, fmt);
@@ -69,9 +82,11 @@ void mend(struct doctor *doctor, const char *fmt, ...)
 	if (!geteuid())
 		return;
 	memcpy(command, doctor->cure, sizeof(command));
-	shell = strpbrk(command, "><&|;*");
-	snprintf(doctor->cure, sizeof(doctor->cure), "sudo %s%.1000s%s", shell ? "sh -c '" : "",
-		 command, shell ? "'" : "");
+	quote(word, sizeof(word) - 16, command);
+	if (strpbrk(command, "><&|;*"))
+		snprintf(doctor->cure, sizeof(doctor->cure), "sudo sh -c %.1000s", word);
+	else
+		snprintf(doctor->cure, sizeof(doctor->cure), "sudo %.1000s", command);
 }
 
 static void line_text(struct json_object *line)
@@ -126,6 +141,7 @@ static int doctor_run(struct tool *tool, const struct args *args)
 	struct doctor doctor = { .worst = OK };
 	struct functions named = { 0 };
 	struct json_object *what;
+	char name[32] = "";
 	size_t i;
 	int ret;
 
@@ -137,8 +153,20 @@ static int doctor_run(struct tool *tool, const struct args *args)
 	if (ret)
 		return ret;
 	doctor.lines = json_object_new_array();
+	doctor.pid = args->values[PID];
+	doctor.named = named.n;
 	processes_read(&doctor.processes);
 	functions_scan(&doctor.functions);
+	memory_read(&doctor.memory, doctor.pid ? doctor.pid : "self");
+	if (doctor.pid) {
+		file_read(name, sizeof(name), "/proc/%s/comm", doctor.pid);
+		/* from here on what is looked at is what that process sees */
+		ret = process_become(tool, doctor.pid);
+		if (ret)
+			return ret;
+		doctor.check = "process";
+		say(&doctor, OK, "%s[%s], of user %u", name, doctor.pid, geteuid());
+	}
 	for (i = 0; i < doctor.functions.n; i++)
 		doctor.behind[doctor.functions.function[i].behind]++;
 	run_checks(&doctor, machine_checks);

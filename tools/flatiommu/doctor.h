@@ -5,6 +5,7 @@
 
 #include <json-c/json.h>
 
+#include "memory.h"
 #include "pci.h"
 #include "processes.h"
 
@@ -21,6 +22,10 @@ enum verdict { OK, UNSEEN, WARNING, PROBLEM };
  * @functions:	all of the machine's
  * @behind:	how many of them are behind what
  * @processes:	who has what open
+ * @memory:	that the process can get
+ * @pid:	of the process that is asked for, or NULL for this one
+ * @program:	the process is a program that is to run now, and takes huge pages
+ * @named:	functions were named, and are looked at by themselves
  */
 struct doctor {
 	struct json_object *lines;
@@ -31,6 +36,9 @@ struct doctor {
 	struct functions functions;
 	unsigned int behind[BEHIND_IOMMU + 1];
 	struct processes processes;
+	struct memory memory;
+	const char *pid;
+	bool program, named;
 };
 
 /* Says a line of the current check. */
@@ -62,8 +70,16 @@ void check_lockdown(struct doctor *doctor);
 void check_module(struct doctor *doctor);
 void run_checks(struct doctor *doctor, const struct check *checks);
 
-/* One of the machine's that is several. */
+/* One of the machine's that is several: what keeps a program from its memory. */
 void check_memory(struct doctor *doctor);
+extern const struct check memory_checks[];
+
+/* Of these: huge pages, whether there are files for them, and whether they are where functions are. */
+void check_hugepages(struct doctor *doctor);
+void check_hugetlbfs(struct doctor *doctor);
+void check_nodes(struct doctor *doctor);
+/* One of a function's. */
+void check_own_node(struct doctor *doctor);
 
 /* What a lack of lockable memory takes. */
 void mend_memlock(struct doctor *doctor);

@@ -1,20 +1,79 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory that this process can get. */
+/* Memory that a process can get. */
 #ifndef MEMORY_H
 #define MEMORY_H
 
+#include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "hugefiles.h"
+#include "movable.h"
 
 #define HUGEPAGES "/sys/kernel/mm/hugepages"
 
-/* What is locked so far, and may be; ~0ULL is no limit. */
-unsigned long long memlock_limit(void);
+/**
+ * struct pool - huge pages of one size
+ * @size:	of a page, in bytes
+ * @total:	that there are
+ * @free:	of these, neither taken nor promised
+ * @here:	of these, on nodes that the process may use
+ * @more:	that the kernel makes on demand, if it can
+ * @allowed:	bytes that the process's cgroups leave it, or ~0ULL
+ * @limit:	the file with the limit that says so
+ * @files:	what holds pages for nobody
+ */
+struct pool {
+	unsigned long long size, total, free, here, more, allowed;
+	char limit[PATH_MAX];
+	struct hugefiles files;
+};
+
+#define POOLS_MAX 8
+
+/**
+ * struct memory - what a process can get
+ * @pool:	of each size that the machine has
+ * @nr_pools:	how many
+ * @users:	programs that have huge pages: "dpdk-testpmd[123]", or ""
+ * @nodes:	that the process may use: "0-1", or "" where the kernel does not say
+ * @movable:	whether there are huge pages in ZONE_MOVABLE
+ * @allowed:	bytes of ordinary memory that its cgroups leave it, or ~0ULL
+ * @limit:	the file with the limit that says so
+ * @memlock:	its RLIMIT_MEMLOCK; ~0ULL is no limit
+ * @locked:	bytes that it has locked or pinned
+ * @service:	of systemd, that it runs in: "nginx.service", or ""
+ */
+struct memory {
+	struct pool pool[POOLS_MAX];
+	size_t nr_pools;
+	char users[256];
+	char nodes[256];
+	enum movable movable;
+	unsigned long long allowed;
+	char limit[PATH_MAX];
+	unsigned long long memlock, locked;
+	char service[256];
+};
+
+/* @pid is a number or self. */
+void memory_read(struct memory *memory, const char *pid);
+
+/* How many pages the process can have. */
+unsigned long long pool_available(const struct pool *pool);
+/* Of all sizes. */
+unsigned long long memory_pages(const struct memory *memory);
+unsigned long long memory_bytes(const struct memory *memory);
+
+/* How many pages are free on a node. */
+unsigned long long pool_on_node(const struct pool *pool, int node);
+
+/* "2 MiB" */
+const char *size_text(unsigned long long size, char *buf, size_t len);
+#define SIZE_TEXT(size) size_text(size, (char[32]){ 0 }, 32)
 
 /* Bytes of all huge pages that are reserved, in all sizes. */
 unsigned long long hugepage_bytes(void);
-
-/* How many they are: DPDK maps each by itself. */
-unsigned long long hugepage_entries(void);
 
 /* VFIO's type1 makes so many mappings at most for a process; ~0ULL when it is not loaded. */
 unsigned long long entry_limit(void);
@@ -31,7 +90,7 @@ unsigned long long hugepages_to_reserve(void);
 /* A command for that. */
 #define RESERVE_HUGEPAGES "echo %llu >/proc/sys/vm/nr_hugepages"
 
-/* Would huge pages, all of them, fit what this process may lock? */
+/* Would that fit what this process may lock? */
 bool may_lock(unsigned long long bytes);
 
 #endif

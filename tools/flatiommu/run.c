@@ -14,7 +14,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "doctor.h"
 #include "modules.h"
 #include "output.h"
 #include "pci.h"
@@ -31,16 +31,13 @@ static const struct flag run_flags[] = {
 	{ NULL, NULL, NULL }
 };
 
-static unsigned int count_behind(enum behind behind)
+static unsigned int count_behind(const struct functions *functions, enum behind behind)
 {
-	struct functions functions = { 0 };
 	unsigned int count = 0;
 	size_t i;
 
-	functions_scan(&functions);
-	for (i = 0; i < functions.n; i++)
-		count += functions.function[i].behind == behind;
-	functions_free(&functions);
+	for (i = 0; i < functions->n; i++)
+		count += functions->function[i].behind == behind;
 	return count;
 }
 
@@ -56,9 +53,57 @@ static int need_capability(struct tool *tool, int capability, const char *name, 
 	return fail(tool, -EPERM, "run: %s (%s)", lack, why);
 }
 
-static int check_program(struct tool *tool)
+/* The first line of doctor's that is a problem is why the program would not start. */
+static int refuse(struct tool *tool, struct json_object *lines)
 {
-	unsigned long long huge = hugepage_bytes();
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(lines); i++) {
+		struct json_object *line = json_object_array_get_idx(lines, i);
+		const char *remedy = get_string(line, "cure");
+
+		if (strcmp(get_string(line, "state"), "problem"))
+			continue;
+		if (remedy)
+			cure(tool, "%s", remedy);
+		return fail(tool, -ENOMEM, "run: %s: %s", get_string(line, "check"),
+			    get_string(line, "text"));
+	}
+	return 0;
+}
+
+static bool has_word(const struct args *args, const char *word)
+{
+	int i;
+
+	for (i = 0; i < args->nr_words; i++)
+		if (!strcmp(args->words[i], word))
+			return true;
+	return false;
+}
+
+static int check_memory_of(struct tool *tool, const struct args *args, const struct functions *functions)
+{
+	struct doctor doctor = { .program = true, .functions = *functions };
+	const struct check *check;
+	int ret;
+
+	doctor.lines = json_object_new_array();
+	memory_read(&doctor.memory, "self");
+	for (check = memory_checks; check->name; check++) {
+		/* a program that has no files in hugetlbfs needs none mounted */
+		if (check->run == check_hugetlbfs && has_word(args, "--in-memory"))
+			continue;
+		doctor.check = check->name;
+		check->run(&doctor);
+	}
+	ret = refuse(tool, doctor.lines);
+	json_object_put(doctor.lines);
+	return ret;
+}
+
+static int check_program(struct tool *tool, const struct args *args, const struct functions *functions)
+{
 	int ret;
 
 	ret = need_capability(tool, CAP_SYS_RAWIO, "CAP_SYS_RAWIO",
@@ -66,25 +111,7 @@ static int check_program(struct tool *tool)
 	if (!ret)
 		ret = need_capability(tool, CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
 				      "for the namespace, and DPDK reads /proc/self/pagemap with it");
-	if (ret)
-		return ret;
-	if (!huge) {
-		cure(tool, RESERVE_HUGEPAGES, hugepages_to_reserve());
-		return fail(tool, -ENOMEM, "run: no huge pages are reserved");
-	}
-	if (!may_lock(huge)) {
-		cure(tool, "ulimit -l unlimited");
-		return fail(tool, -ENOMEM,
-			    "run: RLIMIT_MEMLOCK is %llu KiB, huge pages are %llu KiB, and without CAP_IPC_LOCK the program would go on with memory that is not pinned",
-			    memlock_limit() / 1024, huge / 1024);
-	}
-	if (hugepage_entries() > entry_limit()) {
-		cure(tool, RAISE_ENTRY_LIMIT, hugepage_entries() + SPARE_ENTRIES);
-		return fail(tool, -ENOSPC,
-			    "run: VFIO maps %llu huge pages at most, there are %llu, and the program would go on with memory that is not pinned",
-			    entry_limit(), hugepage_entries());
-	}
-	return 0;
+	return ret ? ret : check_memory_of(tool, args, functions);
 }
 
 /* Nothing of this reaches other processes: the namespace's mounts are made private first. */
@@ -113,14 +140,20 @@ static void run_text(const struct tool *tool, struct json_object *what)
 
 static int run_run(struct tool *tool, const struct args *args)
 {
-	bool hide = count_behind(BEHIND_FLATIOMMU);
-	int ret;
+	struct functions functions = { 0 };
+	bool hide, iommu;
+	int ret = 0;
 
+	functions_scan(&functions);
+	hide = count_behind(&functions, BEHIND_FLATIOMMU);
+	iommu = count_behind(&functions, BEHIND_IOMMU);
 	/* where an IOMMU translates, it may as well use it */
-	ret = hide && !args->values[FORCE] ? check_program(tool) : 0;
+	if (hide && !args->values[FORCE])
+		ret = check_program(tool, args, &functions);
+	functions_free(&functions);
 	if (ret)
 		return ret;
-	if (!hide && !count_behind(BEHIND_IOMMU) && !args->values[FORCE]) {
+	if (!hide && !iommu && !args->values[FORCE]) {
 		cure(tool, "flatiommu bind DEVICE");
 		return fail(tool, -ENODEV, "run: no function is claimed");
 	}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* To see what another process sees, and to be let do what it is let do. */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+#include "tool.h"
+
+/*
+ * This process goes on with the user, groups, capabilities, root directory and namespaces
+ * of mounts, processes and users of @pid, for good; only its limits and cgroup stay. 0, or -errno after fail().
+ */
+int process_become(struct tool *tool, const char *pid);
+
+#endif

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Checks of one PCI function: doctor->subject. */
-#include <fcntl.h>
-#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,49 +147,12 @@ static void check_bars(struct doctor *doctor)
 			    "BAR %d has no address: the kernel found no room for it", bar);
 			continue;
 		}
-		len += snprintf(all + len, sizeof(all) - len, "%s%d: %llu KiB%s", len ? ", " : "",
-				bar, (end - start + 1) >> 10,
-				flags & IORESOURCE_IO ? " ports" :
+		len += snprintf(all + len, sizeof(all) - len, "%s%d: %s%s", len ? ", " : "", bar,
+				SIZE_TEXT(end - start + 1), flags & IORESOURCE_IO ? " of ports" :
 				flags & IORESOURCE_PREFETCH ? " prefetchable" : "");
 	}
 	free(text);
 	say(doctor, OK, "%s", *all ? all : "none");
-}
-
-/* The number of vectors is behind the first 64 bytes, which are all that anybody may read. */
-static void check_vectors(struct doctor *doctor)
-{
-	unsigned char config[256];
-	unsigned int at, msi = 0, msix = 0, pin, steps;
-	char path[64];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), PCI_DEVICES "/%s/config", doctor->subject->address);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : pread(fd, config, sizeof(config), 0);
-	if (fd >= 0)
-		close(fd);
-	if (n < (ssize_t)sizeof(config)) {
-		say(doctor, UNSEEN, "how many it has only root sees");
-		return;
-	}
-	if (config[PCI_VENDOR_ID] == 0xff && config[PCI_VENDOR_ID + 1] == 0xff) {
-		say(doctor, PROBLEM, "it does not answer: removed, or without power");
-		return;
-	}
-	pin = config[PCI_INTERRUPT_PIN];
-	at = config[PCI_STATUS] & PCI_STATUS_CAP_LIST ? config[PCI_CAPABILITY_LIST] & ~3U : 0;
-	for (steps = 0; at >= 0x40 && at < 0xfc && steps < 48; steps++) {
-		unsigned int flags = config[at + 2] | config[at + 3] << 8;
-
-		if (config[at] == PCI_CAP_ID_MSI)
-			msi = 1U << ((flags & PCI_MSI_FLAGS_QMASK) >> 1);
-		else if (config[at] == PCI_CAP_ID_MSIX)
-			msix = (flags & PCI_MSIX_FLAGS_QSIZE) + 1;
-		at = config[at + 1] & ~3U;
-	}
-	say(doctor, OK, "MSI-X %u, MSI %u, INTx %s", msix, msi, pin ? "yes" : "no");
 }
 
 static void check_reset(struct doctor *doctor)
@@ -218,17 +179,6 @@ static void check_power(struct doctor *doctor)
 		say(doctor, strcmp(state, "error") ? OK : PROBLEM, "%s", state);
 }
 
-static void check_vf(struct doctor *doctor)
-{
-	const struct function *f = doctor->subject;
-	unsigned long long total = file_number(0, PCI_DEVICES "/%s/sriov_totalvfs", f->address);
-
-	if (*f->pf)
-		say(doctor, OK, "a virtual function of %s", f->pf);
-	else if (total)
-		say(doctor, OK, "%u virtual functions of %llu", nr_vfs(f), total);
-}
-
 const struct check function_checks[] = {
 	{ "use", check_use },
 	{ "group", check_group },
@@ -240,6 +190,6 @@ const struct check function_checks[] = {
 	{ "numa", check_own_node },
 	{ "reset", check_reset },
 	{ "power", check_power },
-	{ "sriov", check_vf },
+	{ "sriov", check_sriov },
 	{ NULL, NULL }
 };

@@ -78,8 +78,10 @@ extern const struct check memory_checks[];
 void check_hugepages(struct doctor *doctor);
 void check_hugetlbfs(struct doctor *doctor);
 void check_nodes(struct doctor *doctor);
-/* One of a function's. */
+/* Some of a function's. */
 void check_own_node(struct doctor *doctor);
+void check_vectors(struct doctor *doctor);
+void check_sriov(struct doctor *doctor);
 
 /* What a lack of lockable memory takes. */
 void mend_memlock(struct doctor *doctor);

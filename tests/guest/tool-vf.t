@@ -1,0 +1,108 @@
+#!/bin/bash
+# Virtual functions: doctor says whether one answers, which token it takes, and whether it is there after a reboot; a program
+# on the library opens it.
+. "${0%/*}/lib.sh"
+. "${0%/*}/doctor.sh"
+export TERM=dumb
+
+doctor=(flatiommu --json doctor)
+pf=/sys/bus/pci/devices/$SRIOV_PF
+enable=/sys/module/vfio_pci/parameters/enable_sriov
+rules=/etc/udev/rules.d/60-flatiommu-vfs.rules
+token=bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3
+
+vectors() {
+	line vectors . "${doctor[@]}" "$1" | jq -r '.state + " " + .text'
+}
+
+sriov() {
+	line sriov "$1" "${doctor[@]}" "$2" | jq -r .state
+}
+
+driver_is() {
+	[[ $(driver_of "$1") == "$2" ]]
+}
+
+until_true 60 driver_is "$SRIOV_PF" nvme
+disk_of "$SRIOV_PF" >/dev/null
+is "$(sriov "^0 virtual functions of 2" "$SRIOV_PF")" ok "how many there may be"
+echo 0 >"$pf/sriov_drivers_autoprobe"
+echo 1 >"$pf/sriov_numvfs"
+until_true 20 test -e "/sys/bus/pci/devices/$SRIOV_VF0"
+is "$(sriov "^1 virtual functions of 2" "$SRIOV_PF")" ok "and are"
+flatiommu bind "$SRIOV_VF0" >/dev/null
+
+diag "one that answers"
+is "$(od -An -tx2 -N4 "/sys/bus/pci/devices/$SRIOV_VF0/config" | xargs)" "ffff ffff" "its own ids are all ones"
+like "$(vectors "$SRIOV_VF0")" "^ok MSI-X [1-9][0-9]*, MSI 0, INTx no" "doctor says how many vectors it has"
+is "$(sriov "a virtual function of $SRIOV_PF\$" "$SRIOV_VF0")" ok "and whose it is"
+succeeds "a program opens it" hello "$SRIOV_VF0"
+is "$("${doctor[@]}" --run "$SRIOV_VF0" | jq -r '.checks[] | select(.function and .state == "problem") | .text')" '' \
+	"doctor --run finds no problem"
+
+diag "one that does not"
+# as behind a link that is down: nothing is at that bus
+bus=$(setpci -s "$BRIDGE" SECONDARY_BUS)
+setpci -s "$BRIDGE" SECONDARY_BUS=fe
+like "$(vectors "$SRIOV_VF0")" "^problem .* its physical function, $SRIOV_PF, does not" "doctor says so, and of the physical function"
+like "$(vectors "$SRIOV_PF")" "^problem it does not answer" "as of that one itself"
+setpci -s "$BRIDGE" SECONDARY_BUS="$bus"
+like "$(vectors "$SRIOV_VF0")" "^ok " "once it answers again, it is well"
+head -c 4096 /dev/zero | tr '\0' '\377' >/tmp/config
+mount --bind /tmp/config "/sys/bus/pci/devices/$SRIOV_VF0/config"
+like "$(vectors "$SRIOV_VF0")" "^problem .* $SRIOV_PF, does\$" "the physical function's alone"
+umount "/sys/bus/pci/devices/$SRIOV_VF0/config"
+# as during a reset that takes its time
+mkfifo /tmp/fifo
+mount --bind /tmp/fifo "/sys/bus/pci/devices/$SRIOV_VF0/config"
+like "$(vectors "$SRIOV_VF0")" "^warning config space is not to be had" "doctor does not wait for config space"
+umount "/sys/bus/pci/devices/$SRIOV_VF0/config"
+rm /tmp/fifo /tmp/config
+is "$(pgrep -x flatiommu)" '' "and leaves no process behind"
+
+diag "after a reboot"
+is "$(line sriov reboot "${doctor[@]}" "$SRIOV_VF0")" null "what is not for longer needs nothing"
+flatiommu unbind "$SRIOV_VF0" >/dev/null
+flatiommu bind --persist "$SRIOV_VF0" >/dev/null
+broken "nothing makes it again" sriov warning "virtual functions have to be made again first" \
+	"echo 'ACTION==\"add\|bind\", .*ATTR\{sriov_numvfs\}=\"1\"' >>$rules" "${doctor[@]}" "$SRIOV_VF0"
+is "$(sriov "after a reboot it is bound once it is made again, which $rules seems" "$SRIOV_VF0")" ok "and then it says what does"
+flatiommu unbind "$SRIOV_VF0" >/dev/null
+# as at boot: no virtual functions, and then udev sees the physical one get its driver
+echo 0 >"$pf/sriov_numvfs"
+/lib/systemd/systemd-udevd --daemon --resolve-names=never 2>/dev/null
+udevadm settle 2>/dev/null
+unbind "$SRIOV_PF"
+probe "$SRIOV_PF"
+succeeds "the rule makes it again" until_true 60 test -e "/sys/bus/pci/devices/$SRIOV_VF0"
+udevadm control --exit
+rm "$rules"
+mkdir -p /etc/systemd/network
+printf '[Link]\nSR-IOVVirtualFunctions=2\n' >/etc/systemd/network/10-pf.link
+flatiommu bind --persist "$SRIOV_VF0" >/dev/null
+is "$(sriov "10-pf.link seems" "$SRIOV_VF0")" ok "there are other ways"
+rm /etc/systemd/network/10-pf.link
+flatiommu unbind "$SRIOV_VF0" >/dev/null
+disk_of "$SRIOV_PF" >/dev/null
+echo 0 >"$pf/sriov_numvfs"
+echo 1 >"$pf/sriov_drivers_autoprobe"
+
+diag "the physical function on vfio-pci"
+flatiommu bind "$SRIOV_PF" >/dev/null
+echo 1 >$enable
+echo 1 >"$pf/sriov_numvfs"
+succeeds "vfio-pci binds the virtual ones" until_true 20 driver_is "$SRIOV_VF0" vfio-pci
+broken "no token" sriov warning "a virtual function of $SRIOV_PF, which is bound to vfio-pci" "export FLATIOMMU_VF_TOKEN=UUID" \
+	"${doctor[@]}" "$SRIOV_VF0"
+is "$(sriov "FLATIOMMU_VF_TOKEN is set" "$SRIOV_VF0")" ok "with a token doctor is content"
+like "$(hello "$SRIOV_VF0" 2>&1)" "\"UUID\" is no UUID" "a program is not, if it is none"
+unset FLATIOMMU_VF_TOKEN
+like "$(hello "$SRIOV_VF0" 2>&1)" "$SRIOV_PF, is bound to vfio-pci, .* Cure: FLATIOMMU_VF_TOKEN=UUID" "without one it is told so"
+succeeds "a program opens the physical one with a token" env FLATIOMMU_VF_TOKEN=$token hello "$SRIOV_PF"
+succeeds "and then the virtual one" env FLATIOMMU_VF_TOKEN=$token hello "$SRIOV_VF0"
+succeeds "also by VFIO's own spelling" hello "$SRIOV_VF0 vf_token=$token"
+fails "but by no other token" hello "$SRIOV_VF0 vf_token=${token/1/2}"
+echo 0 >"$pf/sriov_numvfs"
+echo 0 >$enable
+flatiommu unbind --all >/dev/null
+done_testing

@@ -1,0 +1,75 @@
+#!/bin/bash
+# On a machine where everything is right doctor says nothing but ok, on each machine; and lines of devices say each of their
+# states.
+. "${0%/*}/lib.sh"
+. "${0%/*}/doctor.sh"
+export TERM=dumb
+
+huge=/sys/kernel/mm/hugepages
+doctor=(flatiommu --json doctor)
+
+# of CHECK DEVICE: the state and the text
+of() {
+	line "$1" . "${doctor[@]}" "$2" | jq -r '.state + " " + .text'
+}
+
+# instead DEVICE FILE TEXT: sysfs says TEXT
+instead() {
+	printf '%s\n' "$3" >/tmp/instead
+	mount --bind /tmp/instead "/sys/bus/pci/devices/$1/$2"
+}
+
+as_before() {
+	umount "/sys/bus/pci/devices/$1/$2"
+}
+
+diag "all is well"
+disk_of "$NVME" >/dev/null
+flatiommu bind "$NVME" "$NIC" >/dev/null
+if [[ $(<$huge/hugepages-1048576kB/nr_hugepages) != 0 ]]; then
+	mkdir /tmp/huge1G
+	mount -t hugetlbfs -o pagesize=1G hugetlbfs /tmp/huge1G
+fi
+if [[ $FLATIOMMU_MACHINE == movable ]]; then
+	echo 1 >/proc/sys/vm/nr_hugepages
+	is "$(line hugepages ZONE_MOVABLE "${doctor[@]}" | jq -r .state)" warning "a huge page in ZONE_MOVABLE is a warning"
+	is "$(line hugepages ZONE_MOVABLE as_nobody "${doctor[@]}" | jq -r .state)" unseen "which only root sees"
+	# from where it moves as it is pinned
+	flatiommu doctor --run "$NVME" >/dev/null
+else
+	echo 16 >/proc/sys/vm/nr_hugepages
+fi
+"${doctor[@]}" "$NVME" "$NIC" >/tmp/said
+is "$?" 0 "doctor has nothing to say"
+is "$(jq -r '.checks[] | select(.state != "ok") | .check + ": " + .text' /tmp/said)" '' "and every line is ok"
+is "$(jq -r .worst /tmp/said)" ok "as is the sum"
+diag "$(jq -r '.checks[] | .check + ": " + .text' /tmp/said)"
+[[ ! -e /tmp/huge1G ]] || {
+	umount /tmp/huge1G
+	rmdir /tmp/huge1G
+}
+echo 0 >/proc/sys/vm/nr_hugepages
+
+diag "lines of devices"
+like "$(of bars "$NIC")" "^ok 0: 128 KiB, 1: 128 KiB, 2: 32 bytes of ports" "ports are counted in bytes"
+instead "$NIC" resource "0x00000000febc0000 0x00000000febdffff 0x0000000020040200"
+like "$(of bars "$NIC")" "^problem BAR 0 has no address" "a BAR without an address is a problem"
+as_before "$NIC" resource
+like "$(of reset "$NVME")" "^ok .*flr" "how it is reset"
+instead "$NVME" reset_method ''
+like "$(of reset "$NVME")" "^warning it cannot be reset by itself" "or that it is not"
+as_before "$NVME" reset_method
+like "$(of power "$NVME")" "^ok D" "its power"
+instead "$NVME" power_state error
+like "$(of power "$NVME")" "^problem error" "or that it has none"
+as_before "$NVME" power_state
+like "$(as_nobody flatiommu doctor "$NVME")" "unseen +vectors" "what only root sees"
+node=$(node_of "$NVME")
+like "$(of node "$NVME")" "^ok $node" "its node"
+mv "$node" /tmp/node
+like "$(of node "$NVME")" "^problem $node is not there" "or that there is none"
+mv /tmp/node "$node"
+is "$(line open . "${doctor[@]}" "$NVME")" null "nobody has it open"
+flatiommu unbind --all >/dev/null
+disk_of "$NVME" >/dev/null
+done_testing

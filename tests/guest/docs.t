@@ -67,6 +67,8 @@ is $((status < 3)) 1 "flatiommu doctor"
 types 'flatiommu doctor --json'
 is "$status" "$(jq -r '.worst | if . == "problem" then 2 elif . == "ok" then 0 else 1 end' <<<"$said")" \
 	"flatiommu doctor --json: its status is the worst"
+types 'flatiommu doctor --pid PID' "flatiommu doctor --pid $$"
+like "$said" "process +docs.t\[$$\], of user 0" "flatiommu doctor --pid PID"
 types 'flatiommu doctor 00:04.0'
 like "$said" "0000:00:04.0" "flatiommu doctor 00:04.0"
 

@@ -42,7 +42,7 @@ static int begin(void **state)
 	/* vfio-pci binds them by itself, and the module claims them */
 	expect(0, write_text(PF_DIR "sriov_numvfs", "1"));
 	assert_true(wait_until(is_on_vfio, vf));
-	/* QEMU's are gone for good once the physical one is reset, and the kernel would wait for one a minute */
+	/* QEMU's are gone once the physical one is reset, and the kernel would wait a minute */
 	return write_text(VF_DIR "reset_method", "\n");
 }
 

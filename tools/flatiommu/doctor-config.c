@@ -42,7 +42,10 @@ static void hand_over(int to, const char *address)
 	_exit(write(to, &config, (size_t)n) != n);
 }
 
-/* While a function is reset the kernel keeps whoever reads this waiting, and not even a signal helps: a child waits. */
+/*
+ * While a function is reset the kernel keeps whoever reads this waiting, and not even a signal ends
+ * that: a child waits.
+ */
 static ssize_t read_config(struct config *config, const char *address)
 {
 	struct pollfd answer = { .events = POLLIN };
@@ -68,7 +71,7 @@ static ssize_t read_config(struct config *config, const char *address)
 	return ready > 0 ? n : -ETIMEDOUT;
 }
 
-/* Of these two registers some bits are always 0; a virtual function's ids are all ones (PCIe 9.3.4.1.1). */
+/* Of command and status some bits are always 0. A virtual function's ids are all ones (PCIe 9.3.4.1.1). */
 static bool is_silent(const struct config *config)
 {
 	static const unsigned char ones[4] = { 0xff, 0xff, 0xff, 0xff };
@@ -110,7 +113,8 @@ void check_vectors(struct doctor *doctor)
 		say_silent(doctor);
 		return;
 	}
-	at = config.byte[PCI_STATUS] & PCI_STATUS_CAP_LIST ? config.byte[PCI_CAPABILITY_LIST] & ~3U : 0;
+	at = config.byte[PCI_STATUS] & PCI_STATUS_CAP_LIST ?
+	     config.byte[PCI_CAPABILITY_LIST] & ~3U : 0;
 	for (steps = 0; at >= 0x40 && at < 0xfc && steps < 48; steps++) {
 		unsigned int flags = config.byte[at + 2] | config.byte[at + 3] << 8;
 

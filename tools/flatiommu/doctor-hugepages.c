@@ -200,7 +200,7 @@ static void mend_node(struct doctor *doctor, int node)
 	mend(doctor, "echo %llu >" ON_NODE, most->free, node, most->size >> 10);
 }
 
-/* Of one function, which is on @node; without free pages anywhere there is nothing to say about it. */
+/* Of a function on @node; without free pages anywhere there is nothing to say about it. */
 static void say_node(struct doctor *doctor, const struct function *f, int node)
 {
 	unsigned long long n = free_on(&doctor->memory, node);

@@ -31,7 +31,7 @@ struct place {
 	unsigned long long room;
 };
 
-/* By size= and nr_inodes=, of which statfs() tells the first only. A program makes a file for each page. */
+/* By size= and nr_inodes=, of which statfs() tells the first only. A page takes a file. */
 static unsigned long long room_in(const struct mount *m)
 {
 	const char *inodes = mount_option(m, "nr_inodes");
@@ -127,7 +127,8 @@ void check_hugetlbfs(struct doctor *doctor)
 
 	for (i = 0; i < m->nr_pools; i++) {
 		find_place(&places[i], m->pool[i].size);
-		any |= places[i].use == GOOD && (pool_available(&m->pool[i]) || m->pool[i].files.dpdk);
+		any |= places[i].use == GOOD &&
+		       (pool_available(&m->pool[i]) || m->pool[i].files.dpdk);
 	}
 	for (i = 0; i < m->nr_pools; i++)
 		if (m->pool[i].total || m->pool[i].more || places[i].use == GOOD)

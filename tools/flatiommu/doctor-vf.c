@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Check of SR-IOV: whose virtual function it is, what opens it, and whether it is there after a reboot. */
+/* Check of SR-IOV: a virtual function's physical one, its token, and whether it is there after a reboot. */
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>

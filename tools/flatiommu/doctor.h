@@ -74,7 +74,7 @@ void run_checks(struct doctor *doctor, const struct check *checks);
 void check_memory(struct doctor *doctor);
 extern const struct check memory_checks[];
 
-/* Of these: huge pages, whether there are files for them, and whether they are where functions are. */
+/* Of these: huge pages, files for them, and whether they are on the nodes of functions. */
 void check_hugepages(struct doctor *doctor);
 void check_hugetlbfs(struct doctor *doctor);
 void check_nodes(struct doctor *doctor);

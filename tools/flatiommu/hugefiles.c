@@ -62,7 +62,7 @@ unsigned long long hugetlbfs_page_size(const struct mount *m)
 	if (!value)
 		return 0;
 	size = strtoull(value, &unit, 10);
-	return *unit == 'K' ? size << 10 : *unit == 'M' ? size << 20 : *unit == 'G' ? size << 30 : size;
+	return size << (*unit == 'K' ? 10 : *unit == 'M' ? 20 : *unit == 'G' ? 30 : 0);
 }
 
 /**
@@ -92,7 +92,8 @@ static int by_inode(const void *a, const void *b)
 	return x->ino < y->ino ? -1 : x->ino > y->ino;
 }
 
-static void add(struct files *files, const char *path, const struct stat *st, unsigned long long size)
+static void add(struct files *files, const char *path, const struct stat *st,
+		unsigned long long size)
 {
 	struct file *f = reallocarray(files->file, files->n + 1, sizeof(*f));
 	char *copy = strdup(path);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Who has huge pages: programs, and files in hugetlbfs, which hold theirs until they are removed, whoever has ended meanwhile. */
+/*
+ * Who has huge pages: programs, and files in hugetlbfs, which hold theirs until they are removed,
+ * whoever has ended meanwhile.
+ */
 #ifndef HUGEFILES_H
 #define HUGEFILES_H
 

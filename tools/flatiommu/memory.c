@@ -90,16 +90,16 @@ static unsigned long long free_on(const struct pool *pool, const char *nodes)
 	return any && *nodes ? sum : pool->free;
 }
 
-/* Of the file hugetlb.2MB.max and those like it. Where pages are reserved before they are taken has a limit of its own. */
+/* By hugetlb.2MB.max; that pages are promised has a limit of its own, hugetlb.2MB.rsvd.max. */
 static void read_limit(struct pool *pool, const struct cgroup *cgroup)
 {
 	static const char *const kinds[] = { "", "rsvd." };
 	char limit[64], use[64], where[PATH_MAX], size[16];
+	unsigned int shift = pool->size >> 30 ? 30 : pool->size >> 20 ? 20 : 10;
 	unsigned long long left;
 	size_t i;
 
-	snprintf(size, sizeof(size), pool->size >> 30 ? "%lluGB" : pool->size >> 20 ? "%lluMB" : "%lluKB",
-		 pool->size >> 30 ? pool->size >> 30 : pool->size >> 20 ? pool->size >> 20 : pool->size >> 10);
+	snprintf(size, sizeof(size), "%llu%s", pool->size >> shift, shift == 30 ? "GB" : shift == 20 ? "MB" : "KB");
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		snprintf(limit, sizeof(limit), "hugetlb.%s.%s%s", size, kinds[i],
 			 cgroup->v1 ? "limit_in_bytes" : "max");
@@ -176,7 +176,9 @@ static void read_limits(struct memory *memory, const char *pid)
 		memory->pool[i].allowed = memory->allowed;
 		strcpy(memory->pool[i].limit, memory->limit);
 	}
-	for (i = 0; cgroup_find(&cgroup, pid, "hugetlb") && i < memory->nr_pools; i++)
+	if (!cgroup_find(&cgroup, pid, "hugetlb"))
+		return;
+	for (i = 0; i < memory->nr_pools; i++)
 		read_limit(&memory->pool[i], &cgroup);
 }
 

@@ -22,7 +22,7 @@ static void unescape(char *text)
 	*to = 0;
 }
 
-/* 36 35 98:0 ROOT POINT rw,noatime master:1 - TYPE SOURCE OPTIONS; there may be any number before the dash. */
+/* 36 35 98:0 ROOT POINT rw,noatime master:1 - TYPE SOURCE OPTIONS; master:1 may be more, or less. */
 static bool parse(char *line, struct mount *m)
 {
 	char *dash = strstr(line, " - "), *rest;

@@ -145,8 +145,9 @@ static int set_user(const struct process *p)
 	if (same && geteuid())
 		return 0;
 	/* what this user may, it keeps until set_capabilities() */
-	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) || setgroups(p->nr_groups, p->groups) ||
-	    setresgid(p->gid, p->gid, p->gid) || setresuid(p->uid, p->uid, p->uid))
+	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) ||
+	    setgroups(p->nr_groups, p->groups) || setresgid(p->gid, p->gid, p->gid) ||
+	    setresuid(p->uid, p->uid, p->uid))
 		return -errno;
 	return 0;
 }

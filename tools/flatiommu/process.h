@@ -6,8 +6,8 @@
 #include "tool.h"
 
 /*
- * This process goes on with the user, groups, capabilities, root directory and namespaces
- * of mounts, processes and users of @pid, for good; only its limits and cgroup stay. 0, or -errno after fail().
+ * This process goes on with the user, groups, capabilities, root directory and namespaces of mounts,
+ * processes and users of @pid, for good; its limits and cgroup stay. 0, or -errno after fail().
  */
 int process_become(struct tool *tool, const char *pid);
 

@@ -82,7 +82,8 @@ static bool has_word(const struct args *args, const char *word)
 	return false;
 }
 
-static int check_memory_of(struct tool *tool, const struct args *args, const struct functions *functions)
+static int check_memory_of(struct tool *tool, const struct args *args,
+			   const struct functions *functions)
 {
 	struct doctor doctor = { .program = true, .functions = *functions };
 	const struct check *check;
@@ -102,7 +103,8 @@ static int check_memory_of(struct tool *tool, const struct args *args, const str
 	return ret;
 }
 
-static int check_program(struct tool *tool, const struct args *args, const struct functions *functions)
+static int check_program(struct tool *tool, const struct args *args,
+			 const struct functions *functions)
 {
 	int ret;
 

@@ -56,7 +56,10 @@ static void check_use(struct doctor *doctor)
 
 		if (remedy)
 			mend(doctor, "%s", remedy);
-		say(doctor, PROBLEM, "%s: bind takes --force then", get_string(use, "text"));
+		if (json_object_get_boolean(get(use, "refuses")))
+			say(doctor, PROBLEM, "%s: bind takes --force then", get_string(use, "text"));
+		else
+			say(doctor, WARNING, "%s", get_string(use, "text"));
 	}
 	json_object_put(uses);
 }
@@ -69,7 +72,7 @@ static void check_driver(struct doctor *doctor)
 		return;
 	if (is_on_vfio(f)) {
 		say(doctor, OK, "vfio-pci%s",
-		    is_persistent(f->address) ? ", after a reboot, too" : "");
+		    is_persistent(f) ? ", after a reboot, too" : "");
 		return;
 	}
 	mend(doctor, "flatiommu bind %s", f->address);

@@ -5,22 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "flat.h"
+#include "etc.h"
 #include "modules.h"
-#include "output.h"
+#include "options.h"
 #include "sysfs.h"
 
 #define OVERRIDES "/etc/driverctl.d"
 #define LOAD "/etc/modules-load.d/flatiommu-bind.conf"
-#define MODPROBE "/etc/modprobe.d"
-#define OPTIONS MODPROBE "/flatiommu-bind.conf"
-#define DEVICES "options flatiommu devices="
-/* The kernel takes no longer parameter. */
-#define DEVICES_MAX 1024
-#define MADE "# Made by flatiommu bind --persist; flatiommu unbind removes it.\n"
+/* After driverctl's own, 05-driverctl.rules, which has a unit bind whatever is there. */
+#define RULES "/etc/udev/rules.d/06-flatiommu-bind.rules"
 
 int persist_check(struct tool *tool, bool without_iommu)
 {
@@ -39,116 +33,81 @@ int persist_check(struct tool *tool, bool without_iommu)
 	return 0;
 }
 
-static int write_file(struct tool *tool, struct json_object *changes, const char *directory,
-		      const char *path, const char *text)
-{
-	int ret = 0;
+/* Read once, as list asks for each function; forgotten when we change them. */
+static struct names overrides;
+static bool overrides_known;
 
-	if (mkdir(directory, 0755) && errno != EEXIST)
-		ret = -errno;
-	if (!ret)
-		ret = file_replace(text, "%s", path);
-	if (ret)
-		return fail(tool, ret, "%s: %s", path, strerror(-ret));
-	note(changes, "wrote %s", path);
-	return 0;
+static void forget_overrides(void)
+{
+	names_free(&overrides);
+	overrides_known = false;
 }
 
-/* What devices= of our file has: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
-static void devices_read(char *list, size_t size)
+static bool has_override(const char *address)
 {
-	char *text = file_text(OPTIONS), *found = text ? strstr(text, DEVICES) : NULL;
-
-	found = found ? found + strlen(DEVICES) : "";
-	snprintf(list, size, "%.*s", (int)strcspn(found, "\n"), found);
-	free(text);
-}
-
-/* 10000:00:04.0 ends with another address. */
-static char *devices_find(char *list, const char *address)
-{
-	char *at = strstr(list, address);
-
-	while (at && at > list && at[-1] != ',')
-		at = strstr(at + 1, address);
-	return at;
-}
-
-static void devices_drop(char *list, const char *address)
-{
-	char *at = devices_find(list, address), *end;
-
-	if (!at)
-		return;
-	end = at + strcspn(at, ",");
-	if (*end)
-		end++;
-	else if (at > list)
-		at--;
-	memmove(at, end, strlen(end) + 1);
-}
-
-/* What its claim holds write-combined now. */
-static int devices_add(struct tool *tool, char *list, size_t size, const char *address)
-{
-	struct json_object *wc_bars;
-	struct function f;
-	char wc[64];
-	size_t len;
-
-	devices_drop(list, address);
-	if (function_read(&f, address))
-		return 0;
-	wc_bars = flat_wc_bars(&f);
-	wc_text(wc, sizeof(wc), wc_bars);
-	json_object_put(wc_bars);
-	if (!*wc)
-		return 0;
-	len = strlen(list);
-	if (len + strlen(address) + strlen(wc) + strlen(",/wc=") >= size)
-		return fail(tool, -ENOSPC, "--persist: devices= in " OPTIONS " is full");
-	snprintf(list + len, size - len, "%s%s/wc=%s", len ? "," : "", address, wc);
-	return 0;
-}
-
-/* The kernel would take one devices= only, of all that there are. */
-static int check_devices(struct tool *tool)
-{
-	struct names names;
-	int ret = 0;
+	char name[PCI_ADDRESS_SIZE + 8], driver[64];
 	size_t i;
 
-	names_read(&names, MODPROBE);
-	for (i = 0; i < names.n && !ret; i++) {
-		char *text = file_text(MODPROBE "/%s", names.name[i]);
-		const char *line = text ? strstr(text, "options flatiommu ") : NULL;
-
-		if (line && strcmp(names.name[i], strrchr(OPTIONS, '/') + 1) &&
-		    memmem(line, strcspn(line, "\n"), "devices=", strlen("devices=")))
-			ret = fail(tool, -EEXIST,
-				   "--persist: " MODPROBE "/%s has a devices= that --wc would have to be in",
-				   names.name[i]);
-		free(text);
-	}
-	names_free(&names);
-	return ret;
+	if (!overrides_known)
+		names_read(&overrides, OVERRIDES);
+	overrides_known = true;
+	snprintf(name, sizeof(name), "pci-%s", address);
+	for (i = 0; i < overrides.n; i++)
+		if (!strcmp(overrides.name[i], name))
+			return !file_read(driver, sizeof(driver), OVERRIDES "/%s", name) &&
+			       !strcmp(driver, "vfio-pci");
+	return false;
 }
 
-bool is_persistent(const char *address)
-{
-	char driver[64];
-
-	return !file_read(driver, sizeof(driver), OVERRIDES "/pci-%s", address) &&
-	       !strcmp(driver, "vfio-pci");
-}
-
-/* Comments in LOAD: driverctl's files may as well be of somebody's own. */
-static bool is_ours(const char *load, const char *address)
+/*
+ * Comments in LOAD say whose driverctl's files are, which may as well be of somebody's own: "# 0000:00:04.0 1b36:0010".
+ * Returns what follows the address, or NULL.
+ */
+static const char *find_line(const char *load, const char *address)
 {
 	char line[PCI_ADDRESS_SIZE + 8];
+	const char *at = load;
+	size_t len;
 
-	snprintf(line, sizeof(line), "\n# %s\n", address);
-	return load && strstr(load, line);
+	len = snprintf(line, sizeof(line), "\n# %s", address);
+	while (at && (at = strstr(at, line))) {
+		at += len;
+		if (*at == ' ' || *at == '\n')
+			return at;
+	}
+	return NULL;
+}
+
+static bool line_id(char *id, size_t size, const char *line)
+{
+	unsigned int vendor, device;
+
+	if (!line || sscanf(line, " %4x:%4x", &vendor, &device) != 2 || *line != ' ')
+		return false;
+	snprintf(id, size, "%04x:%04x", vendor, device);
+	return true;
+}
+
+bool persistent_id(char *id, size_t size, const char *address)
+{
+	bool found;
+	char *load;
+
+	if (!has_override(address))
+		return false;
+	load = file_text(LOAD);
+	found = line_id(id, size, find_line(load, address));
+	free(load);
+	return found;
+}
+
+bool is_persistent(const struct function *f)
+{
+	char id[16], own[16];
+
+	snprintf(own, sizeof(own), "%04x:%04x", f->vendor, f->device);
+	return has_override(f->address) &&
+	       (!persistent_id(id, sizeof(id), f->address) || !strcmp(id, own));
 }
 
 void persistent_read(struct names *addresses)
@@ -160,8 +119,8 @@ void persistent_read(struct names *addresses)
 	for (i = 0; i < addresses->n; i++) {
 		char *name = addresses->name[i], *address = name + strlen("pci-");
 
-		if (!strncmp(name, "pci-", strlen("pci-")) && is_ours(load, address) &&
-		    is_persistent(address)) {
+		if (!strncmp(name, "pci-", strlen("pci-")) && find_line(load, address) &&
+		    has_override(address)) {
 			memmove(name, address, strlen(address) + 1);
 			addresses->name[n++] = name;
 		} else {
@@ -170,6 +129,16 @@ void persistent_read(struct names *addresses)
 	}
 	addresses->n = n;
 	free(load);
+}
+
+static bool is_among(const struct functions *functions, const char *address)
+{
+	size_t i;
+
+	for (i = 0; functions && i < functions->n; i++)
+		if (!strcmp(functions->function[i].address, address))
+			return true;
+	return false;
 }
 
 /* @functions: that come to those that are persistent already, or NULL. */
@@ -188,13 +157,16 @@ static int write_load(struct tool *tool, struct json_object *changes,
 	}
 	fputs(MADE, file);
 	persistent_read(&names);
-	for (i = 0; i < names.n; i++)
-		fprintf(file, "# %s\n", names.name[i]);
-	for (i = 0; functions && i < functions->n; i++) {
-		const char *address = functions->function[i].address;
+	for (i = 0; i < names.n; i++) {
+		const char *line = find_line(before, names.name[i]);
 
-		if (!is_ours(before, address) || !is_persistent(address))
-			fprintf(file, "# %s\n", address);
+		if (!is_among(functions, names.name[i]))
+			fprintf(file, "# %s%.*s\n", names.name[i], (int)strcspn(line, "\n"), line);
+	}
+	for (i = 0; functions && i < functions->n; i++) {
+		const struct function *f = &functions->function[i];
+
+		fprintf(file, "# %s %04x:%04x\n", f->address, f->vendor, f->device);
 	}
 	names_free(&names);
 	if (without_iommu || (before && strstr(before, "\nflatiommu\n")))
@@ -203,83 +175,96 @@ static int write_load(struct tool *tool, struct json_object *changes,
 	if (fclose(file))
 		ret = fail(tool, -errno, "out of memory");
 	else if (!before || strcmp(before, text))
-		ret = write_file(tool, changes, "/etc/modules-load.d", LOAD, text);
+		ret = etc_write(tool, changes, "/etc/modules-load.d", LOAD, text);
 	free(text);
 	free(before);
 	return ret;
 }
 
-static int write_options(struct tool *tool, struct json_object *changes, const char *devices)
+/* Of what LOAD says: another device at the address wants nothing of driverctl. */
+static int write_rules(struct tool *tool, struct json_object *changes)
 {
-	char text[DEVICES_MAX + 512];
+	char *load = file_text(LOAD), *before = file_text(RULES), *text = NULL, *line, *rest;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+	int ret = 0;
 
-	snprintf(text, sizeof(text),
-		 MADE "softdep vfio-pci pre: flatiommu vfio_iommu_type1\n"
-		      "options vfio_iommu_type1 allow_unsafe_interrupts=1\n"
-		      "options iommufd allow_unsafe_interrupts=1\n%s%s%s",
-		 *devices ? DEVICES : "", devices, *devices ? "\n" : "");
-	return write_file(tool, changes, MODPROBE, OPTIONS, text);
+	if (!file) {
+		ret = fail(tool, -errno, "out of memory");
+		goto free;
+	}
+	fputs(MADE, file);
+	for (line = load ? strtok_r(load, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		static const char rule[] = "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", "
+					   "ATTR{%s}!=\"0x%04x\", ENV{SYSTEMD_WANTS}=\"\"\n";
+		char address[PCI_ADDRESS_SIZE];
+		unsigned int vendor, device;
+
+		if (sscanf(line, "# %19s %4x:%4x", address, &vendor, &device) != 3)
+			continue;
+		fprintf(file, rule, address, "vendor", vendor);
+		fprintf(file, rule, address, "device", device);
+	}
+	if (fclose(file))
+		ret = fail(tool, -errno, "out of memory");
+	else if (!before || strcmp(before, text))
+		ret = etc_write(tool, changes, "/etc/udev/rules.d", RULES, text);
+free:
+	free(text);
+	free(before);
+	free(load);
+	return ret;
 }
 
 int persist_add(struct tool *tool, struct json_object *changes, const struct functions *functions,
 		bool without_iommu)
 {
-	char path[64], devices[DEVICES_MAX];
+	char path[64];
 	int ret = 0;
 	size_t i;
 
-	devices_read(devices, sizeof(devices));
-	for (i = 0; !ret && i < functions->n; i++)
-		ret = devices_add(tool, devices, sizeof(devices), functions->function[i].address);
-	if (!ret && *devices)
-		ret = check_devices(tool);
 	/* what is needed first, so that half of it does no harm */
-	if (!ret && without_iommu)
-		ret = write_options(tool, changes, devices);
+	if (without_iommu)
+		ret = options_add(tool, changes, functions);
 	if (!ret)
 		ret = write_load(tool, changes, functions, without_iommu);
+	if (!ret)
+		ret = write_rules(tool, changes);
 	for (i = 0; !ret && i < functions->n; i++) {
 		snprintf(path, sizeof(path), OVERRIDES "/pci-%s", functions->function[i].address);
-		ret = write_file(tool, changes, OVERRIDES, path, "vfio-pci\n");
+		ret = etc_write(tool, changes, OVERRIDES, path, "vfio-pci\n");
 	}
+	forget_overrides();
 	return ret;
-}
-
-static int remove_file(struct tool *tool, struct json_object *changes, const char *path)
-{
-	if (!unlink(path))
-		note(changes, "removed %s", path);
-	else if (errno != ENOENT)
-		return fail(tool, -errno, "%s: %s", path, strerror(errno));
-	return 0;
 }
 
 int persist_remove(struct tool *tool, struct json_object *changes, const char *address)
 {
-	char path[64], devices[DEVICES_MAX];
 	struct names names;
+	char path[64];
 	bool others = false;
 	int ret = 0;
 	size_t i;
 
-	if (is_persistent(address)) {
+	if (has_override(address)) {
 		snprintf(path, sizeof(path), OVERRIDES "/pci-%s", address);
-		ret = remove_file(tool, changes, path);
+		ret = etc_remove(tool, changes, path);
+		forget_overrides();
 	}
 	names_read(&names, OVERRIDES);
 	for (i = 0; i < names.n; i++)
-		others |= !strncmp(names.name[i], "pci-", 4) && is_persistent(names.name[i] + 4);
+		others |= !strncmp(names.name[i], "pci-", 4) && has_override(names.name[i] + 4);
 	names_free(&names);
-	devices_read(devices, sizeof(devices));
-	if (!ret && others && devices_find(devices, address)) {
-		devices_drop(devices, address);
-		ret = write_options(tool, changes, devices);
-	}
+	if (!ret)
+		ret = others ? options_drop(tool, changes, address) : options_remove(tool, changes);
 	if (!ret && others && file_exists(LOAD))
 		ret = write_load(tool, changes, NULL, false);
+	if (!ret && others && file_exists(RULES))
+		ret = write_rules(tool, changes);
 	if (!ret && !others)
-		ret = remove_file(tool, changes, LOAD);
+		ret = etc_remove(tool, changes, LOAD);
 	if (!ret && !others)
-		ret = remove_file(tool, changes, OPTIONS);
+		ret = etc_remove(tool, changes, RULES);
 	return ret;
 }

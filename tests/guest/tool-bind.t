@@ -163,8 +163,9 @@ unshare --mount --propagation private sleep 60 &
 sleeper=$!
 until_true 10 grep -q sleep "/proc/$sleeper/comm"
 umount "/tmp/a disk"
-turned_down "one that is mounted in another namespace" "$FN0: not bound: .* is in use by the kernel" '' \
-	flatiommu bind "$FN0"
+turned_down "one that is mounted in another namespace" \
+	"$FN0: not bound: .* is mounted at /tmp/a disk in the mount namespace of sleep\\[$sleeper\\]" \
+	"nsenter -t $sleeper -m umount '/tmp/a disk'" flatiommu bind "$FN0"
 kill $sleeper
 wait $sleeper 2>/dev/null
 until_true 20 flatiommu bind "$FN0" >/dev/null 2>&1
@@ -183,7 +184,7 @@ turned_down "an LVM member" "$FN0: not bound: .* member of an LVM" '' flatiommu 
 printf '\xfc\x4e\x2b\xa9' | dd of="$disk" bs=1 seek=4096 conv=notrunc status=none
 dd if=/dev/zero of="$disk" bs=512 count=2 conv=notrunc status=none
 turned_down "an MD member" "$FN0: not bound: .* member of an MD" '' flatiommu bind "$FN0"
-is "$(flatiommu --json bind --force "$FN0" | jq -r '.changes[0]')" \
+is "$(flatiommu --json bind --force "$FN0" | jq -r '.warnings[0]')" \
 	"$FN0: forced, although $(basename "$disk") is a member of an MD volume or array" "--force says what is lost"
 flatiommu unbind "$FN0" >/dev/null
 disk=$(disk_of "$FN0")
@@ -225,6 +226,7 @@ depmod
 succeeds "--persist" flatiommu bind --persist "$EDU"
 is "$(</etc/driverctl.d/pci-$EDU)" vfio-pci "driverctl has it"
 like "$(cat /etc/modules-load.d/*)" "vfio-pci" "modules are loaded at boot"
+like "$(</etc/udev/rules.d/06-flatiommu-bind.rules)" "KERNEL==\"$EDU\", ATTR{vendor}!=\"0x1234\"" "no other device is bound"
 if [[ -z $real ]]; then
 	like "$(modprobe -c)" "softdep vfio[-_]pci pre: flatiommu" "flatiommu before vfio-pci"
 	like "$(modprobe -c)" "options vfio_iommu_type1 allow_unsafe_interrupts=1" "and unsafe interrupts allowed"
@@ -248,7 +250,8 @@ done
 rm "/etc/driverctl.d/pci-$TESTDEV"
 flatiommu bind --persist "$EDU" >/dev/null
 flatiommu unbind "$EDU" >/dev/null
-is "$(cat /etc/driverctl.d/pci-* /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' \
+is "$(cat /etc/driverctl.d/pci-* /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* /etc/udev/rules.d/*flatiommu* \
+	2>/dev/null)" '' \
 	"with the last one all files are gone"
 clean_modules
 echo N >"$unsafe"

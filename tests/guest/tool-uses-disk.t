@@ -119,6 +119,9 @@ controller=$(basename "/sys/bus/pci/devices/$FN0/nvme/"*)
 exec 6<"/dev/$controller"
 refuses "the controller" "/dev/$controller is open by tool-uses-disk"
 exec 6<&-
+if [[ -e $(echo /sys/devices/pnp0/*/*:0/*:0.0) ]]; then
+	is "$(texts)" '' "what is open of a serial port by the name of 00:02:0.0 is not open of 02:00.0"
+fi
 
 diag "dm, MD, zram, the NVMe target"
 modprobe dm_mod

@@ -47,6 +47,7 @@ ip address add 2001:db8::2/64 dev "$eth" nodad
 refuses "an address of IPv6" "$eth has the address 2001:db8::2 "
 ip -6 route add default via 2001:db8::1
 refuses "its default route" "$eth carries the default route"
+ip -6 route del default
 ip address flush dev "$eth"
 ip link set "$eth" up
 # without an address of its own, beside another interface, and in a table of its own

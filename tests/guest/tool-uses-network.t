@@ -54,7 +54,7 @@ ip link set "$eth" up
 modprobe bridge
 ip link add br8 type bridge
 ip link set br8 up
-ip route add default nexthop dev br8 nexthop dev "$eth" table 7
+ip route add default table 7 nexthop dev br8 nexthop dev "$eth"
 refuses "one of two ways of a default route" "$eth carries the default route"
 ip route del default table 7
 ip link del br8

@@ -4,7 +4,7 @@
 #define BLOCKS_H
 
 #include "layers.h"
-#include "mounts.h"
+#include "mounted.h"
 
 /* What the kernel knows of no holder's name is found by its backing file or device. */
 int block_layers(struct layers *layers, const char *address, const struct mounts *mounts);

@@ -13,7 +13,7 @@
 
 #include "blocks.h"
 #include "contents.h"
-#include "mounts.h"
+#include "mounted.h"
 #include "output.h"
 #include "sysfs.h"
 #include "use.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "mounts.h"
+#include "mounted.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Mounts of block devices, in all mount namespaces that may be seen. */
-#ifndef MOUNTS_H
-#define MOUNTS_H
+#ifndef MOUNTED_H
+#define MOUNTED_H
 
 #include <stdbool.h>
 #include <stddef.h>

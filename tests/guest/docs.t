@@ -93,7 +93,7 @@ diag "fleets.md and troubleshooting.md"
 name_interface "$NIC" eth1
 works 'flatiommu bind --persist eth1'
 files=(/etc/modules-load.d/flatiommu-bind.conf /etc/modprobe.d/flatiommu-bind.conf "/etc/driverctl.d/pci-$NIC"
-	/etc/udev/rules.d/06-flatiommu-bind.rules)
+	/etc/udev/rules.d/99-flatiommu-bind.rules)
 succeeds "it has written its four files" cat "${files[@]}"
 like "$(</etc/modprobe.d/flatiommu-bind.conf)" "softdep vfio-pci pre: flatiommu" "with the softdep"
 works 'flatiommu unbind --all'

@@ -226,7 +226,7 @@ depmod
 succeeds "--persist" flatiommu bind --persist "$EDU"
 is "$(</etc/driverctl.d/pci-$EDU)" vfio-pci "driverctl has it"
 like "$(cat /etc/modules-load.d/*)" "vfio-pci" "modules are loaded at boot"
-like "$(</etc/udev/rules.d/06-flatiommu-bind.rules)" "KERNEL==\"$EDU\", ATTR.vendor.!=\"0x1234\"" "no other device is bound"
+like "$(</etc/udev/rules.d/99-flatiommu-bind.rules)" "KERNEL==\"$EDU\", ATTR.vendor.!=\"0x1234\"" "no other device is bound"
 if [[ -z $real ]]; then
 	like "$(modprobe -c)" "softdep vfio[-_]pci pre: flatiommu" "flatiommu before vfio-pci"
 	like "$(modprobe -c)" "options vfio_iommu_type1 allow_unsafe_interrupts=1" "and unsafe interrupts allowed"

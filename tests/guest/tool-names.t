@@ -4,7 +4,7 @@
 export TERM=dumb
 
 rules=/flatiommu/60-flatiommu.rules
-bind_rules=/etc/udev/rules.d/06-flatiommu-bind.rules
+bind_rules=/etc/udev/rules.d/99-flatiommu-bind.rules
 unsafe=$(unsafe_interrupts)
 echo N >"$unsafe"
 mkdir /tmp/rules

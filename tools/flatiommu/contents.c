@@ -104,7 +104,7 @@ static void probe_contents(struct contents *contents, const struct blkid *blkid,
 
 void contents_read(struct contents *contents, int fd)
 {
-	struct blkid blkid;
+	struct blkid blkid = { 0 };
 	void *probe;
 
 	memset(contents, 0, sizeof(*contents));

@@ -13,8 +13,8 @@
 
 #define OVERRIDES "/etc/driverctl.d"
 #define LOAD "/etc/modules-load.d/flatiommu-bind.conf"
-/* After driverctl's own, 05-driverctl.rules, which has a unit bind whatever is there. */
-#define RULES "/etc/udev/rules.d/06-flatiommu-bind.rules"
+/* After driverctl's rules, which have a unit bind whatever is there. */
+#define RULES "/etc/udev/rules.d/99-flatiommu-bind.rules"
 
 int persist_check(struct tool *tool, bool without_iommu)
 {

@@ -134,8 +134,9 @@ static void find_swap(const struct place *place)
 	char *text = file_text("/proc/swaps"), *line, *rest, word[PATH_MAX];
 	dev_t number = layer(place)->number;
 
-	line = text ? strtok_r(text, "\n", &rest) : NULL;
-	while (line && (line = strtok_r(NULL, "\n", &rest))) {
+	/* the first line has no path */
+	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest)) {
 		struct use use = { .kind = "swap" };
 		struct stat st;
 

@@ -92,9 +92,9 @@ until_true 30 has_interface "$NIC_PEER"
 diag "fleets.md and troubleshooting.md"
 name_interface "$NIC" eth1
 works 'flatiommu bind --persist eth1'
-files=(/etc/modules-load.d/flatiommu-bind.conf /etc/modprobe.d/flatiommu-bind.conf "/etc/driverctl.d/pci-$NIC"
+files=(/etc/modules-load.d/flatiommu-bind.conf /etc/modprobe.d/flatiommu-bind.conf
 	/etc/udev/rules.d/99-flatiommu-bind.rules)
-succeeds "it has written its four files" cat "${files[@]}"
+succeeds "it has written its three files" cat "${files[@]}"
 like "$(</etc/modprobe.d/flatiommu-bind.conf)" "softdep vfio-pci pre: flatiommu" "with the softdep"
 works 'flatiommu unbind --all'
 is "$(cat "${files[@]}" 2>/dev/null)" '' "and the files are gone"

@@ -241,7 +241,7 @@ static struct json_object *describe(const struct functions *functions)
 			put_number(o, "group", f.group);
 		put_string(o, "iommu", behind_name(f.behind));
 		put_string(o, "node", node);
-		put_bool(o, "persistent", is_persistent(&f));
+		put_bool(o, "persistent", is_persistent(f.address));
 	}
 	return array;
 }

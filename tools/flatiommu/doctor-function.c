@@ -72,7 +72,7 @@ static void check_driver(struct doctor *doctor)
 		return;
 	if (is_on_vfio(f)) {
 		say(doctor, OK, "vfio-pci%s",
-		    is_persistent(f) ? ", after a reboot, too" : "");
+		    is_persistent(f->address) ? ", after a reboot, too" : "");
 		return;
 	}
 	mend(doctor, "flatiommu bind %s", f->address);

@@ -10,18 +10,14 @@ static void check_address(struct doctor *doctor, const char *address)
 {
 	struct function f;
 	char id[16];
-	bool gone;
 
 	if (!persistent_id(id, sizeof(id), address))
 		return;
-	gone = function_read(&f, address);
-	if (!gone && is_persistent(&f))
-		return;
-	if (gone) {
-		mend(doctor, "rm /etc/driverctl.d/pci-%s", address);
+	if (function_read(&f, address)) {
+		mend(doctor, "sed -i /%s/d " PERSIST_RULES, address);
 		say(doctor, WARNING, "%s: %s is to be bound at boot, and nothing is there", address,
 		    id);
-	} else {
+	} else if (!is_persistent(address)) {
 		mend(doctor, "flatiommu unbind %s", address);
 		say(doctor, WARNING,
 		    "%s: %s is to be bound at boot, and %04x:%04x is there, which is left alone",

@@ -37,7 +37,7 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 	json_object_object_add(o, "wc_bars", flat_wc_bars(f));
 	put_string(o, "pf", f->pf);
 	put_number(o, "vfs", nr_vfs(f));
-	put_bool(o, "persistent", is_persistent(f));
+	put_bool(o, "persistent", is_persistent(f->address));
 	put_string(o, "persistent_id",
 		   persistent_id(text, sizeof(text), f->address) ? text : NULL);
 	json_object_object_add(o, "open_by", processes_of(processes, f));

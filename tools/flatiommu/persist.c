@@ -11,20 +11,27 @@
 #include "options.h"
 #include "sysfs.h"
 
-#define OVERRIDES "/etc/driverctl.d"
 #define LOAD "/etc/modules-load.d/flatiommu-bind.conf"
-/* After driverctl's rules, which have a unit bind whatever is there. */
-#define RULES "/etc/udev/rules.d/99-flatiommu-bind.rules"
+
+/*
+ * A rule for each function, which is also where we read what is persistent. The override is set before udev loads
+ * the drivers that want the function; one that has it already, as that of an initramfs may, is made to let go.
+ */
+#define RULE_FOR "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%19[^\"]\", ATTR{vendor}==\"0x%4x\", " \
+		 "ATTR{device}==\"0x%4x\""
+#define RULE "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", ATTR{vendor}==\"0x%04x\", " \
+	     "ATTR{device}==\"0x%04x\", DRIVER!=\"vfio-pci\", ATTR{driver_override}=\"vfio-pci\", " \
+	     "RUN{builtin}+=\"kmod load vfio-pci\", RUN+=\"/bin/sh -c 'cd /sys%%p && " \
+	     "{ [ ! -e driver ] || echo %%k >driver/unbind; }; echo %%k >/sys/bus/pci/drivers_probe'\"\n"
 
 int persist_check(struct tool *tool, bool without_iommu)
 {
 	struct module_files files;
 
 	module_find(&files);
-	if (!file_exists("/usr/sbin/driverctl") && !file_exists("/sbin/driverctl")) {
-		cure(tool, "apt install driverctl");
-		return fail(tool, -ENOENT, "--persist: driverctl, which binds at boot, is missing");
-	}
+	if (!file_exists("/usr/bin/udevadm") && !file_exists("/bin/udevadm") &&
+	    !file_exists("/sbin/udevadm"))
+		return fail(tool, -ENOENT, "--persist: udev, which binds at boot, is missing");
 	if (without_iommu && !files.fit.installed) {
 		cure(tool, "make -C /lib/modules/%s/build M=$PWD/module modules_install",
 		     kernel_release());
@@ -33,238 +40,181 @@ int persist_check(struct tool *tool, bool without_iommu)
 	return 0;
 }
 
-/* Read once, as list asks for each function; forgotten when we change them. */
-static struct names overrides;
-static bool overrides_known;
+/* Read once, as list asks for each function; forgotten when we change it. */
+static char *rules;
+static bool rules_known;
 
-static void forget_overrides(void)
+static const char *read_rules(void)
 {
-	names_free(&overrides);
-	overrides_known = false;
+	if (!rules_known)
+		rules = file_text(PERSIST_RULES);
+	rules_known = true;
+	return rules ? rules : "";
 }
 
-static bool has_override(const char *address)
+static void forget_rules(void)
 {
-	char name[PCI_ADDRESS_SIZE + 8], driver[64];
-	size_t i;
-
-	if (!overrides_known)
-		names_read(&overrides, OVERRIDES);
-	overrides_known = true;
-	snprintf(name, sizeof(name), "pci-%s", address);
-	for (i = 0; i < overrides.n; i++)
-		if (!strcmp(overrides.name[i], name))
-			return !file_read(driver, sizeof(driver), OVERRIDES "/%s", name) &&
-			       !strcmp(driver, "vfio-pci");
-	return false;
+	free(rules);
+	rules = NULL;
+	rules_known = false;
 }
 
-/*
- * Comments in LOAD say whose driverctl's files are, which may as well be of somebody's own: "# 0000:00:04.0 1b36:0010".
- * Returns what follows the address, or NULL.
- */
-static const char *find_line(const char *load, const char *address)
+/* One rule; @line becomes the next one's. */
+static bool next_rule(const char **line, char *address, unsigned int *vendor, unsigned int *device)
 {
-	char line[PCI_ADDRESS_SIZE + 8];
-	const char *at = load;
-	size_t len;
+	while (**line) {
+		bool found = sscanf(*line, RULE_FOR, address, vendor, device) == 3;
 
-	len = snprintf(line, sizeof(line), "\n# %s", address);
-	while (at && (at = strstr(at, line))) {
-		at += len;
-		if (*at == ' ' || *at == '\n')
-			return at;
+		*line += strcspn(*line, "\n");
+		if (**line)
+			(*line)++;
+		if (found)
+			return true;
 	}
-	return NULL;
-}
-
-static bool line_id(char *id, size_t size, const char *line)
-{
-	unsigned int vendor, device;
-
-	if (!line || sscanf(line, " %4x:%4x", &vendor, &device) != 2 || *line != ' ')
-		return false;
-	snprintf(id, size, "%04x:%04x", vendor, device);
-	return true;
+	return false;
 }
 
 bool persistent_id(char *id, size_t size, const char *address)
 {
-	bool found;
-	char *load;
+	char other[PCI_ADDRESS_SIZE];
+	const char *line = read_rules();
+	unsigned int vendor, device;
 
-	if (!has_override(address))
-		return false;
-	load = file_text(LOAD);
-	found = line_id(id, size, find_line(load, address));
-	free(load);
-	return found;
+	while (next_rule(&line, other, &vendor, &device))
+		if (!strcmp(other, address)) {
+			snprintf(id, size, "%04x:%04x", vendor, device);
+			return true;
+		}
+	return false;
 }
 
-bool is_persistent(const struct function *f)
+bool is_persistent(const char *address)
 {
 	char id[16], own[16];
 
-	snprintf(own, sizeof(own), "%04x:%04x", f->vendor, f->device);
-	return has_override(f->address) &&
-	       (!persistent_id(id, sizeof(id), f->address) || !strcmp(id, own));
+	if (!persistent_id(id, sizeof(id), address))
+		return false;
+	snprintf(own, sizeof(own), "%04llx:%04llx",
+		 file_number(0, PCI_DEVICES "/%s/vendor", address),
+		 file_number(0, PCI_DEVICES "/%s/device", address));
+	return !strcmp(id, own);
+}
+
+/* Address, vendor and device of each. */
+static void read_kept(struct functions *functions)
+{
+	const char *line = read_rules();
+	struct function *grown, f;
+
+	memset(functions, 0, sizeof(*functions));
+	memset(&f, 0, sizeof(f));
+	while (next_rule(&line, f.address, &f.vendor, &f.device)) {
+		grown = reallocarray(functions->function, functions->n + 1, sizeof(f));
+		if (!grown)
+			return;
+		functions->function = grown;
+		grown[functions->n++] = f;
+	}
 }
 
 void persistent_read(struct names *addresses)
 {
-	char *load = file_text(LOAD);
-	size_t i, n = 0;
+	struct functions kept;
+	size_t i;
 
-	names_read(addresses, OVERRIDES);
-	for (i = 0; i < addresses->n; i++) {
-		char *name = addresses->name[i], *address = name + strlen("pci-");
-
-		if (!strncmp(name, "pci-", strlen("pci-")) && find_line(load, address) &&
-		    has_override(address)) {
-			memmove(name, address, strlen(address) + 1);
-			addresses->name[n++] = name;
-		} else {
-			free(name);
-		}
-	}
-	addresses->n = n;
-	free(load);
+	read_kept(&kept);
+	addresses->n = 0;
+	addresses->name = calloc(kept.n + 1, sizeof(*addresses->name));
+	for (i = 0; addresses->name && i < kept.n; i++)
+		if ((addresses->name[addresses->n] = strdup(kept.function[i].address)))
+			addresses->n++;
+	functions_free(&kept);
 }
 
 static bool is_among(const struct functions *functions, const char *address)
 {
 	size_t i;
 
-	for (i = 0; functions && i < functions->n; i++)
+	for (i = 0; i < functions->n; i++)
 		if (!strcmp(functions->function[i].address, address))
 			return true;
 	return false;
 }
 
-/* @functions: that come to those that are persistent already, or NULL. */
-static int write_load(struct tool *tool, struct json_object *changes,
-		      const struct functions *functions, bool without_iommu)
+/* Those that there are, without @without, and then those of @with. */
+static int write_rules(struct tool *tool, struct json_object *changes, const struct functions *with,
+		       const char *without)
 {
-	char *before = file_text(LOAD), *text = NULL;
-	struct names names;
+	struct functions before;
+	char *text = NULL;
 	size_t i, size;
 	FILE *file = open_memstream(&text, &size);
 	int ret = 0;
 
-	if (!file) {
-		free(before);
+	if (!file)
 		return fail(tool, -errno, "out of memory");
-	}
+	read_kept(&before);
 	fputs(MADE, file);
-	persistent_read(&names);
-	for (i = 0; i < names.n; i++) {
-		const char *line = find_line(before, names.name[i]);
+	for (i = 0; i < before.n; i++) {
+		const struct function *f = &before.function[i];
 
-		if (!is_among(functions, names.name[i]))
-			fprintf(file, "# %s%.*s\n", names.name[i], (int)strcspn(line, "\n"), line);
+		if (!is_among(with, f->address) && strcmp(f->address, without))
+			fprintf(file, RULE, f->address, f->vendor, f->device);
 	}
-	for (i = 0; functions && i < functions->n; i++) {
-		const struct function *f = &functions->function[i];
-
-		fprintf(file, "# %s %04x:%04x\n", f->address, f->vendor, f->device);
-	}
-	names_free(&names);
-	if (without_iommu || (before && strstr(before, "\nflatiommu\n")))
-		fputs("flatiommu\n", file);
-	fputs("vfio-pci\n", file);
+	for (i = 0; i < with->n; i++)
+		fprintf(file, RULE, with->function[i].address, with->function[i].vendor,
+			with->function[i].device);
+	functions_free(&before);
 	if (fclose(file))
 		ret = fail(tool, -errno, "out of memory");
-	else if (!before || strcmp(before, text))
-		ret = etc_write(tool, changes, "/etc/modules-load.d", LOAD, text);
+	else if (strcmp(read_rules(), text))
+		ret = etc_write(tool, changes, "/etc/udev/rules.d", PERSIST_RULES, text);
+	forget_rules();
 	free(text);
-	free(before);
 	return ret;
 }
 
-/* Of what LOAD says: another device at the address wants nothing of driverctl. */
-static int write_rules(struct tool *tool, struct json_object *changes)
+static int write_load(struct tool *tool, struct json_object *changes, bool without_iommu)
 {
-	char *load = file_text(LOAD), *before = file_text(RULES), *text = NULL, *line, *rest;
-	size_t size;
-	FILE *file = open_memstream(&text, &size);
+	const char *text = without_iommu ? MADE "flatiommu\nvfio-pci\n" : MADE "vfio-pci\n";
+	char *before = file_text(LOAD);
 	int ret = 0;
 
-	if (!file) {
-		ret = fail(tool, -errno, "out of memory");
-		goto free;
-	}
-	fputs(MADE, file);
-	for (line = load ? strtok_r(load, "\n", &rest) : NULL; line;
-	     line = strtok_r(NULL, "\n", &rest)) {
-		static const char rule[] = "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", "
-					   "ATTR{%s}!=\"0x%04x\", ENV{SYSTEMD_WANTS}=\"\"\n";
-		char address[PCI_ADDRESS_SIZE];
-		unsigned int vendor, device;
-
-		if (sscanf(line, "# %19s %4x:%4x", address, &vendor, &device) != 3)
-			continue;
-		fprintf(file, rule, address, "vendor", vendor);
-		fprintf(file, rule, address, "device", device);
-	}
-	if (fclose(file))
-		ret = fail(tool, -errno, "out of memory");
-	else if (!before || strcmp(before, text))
-		ret = etc_write(tool, changes, "/etc/udev/rules.d", RULES, text);
-free:
-	free(text);
+	if (!before || (strcmp(before, text) && without_iommu))
+		ret = etc_write(tool, changes, "/etc/modules-load.d", LOAD, text);
 	free(before);
-	free(load);
 	return ret;
 }
 
 int persist_add(struct tool *tool, struct json_object *changes, const struct functions *functions,
 		bool without_iommu)
 {
-	char path[64];
 	int ret = 0;
-	size_t i;
 
 	/* what is needed first, so that half of it does no harm */
 	if (without_iommu)
 		ret = options_add(tool, changes, functions);
 	if (!ret)
-		ret = write_load(tool, changes, functions, without_iommu);
-	if (!ret)
-		ret = write_rules(tool, changes);
-	for (i = 0; !ret && i < functions->n; i++) {
-		snprintf(path, sizeof(path), OVERRIDES "/pci-%s", functions->function[i].address);
-		ret = etc_write(tool, changes, OVERRIDES, path, "vfio-pci\n");
-	}
-	forget_overrides();
-	return ret;
+		ret = write_load(tool, changes, without_iommu);
+	return ret ? ret : write_rules(tool, changes, functions, "");
 }
 
 int persist_remove(struct tool *tool, struct json_object *changes, const char *address)
 {
-	struct names names;
-	char path[64];
-	bool others = false;
-	int ret = 0;
-	size_t i;
+	const struct functions none = { 0 };
+	struct functions left;
+	size_t others;
+	char id[16];
+	int ret;
 
-	if (has_override(address)) {
-		snprintf(path, sizeof(path), OVERRIDES "/pci-%s", address);
-		ret = etc_remove(tool, changes, path);
-		forget_overrides();
-	}
-	names_read(&names, OVERRIDES);
-	for (i = 0; i < names.n; i++)
-		others |= !strncmp(names.name[i], "pci-", 4) && has_override(names.name[i] + 4);
-	names_free(&names);
+	read_kept(&left);
+	others = left.n - persistent_id(id, sizeof(id), address);
+	functions_free(&left);
+	ret = others ? options_drop(tool, changes, address) : options_remove(tool, changes);
+	if (!ret && others)
+		return write_rules(tool, changes, &none, address);
 	if (!ret)
-		ret = others ? options_drop(tool, changes, address) : options_remove(tool, changes);
-	if (!ret && others && file_exists(LOAD))
-		ret = write_load(tool, changes, NULL, false);
-	if (!ret && others && file_exists(RULES))
-		ret = write_rules(tool, changes);
-	if (!ret && !others)
-		ret = etc_remove(tool, changes, LOAD);
-	if (!ret && !others)
-		ret = etc_remove(tool, changes, RULES);
-	return ret;
+		ret = etc_remove(tool, changes, PERSIST_RULES);
+	forget_rules();
+	return ret ? ret : etc_remove(tool, changes, LOAD);
 }

@@ -188,6 +188,28 @@ plug_edu() {
 		until_true 60 test -e "/sys/bus/pci/devices/$HOT_EMPTY_DEV"
 }
 
+# start_udev [RULES...]: with these rules and those in /etc alone, so that it renames nothing and opens no disk
+start_udev() {
+	mkdir -p /run/udev
+	mount -t tmpfs tmpfs /usr/lib/udev/rules.d
+	(($# == 0)) || cp "$@" /usr/lib/udev/rules.d/
+	/usr/lib/systemd/systemd-udevd --daemon
+	udevadm control --ping
+}
+
+# comes DEVICE: what udev does at boot of what is there
+comes() {
+	udevadm control --reload
+	udevadm trigger --action=add "/sys/bus/pci/devices/$1"
+	udevadm settle
+}
+
+stop_udev() {
+	udevadm control --exit
+	umount /usr/lib/udev/rules.d
+	rm -rf /run/udev /dev/vfio/by-path /dev/vfio/devices/by-path
+}
+
 _mark=
 
 log_mark() {

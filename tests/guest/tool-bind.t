@@ -163,8 +163,9 @@ unshare --mount --propagation private sleep 60 &
 sleeper=$!
 until_true 10 grep -q sleep "/proc/$sleeper/comm"
 umount "/tmp/a disk"
-turned_down "one that is mounted in another namespace" "$FN0: not bound: .* is in use by the kernel" '' \
-	flatiommu bind "$FN0"
+turned_down "one that is mounted in another namespace" \
+	"$FN0: not bound: .* is mounted at /tmp/a disk in the mount namespace of sleep\\[$sleeper\\]" \
+	"nsenter -t $sleeper -m umount '/tmp/a disk'" flatiommu bind "$FN0"
 kill $sleeper
 wait $sleeper 2>/dev/null
 until_true 20 flatiommu bind "$FN0" >/dev/null 2>&1
@@ -183,7 +184,7 @@ turned_down "an LVM member" "$FN0: not bound: .* member of an LVM" '' flatiommu 
 printf '\xfc\x4e\x2b\xa9' | dd of="$disk" bs=1 seek=4096 conv=notrunc status=none
 dd if=/dev/zero of="$disk" bs=512 count=2 conv=notrunc status=none
 turned_down "an MD member" "$FN0: not bound: .* member of an MD" '' flatiommu bind "$FN0"
-is "$(flatiommu --json bind --force "$FN0" | jq -r '.changes[0]')" \
+is "$(flatiommu --json bind --force "$FN0" | jq -r '.warnings[0]')" \
 	"$FN0: forced, although $(basename "$disk") is a member of an MD volume or array" "--force says what is lost"
 flatiommu unbind "$FN0" >/dev/null
 disk=$(disk_of "$FN0")
@@ -225,32 +226,32 @@ depmod
 touch /tmp/stamp
 succeeds "--persist" flatiommu bind --persist "$EDU"
 is "$(written_since /tmp/stamp /etc)" '' "it writes to /etc and /run alone"
-is "$(</etc/driverctl.d/pci-$EDU)" vfio-pci "driverctl has it"
 like "$(cat /etc/modules-load.d/*)" "vfio-pci" "modules are loaded at boot"
+like "$(</etc/udev/rules.d/99-flatiommu-bind.rules)" "KERNEL==\"$EDU\", ATTR.vendor.==\"0x1234\"" "udev has it"
 if [[ -z $real ]]; then
 	like "$(modprobe -c)" "softdep vfio[-_]pci pre: flatiommu" "flatiommu before vfio-pci"
 	like "$(modprobe -c)" "options vfio_iommu_type1 allow_unsafe_interrupts=1" "and unsafe interrupts allowed"
 	like "$(modprobe -c)" "options iommufd allow_unsafe_interrupts=1" "also for those who come by iommufd"
 fi
 is "$(said '.functions[0].persistent' bind "$EDU")" true "it says so when asked again"
-echo vfio-pci >"/etc/driverctl.d/pci-$TESTDEV"
+# shellcheck disable=SC2119
+start_udev
 for which in "$EDU" --all; do
-	diag "as if after a reboot: no record, driverctl binds"
+	diag "as if after a reboot: no record, udev binds"
 	[[ $which != --all ]] || flatiommu bind --persist "$EDU" >/dev/null
 	rm -f /run/flatiommu/[m0-9]*
 	driverctl --nosave unset-override "$EDU"
-	driverctl load-override "$EDU"
-	is "$(driver_of "$EDU")" vfio-pci "driverctl binds it"
+	comes "$EDU"
+	is "$(driver_of "$EDU")" vfio-pci "udev binds it"
 	succeeds "unbind $which" flatiommu unbind "$which"
-	fails "unbind $which ends that, too" test -e "/etc/driverctl.d/pci-$EDU"
+	fails "unbind $which ends that, too" test -e /etc/udev/rules.d/99-flatiommu-bind.rules
 	is "$(driver_of "$EDU")" '' "it has no driver, as before"
 	is "$(of "$EDU" override)" null "and no override"
-	is "$(</etc/driverctl.d/pci-$TESTDEV)" vfio-pci "somebody's own stays"
 done
-rm "/etc/driverctl.d/pci-$TESTDEV"
 flatiommu bind --persist "$EDU" >/dev/null
 flatiommu unbind "$EDU" >/dev/null
-is "$(cat /etc/driverctl.d/pci-* /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' \
+is "$(cat /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* /etc/udev/rules.d/*flatiommu* \
+	2>/dev/null)" '' \
 	"with the last one all files are gone"
 clean_modules
 echo N >"$unsafe"
@@ -274,7 +275,7 @@ if [[ -z $real ]]; then
 	is "$(persisted)" "$TESTDEV/wc=2" "and taken out"
 	succeeds "and bound without it" flatiommu bind --persist "$SHM"
 	is "$(persisted)" "$TESTDEV/wc=2" "stays out"
-	diag "as if after a reboot: no record, no module; modules-load.d loads them, driverctl binds"
+	diag "as if after a reboot: no record, no module; modules-load.d loads them, udev binds"
 	for device in "$EDU" "$SHM" "$TESTDEV"; do
 		driverctl --nosave unset-override "$device"
 	done
@@ -285,12 +286,12 @@ if [[ -z $real ]]; then
 	rmmod flatiommu vfio_pci
 	sed '/^#/d' /etc/modules-load.d/flatiommu-bind.conf | xargs modprobe -a
 	for device in "$EDU" "$SHM" "$TESTDEV"; do
-		driverctl load-override "$device"
+		comes "$device"
 	done
 	is "$(of "$TESTDEV" 'wc_bars | tojson') $(driver_of "$TESTDEV")" "[2] vfio-pci" "it is write-combined again"
 	is "$(of "$SHM" 'wc_bars | tojson') $(driver_of "$SHM")" "[] vfio-pci" "the other is not"
 	flatiommu unbind "$SHM" "$EDU" "$TESTDEV" >/dev/null
-	is "$(persisted)$(cat /etc/driverctl.d/pci-* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' "unbind ends that, too"
+	is "$(persisted)$(cat /etc/udev/rules.d/*flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' "unbind ends that, too"
 	echo "options flatiommu on_refusal=warn devices=0000:00:1e.7" >/etc/modprobe.d/other.conf
 	clean_modules
 	turned_down "a devices= of somebody else" "--persist: /etc/modprobe.d/other.conf has a devices=" '' \
@@ -299,6 +300,7 @@ if [[ -z $real ]]; then
 	clean_modules
 	echo N >"$unsafe"
 fi
+stop_udev
 rm -r "$extra"
 depmod
 unchanged "--persist"

@@ -21,6 +21,7 @@ shape() {
 }
 
 # as on a machine that was just started
+dd if=/dev/zero of="$(disk_of "$NVME")" bs=1M count=1 status=none
 for module in vfio_pci vfio_pci_core vfio_virqfd irqbypass; do
 	modprobe -r "$module" 2>/dev/null
 done

@@ -34,27 +34,36 @@ static const struct flag bind_flags[] = {
 	{ NULL, NULL, NULL }
 };
 
-/* Refuses, or with --force says what is lost. */
-static int check_uses(struct tool *tool, struct json_object *changes, const struct function *f,
+/* Refuses, or with --force warns of what is lost. */
+static int check_uses(struct tool *tool, struct json_object *warnings, const struct function *f,
 		      const struct processes *processes, bool force)
 {
-	struct json_object *uses = uses_of(f, processes), *use;
-	const char *mend;
-	size_t i;
+	struct json_object *uses = uses_of(f, processes), *use, *first = NULL;
+	char others[64] = "";
+	unsigned int refusing = 0;
 	int ret = 0;
+	size_t i;
 
-	for (i = 0; i < json_object_array_length(uses) && !ret; i++) {
+	for (i = 0; i < json_object_array_length(uses); i++) {
 		use = json_object_array_get_idx(uses, i);
-		if (force) {
-			note(changes, "%s: forced, although %s", f->address,
+		if (!json_object_get_boolean(get(use, "refuses"))) {
+			note(warnings, "%s: %s", f->address, get_string(use, "text"));
+		} else if (force) {
+			note(warnings, "%s: forced, although %s", f->address,
 			     get_string(use, "text"));
-			continue;
+		} else {
+			first = first ? first : use;
+			refusing++;
 		}
-		mend = get_string(use, "cure");
-		if (mend)
-			cure(tool, "%s", mend);
-		ret = fail(tool, -EBUSY, "%s: not bound: %s (--force binds it all the same)",
-			   f->address, get_string(use, "text"));
+	}
+	if (refusing > 1)
+		snprintf(others, sizeof(others), "; flatiommu doctor %s has %u more", f->address,
+			 refusing - 1);
+	if (first) {
+		if (get_string(first, "cure"))
+			cure(tool, "%s", get_string(first, "cure"));
+		ret = fail(tool, -EBUSY, "%s: not bound: %.300s (--force binds it all the same%s)",
+			   f->address, get_string(first, "text"), others);
 	}
 	json_object_put(uses);
 	return ret;
@@ -90,7 +99,7 @@ static int check_group(struct tool *tool, const struct functions *functions,
 	return ret;
 }
 
-static int check(struct tool *tool, struct json_object *changes, const struct functions *functions,
+static int check(struct tool *tool, struct json_object *warnings, const struct functions *functions,
 		 const struct args *args)
 {
 	struct processes processes;
@@ -119,7 +128,7 @@ static int check(struct tool *tool, struct json_object *changes, const struct fu
 		if (!ret)
 			ret = check_group(tool, functions, f);
 		if (!ret)
-			ret = check_uses(tool, changes, f, &processes, args->values[FORCE]);
+			ret = check_uses(tool, warnings, f, &processes, args->values[FORCE]);
 	}
 	processes_free(&processes);
 	return ret;
@@ -245,6 +254,17 @@ static struct json_object *describe(const struct functions *functions)
 	return array;
 }
 
+/* Before it is done: what goes may be the way to whoever reads it. */
+static void tell_warnings(const struct tool *tool, struct json_object *warnings)
+{
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(warnings) && !tool->json; i++)
+		printf("warning: %s\n",
+		       json_object_get_string(json_object_array_get_idx(warnings, i)));
+	fflush(stdout);
+}
+
 /* What people type next. */
 static void put_next(struct json_object *what, const struct functions *functions,
 		     bool without_iommu)
@@ -300,6 +320,7 @@ static int bind_run(struct tool *tool, const struct args *args)
 {
 	struct json_object *what = json_object_new_object();
 	struct json_object *changes = json_object_new_array();
+	struct json_object *warnings = json_object_new_array();
 	struct functions functions = { 0 };
 	const struct passwd *user = NULL;
 	bool without_iommu = false;
@@ -324,11 +345,12 @@ static int bind_run(struct tool *tool, const struct args *args)
 		without_iommu |= functions.function[i].behind != BEHIND_IOMMU;
 	}
 	if (!ret)
-		ret = check(tool, changes, &functions, args);
+		ret = check(tool, warnings, &functions, args);
 	if (!ret && args->values[PERSIST])
 		ret = persist_check(tool, without_iommu);
 	if (ret)
 		goto free;
+	tell_warnings(tool, warnings);
 	/* put back first, then die of it; once all is bound, it came too late */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
@@ -341,11 +363,13 @@ static int bind_run(struct tool *tool, const struct args *args)
 		goto free;
 	}
 	json_object_object_add(what, "functions", describe(&functions));
+	json_object_object_add(what, "warnings", json_object_get(warnings));
 	json_object_object_add(what, "changes", json_object_get(changes));
 	put_next(what, &functions, without_iommu);
 	show(tool, json_object_get(what), bind_text);
 free:
 	json_object_put(changes);
+	json_object_put(warnings);
 	json_object_put(what);
 	functions_free(&functions);
 	return ret;

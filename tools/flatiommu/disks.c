@@ -89,10 +89,10 @@ static bool is_disk_of(const char *disk, const char *function_path)
 
 int disks_of(struct names *disks, const char *address)
 {
-	char path[PATH_MAX], real[PATH_MAX], *holder;
+	char path[PATH_MAX], real[PATH_MAX];
 	struct names all;
-	size_t i, j;
 	int ret = 0;
+	size_t i;
 
 	memset(disks, 0, sizeof(*disks));
 	snprintf(path, sizeof(path), PCI_DEVICES "/%s", address);
@@ -103,23 +103,5 @@ int disks_of(struct names *disks, const char *address)
 		if (is_disk_of(all.name[i], real))
 			ret = names_add(disks, all.name[i]);
 	names_free(&all);
-	/* and what is on top of what is on top of them */
-	for (i = 0; i < disks->n && !ret; i++)
-		for (j = 0; (holder = disk_holder(disks->name[i], j)) && !ret; j++) {
-			ret = names_add(disks, holder);
-			free(holder);
-		}
 	return ret;
-}
-
-char *disk_holder(const char *disk, size_t i)
-{
-	struct names holders;
-	char *holder = NULL;
-
-	names_read(&holders, "/sys/class/block/%s/holders", disk);
-	if (i < holders.n)
-		holder = strdup(holders.name[i]);
-	names_free(&holders);
-	return holder;
 }

@@ -8,10 +8,7 @@
 /* The controllers, such as nvme0, that lead to a multipath NVMe disk; none for another disk. */
 void disk_controllers(struct names *controllers, const char *disk);
 
-/* Disks, partitions and what is on top of them (dm, md) that end in the function. */
+/* Disks and partitions that end in the function. */
 int disks_of(struct names *disks, const char *address);
-
-/* Another device on top of the disk, or NULL for @i beyond the last; to be freed. */
-char *disk_holder(const char *disk, size_t i);
 
 #endif

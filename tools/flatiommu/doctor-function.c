@@ -54,7 +54,10 @@ static void check_use(struct doctor *doctor)
 
 		if (remedy)
 			mend(doctor, "%s", remedy);
-		say(doctor, PROBLEM, "%s: bind takes --force then", get_string(use, "text"));
+		if (json_object_get_boolean(get(use, "refuses")))
+			say(doctor, PROBLEM, "%s: bind takes --force then", get_string(use, "text"));
+		else
+			say(doctor, WARNING, "%s", get_string(use, "text"));
 	}
 	json_object_put(uses);
 }

@@ -332,6 +332,7 @@ const struct check machine_checks[] = {
 	{ "container", check_container },
 	{ "refusals", check_refusals },
 	{ "bind", check_records },
+	{ "persist", check_persistent },
 	{ "dpdk", check_dpdk },
 	{ "spdk", check_spdk },
 	{ NULL, NULL }

@@ -86,6 +86,9 @@ void check_sriov(struct doctor *doctor);
 /* What a lack of lockable memory takes. */
 void mend_memlock(struct doctor *doctor);
 
+/* Whether what bind --persist was asked for is what is there. */
+void check_persistent(struct doctor *doctor);
+
 /* Attaches doctor->subject, tries it and lets it go. */
 void doctor_try(struct doctor *doctor);
 

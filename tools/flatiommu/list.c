@@ -6,6 +6,7 @@
 #include "flat.h"
 #include "names.h"
 #include "output.h"
+#include "persist.h"
 #include "processes.h"
 
 enum { ALL };
@@ -36,6 +37,9 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 	json_object_object_add(o, "wc_bars", flat_wc_bars(f));
 	put_string(o, "pf", f->pf);
 	put_number(o, "vfs", nr_vfs(f));
+	put_bool(o, "persistent", is_persistent(f->address));
+	put_string(o, "persistent_id",
+		   persistent_id(text, sizeof(text), f->address) ? text : NULL);
 	json_object_object_add(o, "open_by", processes_of(processes, f));
 	return o;
 }
@@ -44,17 +48,22 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 static struct json_object *row(struct json_object *function)
 {
 	struct json_object *o = NULL;
-	char text[1024], open[256], wc[64];
-	const char *pf = get_string(function, "pf");
+	char text[1024], open[256], wc[64], boot[64] = "";
+	const char *pf = get_string(function, "pf"), *id = get_string(function, "persistent_id");
 
 	json_object_deep_copy(function, &o, NULL);
 	processes_text(open, sizeof(open), get(function, "open_by"));
 	wc_text(wc, sizeof(wc), get(function, "wc_bars"));
-	snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s%s%s%s%s",
+	if (json_object_get_boolean(get(function, "persistent")))
+		snprintf(boot, sizeof(boot), " (bound at boot%s%s)", id ? ", as " : "",
+			 id ? id : "");
+	else if (id)
+		snprintf(boot, sizeof(boot), " (not bound at boot, as it is not %s)", id);
+	snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s%s%s%s%s%s",
 		 get_string(function, "class"),
 		 get_string(function, "name"), pf ? " (VF of " : "", pf ? pf : "", pf ? ")" : "",
 		 *wc ? " (write-combined: BAR " : "", wc, *wc ? ")" : "",
-		 *open ? " (open: " : "", open, *open ? ")" : "");
+		 *open ? " (open: " : "", open, *open ? ")" : "", boot);
 	put_string(o, "what", text);
 	return o;
 }

@@ -143,7 +143,8 @@ bool function_above(char *address, size_t size, const char *path)
 	if (!realpath(path, real))
 		return false;
 	while ((slash = strrchr(real, '/'))) {
-		if (address_parse(address, size, slash + 1) &&
+		/* a serial port may be called 00:02:0.0, which is no function */
+		if (address_parse(address, size, slash + 1) && !strcmp(address, slash + 1) &&
 		    file_exists(PCI_DEVICES "/%s", address))
 			return true;
 		*slash = 0;

@@ -5,23 +5,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "flat.h"
+#include "etc.h"
 #include "modules.h"
+#include "options.h"
 #include "output.h"
 #include "packages.h"
 #include "sysfs.h"
 
-#define OVERRIDES "/etc/driverctl.d"
 #define LOAD "/etc/modules-load.d/flatiommu-bind.conf"
-#define MODPROBE "/etc/modprobe.d"
-#define OPTIONS MODPROBE "/flatiommu-bind.conf"
-#define DEVICES "options flatiommu devices="
-/* The kernel takes no longer parameter. */
-#define DEVICES_MAX 1024
-#define MADE "# Made by flatiommu bind --persist; flatiommu unbind removes it.\n"
+
+/*
+ * A rule for each function, which is also where we read what is persistent. The override is set before udev loads
+ * the drivers that want the function; one that has it already, as that of an initramfs may, is made to let go.
+ */
+#define RULE_FOR "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%19[^\"]\", ATTR{vendor}==\"0x%4x\", " \
+		 "ATTR{device}==\"0x%4x\""
+#define RULE "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", ATTR{vendor}==\"0x%04x\", " \
+	     "ATTR{device}==\"0x%04x\", DRIVER!=\"vfio-pci\", ATTR{driver_override}=\"vfio-pci\", " \
+	     "RUN{builtin}+=\"kmod load vfio-pci\", RUN+=\"/bin/sh -c 'cd /sys%%p && " \
+	     "{ [ ! -e driver ] || echo %%k >driver/unbind; }; echo %%k >/sys/bus/pci/drivers_probe'\"\n"
 
 int persist_check(struct tool *tool, bool without_iommu)
 {
@@ -29,12 +32,9 @@ int persist_check(struct tool *tool, bool without_iommu)
 	char install[512];
 
 	module_find(&files);
-	if (!file_exists("/usr/sbin/driverctl") && !file_exists("/sbin/driverctl") &&
-	    !file_exists("/usr/bin/driverctl")) {
-		install_command(install, sizeof(install), DRIVERCTL);
-		cure(tool, "%s", install);
-		return fail(tool, -ENOENT, "--persist: driverctl, which binds at boot, is missing");
-	}
+	if (!file_exists("/usr/bin/udevadm") && !file_exists("/bin/udevadm") &&
+	    !file_exists("/sbin/udevadm"))
+		return fail(tool, -ENOENT, "--persist: udev, which binds at boot, is missing");
 	if (without_iommu && !files.fit.installed) {
 		module_install_command(install, sizeof(install));
 		cure(tool, "%s", install);
@@ -43,247 +43,181 @@ int persist_check(struct tool *tool, bool without_iommu)
 	return 0;
 }
 
-static int write_file(struct tool *tool, struct json_object *changes, const char *directory,
-		      const char *path, const char *text)
-{
-	int ret = 0;
+/* Read once, as list asks for each function; forgotten when we change it. */
+static char *rules;
+static bool rules_known;
 
-	if (mkdir(directory, 0755) && errno != EEXIST)
-		ret = -errno;
-	if (!ret)
-		ret = file_replace(text, "%s", path);
-	if (ret)
-		return fail(tool, ret, "%s: %s", path, strerror(-ret));
-	note(changes, "wrote %s", path);
-	return 0;
+static const char *read_rules(void)
+{
+	if (!rules_known)
+		rules = file_text(PERSIST_RULES);
+	rules_known = true;
+	return rules ? rules : "";
 }
 
-/* What devices= of our file has: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
-static void devices_read(char *list, size_t size)
+static void forget_rules(void)
 {
-	char *text = file_text(OPTIONS), *found = text ? strstr(text, DEVICES) : NULL;
-
-	found = found ? found + strlen(DEVICES) : "";
-	snprintf(list, size, "%.*s", (int)strcspn(found, "\n"), found);
-	free(text);
+	free(rules);
+	rules = NULL;
+	rules_known = false;
 }
 
-/* 10000:00:04.0 ends with another address. */
-static char *devices_find(char *list, const char *address)
+/* One rule; @line becomes the next one's. */
+static bool next_rule(const char **line, char *address, unsigned int *vendor, unsigned int *device)
 {
-	char *at = strstr(list, address);
+	while (**line) {
+		bool found = sscanf(*line, RULE_FOR, address, vendor, device) == 3;
 
-	while (at && at > list && at[-1] != ',')
-		at = strstr(at + 1, address);
-	return at;
-}
-
-static void devices_drop(char *list, const char *address)
-{
-	char *at = devices_find(list, address), *end;
-
-	if (!at)
-		return;
-	end = at + strcspn(at, ",");
-	if (*end)
-		end++;
-	else if (at > list)
-		at--;
-	memmove(at, end, strlen(end) + 1);
-}
-
-/* What its claim holds write-combined now. */
-static int devices_add(struct tool *tool, char *list, size_t size, const char *address)
-{
-	struct json_object *wc_bars;
-	struct function f;
-	char wc[64];
-	size_t len;
-
-	devices_drop(list, address);
-	if (function_read(&f, address))
-		return 0;
-	wc_bars = flat_wc_bars(&f);
-	wc_text(wc, sizeof(wc), wc_bars);
-	json_object_put(wc_bars);
-	if (!*wc)
-		return 0;
-	len = strlen(list);
-	if (len + strlen(address) + strlen(wc) + strlen(",/wc=") >= size)
-		return fail(tool, -ENOSPC, "--persist: devices= in " OPTIONS " is full");
-	snprintf(list + len, size - len, "%s%s/wc=%s", len ? "," : "", address, wc);
-	return 0;
-}
-
-/* The kernel would take one devices= only, of all that there are. */
-static int check_devices(struct tool *tool)
-{
-	struct names names;
-	int ret = 0;
-	size_t i;
-
-	names_read(&names, MODPROBE);
-	for (i = 0; i < names.n && !ret; i++) {
-		char *text = file_text(MODPROBE "/%s", names.name[i]);
-		const char *line = text ? strstr(text, "options flatiommu ") : NULL;
-
-		if (line && strcmp(names.name[i], strrchr(OPTIONS, '/') + 1) &&
-		    memmem(line, strcspn(line, "\n"), "devices=", strlen("devices=")))
-			ret = fail(tool, -EEXIST,
-				   "--persist: " MODPROBE "/%s has a devices= that --wc would have to be in",
-				   names.name[i]);
-		free(text);
+		*line += strcspn(*line, "\n");
+		if (**line)
+			(*line)++;
+		if (found)
+			return true;
 	}
-	names_free(&names);
-	return ret;
+	return false;
+}
+
+bool persistent_id(char *id, size_t size, const char *address)
+{
+	char other[PCI_ADDRESS_SIZE];
+	const char *line = read_rules();
+	unsigned int vendor, device;
+
+	while (next_rule(&line, other, &vendor, &device))
+		if (!strcmp(other, address)) {
+			snprintf(id, size, "%04x:%04x", vendor, device);
+			return true;
+		}
+	return false;
 }
 
 bool is_persistent(const char *address)
 {
-	char driver[64];
+	char id[16], own[16];
 
-	return !file_read(driver, sizeof(driver), OVERRIDES "/pci-%s", address) &&
-	       !strcmp(driver, "vfio-pci");
+	if (!persistent_id(id, sizeof(id), address))
+		return false;
+	snprintf(own, sizeof(own), "%04llx:%04llx",
+		 file_number(0, PCI_DEVICES "/%s/vendor", address),
+		 file_number(0, PCI_DEVICES "/%s/device", address));
+	return !strcmp(id, own);
 }
 
-/* Comments in LOAD: driverctl's files may as well be of somebody's own. */
-static bool is_ours(const char *load, const char *address)
+/* Address, vendor and device of each. */
+static void read_kept(struct functions *functions)
 {
-	char line[PCI_ADDRESS_SIZE + 8];
+	const char *line = read_rules();
+	struct function *grown, f;
 
-	snprintf(line, sizeof(line), "\n# %s\n", address);
-	return load && strstr(load, line);
+	memset(functions, 0, sizeof(*functions));
+	memset(&f, 0, sizeof(f));
+	while (next_rule(&line, f.address, &f.vendor, &f.device)) {
+		grown = reallocarray(functions->function, functions->n + 1, sizeof(f));
+		if (!grown)
+			return;
+		functions->function = grown;
+		grown[functions->n++] = f;
+	}
 }
 
 void persistent_read(struct names *addresses)
 {
-	char *load = file_text(LOAD);
-	size_t i, n = 0;
+	struct functions kept;
+	size_t i;
 
-	names_read(addresses, OVERRIDES);
-	for (i = 0; i < addresses->n; i++) {
-		char *name = addresses->name[i], *address = name + strlen("pci-");
-
-		if (!strncmp(name, "pci-", strlen("pci-")) && is_ours(load, address) &&
-		    is_persistent(address)) {
-			memmove(name, address, strlen(address) + 1);
-			addresses->name[n++] = name;
-		} else {
-			free(name);
-		}
-	}
-	addresses->n = n;
-	free(load);
+	read_kept(&kept);
+	addresses->n = 0;
+	addresses->name = calloc(kept.n + 1, sizeof(*addresses->name));
+	for (i = 0; addresses->name && i < kept.n; i++)
+		if ((addresses->name[addresses->n] = strdup(kept.function[i].address)))
+			addresses->n++;
+	functions_free(&kept);
 }
 
-/* @functions: that come to those that are persistent already, or NULL. */
-static int write_load(struct tool *tool, struct json_object *changes,
-		      const struct functions *functions, bool without_iommu)
+static bool is_among(const struct functions *functions, const char *address)
 {
-	char *before = file_text(LOAD), *text = NULL;
-	struct names names;
+	size_t i;
+
+	for (i = 0; i < functions->n; i++)
+		if (!strcmp(functions->function[i].address, address))
+			return true;
+	return false;
+}
+
+/* Those that there are, without @without, and then those of @with. */
+static int write_rules(struct tool *tool, struct json_object *changes, const struct functions *with,
+		       const char *without)
+{
+	struct functions before;
+	char *text = NULL;
 	size_t i, size;
 	FILE *file = open_memstream(&text, &size);
 	int ret = 0;
 
-	if (!file) {
-		free(before);
+	if (!file)
 		return fail(tool, -errno, "out of memory");
-	}
+	read_kept(&before);
 	fputs(MADE, file);
-	persistent_read(&names);
-	for (i = 0; i < names.n; i++)
-		fprintf(file, "# %s\n", names.name[i]);
-	for (i = 0; functions && i < functions->n; i++) {
-		const char *address = functions->function[i].address;
+	for (i = 0; i < before.n; i++) {
+		const struct function *f = &before.function[i];
 
-		if (!is_ours(before, address) || !is_persistent(address))
-			fprintf(file, "# %s\n", address);
+		if (!is_among(with, f->address) && strcmp(f->address, without))
+			fprintf(file, RULE, f->address, f->vendor, f->device);
 	}
-	names_free(&names);
-	if (without_iommu || (before && strstr(before, "\nflatiommu\n")))
-		fputs("flatiommu\n", file);
-	fputs("vfio-pci\n", file);
+	for (i = 0; i < with->n; i++)
+		fprintf(file, RULE, with->function[i].address, with->function[i].vendor,
+			with->function[i].device);
+	functions_free(&before);
 	if (fclose(file))
 		ret = fail(tool, -errno, "out of memory");
-	else if (!before || strcmp(before, text))
-		ret = write_file(tool, changes, "/etc/modules-load.d", LOAD, text);
+	else if (strcmp(read_rules(), text))
+		ret = etc_write(tool, changes, "/etc/udev/rules.d", PERSIST_RULES, text);
+	forget_rules();
 	free(text);
-	free(before);
 	return ret;
 }
 
-static int write_options(struct tool *tool, struct json_object *changes, const char *devices)
+static int write_load(struct tool *tool, struct json_object *changes, bool without_iommu)
 {
-	char text[DEVICES_MAX + 512];
+	const char *text = without_iommu ? MADE "flatiommu\nvfio-pci\n" : MADE "vfio-pci\n";
+	char *before = file_text(LOAD);
+	int ret = 0;
 
-	snprintf(text, sizeof(text),
-		 MADE "softdep vfio-pci pre: flatiommu vfio_iommu_type1\n"
-		      "options vfio_iommu_type1 allow_unsafe_interrupts=1\n"
-		      "options iommufd allow_unsafe_interrupts=1\n%s%s%s",
-		 *devices ? DEVICES : "", devices, *devices ? "\n" : "");
-	return write_file(tool, changes, MODPROBE, OPTIONS, text);
+	if (!before || (strcmp(before, text) && without_iommu))
+		ret = etc_write(tool, changes, "/etc/modules-load.d", LOAD, text);
+	free(before);
+	return ret;
 }
 
 int persist_add(struct tool *tool, struct json_object *changes, const struct functions *functions,
 		bool without_iommu)
 {
-	char path[64], devices[DEVICES_MAX];
 	int ret = 0;
-	size_t i;
 
-	devices_read(devices, sizeof(devices));
-	for (i = 0; !ret && i < functions->n; i++)
-		ret = devices_add(tool, devices, sizeof(devices), functions->function[i].address);
-	if (!ret && *devices)
-		ret = check_devices(tool);
 	/* what is needed first, so that half of it does no harm */
-	if (!ret && without_iommu)
-		ret = write_options(tool, changes, devices);
+	if (without_iommu)
+		ret = options_add(tool, changes, functions);
 	if (!ret)
-		ret = write_load(tool, changes, functions, without_iommu);
-	for (i = 0; !ret && i < functions->n; i++) {
-		snprintf(path, sizeof(path), OVERRIDES "/pci-%s", functions->function[i].address);
-		ret = write_file(tool, changes, OVERRIDES, path, "vfio-pci\n");
-	}
-	return ret;
-}
-
-static int remove_file(struct tool *tool, struct json_object *changes, const char *path)
-{
-	if (!unlink(path))
-		note(changes, "removed %s", path);
-	else if (errno != ENOENT)
-		return fail(tool, -errno, "%s: %s", path, strerror(errno));
-	return 0;
+		ret = write_load(tool, changes, without_iommu);
+	return ret ? ret : write_rules(tool, changes, functions, "");
 }
 
 int persist_remove(struct tool *tool, struct json_object *changes, const char *address)
 {
-	char path[64], devices[DEVICES_MAX];
-	struct names names;
-	bool others = false;
-	int ret = 0;
-	size_t i;
+	const struct functions none = { 0 };
+	struct functions left;
+	size_t others;
+	char id[16];
+	int ret;
 
-	if (is_persistent(address)) {
-		snprintf(path, sizeof(path), OVERRIDES "/pci-%s", address);
-		ret = remove_file(tool, changes, path);
-	}
-	names_read(&names, OVERRIDES);
-	for (i = 0; i < names.n; i++)
-		others |= !strncmp(names.name[i], "pci-", 4) && is_persistent(names.name[i] + 4);
-	names_free(&names);
-	devices_read(devices, sizeof(devices));
-	if (!ret && others && devices_find(devices, address)) {
-		devices_drop(devices, address);
-		ret = write_options(tool, changes, devices);
-	}
-	if (!ret && others && file_exists(LOAD))
-		ret = write_load(tool, changes, NULL, false);
-	if (!ret && !others)
-		ret = remove_file(tool, changes, LOAD);
-	if (!ret && !others)
-		ret = remove_file(tool, changes, OPTIONS);
-	return ret;
+	read_kept(&left);
+	others = left.n - persistent_id(id, sizeof(id), address);
+	functions_free(&left);
+	ret = others ? options_drop(tool, changes, address) : options_remove(tool, changes);
+	if (!ret && others)
+		return write_rules(tool, changes, &none, address);
+	if (!ret)
+		ret = etc_remove(tool, changes, PERSIST_RULES);
+	forget_rules();
+	return ret ? ret : etc_remove(tool, changes, LOAD);
 }

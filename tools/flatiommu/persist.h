@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bindings that survive a reboot: driverctl's file a function, and modules-load.d and modprobe.d
- * for what it needs then.
+ * Bindings that survive a reboot: a rule of udev's for each function, which minds what is at the address by then, and
+ * modules-load.d and modprobe.d for what it needs.
  */
 #ifndef PERSIST_H
 #define PERSIST_H
@@ -10,6 +10,8 @@
 
 #include "pci.h"
 #include "sysfs.h"
+
+#define PERSIST_RULES "/etc/udev/rules.d/99-flatiommu-bind.rules"
 
 /* Can it be done? Asked before anything is changed. */
 int persist_check(struct tool *tool, bool without_iommu);
@@ -20,9 +22,13 @@ int persist_add(struct tool *tool, struct json_object *changes, const struct fun
 /* Nothing to remove is no error. */
 int persist_remove(struct tool *tool, struct json_object *changes, const char *address);
 
+/* Is it bound at boot? Not one that is another device than the one that was bound. */
 bool is_persistent(const char *address);
 
-/* The functions that persist_add() has made persistent and that still are; names_free() them. */
+/* "1b36:0010", which alone is bound at this address at boot; false when nothing is. */
+bool persistent_id(char *id, size_t size, const char *address);
+
+/* The addresses at which something is to be bound at boot; names_free() them. */
 void persistent_read(struct names *addresses);
 
 #endif

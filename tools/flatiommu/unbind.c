@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* flatiommu unbind: puts everything back as it was before bind, whatever had become of that. */
+/* flatiommu unbind: gives functions back, and undoes what bind changed, whatever had become of that. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,7 +193,7 @@ static int unbind_run(struct tool *tool, const struct args *args)
 const struct command unbind_command = {
 	.name = "unbind",
 	.words = "DEVICE...",
-	.summary = "put functions, and the machine, back as they were before bind",
+	.summary = "give functions back to their drivers, and undo what bind changed",
 	.flags = unbind_flags,
 	.max_words = 1000,
 	.run = unbind_run,

@@ -1,0 +1,121 @@
+#!/bin/bash
+# What uses a network card, through any number of layers and in any network namespace: bind refuses it, and says what is lost.
+. "${0%/*}/lib.sh"
+export TERM=dumb
+
+modprobe e1000e
+until_true 30 test -d "/sys/bus/pci/devices/$NIC/net"
+eth=$(basename "/sys/bus/pci/devices/$NIC/net/"*)
+
+# refuses NAME PATTERN [CURE]: bind of NIC does, and says why
+refuses() {
+	local output status=0
+	output=$(flatiommu bind "$NIC" 2>&1) || status=$?
+	is "$status" 1 "$1: bind refuses"
+	like "$output" "$NIC: not bound: $2" "$1: and says why"
+	[[ -z ${3-} ]] || like "$output" "; try: $3\$" "$1: with what mends it"
+	is "$(driver_of "$NIC")" e1000e "$1: it has its driver"
+}
+
+texts() {
+	said '.checks[] | select(.check == "use") | .state + " " + .text' doctor "$NIC"
+}
+
+has_interface() {
+	[[ -d /sys/class/net/$eth ]]
+}
+
+# QEMU is a router of IPv6
+echo 0 >"/proc/sys/net/ipv6/conf/$eth/accept_ra"
+is "$(texts)" '' "nothing uses it"
+ip link set "$eth" up
+until_true 10 grep -q "$eth" /proc/net/if_inet6
+is "$(texts)" "warning $eth is up: after unbind it is down, in nothing, and without addresses and routes" \
+	"to be up is no use, but is said"
+
+diag "addresses and routes"
+ip address add 10.9.0.2/24 dev "$eth"
+refuses "an address" "$eth has the address 10.9.0.2 " "ip address flush dev $eth"
+ip route add default via 10.9.0.1
+refuses "the default route" "$eth carries the default route .*1 more"
+ip route del default
+ip route add 10.8.0.0/16 via 10.9.0.1
+like "$(texts)" "problem $eth carries the route to 10.8.0.0/16: bind takes --force" "another route is said, too"
+ip address flush dev "$eth"
+is "$(texts | grep -c problem)" 0 "without them it is free"
+ip address add 2001:db8::2/64 dev "$eth" nodad
+refuses "an address of IPv6" "$eth has the address 2001:db8::2 "
+ip -6 route add default via 2001:db8::1
+refuses "its default route" "$eth carries the default route"
+ip -6 route del default
+ip address flush dev "$eth"
+ip link set "$eth" up
+# without an address of its own, beside another interface, and in a table of its own
+modprobe bridge
+ip link add br8 type bridge
+ip link set br8 up
+ip route add default table 7 nexthop dev br8 nexthop dev "$eth"
+refuses "one of two ways of a default route" "$eth carries the default route"
+ip route del default table 7
+ip link del br8
+
+diag "layers"
+modprobe -a 8021q macvlan
+modprobe bonding max_bonds=0
+ip link add br9 type bridge
+ip link set "$eth" master br9
+refuses "a bridge" "$eth is in the bridge br9 " "ip link set $eth nomaster"
+ip link add link br9 name br9.5 type vlan id 5
+ip link set br9 up
+ip link set br9.5 up
+ip address add 10.9.5.2/24 dev br9.5
+ip route add default via 10.9.5.1
+refuses "a VLAN of the bridge" "br9.5 carries the default route \\($eth -> br9 -> br9.5 -> default route\\) .*3 more"
+is "$(said '[.checks[] | select(.check == "use" and .state == "problem")] | length' doctor "$NIC")" 4 "doctor has all"
+ip link del br9.5
+ip link del br9
+ip link set "$eth" down
+ip link add bond9 type bond
+ip link set "$eth" master bond9
+refuses "a bond" "$eth is in the bond bond9 " "ip link set $eth nomaster"
+ip link del bond9
+ip link add link "$eth" name mac9 type macvlan
+refuses "a macvlan" "mac9 is on top of $eth " "ip link delete mac9"
+
+diag "other network namespaces"
+unshare --net sleep 300 &
+sleeper=$!
+until_true 10 grep -q sleep "/proc/$sleeper/comm"
+ip link set mac9 netns $sleeper
+refuses "a macvlan that a container was given" "mac9, .*, is in the network namespace of sleep\\[$sleeper\\]"
+nsenter -t $sleeper -n ip link del mac9
+ip netns add blue
+ip link set "$eth" netns blue
+refuses "a card that a container was given" "$eth is in the network namespace of (blue|sleep)"
+ip -n blue address add 10.9.0.2/24 dev "$eth"
+ip -n blue link set "$eth" up
+ip -n blue route add default via 10.9.0.1
+refuses "with a default route there" "$eth carries the default route in the network namespace of blue"
+ip -n blue link set "$eth" netns 1
+ip netns del blue
+ip link add veth9 type veth peer name veth8 2>/dev/null && ip link set veth8 netns $sleeper
+is "$(texts | grep -c "namespace")" 0 "another one's interface there is not this one's"
+ip link del veth9 2>/dev/null
+kill $sleeper
+wait $sleeper 2>/dev/null
+rmdir /run/netns 2>/dev/null || umount /run/netns
+
+diag "what --force loses is what it says"
+ip address add 10.9.0.2/24 dev "$eth"
+ip link set "$eth" up
+output=$(flatiommu bind --force "$NIC")
+is "$(driver_of "$NIC")" vfio-pci "--force binds it"
+like "$(head -n 2 <<<"$output")" \
+	"^warning: $NIC: forced, although $eth has the address 10.9.0.2.*$NIC: $eth is up: after unbind it is down" \
+	"and says first what is lost"
+flatiommu unbind "$NIC" >/dev/null
+until_true 30 has_interface
+is "$(ip -4 -o address show dev "$eth")" '' "it is back without its address"
+is $(($(<"/sys/class/net/$eth/flags") & 1)) 0 "and down"
+modprobe -r -a bonding macvlan 8021q bridge veth 2>/dev/null
+done_testing

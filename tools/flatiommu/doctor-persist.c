@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+/* Whether what is bound at boot is what bind --persist was asked for. */
+#include <stdio.h>
+
+#include "doctor.h"
+#include "persist.h"
+#include "sysfs.h"
+
+static void check_address(struct doctor *doctor, const char *address)
+{
+	struct function f;
+	char id[16];
+
+	if (!persistent_id(id, sizeof(id), address))
+		return;
+	if (function_read(&f, address)) {
+		mend(doctor, "sed -i /%s/d " PERSIST_RULES, address);
+		say(doctor, WARNING, "%s: %s is to be bound at boot, and nothing is there", address,
+		    id);
+	} else if (!is_persistent(address)) {
+		mend(doctor, "flatiommu unbind %s", address);
+		say(doctor, WARNING,
+		    "%s: %s is to be bound at boot, and %04x:%04x is there, which is left alone",
+		    address, id, f.vendor, f.device);
+	}
+}
+
+void check_persistent(struct doctor *doctor)
+{
+	struct names names;
+	size_t i;
+
+	persistent_read(&names);
+	for (i = 0; i < names.n; i++)
+		check_address(doctor, names.name[i]);
+	names_free(&names);
+}

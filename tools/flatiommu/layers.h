@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* What is on top of what: disks and what is made of them, or interfaces. */
+#ifndef LAYERS_H
+#define LAYERS_H
+
+#include <json-c/json.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define BOTTOM SIZE_MAX
+
+/**
+ * struct layer - a disk, or an interface
+ * @name:	as the kernel has it
+ * @label:	@name, with what people call it
+ * @number:	of a disk
+ * @below:	the layer that it was reached from, or BOTTOM
+ */
+struct layer {
+	char name[64];
+	char label[160];
+	dev_t number;
+	size_t below;
+};
+
+/* Whoever is below comes first. */
+struct layers {
+	struct layer *layer;
+	size_t n;
+};
+
+/* Each name is added once, so that whoever walks up comes to an end. */
+int layers_add(struct layers *layers, const char *name, const char *label, dev_t number,
+	       size_t below);
+void layers_free(struct layers *layers);
+
+/* The labels from the bottom to @i, and then @last, if it is not NULL. */
+struct json_object *layers_chain(const struct layers *layers, size_t i, const char *last);
+
+#endif

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "etc.h"
+#include "flat.h"
+#include "sysfs.h"
+
+#define MODPROBE "/etc/modprobe.d"
+#define OPTIONS MODPROBE "/flatiommu-bind.conf"
+#define DEVICES "options flatiommu devices="
+/* The kernel takes no longer parameter. */
+#define DEVICES_MAX 1024
+
+/* What devices= of our file has: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
+static void devices_read(char *list, size_t size)
+{
+	char *text = file_text(OPTIONS), *found = text ? strstr(text, DEVICES) : NULL;
+
+	found = found ? found + strlen(DEVICES) : "";
+	snprintf(list, size, "%.*s", (int)strcspn(found, "\n"), found);
+	free(text);
+}
+
+/* 10000:00:04.0 ends with another address. */
+static char *devices_find(char *list, const char *address)
+{
+	char *at = strstr(list, address);
+
+	while (at && at > list && at[-1] != ',')
+		at = strstr(at + 1, address);
+	return at;
+}
+
+static void devices_drop(char *list, const char *address)
+{
+	char *at = devices_find(list, address), *end;
+
+	if (!at)
+		return;
+	end = at + strcspn(at, ",");
+	if (*end)
+		end++;
+	else if (at > list)
+		at--;
+	memmove(at, end, strlen(end) + 1);
+}
+
+/* What its claim holds write-combined now. */
+static int devices_add(struct tool *tool, char *list, size_t size, const char *address)
+{
+	struct json_object *wc_bars;
+	struct function f;
+	char wc[64];
+	size_t len;
+
+	devices_drop(list, address);
+	if (function_read(&f, address))
+		return 0;
+	wc_bars = flat_wc_bars(&f);
+	wc_text(wc, sizeof(wc), wc_bars);
+	json_object_put(wc_bars);
+	if (!*wc)
+		return 0;
+	len = strlen(list);
+	if (len + strlen(address) + strlen(wc) + strlen(",/wc=") >= size)
+		return fail(tool, -ENOSPC, "--persist: devices= in " OPTIONS " is full");
+	snprintf(list + len, size - len, "%s%s/wc=%s", len ? "," : "", address, wc);
+	return 0;
+}
+
+/* The kernel would take one devices= only, of all that there are. */
+static int check_devices(struct tool *tool)
+{
+	struct names names;
+	int ret = 0;
+	size_t i;
+
+	names_read(&names, MODPROBE);
+	for (i = 0; i < names.n && !ret; i++) {
+		char *text = file_text(MODPROBE "/%s", names.name[i]);
+		const char *line = text ? strstr(text, "options flatiommu ") : NULL;
+
+		if (line && strcmp(names.name[i], strrchr(OPTIONS, '/') + 1) &&
+		    memmem(line, strcspn(line, "\n"), "devices=", strlen("devices=")))
+			ret = fail(tool, -EEXIST,
+				   "--persist: " MODPROBE "/%s has a devices= that --wc would have to be in",
+				   names.name[i]);
+		free(text);
+	}
+	names_free(&names);
+	return ret;
+}
+
+static int write_options(struct tool *tool, struct json_object *changes, const char *devices)
+{
+	char text[DEVICES_MAX + 512];
+
+	snprintf(text, sizeof(text),
+		 MADE "softdep vfio-pci pre: flatiommu vfio_iommu_type1\n"
+		      "options vfio_iommu_type1 allow_unsafe_interrupts=1\n"
+		      "options iommufd allow_unsafe_interrupts=1\n%s%s%s",
+		 *devices ? DEVICES : "", devices, *devices ? "\n" : "");
+	return etc_write(tool, changes, MODPROBE, OPTIONS, text);
+}
+
+int options_add(struct tool *tool, struct json_object *changes, const struct functions *functions)
+{
+	char devices[DEVICES_MAX];
+	int ret = 0;
+	size_t i;
+
+	devices_read(devices, sizeof(devices));
+	for (i = 0; !ret && i < functions->n; i++)
+		ret = devices_add(tool, devices, sizeof(devices), functions->function[i].address);
+	if (!ret && *devices)
+		ret = check_devices(tool);
+	return ret ? ret : write_options(tool, changes, devices);
+}
+
+int options_drop(struct tool *tool, struct json_object *changes, const char *address)
+{
+	char devices[DEVICES_MAX];
+
+	devices_read(devices, sizeof(devices));
+	if (!devices_find(devices, address))
+		return 0;
+	devices_drop(devices, address);
+	return write_options(tool, changes, devices);
+}
+
+int options_remove(struct tool *tool, struct json_object *changes)
+{
+	return etc_remove(tool, changes, OPTIONS);
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#include "routes.h"
+
+#include <arpa/inet.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static bool goes_through(struct rtattr *attribute, unsigned int interface)
+{
+	struct rtnexthop *hop = RTA_DATA(attribute);
+	int left = RTA_PAYLOAD(attribute);
+
+	if (attribute->rta_type == RTA_OIF)
+		return *(unsigned int *)RTA_DATA(attribute) == interface;
+	if (attribute->rta_type != RTA_MULTIPATH)
+		return false;
+	for (; RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
+		if ((unsigned int)hop->rtnh_ifindex == interface)
+			return true;
+	return false;
+}
+
+/* What each interface has that is up: fe80::/10 and ff00::/8. */
+static bool is_of_link(const struct rtmsg *route, const unsigned char *to)
+{
+	return route->rtm_family == AF_INET6 && to &&
+	       ((to[0] == 0xfe && (to[1] & 0xc0) == 0x80) || to[0] == 0xff);
+}
+
+static void add(struct routes *routes, struct nlmsghdr *message, unsigned int interface)
+{
+	struct rtmsg *route = NLMSG_DATA(message);
+	struct rtattr *attribute = RTM_RTA(route);
+	unsigned int table = route->rtm_table;
+	int left = RTM_PAYLOAD(message);
+	unsigned char *to = NULL;
+	char text[INET6_ADDRSTRLEN] = "";
+	bool through = false;
+
+	for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+		if (attribute->rta_type == RTA_DST)
+			to = RTA_DATA(attribute);
+		else if (attribute->rta_type == RTA_TABLE)
+			table = *(unsigned int *)RTA_DATA(attribute);
+		else
+			through |= goes_through(attribute, interface);
+	}
+	if (!through || route->rtm_type != RTN_UNICAST || table == RT_TABLE_LOCAL ||
+	    route->rtm_flags & RTM_F_CLONED || is_of_link(route, to))
+		return;
+	if (!route->rtm_dst_len) {
+		routes->carries_default = true;
+	} else if (route->rtm_protocol != RTPROT_KERNEL && to) {
+		if (!routes->n++)
+			snprintf(routes->first, sizeof(routes->first), "%s/%u",
+				 inet_ntop(route->rtm_family, to, text, sizeof(text)),
+				 route->rtm_dst_len);
+	}
+}
+
+static void read_family(struct routes *routes, int fd, unsigned char family, unsigned int interface)
+{
+	struct {
+		struct nlmsghdr header;
+		struct rtmsg route;
+	} request = {
+		.header = {
+			.nlmsg_len = sizeof(request),
+			.nlmsg_type = RTM_GETROUTE,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+		},
+		.route = { .rtm_family = family },
+	};
+	char answer[32768] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nlmsghdr *message;
+	int n;
+
+	if (send(fd, &request, sizeof(request), 0) < 0)
+		return;
+	while ((n = recv(fd, answer, sizeof(answer), 0)) > 0)
+		for (message = (void *)answer; NLMSG_OK(message, (unsigned int)n);
+		     message = NLMSG_NEXT(message, n)) {
+			if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
+				return;
+			if (message->nlmsg_type == RTM_NEWROUTE)
+				add(routes, message, interface);
+		}
+}
+
+void routes_read(struct routes *routes, unsigned int interface)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	memset(routes, 0, sizeof(*routes));
+	if (fd < 0)
+		return;
+	read_family(routes, fd, AF_INET, interface);
+	read_family(routes, fd, AF_INET6, interface);
+	close(fd);
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+/* What uses a function's interfaces, through whatever is on top of them, in each network namespace. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "namespaces.h"
+#include "routes.h"
+#include "sysfs.h"
+#include "use.h"
+
+#define NET "/sys/class/net"
+
+/**
+ * struct view - of one network namespace
+ * @look:	what is looked at
+ * @where:	" in the network namespace of ..." of others, "" of ours
+ * @interfaces:	the function's, and what is on top of them
+ * @own:	how many are the function's
+ */
+struct view {
+	const struct look *look;
+	char where[400];
+	struct layers interfaces;
+	size_t own;
+};
+
+/* @last: the end of the chain, if it is no interface, or NULL */
+static void found(const struct view *view, size_t i, const char *last, struct use *use)
+{
+	strncat(use->text, view->where, sizeof(use->text) - strlen(use->text) - 1);
+	/* a command would be one for another namespace */
+	if (*view->where)
+		use->cure[0] = 0;
+	use->what = view->interfaces.layer[i].name;
+	use_add(view->look, use, layers_chain(&view->interfaces, i, last));
+}
+
+static const char *name_of(const struct view *view, size_t i)
+{
+	return view->interfaces.layer[i].name;
+}
+
+/* A bond, a bridge, a team, a VLAN, a macvlan: to any height. */
+static void add_uppers(struct view *view)
+{
+	struct names names;
+	size_t i, j;
+
+	for (i = 0; i < view->interfaces.n; i++) {
+		names_read(&names, NET "/%s", name_of(view, i));
+		for (j = 0; j < names.n; j++)
+			if (!strncmp(names.name[j], "upper_", 6))
+				layers_add(&view->interfaces, names.name[j] + 6,
+					   names.name[j] + 6, 0, i);
+		names_free(&names);
+	}
+}
+
+static void add_own(struct view *view)
+{
+	struct names names;
+	char path[300];
+	size_t i;
+
+	names_read(&names, NET);
+	for (i = 0; i < names.n; i++) {
+		snprintf(path, sizeof(path), NET "/%.250s", names.name[i]);
+		if (is_below(view->look, path))
+			layers_add(&view->interfaces, names.name[i], names.name[i], 0, BOTTOM);
+	}
+	names_free(&names);
+}
+
+static void find_default_routes(const struct view *view)
+{
+	struct routes routes;
+	size_t i;
+
+	for (i = 0; i < view->interfaces.n; i++) {
+		struct use use = { .kind = "route" };
+
+		routes_read(&routes, if_nametoindex(name_of(view, i)));
+		if (!routes.carries_default)
+			continue;
+		use_say(&use, "%s carries the default route", name_of(view, i));
+		found(view, i, "default route", &use);
+	}
+}
+
+static void find_routes(const struct view *view, size_t i)
+{
+	struct use use = { .kind = "route" };
+	struct routes routes;
+
+	routes_read(&routes, if_nametoindex(name_of(view, i)));
+	if (!routes.n)
+		return;
+	if (routes.n == 1)
+		use_say(&use, "%s carries the route to %s", name_of(view, i), routes.first);
+	else
+		use_say(&use, "%s carries %u routes, such as that to %s", name_of(view, i),
+			routes.n, routes.first);
+	use_cure(&use, "ip route flush dev %s", name_of(view, i));
+	found(view, i, routes.first, &use);
+}
+
+/* That the interface is there at all, on top of another one. */
+static void find_port(const struct view *view, size_t i)
+{
+	size_t below = view->interfaces.layer[i].below;
+	const char *lower, *upper = name_of(view, i), *kind = "";
+	struct use use = { .kind = "port" };
+	char master[64];
+
+	if (below == BOTTOM)
+		return;
+	lower = name_of(view, below);
+	link_name(master, sizeof(master), NET "/%s/master", lower);
+	if (strcmp(master, upper)) {
+		use_say(&use, "%s is on top of %s", upper, lower);
+		use_cure(&use, "ip link delete %s", upper);
+	} else {
+		if (file_exists(NET "/%s/bonding", upper))
+			kind = "the bond ";
+		else if (file_exists(NET "/%s/bridge", upper))
+			kind = "the bridge ";
+		use_say(&use, "%s is in %s%s", lower, kind, upper);
+		use_cure(&use, "ip link set %s nomaster", lower);
+	}
+	found(view, i, NULL, &use);
+}
+
+/* Not one that the interface gives itself as it is brought up. */
+static bool address_text(char *text, size_t size, const struct sockaddr *address)
+{
+	if (!address)
+		return false;
+	if (address->sa_family == AF_INET)
+		return inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, text,
+				 size);
+	if (address->sa_family != AF_INET6 ||
+	    IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)address)->sin6_addr))
+		return false;
+	return inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, text, size);
+}
+
+static void find_addresses(const struct view *view, size_t i)
+{
+	struct ifaddrs *all, *a;
+	bool up = false;
+
+	if (getifaddrs(&all))
+		return;
+	for (a = all; a; a = a->ifa_next) {
+		struct use use = { .kind = "address" };
+		char text[INET6_ADDRSTRLEN];
+
+		/* eth0:1 is a label of eth0 */
+		a->ifa_name[strcspn(a->ifa_name, ":")] = 0;
+		if (strcmp(a->ifa_name, name_of(view, i)))
+			continue;
+		up |= a->ifa_flags & IFF_UP;
+		if (!address_text(text, sizeof(text), a->ifa_addr))
+			continue;
+		use_say(&use, "%s has the address %s", name_of(view, i), text);
+		use_cure(&use, "ip address flush dev %s", name_of(view, i));
+		found(view, i, text, &use);
+	}
+	freeifaddrs(all);
+	if (up && i < view->own) {
+		struct use use = { .kind = "up", .noted = true };
+
+		use_say(&use, "%s is up: after unbind it is down, in nothing, and without addresses and routes",
+			name_of(view, i));
+		found(view, i, NULL, &use);
+	}
+}
+
+static void look_at_view(struct view *view)
+{
+	size_t i;
+
+	add_uppers(view);
+	if (!*view->where)
+		look_at_login(view->look, &view->interfaces);
+	find_default_routes(view);
+	for (i = view->interfaces.n; i-- > 0;) {
+		find_routes(view, i);
+		find_addresses(view, i);
+		find_port(view, i);
+	}
+}
+
+static bool is_veth(const char *interface)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq request = { .ifr_data = (void *)&info };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), ret;
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
+	ret = ioctl(fd, SIOCETHTOOL, &request);
+	close(fd);
+	return !ret && !strcmp(info.driver, "veth");
+}
+
+/* A macvlan or such of ours that a container was given: the kernel does not list it as above ours. */
+static void add_moved(struct view *view, const unsigned int *own, size_t nr_own)
+{
+	struct names names;
+	size_t i, j;
+
+	names_read(&names, NET);
+	for (i = 0; i < names.n; i++) {
+		unsigned int lower = file_number(0, NET "/%s/iflink", names.name[i]);
+		bool is = false;
+
+		for (j = 0; j < nr_own; j++)
+			is |= lower == own[j] &&
+			      lower != file_number(0, NET "/%s/ifindex", names.name[i]);
+		if (is && !file_exists(NET "/%s/device", names.name[i]) && !is_veth(names.name[i]))
+			layers_add(&view->interfaces, names.name[i], names.name[i], 0, BOTTOM);
+	}
+	names_free(&names);
+}
+
+/* Enters the namespace, and makes /sys show its interfaces. */
+static bool enter(const struct namespace *namespace)
+{
+	int fd = open(namespace->path, O_RDONLY | O_CLOEXEC);
+	bool entered = fd >= 0 && !setns(fd, CLONE_NEWNET);
+
+	close(fd);
+	return entered && !mount("sysfs", "/sys", "sysfs", 0, NULL);
+}
+
+static void look_elsewhere(const struct look *look, const struct namespace *namespace,
+			   const unsigned int *own, size_t nr_own)
+{
+	struct view view = { .look = look };
+	size_t i;
+
+	if (!enter(namespace))
+		return;
+	snprintf(view.where, sizeof(view.where), " in the network namespace of %s",
+		 namespace->label);
+	add_own(&view);
+	view.own = view.interfaces.n;
+	add_moved(&view, own, nr_own);
+	look_at_view(&view);
+	/* in that of process 1 it is where it would be if nobody had moved it */
+	for (i = 0; i < view.interfaces.n; i++) {
+		struct use use = { .kind = "namespace" };
+
+		if (view.interfaces.layer[i].below != BOTTOM || (i < view.own && namespace->pid == 1))
+			continue;
+		use_say(&use, i < view.own ? "%s is" : "%s, which is on top of it, is",
+			name_of(&view, i));
+		found(&view, i, NULL, &use);
+	}
+	layers_free(&view.interfaces);
+}
+
+/* Child of made_in_time(): what becomes of its namespaces is nobody else's concern. */
+void look_at_network(const struct look *look)
+{
+	struct view view = { .look = look };
+	struct namespaces namespaces;
+	unsigned int own[64];
+	size_t i, nr_own = 0;
+
+	add_own(&view);
+	view.own = view.interfaces.n;
+	for (; nr_own < view.interfaces.n && nr_own < ARRAY_SIZE(own); nr_own++)
+		own[nr_own] = if_nametoindex(name_of(&view, nr_own));
+	look_at_view(&view);
+	layers_free(&view.interfaces);
+	if (look->function->class >> 16 != 0x02)
+		return;
+	namespaces_read(&namespaces, "net");
+	if (namespaces.n && !unshare(CLONE_NEWNS) &&
+	    !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		for (i = 0; i < namespaces.n; i++)
+			look_elsewhere(look, &namespaces.namespace[i], own, nr_own);
+	namespaces_free(&namespaces);
+}

@@ -14,9 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sysfs.h"
+#include "wait.h"
 
 #define MODULES "/lib/modules"
+#define MODULE_SECONDS 120
 
 const char *kernel_release(void)
 {
@@ -217,45 +218,48 @@ void module_load_command(char *buf, size_t size, const struct module_files *file
 			      "make module && insmod module/flatiommu.ko");
 }
 
-/* Runs it, and keeps the last line of what it says, which is why it failed. */
-static int run_program(char *said, int size, char *const argv[])
+static int program_step(const void *arg, int answer)
 {
-	int ends[2], status, ret = 0;
-	FILE *output;
+	char *const *argv = arg;
+	int status;
 	pid_t pid;
 
-	said[0] = 0;
-	if (pipe2(ends, O_CLOEXEC))
-		return -errno;
 	pid = fork();
-	if (pid < 0) {
-		ret = -errno;
-		close(ends[0]);
-		close(ends[1]);
-		return ret;
-	}
+	if (pid < 0)
+		return -errno;
 	if (!pid) {
-		dup2(ends[1], STDOUT_FILENO);
-		dup2(ends[1], STDERR_FILENO);
+		open("/dev/null", O_RDWR);
+		dup2(answer, STDOUT_FILENO);
+		dup2(answer, STDERR_FILENO);
 		/* a user's PATH on Debian has no /sbin */
 		setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 		execvp(argv[0], argv);
 		dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
 		_exit(127);
 	}
-	close(ends[1]);
-	output = fdopen(ends[0], "r");
-	while (output && fgets(said, size, output))
-		;
-	if (output)
-		fclose(output);
-	else
-		close(ends[0]);
-	said[strcspn(said, "\n")] = 0;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ENOEXEC;
+}
+
+/*
+ * Runs it, and keeps the last line of what it says, which is why it failed. A driver that is loaded
+ * is offered functions that others may hold up.
+ */
+static int run_program(char *said, int size, char *const argv[])
+{
+	char *text, *last;
+	int ret = wait_for(MODULE_SECONDS, program_step, argv, &text);
+
+	if (text && *text && text[strlen(text) - 1] == '\n')
+		text[strlen(text) - 1] = 0;
+	last = text ? strrchr(text, '\n') : NULL;
+	snprintf(said, size, "%s", last ? last + 1 : text ? text : "");
+	if (ret == -ETIMEDOUT)
+		snprintf(said, size, "%s has not ended in %d s", argv[0], MODULE_SECONDS);
+	free(text);
+	return ret;
 }
 
 static int load_flatiommu(struct tool *tool)
@@ -300,7 +304,13 @@ int module_load(struct tool *tool, const char *name)
 	return 0;
 }
 
+static int unload_step(const void *arg, int answer)
+{
+	(void)answer;
+	return syscall(SYS_delete_module, (const char *)arg, O_NONBLOCK) ? -errno : 0;
+}
+
 int module_unload(const char *name)
 {
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+	return wait_for(CHANGE_SECONDS, unload_step, name, NULL);
 }

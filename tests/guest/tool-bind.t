@@ -242,7 +242,7 @@ for which in "$EDU" --all; do
 	succeeds "unbind $which" flatiommu unbind "$which"
 	fails "unbind $which ends that, too" test -e "/etc/driverctl.d/pci-$EDU"
 	is "$(driver_of "$EDU")" '' "it has no driver, as before"
-	is "$(of "$EDU" override)" null "and no override"
+	is "$(<"/sys/bus/pci/devices/$EDU/driver_override")" "(null)" "and no override"
 	is "$(</etc/driverctl.d/pci-$TESTDEV)" vfio-pci "somebody's own stays"
 done
 rm "/etc/driverctl.d/pci-$TESTDEV"

@@ -82,6 +82,8 @@ look() {
 	like "$(</tmp/said)" "an unbind waits for .*holder\[$holder\]" "and list says who has it"
 	ran $limit flatiommu status
 	like "$(</tmp/said)" "an unbind of it waits" "and status that an unbind waits"
+	ran $limit flatiommu doctor "$1"
+	like "$(</tmp/said)" "problem +driver +vfio-pci lets it go.*open by holder\[$holder\]" "and doctor both"
 }
 
 # change DEVICE: all that changes, of DEVICE and of others
@@ -134,6 +136,7 @@ for how in all device mapping child thread queue given; do
 	answers flatiommu list "$EDU"
 	if [[ $how == queue ]]; then
 		like "$(</tmp/said)" "no process shows it" "$how: list says that it is open"
+		like "$(flatiommu doctor "$EDU")" "is open, maybe this one" "$how: and so does doctor"
 	else
 		like "$(</tmp/said)" "open: holder\[$holder\]\)" "$how: list says who has it"
 		like "$(flatiommu doctor "$EDU")" "open by holder\[$holder\]" "$how: and so does doctor"

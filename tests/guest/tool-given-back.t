@@ -43,7 +43,9 @@ override "$NVME" none
 flatiommu bind "$NVME" >/dev/null
 is "$(driver_of "$NVME") $(<"/sys/bus/pci/devices/$NVME/driver_override")" "vfio-pci none" "bind leaves that which there was"
 override "$NVME" ''
-put_back "one that was taken back since" "$NVME" nvme
+succeeds "one that was taken back since" flatiommu unbind "$NVME"
+is "$(driver_of "$NVME") $(<"/sys/bus/pci/devices/$NVME/driver_override")" "nvme none" "is as it was before bind"
+override "$NVME" ''
 
 diag "given back by name"
 flatiommu bind "$NVME" >/dev/null
@@ -147,5 +149,7 @@ if [[ -n $(driver_of "$NIC") ]]; then
 	ip link set "$(basename /sys/bus/pci/devices/$NIC/net/*)" name "$interface" 2>/dev/null
 fi
 
-modprobe -r vfio-pci flatiommu
+flatiommu unbind --all >/dev/null
+modprobe -r vfio-pci uio_pci_generic
+[[ ! -e /sys/module/flatiommu ]] || rmmod flatiommu
 done_testing

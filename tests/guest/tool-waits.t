@@ -54,7 +54,7 @@ let_go() {
 
 # left_over: processes that commands have left behind
 left_over() {
-	pgrep -l flatiommu
+	pgrep -lx flatiommu
 }
 
 is_gone() {

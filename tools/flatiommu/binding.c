@@ -104,7 +104,7 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	return ret;
 }
 
-/* By name, as others may want it, too. */
+/* By name, as others may want it, too. Some drivers take nothing but what an override gives them. */
 static int give_to(struct tool *tool, struct json_object *changes, const char *address,
 		   const char *driver)
 {
@@ -115,12 +115,18 @@ static int give_to(struct tool *tool, struct json_object *changes, const char *a
 	if (!file_exists("/sys/bus/pci/drivers/%s", driver))
 		module_load(&ignored, driver);
 	ret = file_write_in_time(address, "/sys/bus/pci/drivers/%s/bind", driver);
-	if (ret && ret != -ETIMEDOUT)
-		ret = probe(tool, address);
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, address);
+	if (ret) {
+		ret = set_override(tool, address, driver);
+		if (!ret)
+			ret = probe(tool, address);
+	}
+	/* it may be gone by now */
 	if (function_read(&f, address))
 		return 0;
+	if (ret)
+		return ret;
 	if (!*f.driver) {
 		cure(tool, "modprobe %s && flatiommu unbind %s", driver, address);
 		return fail(tool, -EIO, "%s: %s does not take it back", address, driver);
@@ -146,23 +152,28 @@ bool has_to_be_taken(const struct function *f, const struct record *record)
 	       (*record->driver && strcmp(f->driver, record->driver));
 }
 
-/* Its driver, override and claim, as they were; @driver gets whom it is to be given to. */
-static int take_back(struct tool *tool, struct json_object *changes, struct function *f,
-		     const struct record *record, char *driver, size_t size)
+static int change_override(struct tool *tool, const char *address, const char *driver)
 {
-	char override[64];
+	char now[64];
+	int ret = function_override(tool, now, sizeof(now), address);
+
+	return ret || !strcmp(now, driver) ? ret : set_override(tool, address, driver);
+}
+
+/* From whoever has it, with an override that lets @driver have it, and without the claim. */
+static int take_back(struct tool *tool, struct json_object *changes, struct function *f,
+		     const struct record *record, const char *driver)
+{
+	bool hinders = *driver && *record->override && strcmp(record->override, driver);
 	int ret;
 
-	snprintf(driver, size, "%s", *record->driver || is_on_vfio(f) ? record->driver : f->driver);
 	if (has_to_be_taken(f, record)) {
 		ret = take_unused(tool, f);
 		if (ret)
 			return ret;
 		note(changes, "%s: taken from %s", f->address, f->driver);
 	}
-	ret = function_override(tool, override, sizeof(override), f->address);
-	if (!ret && strcmp(override, record->override))
-		ret = set_override(tool, f->address, record->override);
+	ret = change_override(tool, f->address, hinders ? "" : record->override);
 	if (ret || function_read(f, f->address))
 		return ret;
 	if (f->behind == BEHIND_FLATIOMMU && !record->claimed && !*f->driver) {
@@ -187,9 +198,17 @@ int put_back(struct tool *tool, struct json_object *changes, const struct record
 	}
 	if (is_being_unbound(&f))
 		return fail_waiting(tool, address);
-	ret = take_back(tool, changes, &f, record, driver, sizeof(driver));
+	/* what had no driver keeps that which another tool has given it */
+	snprintf(driver, sizeof(driver), "%s",
+		 *record->driver || is_on_vfio(&f) ? record->driver : f.driver);
+	ret = take_back(tool, changes, &f, record, driver);
 	if (!ret && *driver && !*f.driver && file_exists(PCI_DEVICES "/%s", address))
 		ret = give_to(tool, changes, address, driver);
+	if (file_exists(PCI_DEVICES "/%s", address) && ret != -ETIMEDOUT) {
+		int last = change_override(tool, address, record->override);
+
+		ret = ret ? ret : last;
+	}
 	if (!ret)
 		record_remove(address);
 	return ret;

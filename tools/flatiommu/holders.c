@@ -71,13 +71,27 @@ static int attempt(const struct function *f, bool takes)
 	return wait_for(takes ? CHANGE_SECONDS : LOOK_SECONDS, try_it, &attempt, NULL);
 }
 
+/* Of those who have it the first that is sure to, or the only one. */
+static void cure_by_kill(struct tool *tool, struct json_object *array)
+{
+	size_t i, n = json_object_array_length(array);
+	struct json_object *o;
+
+	for (i = 0; i < n; i++) {
+		o = json_object_array_get_idx(array, i);
+		if (n > 1 && json_object_get_boolean(get(o, "maybe")))
+			continue;
+		cure(tool, "kill %s", get_string(o, "pid"));
+		break;
+	}
+}
+
 static int fail_used(struct tool *tool, const struct function *f, struct json_object *array)
 {
 	char who[256];
 
 	processes_text(who, sizeof(who), array);
-	if (json_object_array_length(array) == 1)
-		cure(tool, "kill %s", get_string(json_object_array_get_idx(array, 0), "pid"));
+	cure_by_kill(tool, array);
 	if (*who)
 		return fail(tool, -EBUSY, "%s: open by %s", f->address, who);
 	return fail(tool, -EBUSY,
@@ -153,8 +167,7 @@ int fail_waiting(struct tool *tool, const char *address)
 	processes_read(&processes);
 	array = processes_of(&processes, &f);
 	processes_text(who, sizeof(who), array);
-	if (json_object_array_length(array) == 1)
-		cure(tool, "kill %s", get_string(json_object_array_get_idx(array, 0), "pid"));
+	cure_by_kill(tool, array);
 	if (*who)
 		fail(tool, -ETIMEDOUT, "%s: an unbind of it waits for %s", address, who);
 	else if (is_being_unbound(&f))

@@ -101,7 +101,7 @@ static int check(struct tool *tool, struct json_object *changes, const struct fu
 	for (i = 0; i < functions->n && !ret; i++) {
 		const struct function *f = &functions->function[i];
 
-		if (is_being_unbound(f))
+		if (f->being_unbound)
 			ret = fail_waiting(tool, f->address);
 		else if (is_bridge(f))
 			ret = fail(tool, -EOPNOTSUPP, "%s: not bound: it is a bridge", f->address);

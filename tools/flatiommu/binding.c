@@ -78,7 +78,7 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	struct record record;
 	int ret;
 
-	if (is_being_unbound(&f))
+	if (f.being_unbound)
 		return fail_waiting(tool, f.address);
 	ret = begin_record(tool, &record, &f);
 	if (ret)
@@ -196,7 +196,7 @@ int put_back(struct tool *tool, struct json_object *changes, const struct record
 		note(changes, "%s: is not there any more", address);
 		return 0;
 	}
-	if (is_being_unbound(&f))
+	if (f.being_unbound)
 		return fail_waiting(tool, address);
 	/* what had no driver keeps that which another tool has given it */
 	snprintf(driver, sizeof(driver), "%s",

@@ -69,7 +69,7 @@ static int claim_run(struct tool *tool, const struct args *args)
 	while (!ret && done < functions.n) {
 		const struct function *f = &functions.function[done];
 
-		ret = is_being_unbound(f) ? fail_waiting(tool, f->address) :
+		ret = f->being_unbound ? fail_waiting(tool, f->address) :
 					    flat_claim(tool, f->address, args->values[WC]);
 		if (!ret)
 			done++;
@@ -99,7 +99,7 @@ static int release_run(struct tool *tool, const struct args *args)
 	for (i = 0; !ret && i < functions.n; i++) {
 		const struct function *f = &functions.function[i];
 
-		if (is_being_unbound(f))
+		if (f->being_unbound)
 			ret = fail_waiting(tool, f->address);
 		else if (f->behind != BEHIND_FLATIOMMU)
 			ret = fail(tool, -ENOENT, "%s: it is not claimed", f->address);

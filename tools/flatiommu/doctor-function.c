@@ -67,7 +67,7 @@ static void check_driver(struct doctor *doctor)
 
 	if (is_bridge(f))
 		return;
-	if (is_being_unbound(f)) {
+	if (f->being_unbound) {
 		say(doctor, PROBLEM, "vfio-pci lets it go: an unbind of it waits for who has it open");
 		return;
 	}

@@ -122,7 +122,7 @@ int check_unused(struct tool *tool, const struct function *f, const struct proce
 	int ret = 0;
 	bool sure;
 
-	if (is_being_unbound(f))
+	if (f->being_unbound)
 		return fail_waiting(tool, f->address);
 	array = processes_of(processes, f);
 	sure = processes_are_sure(array);
@@ -170,7 +170,7 @@ int fail_waiting(struct tool *tool, const char *address)
 	cure_by_kill(tool, array);
 	if (*who)
 		fail(tool, -ETIMEDOUT, "%s: an unbind of it waits for %s", address, who);
-	else if (is_being_unbound(&f))
+	else if (f.being_unbound)
 		fail(tool, -ETIMEDOUT,
 		     "%s: an unbind of it waits for a program, but no process shows for which",
 		     address);

@@ -46,7 +46,7 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 	json_object_object_add(o, "wc_bars", flat_wc_bars(f));
 	put_string(o, "pf", f->pf);
 	put_number(o, "vfs", vfs);
-	put_bool(o, "unbind_waits", is_being_unbound(f));
+	put_bool(o, "unbind_waits", f->being_unbound);
 	json_object_object_add(o, "open_by", processes_of(processes, f));
 	return o;
 }

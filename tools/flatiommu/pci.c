@@ -77,6 +77,18 @@ int function_identify(struct function *f, struct attributes *attributes)
 	return 0;
 }
 
+bool function_is_let_go(const struct function *f, bool has_node)
+{
+	struct names names;
+	bool alone;
+
+	if (!has_node || *f->driver || f->behind == BEHIND_FLATIOMMU)
+		return has_node && !*f->driver;
+	alone = !names_read(&names, GROUPS "/%d/devices", f->group) && names.n == 1;
+	names_free(&names);
+	return alone;
+}
+
 int function_read(struct function *f, const char *name)
 {
 	struct attributes attributes = NO_ATTRIBUTES;
@@ -97,6 +109,8 @@ int function_read(struct function *f, const char *name)
 		f->group = atoi(group);
 	function_find_cdev(f);
 	f->behind = find_behind(f);
+	f->being_unbound = function_is_let_go(f, f->group >= 0 && !*f->driver &&
+					      file_exists("/sys/class/vfio/%d", f->group));
 	return 0;
 }
 
@@ -320,24 +334,6 @@ unsigned int nr_vfs(const struct function *f)
 		count += !strncmp(names.name[i], "virtfn", strlen("virtfn"));
 	names_free(&names);
 	return count;
-}
-
-/*
- * Its driver's link goes first, its group's node last. Where others share the group, the node may
- * be theirs.
- */
-bool is_being_unbound(const struct function *f)
-{
-	struct names names;
-	bool alone;
-
-	if (*f->driver || f->group < 0 || !file_exists("/sys/class/vfio/%d", f->group))
-		return false;
-	if (f->behind == BEHIND_FLATIOMMU)
-		return true;
-	alone = !names_read(&names, GROUPS "/%d/devices", f->group) && names.n == 1;
-	names_free(&names);
-	return alone;
 }
 
 int function_override(struct tool *tool, char *buf, size_t size, const char *address)

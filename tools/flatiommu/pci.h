@@ -28,6 +28,7 @@ enum behind {
  * @group:	-1 when it has none
  * @cdev:	the name of VFIO's character device in /dev/vfio/devices, "" when it has none
  * @pf:		the physical function that it is a virtual function of, or ""
+ * @being_unbound:	vfio-pci lets it go, and the kernel waits for a program that has it open
  * @wc_bars:	a bit for each BAR that its claim holds write-combined, -1 before that was asked
  */
 struct function {
@@ -38,6 +39,7 @@ struct function {
 	char cdev[64];
 	enum behind behind;
 	char pf[PCI_ADDRESS_SIZE];
+	bool being_unbound;
 	int wc_bars;
 };
 
@@ -89,15 +91,18 @@ bool is_noiommu_cdev(const struct function *function);
 /* How many virtual functions it has now. */
 unsigned int nr_vfs(const struct function *function);
 
-/* vfio-pci is letting it go, and the kernel waits for a program that has it open. */
-bool is_being_unbound(const struct function *function);
-
 /* driver_override, which may be waited for; "" when there is none. */
 int function_override(struct tool *tool, char *buf, size_t size, const char *address);
 
 /* For those who read functions: @function has its address and its driver. */
 int function_identify(struct function *function, struct attributes *attributes);
 void function_find_cdev(struct function *function);
+
+/*
+ * Its driver's link goes first, and its group's node last. Where others share the group, the node
+ * may be theirs.
+ */
+bool function_is_let_go(const struct function *function, bool has_node);
 #define FLATIOMMU_IOMMU "flatiommu-"
 
 #endif

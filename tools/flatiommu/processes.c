@@ -204,7 +204,7 @@ enum has opened_is_of(const struct processes *processes, const struct opened *o,
 	if (!is_vfio)
 		return is_uio_of(o->node, f) ? HAS : HAS_NOT;
 	if (!strcmp(o->node, DEVICE_FILE)) {
-		if (processes->one_group && (is_on_vfio(f) || is_being_unbound(f)))
+		if (processes->one_group && (is_on_vfio(f) || f->being_unbound))
 			return HAS;
 		return is_on_vfio(f) ? HAS_MAYBE : HAS_NOT;
 	}

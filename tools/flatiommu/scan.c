@@ -85,6 +85,14 @@ static void read_groups(struct groups *groups)
 		groups->others |= !strncmp(groups->vfio.name[i], NOIOMMU, strlen(NOIOMMU));
 }
 
+static bool has_node(const struct function *f, const struct groups *groups)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", f->group);
+	return names_have(&groups->vfio, number);
+}
+
 static void find_group(struct function *f, const struct groups *groups, int module)
 {
 	char name[64], number[16];
@@ -132,6 +140,8 @@ int functions_scan(struct functions *functions)
 		find_group(f, &groups, module);
 		if (f->group < 0 && is_noiommu_cdev(f))
 			f->behind = BEHIND_NOIOMMU;
+		f->being_unbound = f->group >= 0 && !*f->driver &&
+				   function_is_let_go(f, has_node(f, &groups));
 	}
 	flat_close(module);
 	names_free(&groups.vfio);

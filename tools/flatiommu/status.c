@@ -111,7 +111,7 @@ static void put_functions(struct json_object *what, const struct functions *func
 		json_object_object_add(o, "wc_bars", flat_wc_bars(f));
 		put_bool(o, "bound_here", recorded);
 		put_string(o, "driver_before", record.driver);
-		put_bool(o, "unbind_waits", is_being_unbound(f));
+		put_bool(o, "unbind_waits", f->being_unbound);
 		/* with a claim a kernel's driver has it only if it was given to it since */
 		put_bool(o, "given_away", recorded && *f->driver && !is_on_vfio(f) &&
 			 (f->behind == BEHIND_FLATIOMMU || strcmp(f->driver, record.driver)));

@@ -70,7 +70,7 @@ static int check_one(struct tool *tool, const struct function *f,
 	bool found;
 	int ret;
 
-	if (is_being_unbound(f))
+	if (f->being_unbound)
 		return fail_waiting(tool, f->address);
 	ret = find_record(tool, &record, f, &found);
 	if (ret || !found || !has_to_be_taken(f, &record))

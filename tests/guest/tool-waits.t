@@ -126,6 +126,24 @@ echo 1 >/sys/bus/pci/rescan
 is "$(cat /run/flatiommu/[m0-9]* 2>/dev/null)" '' "nothing is left of it"
 wait
 
+numvfs=/sys/bus/pci/devices/$SRIOV_PF/sriov_numvfs
+if echo 1 >"$numvfs" 2>/dev/null && until_true 20 test -e "/sys/bus/pci/devices/$SRIOV_VF0"; then
+	diag "a physical function that ends its virtual ones waits, with the locks of both"
+	flatiommu bind "$SRIOV_VF0" >/dev/null
+	hold "$SRIOV_VF0" all
+	echo 0 >"$numvfs" &
+	until_true 10 has_driver "$SRIOV_VF0" ''
+	look "$SRIOV_VF0"
+	answers flatiommu list "$SRIOV_PF"
+	answers flatiommu doctor "$SRIOV_PF"
+	refuses "$SRIOV_PF: not bound: it has 1 virtual functions" flatiommu bind "$SRIOV_PF"
+	change "$SRIOV_VF0"
+	let_go
+	until_true 20 is_gone "$SRIOV_VF0"
+	answers flatiommu unbind --all
+	wait
+fi
+
 for how in all device mapping child thread queue given; do
 	diag "$how"
 	ran $limit flatiommu bind "$EDU"

@@ -26,7 +26,7 @@ answers() {
 		ok "$* answers"
 	else
 		not_ok "$* answers"
-		diag "$(ps -eo pid,stat,wchan:30,args | grep '[f]latiommu')"
+		diag "$(ps -C flatiommu -o pid,stat,wchan:30,args)"
 	fi
 }
 

@@ -49,7 +49,7 @@ static int begin_record(struct tool *tool, struct record *record, const struct f
 	return record_save(tool, record);
 }
 
-/* driver_override lasts no longer than it takes: with it no other tool could give the function back. */
+/* The override lasts no longer than it takes: with it no other tool could give the function back. */
 static int bind_vfio(struct tool *tool, const struct record *record)
 {
 	const char *address = record->address;
@@ -104,7 +104,7 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	return ret;
 }
 
-/* By name, as others may want it, too. Some drivers take nothing but what an override gives them. */
+/* By name, as others may want it, too. Some drivers take only what an override gives them. */
 static int give_to(struct tool *tool, struct json_object *changes, const char *address,
 		   const char *driver)
 {

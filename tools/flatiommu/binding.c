@@ -49,7 +49,7 @@ static int begin_record(struct tool *tool, struct record *record, const struct f
 	return record_save(tool, record);
 }
 
-/* The override lasts no longer than it takes: with it no other tool could give the function back. */
+/* The override lasts no longer than it takes: with it no other tool can give the function back. */
 static int bind_vfio(struct tool *tool, const struct record *record)
 {
 	const char *address = record->address;

@@ -56,7 +56,7 @@ static int attempt(const struct function *f, bool takes)
 	struct attempt attempt = { .function = f, .takes = takes };
 	struct names names;
 
-	if (is_on_vfio(f))
+	if (is_of_vfio(f))
 		function_node(f, attempt.node, sizeof(attempt.node));
 	/* to open a function's own node does not tell */
 	if (!strncmp(attempt.node, "/dev/vfio/devices/", strlen("/dev/vfio/devices/")))
@@ -126,11 +126,11 @@ int check_unused(struct tool *tool, const struct function *f, const struct proce
 		return fail_waiting(tool, f->address);
 	array = processes_of(processes, f);
 	sure = processes_are_sure(array);
-	if (!sure && is_on_vfio(f))
+	if (!sure && is_of_vfio(f))
 		ret = attempt(f, false);
 	if (ret == -ETIMEDOUT)
 		ret = fail_waiting(tool, f->address);
-	else if (sure || ret == -EBUSY || (is_on_vfio(f) && must_be_missed(processes)))
+	else if (sure || ret == -EBUSY || (is_of_vfio(f) && must_be_missed(processes)))
 		ret = fail_used(tool, f, array);
 	json_object_put(array);
 	return ret;
@@ -144,7 +144,7 @@ int take_unused(struct tool *tool, const struct function *f)
 
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, f->address);
-	if (ret != -EBUSY || !is_on_vfio(f))
+	if (ret != -EBUSY || !is_of_vfio(f))
 		return ret ? fail(tool, ret, "%s: %s does not let it go: %s", f->address, f->driver,
 				  strerror(-ret)) : 0;
 	processes_read(&processes);

@@ -14,7 +14,7 @@ struct processes;
 int check_unused(struct tool *tool, const struct function *function,
 		 const struct processes *processes);
 
-/* Takes it from its driver. From vfio-pci only if it is not open, and nobody can open it meanwhile. */
+/* Takes it from its driver; from VFIO only if it is not open, and nobody can open it meanwhile. */
 int take_unused(struct tool *tool, const struct function *function);
 
 /* Fails with -ETIMEDOUT: the kernel has not done what was asked for. Says for whom it waits. */

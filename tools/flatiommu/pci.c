@@ -51,7 +51,7 @@ void function_find_cdev(struct function *f)
 {
 	struct names names;
 
-	if (!strstr(f->driver, "vfio") || !has_cdevs() ||
+	if (!is_of_vfio(f) || !has_cdevs() ||
 	    names_read(&names, PCI_DEVICES "/%s/vfio-dev", f->address))
 		return;
 	if (names.n)
@@ -291,6 +291,11 @@ bool is_bridge(const struct function *f)
 bool is_on_vfio(const struct function *f)
 {
 	return !strcmp(f->driver, "vfio-pci");
+}
+
+bool is_of_vfio(const struct function *f)
+{
+	return strstr(f->driver, "vfio");
 }
 
 bool has_vfio_groups(void)

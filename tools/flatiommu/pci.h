@@ -76,6 +76,8 @@ bool function_above(char *address, size_t size, const char *path);
 
 bool is_bridge(const struct function *function);
 bool is_on_vfio(const struct function *function);
+/* By vfio-pci or a driver of one kind of device, such as mlx5_vfio_pci. */
+bool is_of_vfio(const struct function *function);
 const char *behind_name(enum behind behind);
 
 /*

@@ -197,16 +197,16 @@ enum has opened_is_of(const struct processes *processes, const struct opened *o,
 {
 	char node[64];
 	/* while it is being unbound, it has no driver any more */
-	bool is_vfio = (is_on_vfio(f) || !*f->driver) && (f->group >= 0 || *f->cdev);
+	bool is_vfio = (is_of_vfio(f) || !*f->driver) && (f->group >= 0 || *f->cdev);
 
 	if (!strcmp(o->node, f->address))
 		return HAS;
 	if (!is_vfio)
 		return is_uio_of(o->node, f) ? HAS : HAS_NOT;
 	if (!strcmp(o->node, DEVICE_FILE)) {
-		if (processes->one_group && (is_on_vfio(f) || f->being_unbound))
+		if (processes->one_group && (is_of_vfio(f) || f->being_unbound))
 			return HAS;
-		return is_on_vfio(f) ? HAS_MAYBE : HAS_NOT;
+		return is_of_vfio(f) ? HAS_MAYBE : HAS_NOT;
 	}
 	snprintf(node, sizeof(node), "/dev/vfio/%s%d",
 		 f->behind == BEHIND_NOIOMMU ? "noiommu-" : "", f->group);

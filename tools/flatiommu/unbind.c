@@ -87,11 +87,13 @@ static int check(struct tool *tool, struct functions *functions)
 
 	processes_read(&processes);
 	for (i = 0; i < functions->n && !ret; i++) {
-		struct function *f = &functions->function[i];
+		struct function f;
 
 		/* it may be gone, which is to be said later */
-		if (!function_read(f, f->address))
-			ret = check_one(tool, f, &processes);
+		if (function_read(&f, functions->function[i].address))
+			continue;
+		functions->function[i] = f;
+		ret = check_one(tool, &f, &processes);
 	}
 	processes_free(&processes);
 	return ret;

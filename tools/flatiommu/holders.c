@@ -136,12 +136,24 @@ int check_unused(struct tool *tool, const struct function *f, const struct proce
 	return ret;
 }
 
+/* A write to enable asks for device_lock and, of what has a driver, does nothing more. */
+static int ask_for_lock(const void *arg, int answer)
+{
+	(void)answer;
+	file_write("0", PCI_DEVICES "/%s/enable", (const char *)arg);
+	return 0;
+}
+
 int take_unused(struct tool *tool, const struct function *f)
 {
-	int ret = attempt(f, true);
 	struct json_object *array;
 	struct processes processes;
+	int ret;
 
+	/* what is asked of driver/unbind cannot be taken back, if somebody else has the lock */
+	ret = wait_for(LOOK_SECONDS, ask_for_lock, f->address, NULL);
+	if (!ret)
+		ret = attempt(f, true);
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, f->address);
 	if (ret != -EBUSY || !is_of_vfio(f))

@@ -86,12 +86,20 @@ static void cure_by_kill(struct tool *tool, struct json_object *array)
 	}
 }
 
-static int fail_used(struct tool *tool, const struct function *f, struct json_object *array)
+static int fail_used(struct tool *tool, const struct function *f, struct processes *processes)
 {
+	struct json_object *array = processes_of(processes, f);
 	char who[256];
 
+	/* a mapping is looked for last, as it takes longest */
+	if (!json_object_array_length(array)) {
+		json_object_put(array);
+		processes_add_mappings(processes);
+		array = processes_of(processes, f);
+	}
 	processes_text(who, sizeof(who), array);
 	cure_by_kill(tool, array);
+	json_object_put(array);
 	if (*who)
 		return fail(tool, -EBUSY, "%s: open by %s", f->address, who);
 	return fail(tool, -EBUSY,
@@ -116,7 +124,7 @@ static bool must_be_missed(const struct processes *processes)
 	return file_number(0, "/sys/module/vfio_pci/refcnt") >= n && n > seen;
 }
 
-int check_unused(struct tool *tool, const struct function *f, const struct processes *processes)
+int check_unused(struct tool *tool, const struct function *f, struct processes *processes)
 {
 	struct json_object *array;
 	int ret = 0;
@@ -126,14 +134,14 @@ int check_unused(struct tool *tool, const struct function *f, const struct proce
 		return fail_waiting(tool, f->address);
 	array = processes_of(processes, f);
 	sure = processes_are_sure(array);
+	json_object_put(array);
 	if (!sure && is_of_vfio(f))
 		ret = attempt(f, false);
 	if (ret == -ETIMEDOUT)
-		ret = fail_waiting(tool, f->address);
-	else if (sure || ret == -EBUSY || (is_of_vfio(f) && must_be_missed(processes)))
-		ret = fail_used(tool, f, array);
-	json_object_put(array);
-	return ret;
+		return fail_waiting(tool, f->address);
+	if (sure || ret == -EBUSY || (is_of_vfio(f) && must_be_missed(processes)))
+		return fail_used(tool, f, processes);
+	return 0;
 }
 
 /* A write to enable asks for device_lock and, of what has a driver, does nothing more. */
@@ -146,7 +154,6 @@ static int ask_for_lock(const void *arg, int answer)
 
 int take_unused(struct tool *tool, const struct function *f)
 {
-	struct json_object *array;
 	struct processes processes;
 	int ret;
 
@@ -160,9 +167,7 @@ int take_unused(struct tool *tool, const struct function *f)
 		return ret ? fail(tool, ret, "%s: %s does not let it go: %s", f->address, f->driver,
 				  strerror(-ret)) : 0;
 	processes_read(&processes);
-	array = processes_of(&processes, f);
-	ret = fail_used(tool, f, array);
-	json_object_put(array);
+	ret = fail_used(tool, f, &processes);
 	processes_free(&processes);
 	return ret;
 }

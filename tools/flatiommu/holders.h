@@ -11,8 +11,7 @@ struct processes;
  * Fails with -EBUSY where anybody has a function open by VFIO or UIO, also where no process shows
  * it: a file on its way through a socket has it, too.
  */
-int check_unused(struct tool *tool, const struct function *function,
-		 const struct processes *processes);
+int check_unused(struct tool *tool, const struct function *function, struct processes *processes);
 
 /* Takes it from its driver; from VFIO only if it is not open, and nobody can open it meanwhile. */
 int take_unused(struct tool *tool, const struct function *function);

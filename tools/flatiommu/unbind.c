@@ -63,8 +63,7 @@ static int check_uses(struct tool *tool, const struct function *f,
 	return ret;
 }
 
-static int check_one(struct tool *tool, const struct function *f,
-		     const struct processes *processes)
+static int check_one(struct tool *tool, const struct function *f, struct processes *processes)
 {
 	struct record record;
 	bool found;

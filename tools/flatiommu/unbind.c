@@ -63,13 +63,23 @@ static int check_uses(struct tool *tool, const struct function *f,
 	return ret;
 }
 
+static bool is_open(const struct function *f, const struct processes *processes)
+{
+	struct json_object *array = processes_of(processes, f);
+	bool sure = processes_are_sure(array);
+
+	json_object_put(array);
+	return sure;
+}
+
 static int check_one(struct tool *tool, const struct function *f, struct processes *processes)
 {
 	struct record record;
 	bool found;
 	int ret;
 
-	if (f->being_unbound)
+	/* without VFIO's groups only that tells */
+	if (f->being_unbound || (!*f->driver && is_open(f, processes)))
 		return fail_waiting(tool, f->address);
 	ret = find_record(tool, &record, f, &found);
 	if (ret || !found || !has_to_be_taken(f, &record))

@@ -100,8 +100,16 @@ change() {
 	is "$(driver_of "$FN1")" '' "and unbound"
 }
 
-diag "an unbind by hand waits"
+diag "no file is read that takes a function's lock, on whatever kernel"
 flatiommu bind "$SRIOV_PF" >/dev/null
+for command in list "list $SRIOV_PF" "list --all" status doctor "doctor $SRIOV_PF" "doctor $NVME" "run --check --force -- true"; do
+	# shellcheck disable=SC2086
+	opened=$(calls --opened flatiommu $command 2>/dev/null)
+	like "$opened" "/sys/bus/pci/devices" "flatiommu $command: what it opens is seen"
+	unlike "$opened" "/(driver_override|sriov_numvfs|sriov_vf_total_msix|uevent)"$'(\n|$)' "flatiommu $command: none of those"
+done
+
+diag "an unbind by hand waits"
 hold "$SRIOV_PF" all
 echo "$SRIOV_PF" >/sys/bus/pci/drivers/vfio-pci/unbind &
 until_true 10 has_driver "$SRIOV_PF" ''

@@ -72,6 +72,10 @@ int attribute_read(struct attributes *attributes, char *buf, size_t size, const 
 	buf[0] = 0;
 	format_path(path, fmt);
 	fd = open_path(path, O_RDONLY);
+	if (fd == -EMFILE) {
+		attributes_close(attributes);
+		fd = open_path(path, O_RDONLY);
+	}
 	if (fd < 0)
 		return fd;
 	if (fd != attributes->last + 1 || fd - attributes->first >= 128) {

@@ -268,7 +268,7 @@ build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) b
 	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) build/lib/libflatiommu.a -lpci -ljson-c
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
-test-tools := $(addprefix build/tests/,canary frames huge klog mapper own-iova put terminal)
+test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper own-iova put terminal)
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out $(test-tools:build/tests/%=tests/guest/%.c),\
 	$(wildcard tests/guest/*.c)))
 test-lib := $(wildcard tests/guest/lib/*.c)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "binding.h"
+#include "holders.h"
 #include "machine.h"
 #include "memory.h"
 #include "output.h"
@@ -110,7 +111,9 @@ static int check(struct tool *tool, struct json_object *warnings, const struct f
 	for (i = 0; i < functions->n && !ret; i++) {
 		const struct function *f = &functions->function[i];
 
-		if (is_bridge(f))
+		if (f->being_unbound)
+			ret = fail_waiting(tool, f->address);
+		else if (is_bridge(f))
 			ret = fail(tool, -EOPNOTSUPP, "%s: not bound: it is a bridge", f->address);
 		if (!ret && f->behind == BEHIND_NOIOMMU) {
 			cure(tool, "flatiommu unbind %s && flatiommu bind %s", f->address,

@@ -6,20 +6,10 @@
 #include <string.h>
 
 #include "flat.h"
+#include "holders.h"
 #include "modules.h"
 #include "output.h"
-#include "sysfs.h"
-
-static int unbind_driver(struct tool *tool, const struct function *f)
-{
-	int ret = file_write(f->address, PCI_DEVICES "/%s/driver/unbind", f->address);
-
-	/* it may have gone by itself */
-	if (ret && ret != -ENOENT && ret != -ENODEV)
-		return fail(tool, ret, "%s: %s does not let it go: %s", f->address, f->driver,
-			    strerror(-ret));
-	return 0;
-}
+#include "wait.h"
 
 static int set_override(struct tool *tool, const char *address, const char *driver)
 {
@@ -28,8 +18,57 @@ static int set_override(struct tool *tool, const char *address, const char *driv
 
 	/* an empty line takes it back */
 	snprintf(text, sizeof(text), "%s\n", driver);
-	ret = file_write(text, PCI_DEVICES "/%s/driver_override", address);
+	ret = file_write_in_time(text, PCI_DEVICES "/%s/driver_override", address);
+	if (ret == -ETIMEDOUT)
+		return fail_waiting(tool, address);
 	return ret ? fail(tool, ret, "%s: driver_override: %s", address, strerror(-ret)) : 0;
+}
+
+/* Offers it to all drivers, or to the one that its override names. */
+static int probe(struct tool *tool, const char *address)
+{
+	int ret = file_write_in_time(address, "/sys/bus/pci/drivers_probe");
+
+	if (ret == -ETIMEDOUT)
+		return fail_waiting(tool, address);
+	return ret ? fail(tool, ret, "%s: %s", address, strerror(-ret)) : 0;
+}
+
+static int begin_record(struct tool *tool, struct record *record, const struct function *f)
+{
+	char override[sizeof(record->override)];
+	int ret = function_override(tool, override, sizeof(override), f->address);
+
+	if (ret || (!record_load(record, f->address) && record_is_of(record, f)))
+		return ret;
+	memcpy(record->driver, f->driver, sizeof(record->driver));
+	memcpy(record->override, override, sizeof(record->override));
+	record->claimed = f->behind == BEHIND_FLATIOMMU;
+	record->vendor = f->vendor;
+	record->device = f->device;
+	return record_save(tool, record);
+}
+
+/* The override lasts no longer than it takes: with it no other tool can give the function back. */
+static int bind_vfio(struct tool *tool, const struct record *record)
+{
+	const char *address = record->address;
+	struct function f;
+	int ret;
+
+	ret = set_override(tool, address, "vfio-pci");
+	if (!ret)
+		ret = probe(tool, address);
+	if (!ret && function_read(&f, address))
+		ret = fail(tool, -ENODEV, "%s: is gone", address);
+	if (!ret && !is_on_vfio(&f)) {
+		cure(tool, "dmesg | tail");
+		ret = fail(tool, -EIO, "%s: vfio-pci does not take it; the kernel log says why",
+			   address);
+	}
+	if (!ret && strcmp(record->override, "vfio-pci"))
+		ret = set_override(tool, address, record->override);
+	return ret;
 }
 
 int bind_function(struct tool *tool, struct json_object *changes, const struct function *function,
@@ -39,105 +78,137 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	struct record record;
 	int ret;
 
-	if (record_load(&record, f.address) || !record_is_of(&record, &f)) {
-		memcpy(record.driver, f.driver, sizeof(record.driver));
-		memcpy(record.override, f.override, sizeof(record.override));
-		record.claimed = f.behind == BEHIND_FLATIOMMU;
-		record.vendor = f.vendor;
-		record.device = f.device;
-		ret = record_save(tool, &record);
-		if (ret)
-			return ret;
-	}
+	if (f.being_unbound)
+		return fail_waiting(tool, f.address);
+	ret = begin_record(tool, &record, &f);
+	if (ret)
+		return ret;
 	if (*f.driver) {
-		ret = unbind_driver(tool, &f);
+		ret = take_unused(tool, &f);
 		if (ret)
 			return ret;
 		note(changes, "%s: taken from %s", f.address, f.driver);
 	}
 	/* a kernel driver may have had a group of VFIO's no-IOMMU mode */
-	ret = function_read(&f, f.address);
-	if (!ret && f.behind == BEHIND_NOTHING) {
+	if (function_read(&f, f.address))
+		return fail(tool, -ENODEV, "%s: is gone", f.address);
+	if (f.behind == BEHIND_NOTHING) {
 		ret = flat_claim(tool, f.address, wc);
-		if (!ret)
-			note(changes, "%s: claimed", f.address);
+		if (ret)
+			return ret;
+		note(changes, "%s: claimed", f.address);
 	}
+	ret = bind_vfio(tool, &record);
 	if (!ret)
-		ret = set_override(tool, f.address, "vfio-pci");
-	if (!ret)
-		ret = file_write(f.address, "/sys/bus/pci/drivers_probe");
-	if (!ret)
-		ret = function_read(&f, f.address);
-	if (!ret && !is_on_vfio(&f)) {
-		cure(tool, "dmesg | tail");
-		ret = fail(tool, -EIO, "%s: vfio-pci does not take it; the kernel log says why",
-			   f.address);
-	}
-	if (ret)
-		return *tool->error ? ret : fail(tool, ret, "%s: %s", f.address, strerror(-ret));
-	note(changes, "%s: bound to vfio-pci", f.address);
-	return 0;
+		note(changes, "%s: bound to vfio-pci", f.address);
+	return ret;
 }
 
-/* The driver that it had: by name, as others may want it, too. */
-static int bind_former(struct tool *tool, struct json_object *changes, const struct record *record)
+/* By name, as others may want it, too. Some drivers take only what an override gives them. */
+static int give_to(struct tool *tool, struct json_object *changes, const char *address,
+		   const char *driver)
 {
-	const char *address = record->address;
 	struct tool ignored = { 0 };
 	struct function f;
+	int ret;
 
+	if (!file_exists("/sys/bus/pci/drivers/%s", driver))
+		module_load(&ignored, driver);
+	ret = file_write_in_time(address, "/sys/bus/pci/drivers/%s/bind", driver);
+	if (ret == -ETIMEDOUT)
+		return fail_waiting(tool, address);
+	if (ret) {
+		ret = set_override(tool, address, driver);
+		if (!ret)
+			ret = probe(tool, address);
+	}
+	/* it may be gone by now */
 	if (function_read(&f, address))
 		return 0;
+	if (ret)
+		return ret;
 	if (!*f.driver) {
-		if (!file_exists("/sys/bus/pci/drivers/%s", record->driver))
-			module_load(&ignored, record->driver);
-		if (file_write(address, "/sys/bus/pci/drivers/%s/bind", record->driver))
-			file_write(address, "/sys/bus/pci/drivers_probe");
-		function_read(&f, address);
-		if (*f.driver)
-			note(changes, "%s: given back to %s", address, f.driver);
+		cure(tool, "modprobe %s && flatiommu unbind %s", driver, address);
+		return fail(tool, -EIO, "%s: %s does not take it back", address, driver);
 	}
-	if (*f.driver && strcmp(f.driver, record->driver)) {
+	if (strcmp(f.driver, driver)) {
 		cure(tool, "echo %s >/sys/bus/pci/drivers/%s/unbind && flatiommu unbind %s",
 		     address, f.driver, address);
 		return fail(tool, -EBUSY, "%s: %s has it by now, not %s", address, f.driver,
-			    record->driver);
+			    driver);
 	}
-	if (!*f.driver) {
-		cure(tool, "modprobe %s && flatiommu unbind %s", record->driver, address);
-		return fail(tool, -EIO, "%s: %s does not take it back", address, record->driver);
-	}
+	note(changes, "%s: given back to %s", address, f.driver);
 	return 0;
+}
+
+bool has_to_be_taken(const struct function *f, const struct record *record)
+{
+	if (!*f->driver)
+		return false;
+	if (is_on_vfio(f))
+		return strcmp(record->driver, "vfio-pci");
+	/* another tool has given it away: a claim is released without a driver only */
+	return (f->behind == BEHIND_FLATIOMMU && !record->claimed) ||
+	       (*record->driver && strcmp(f->driver, record->driver));
+}
+
+static int change_override(struct tool *tool, const char *address, const char *driver)
+{
+	char now[64];
+	int ret = function_override(tool, now, sizeof(now), address);
+
+	return ret || !strcmp(now, driver) ? ret : set_override(tool, address, driver);
+}
+
+/* From whoever has it, with an override that lets @driver have it, and without the claim. */
+static int take_back(struct tool *tool, struct json_object *changes, struct function *f,
+		     const struct record *record, const char *driver)
+{
+	bool hinders = *driver && *record->override && strcmp(record->override, driver);
+	int ret;
+
+	if (has_to_be_taken(f, record)) {
+		ret = take_unused(tool, f);
+		if (ret)
+			return ret;
+		note(changes, "%s: taken from %s", f->address, f->driver);
+	}
+	ret = change_override(tool, f->address, hinders ? "" : record->override);
+	if (ret || function_read(f, f->address))
+		return ret;
+	if (f->behind == BEHIND_FLATIOMMU && !record->claimed && !*f->driver) {
+		ret = flat_release(tool, f->address);
+		if (!ret)
+			note(changes, "%s: released", f->address);
+	}
+	return ret;
 }
 
 int put_back(struct tool *tool, struct json_object *changes, const struct record *record)
 {
 	const char *address = record->address;
+	char driver[sizeof(record->driver)];
 	struct function f;
-	int ret = 0;
+	int ret;
 
 	if (function_read(&f, address)) {
 		record_remove(address);
 		note(changes, "%s: is not there any more", address);
 		return 0;
 	}
-	if (is_on_vfio(&f) && strcmp(record->driver, "vfio-pci")) {
-		ret = unbind_driver(tool, &f);
-		if (ret)
-			return ret;
-		note(changes, "%s: taken from vfio-pci", address);
+	if (f.being_unbound)
+		return fail_waiting(tool, address);
+	/* what had no driver keeps that which another tool has given it */
+	snprintf(driver, sizeof(driver), "%s",
+		 *record->driver || is_on_vfio(&f) ? record->driver : f.driver);
+	ret = take_back(tool, changes, &f, record, driver);
+	if (!ret && *driver && !*f.driver && file_exists(PCI_DEVICES "/%s", address))
+		ret = give_to(tool, changes, address, driver);
+	if (file_exists(PCI_DEVICES "/%s", address) && ret != -ETIMEDOUT) {
+		int last = change_override(tool, address, record->override);
+
+		ret = ret ? ret : last;
 	}
-	if (strcmp(f.override, record->override))
-		ret = set_override(tool, address, record->override);
-	if (!ret)
-		ret = function_read(&f, address);
-	if (!ret && f.behind == BEHIND_FLATIOMMU && !record->claimed && !*f.driver) {
-		ret = flat_release(tool, address);
-		if (!ret)
-			note(changes, "%s: released", address);
-	}
-	if (!ret && *record->driver)
-		ret = bind_former(tool, changes, record);
 	if (!ret)
 		record_remove(address);
 	return ret;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "flat.h"
+#include "holders.h"
 #include "modules.h"
 #include "output.h"
 #include "pci.h"
@@ -66,7 +67,10 @@ static int claim_run(struct tool *tool, const struct args *args)
 	if (!flat_is_loaded())
 		ret = module_load(tool, "flatiommu");
 	while (!ret && done < functions.n) {
-		ret = flat_claim(tool, functions.function[done].address, args->values[WC]);
+		const struct function *f = &functions.function[done];
+
+		ret = f->being_unbound ? fail_waiting(tool, f->address) :
+					    flat_claim(tool, f->address, args->values[WC]);
 		if (!ret)
 			done++;
 	}
@@ -95,7 +99,9 @@ static int release_run(struct tool *tool, const struct args *args)
 	for (i = 0; !ret && i < functions.n; i++) {
 		const struct function *f = &functions.function[i];
 
-		if (f->behind != BEHIND_FLATIOMMU)
+		if (f->being_unbound)
+			ret = fail_waiting(tool, f->address);
+		else if (f->behind != BEHIND_FLATIOMMU)
 			ret = fail(tool, -ENOENT, "%s: it is not claimed", f->address);
 		else
 			ret = flat_release(tool, f->address);

@@ -68,6 +68,10 @@ static void check_driver(struct doctor *doctor)
 
 	if (is_bridge(f))
 		return;
+	if (f->being_unbound) {
+		say(doctor, PROBLEM, "vfio-pci lets it go: an unbind of it waits for who has it open");
+		return;
+	}
 	if (is_on_vfio(f)) {
 		say(doctor, OK, "vfio-pci%s",
 		    is_persistent(f->address) ? ", after a reboot, too" : "");
@@ -91,6 +95,9 @@ static void check_open(struct doctor *doctor)
 		say(doctor, OK, "open by %s", open);
 	else if (doctor->processes.partial)
 		say(doctor, UNSEEN, "whether others have it open only root sees");
+	else if (is_on_vfio(doctor->subject) && processes_miss_some(&doctor->processes))
+		say(doctor, WARNING,
+		    "a function is open, maybe this one, but no process shows it: one outside of this container, or a file on its way through a socket");
 }
 
 static void check_one_node(struct doctor *doctor, const char *node)

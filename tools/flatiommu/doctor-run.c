@@ -49,6 +49,7 @@ static bool is_free(struct doctor *doctor)
 	const struct function *f = doctor->subject;
 	struct json_object *others;
 	char open[256];
+	bool sure;
 
 	if (is_bridge(f)) {
 		say(doctor, PROBLEM, "not tried: a bridge");
@@ -62,12 +63,14 @@ static bool is_free(struct doctor *doctor)
 	}
 	others = processes_of(&doctor->processes, f);
 	processes_text(open, sizeof(open), others);
-	if (*open) {
+	/* where one may have it, the attempt tells */
+	sure = processes_are_sure(others);
+	if (sure) {
 		mend(doctor, "kill %s", get_string(json_object_array_get_idx(others, 0), "pid"));
 		say(doctor, PROBLEM, "not tried: open by %s", open);
 	}
 	json_object_put(others);
-	return !*open;
+	return !sure;
 }
 
 /* The library's reason says why; a cure is known of what is the machine's or this user's. */

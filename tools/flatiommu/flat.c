@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "../../module/address.h"
+#include "holders.h"
 #include "output.h"
 #include "sysfs.h"
+#include "wait.h"
 
 /* The cure has the function's address for %s. */
 struct meaning {
@@ -94,7 +96,9 @@ int flat_claim(struct tool *tool, const char *address, const char *wc)
 	int ret;
 
 	snprintf(text, sizeof(text), "%s%s%s", address, wc ? "/wc=" : "", wc ? wc : "");
-	ret = file_write(text, FLAT_FILES "/claim");
+	ret = file_write_in_time(text, FLAT_FILES "/claim");
+	if (ret == -ETIMEDOUT)
+		return fail_waiting(tool, address);
 	why = ret == -EOPNOTSUPP ? why_unsupported(address) : NULL;
 	if (why)
 		return fail(tool, ret, "%s: not claimed: %s", address, why);
@@ -103,43 +107,74 @@ int flat_claim(struct tool *tool, const char *address, const char *wc)
 
 int flat_release(struct tool *tool, const char *address)
 {
-	int ret = file_write(address, FLAT_FILES "/release");
+	int ret = file_write_in_time(address, FLAT_FILES "/release");
 
+	if (ret == -ETIMEDOUT)
+		return fail_waiting(tool, address);
 	return ret ? fail_meaning(tool, of_release, ret, address, "released") : 0;
 }
 
-static int get_info(struct flatiommu_info *info)
+int flat_open(void)
 {
-	int fd = open(FLAT_NODE, O_RDWR | O_CLOEXEC), ret = 0;
+	int file = open(FLAT_NODE, O_RDWR | O_CLOEXEC);
 
-	if (fd < 0)
-		return -errno;
+	return file < 0 ? -errno : file;
+}
+
+void flat_close(int file)
+{
+	if (file >= 0)
+		close(file);
+}
+
+static int get_info(int file, struct flatiommu_info *info)
+{
+	if (file < 0)
+		return file;
 	info->size = sizeof(*info);
-	if (ioctl(fd, FLATIOMMU_INFO, info))
-		ret = -errno;
-	close(fd);
-	return ret;
+	return ioctl(file, FLATIOMMU_INFO, info) ? -errno : 0;
+}
+
+int flat_info(int file, struct function *f)
+{
+	struct flatiommu_info info = { .flags = FLATIOMMU_INFO_FUNCTION };
+	struct flat_address a;
+	int ret;
+
+	if (!flat_parse_address(f->address, &a))
+		return -EINVAL;
+	info.function.segment = a.segment;
+	info.function.bus = a.bus;
+	info.function.devfn = a.slot << 3 | a.function;
+	ret = get_info(file, &info);
+	if (!ret && !(info.out_state & FLATIOMMU_STATE_CLAIMED))
+		ret = -ENOENT;
+	if (ret)
+		return ret;
+	f->group = info.group;
+	f->wc_bars = info.out_wc_bars;
+	return 0;
 }
 
 struct json_object *flat_wc_bars(const struct function *f)
 {
-	struct flatiommu_info info = { .flags = FLATIOMMU_INFO_FUNCTION };
+	struct function asked = *f;
 	struct json_object *array;
-	struct flat_address a;
 	unsigned int bar;
+	int file, ret = 0;
 
-	if (f->behind == BEHIND_FLATIOMMU) {
-		if (!flat_parse_address(f->address, &a))
-			return NULL;
-		info.function.segment = a.segment;
-		info.function.bus = a.bus;
-		info.function.devfn = a.slot << 3 | a.function;
-		if (get_info(&info))
-			return NULL;
+	if (f->behind != BEHIND_FLATIOMMU) {
+		asked.wc_bars = 0;
+	} else if (f->wc_bars < 0) {
+		file = flat_open();
+		ret = flat_info(file, &asked);
+		flat_close(file);
 	}
+	if (ret)
+		return NULL;
 	array = json_object_new_array();
 	for (bar = 0; bar < 6; bar++)
-		if (info.out_wc_bars & 1U << bar)
+		if (asked.wc_bars & 1 << bar)
 			json_object_array_add(array, json_object_new_int(bar));
 	return array;
 }
@@ -157,8 +192,9 @@ void wc_text(char *buf, size_t size, struct json_object *wc_bars)
 int flat_uapi(void)
 {
 	struct flatiommu_info info = { 0 };
-	int ret = get_info(&info);
+	int file = flat_open(), ret = get_info(file, &info);
 
+	flat_close(file);
 	return ret ? ret : (int)info.out_version;
 }
 

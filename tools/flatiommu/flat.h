@@ -18,6 +18,13 @@ bool flat_is_loaded(void);
 int flat_claim(struct tool *tool, const char *address, const char *wc);
 int flat_release(struct tool *tool, const char *address);
 
+/* To ask the module about many functions: a file, or -errno. */
+int flat_open(void);
+void flat_close(int file);
+
+/* The group and the write-combined BARs of a function that is claimed. */
+int flat_info(int file, struct function *function);
+
 /* The BARs that its claim holds write-combined: [2, 4], or NULL when that cannot be seen. */
 struct json_object *flat_wc_bars(const struct function *function);
 

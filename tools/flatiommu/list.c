@@ -16,8 +16,19 @@ static const struct flag list_flags[] = {
 	{ NULL, NULL, NULL }
 };
 
+/* Of all functions, those whose virtual functions they are tell. */
+static unsigned int count_vfs(const struct functions *all, const struct function *f)
+{
+	unsigned int count = 0;
+	size_t i;
+
+	for (i = 0; i < all->n; i++)
+		count += !strcmp(all->function[i].pf, f->address);
+	return count;
+}
+
 static struct json_object *describe(const struct function *f, struct pci_access *database,
-				    const struct processes *processes)
+				    const struct processes *processes, unsigned int vfs)
 {
 	struct json_object *o = json_object_new_object();
 	char text[256];
@@ -28,7 +39,6 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 	put_string(o, "class", database_class(database, f, text, sizeof(text)));
 	put_string(o, "name", database_name(database, f, text, sizeof(text)));
 	put_string(o, "driver", f->driver);
-	put_string(o, "override", f->override);
 	if (f->group < 0)
 		put_string(o, "group", NULL);
 	else
@@ -36,10 +46,11 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 	put_string(o, "iommu", behind_name(f->behind));
 	json_object_object_add(o, "wc_bars", flat_wc_bars(f));
 	put_string(o, "pf", f->pf);
-	put_number(o, "vfs", nr_vfs(f));
+	put_number(o, "vfs", vfs);
 	put_bool(o, "persistent", is_persistent(f->address));
 	put_string(o, "persistent_id",
 		   persistent_id(text, sizeof(text), f->address) ? text : NULL);
+	put_bool(o, "unbind_waits", f->being_unbound);
 	json_object_object_add(o, "open_by", processes_of(processes, f));
 	return o;
 }
@@ -48,6 +59,7 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 static struct json_object *row(struct json_object *function)
 {
 	struct json_object *o = NULL;
+	bool waits = json_object_get_boolean(get(function, "unbind_waits"));
 	char text[1024], open[256], wc[64], boot[64] = "";
 	const char *pf = get_string(function, "pf"), *id = get_string(function, "persistent_id");
 
@@ -59,11 +71,14 @@ static struct json_object *row(struct json_object *function)
 			 id ? id : "");
 	else if (id)
 		snprintf(boot, sizeof(boot), " (not bound at boot, as it is not %s)", id);
+	if (waits && !*open)
+		snprintf(open, sizeof(open), "a program that is not seen");
 	snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s%s%s%s%s%s",
 		 get_string(function, "class"),
 		 get_string(function, "name"), pf ? " (VF of " : "", pf ? pf : "", pf ? ")" : "",
 		 *wc ? " (write-combined: BAR " : "", wc, *wc ? ")" : "",
-		 *open ? " (open: " : "", open, *open ? ")" : "", boot);
+		 waits ? " (an unbind waits for " : *open ? " (open: " : "", open,
+		 *open ? ")" : "", boot);
 	put_string(o, "what", text);
 	return o;
 }
@@ -84,6 +99,8 @@ static void list_text(const struct tool *tool, struct json_object *what)
 	json_object_put(rows);
 	if (json_object_get_boolean(get(what, "open_by_partial")))
 		puts("Who has them open is shown for this user's processes only.");
+	if (json_object_get_boolean(get(what, "open_by_others")))
+		puts("More are open, but no process shows it: one outside of this container, or a file on its way through a socket.");
 }
 
 static int list_run(struct tool *tool, const struct args *args)
@@ -101,11 +118,16 @@ static int list_run(struct tool *tool, const struct args *args)
 	processes_read(&processes);
 	o = json_object_new_object();
 	array = put_array(o, "functions");
-	for (i = 0; i < functions.n; i++)
-		if (args->nr_words || args->values[ALL] || !is_bridge(&functions.function[i]))
-			json_object_array_add(array, describe(&functions.function[i], database,
-							      &processes));
+	for (i = 0; i < functions.n; i++) {
+		const struct function *f = &functions.function[i];
+
+		if (args->nr_words || args->values[ALL] || !is_bridge(f))
+			json_object_array_add(array,
+					      describe(f, database, &processes, args->nr_words ?
+						       nr_vfs(f) : count_vfs(&functions, f)));
+	}
 	put_bool(o, "open_by_partial", processes.partial);
+	put_bool(o, "open_by_others", !processes.partial && processes_miss_some(&processes));
 	show(tool, o, list_text);
 	processes_free(&processes);
 	functions_free(&functions);

@@ -186,18 +186,21 @@ static int restore_parameters(struct tool *tool, struct json_object *changes, ch
 /* Functions that others bound need interrupts as much as those of ours. */
 static bool needed_by_others(char *address, size_t size)
 {
-	struct functions functions = { 0 };
+	struct names names, claims;
 	bool needed = false;
+	char iommu[64];
 	size_t i;
 
-	functions_scan(&functions);
-	for (i = 0; i < functions.n && !needed; i++) {
-		needed = is_on_vfio(&functions.function[i]) &&
-			 functions.function[i].behind == BEHIND_FLATIOMMU;
+	names_read(&claims, "/sys/class/iommu");
+	names_read(&names, "/sys/bus/pci/drivers/vfio-pci");
+	for (i = 0; i < names.n && !needed; i++) {
+		snprintf(iommu, sizeof(iommu), FLATIOMMU_IOMMU "%.40s", names.name[i]);
+		needed = names_have(&claims, iommu);
 		if (needed)
-			snprintf(address, size, "%s", functions.function[i].address);
+			snprintf(address, size, "%s", names.name[i]);
 	}
-	functions_free(&functions);
+	names_free(&names);
+	names_free(&claims);
 	return needed;
 }
 

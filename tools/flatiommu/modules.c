@@ -18,8 +18,10 @@
 #include "packages.h"
 #include "progress.h"
 #include "sysfs.h"
+#include "wait.h"
 
 #define MODULES "/lib/modules"
+#define MODULE_SECONDS 120
 
 const char *kernel_release(void)
 {
@@ -202,54 +204,51 @@ bool headers_are_missing(void)
 	return !file_exists(MODULES "/%s/build", kernel_release());
 }
 
-/* Runs it, and keeps the last line of what it says, which is why it failed. */
-static int run_to_end(char *said, int size, char *const argv[])
+static int program_step(const void *arg, int answer)
 {
-	int ends[2], status, ret = 0;
-	FILE *output;
+	char *const *argv = arg;
+	int status;
 	pid_t pid;
 
-	said[0] = 0;
-	if (pipe2(ends, O_CLOEXEC))
-		return -errno;
 	pid = fork();
-	if (pid < 0) {
-		ret = -errno;
-		close(ends[0]);
-		close(ends[1]);
-		return ret;
-	}
+	if (pid < 0)
+		return -errno;
 	if (!pid) {
-		dup2(ends[1], STDOUT_FILENO);
-		dup2(ends[1], STDERR_FILENO);
+		open("/dev/null", O_RDWR);
+		dup2(answer, STDOUT_FILENO);
+		dup2(answer, STDERR_FILENO);
 		/* a user's PATH on Debian has no /sbin */
 		setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 		execvp(argv[0], argv);
 		dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
 		_exit(127);
 	}
-	close(ends[1]);
-	output = fdopen(ends[0], "r");
-	while (output && fgets(said, size, output))
-		;
-	if (output)
-		fclose(output);
-	else
-		close(ends[0]);
-	said[strcspn(said, "\n")] = 0;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ENOEXEC;
 }
 
+/*
+ * Runs it, and keeps the last line of what it says, which is why it failed. A driver that is loaded
+ * is offered functions that others may hold up.
+ */
 static int run_program(char *said, int size, char *const argv[])
 {
+	char *text, *last;
 	int ret;
 
 	progress("%s %s", argv[0], argv[1]);
-	ret = run_to_end(said, size, argv);
+	ret = wait_for(MODULE_SECONDS, program_step, argv, &text);
 	progress_done();
+
+	if (text && *text && text[strlen(text) - 1] == '\n')
+		text[strlen(text) - 1] = 0;
+	last = text ? strrchr(text, '\n') : NULL;
+	snprintf(said, size, "%s", last ? last + 1 : text ? text : "");
+	if (ret == -ETIMEDOUT)
+		snprintf(said, size, "%s has not ended in %d s", argv[0], MODULE_SECONDS);
+	free(text);
 	return ret;
 }
 
@@ -295,16 +294,19 @@ int module_load(struct tool *tool, const char *name)
 	return 0;
 }
 
+static int unload_step(const void *arg, int answer)
+{
+	(void)answer;
+	return syscall(SYS_delete_module, (const char *)arg, O_NONBLOCK) ? -errno : 0;
+}
+
 /* A list or a status of others has /dev/flatiommu open for a moment. */
 int module_unload(const char *name)
 {
 	const struct timespec moment = { .tv_nsec = 50 * 1000 * 1000 };
-	int tries = strcmp(name, "flatiommu") ? 1 : 20;
+	int tries = strcmp(name, "flatiommu") ? 1 : 20, ret;
 
-	while (syscall(SYS_delete_module, name, O_NONBLOCK)) {
-		if (errno != EWOULDBLOCK || !--tries)
-			return -errno;
+	while ((ret = wait_for(CHANGE_SECONDS, unload_step, name, NULL)) == -EWOULDBLOCK && --tries)
 		nanosleep(&moment, NULL);
-	}
-	return 0;
+	return ret;
 }

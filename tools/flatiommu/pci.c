@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "disks.h"
+#include "holders.h"
 #include "modules.h"
-#include "sysfs.h"
+#include "wait.h"
 
 #define GROUPS "/sys/kernel/iommu_groups"
 
@@ -18,68 +19,112 @@ bool is_noiommu_cdev(const struct function *f)
 	return !strncmp(f->cdev, "noiommu-", strlen("noiommu-"));
 }
 
+/* The kernel has a link to what its IOMMU is; in VFIO's no-IOMMU mode there is none. */
 static enum behind find_behind(const struct function *f)
 {
-	if (f->group < 0)
-		return is_noiommu_cdev(f) ? BEHIND_NOIOMMU : BEHIND_NOTHING;
-	if (!strcmp(f->group_name, "flatiommu"))
-		return BEHIND_FLATIOMMU;
-	return strcmp(f->group_name, "vfio-noiommu") ? BEHIND_IOMMU : BEHIND_NOIOMMU;
-}
-
-/* Where groups are hidden, as run does, the function's IOMMU tells; in VFIO's no-IOMMU mode it has none. */
-static void read_group_name(struct function *f, const char *group)
-{
-	const char *name = "";
 	char iommu[64];
 
-	if (!file_read(f->group_name, sizeof(f->group_name), GROUPS "/%s/name", group) ||
-	    file_exists(GROUPS "/%s", group))
-		return;
+	if (f->group < 0)
+		return is_noiommu_cdev(f) ? BEHIND_NOIOMMU : BEHIND_NOTHING;
 	if (link_name(iommu, sizeof(iommu), PCI_DEVICES "/%s/iommu", f->address))
-		name = "vfio-noiommu";
-	else if (!strncmp(iommu, "flatiommu-", strlen("flatiommu-")))
-		name = "flatiommu";
-	snprintf(f->group_name, sizeof(f->group_name), "%s", name);
+		return file_exists("/sys/class/vfio/noiommu-%d", f->group) ? BEHIND_NOIOMMU :
+									     BEHIND_IOMMU;
+	return strncmp(iommu, FLATIOMMU_IOMMU, strlen(FLATIOMMU_IOMMU)) ? BEHIND_IOMMU :
+									   BEHIND_FLATIOMMU;
 }
 
-/* The directory is there on kernels without such nodes, too: what has a number has one. */
-static void read_cdev(struct function *f)
+/* VFIO numbers its devices on every kernel, but not every kernel has nodes for them. */
+static bool has_cdevs(void)
+{
+	static int has = -1;
+	struct names names;
+
+	if (has < 0 && !names_read(&names, "/sys/class/vfio-dev") && names.n)
+		has = file_exists("/sys/class/vfio-dev/%s/dev", names.name[0]);
+	if (has < 0)
+		return false;
+	return has;
+}
+
+void function_find_cdev(struct function *f)
 {
 	struct names names;
 
-	if (!names_read(&names, PCI_DEVICES "/%s/vfio-dev", f->address) && names.n &&
-	    file_exists(PCI_DEVICES "/%s/vfio-dev/%s/dev", f->address, names.name[0]))
+	if (!is_of_vfio(f) || !has_cdevs() ||
+	    names_read(&names, PCI_DEVICES "/%s/vfio-dev", f->address))
+		return;
+	if (names.n)
 		snprintf(f->cdev, sizeof(f->cdev), "%.*s", (int)sizeof(f->cdev) - 1, names.name[0]);
 	names_free(&names);
 }
 
+/* modalias has all three numbers, and takes no lock. */
+int function_identify(struct function *f, struct attributes *attributes)
+{
+	unsigned int base, sub, interface;
+	char text[128];
+	int ret;
+
+	ret = attribute_read(attributes, text, sizeof(text), PCI_DEVICES "/%s/modalias",
+			     f->address);
+	if (ret)
+		return ret;
+	if (sscanf(text, "pci:v%8xd%8xsv%*8xsd%*8xbc%2xsc%2xi%2x", &f->vendor, &f->device, &base,
+		   &sub, &interface) == 5)
+		f->class = base << 16 | sub << 8 | interface;
+	link_name(f->pf, sizeof(f->pf), PCI_DEVICES "/%s/physfn", f->address);
+	return 0;
+}
+
+bool function_is_let_go(const struct function *f, bool has_node)
+{
+	struct names names;
+	bool alone;
+
+	if (!has_node || *f->driver || f->behind == BEHIND_FLATIOMMU)
+		return has_node && !*f->driver;
+	alone = !names_read(&names, GROUPS "/%d/devices", f->group) && names.n == 1;
+	names_free(&names);
+	return alone;
+}
+
 int function_read(struct function *f, const char *name)
 {
+	struct attributes attributes = NO_ATTRIBUTES;
 	char address[PCI_ADDRESS_SIZE], group[16];
+	int ret;
 
 	/* @name may be in @f */
 	snprintf(address, sizeof(address), "%s", name);
 	memset(f, 0, sizeof(*f));
 	memcpy(f->address, address, sizeof(address));
-	f->group = -1;
-	if (!file_exists(PCI_DEVICES "/%s", address))
+	f->group = f->wc_bars = -1;
+	ret = function_identify(f, &attributes);
+	attributes_close(&attributes);
+	if (ret)
 		return -ENODEV;
-	f->vendor = file_number(0, PCI_DEVICES "/%s/vendor", address);
-	f->device = file_number(0, PCI_DEVICES "/%s/device", address);
-	f->class = file_number(0, PCI_DEVICES "/%s/class", address);
 	link_name(f->driver, sizeof(f->driver), PCI_DEVICES "/%s/driver", address);
-	link_name(f->pf, sizeof(f->pf), PCI_DEVICES "/%s/physfn", address);
-	file_read(f->override, sizeof(f->override), PCI_DEVICES "/%s/driver_override", address);
-	if (!strcmp(f->override, "(null)"))
-		f->override[0] = 0;
-	if (!link_name(group, sizeof(group), PCI_DEVICES "/%s/iommu_group", address)) {
+	if (!link_name(group, sizeof(group), PCI_DEVICES "/%s/iommu_group", address))
 		f->group = atoi(group);
-		read_group_name(f, group);
-	}
-	read_cdev(f);
+	function_find_cdev(f);
 	f->behind = find_behind(f);
+	f->being_unbound = function_is_let_go(f, f->group >= 0 && !*f->driver &&
+					      file_exists("/sys/class/vfio/%d", f->group));
 	return 0;
+}
+
+struct function *functions_grow(struct functions *functions, const char *address)
+{
+	struct function *f = reallocarray(functions->function, functions->n + 1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	functions->function = f;
+	f += functions->n;
+	memset(f, 0, sizeof(*f));
+	snprintf(f->address, sizeof(f->address), "%s", address);
+	f->group = f->wc_bars = -1;
+	return f;
 }
 
 static int functions_add(struct functions *functions, const char *address)
@@ -90,29 +135,13 @@ static int functions_add(struct functions *functions, const char *address)
 	for (i = 0; i < functions->n; i++)
 		if (!strcmp(functions->function[i].address, address))
 			return 0;
-	f = reallocarray(functions->function, functions->n + 1, sizeof(*f));
+	f = functions_grow(functions, address);
 	if (!f)
 		return -ENOMEM;
-	functions->function = f;
-	if (function_read(&f[functions->n], address))
+	if (function_read(f, address))
 		return -ENODEV;
 	functions->n++;
 	return 0;
-}
-
-int functions_scan(struct functions *functions)
-{
-	struct names names;
-	size_t i;
-	int ret;
-
-	ret = names_read(&names, PCI_DEVICES);
-	/* one that is gone meanwhile is not there */
-	for (i = 0; !ret && i < names.n; i++)
-		if (functions_add(functions, names.name[i]) == -ENOMEM)
-			ret = -ENOMEM;
-	names_free(&names);
-	return ret == -ENOENT ? 0 : ret;
 }
 
 void functions_free(struct functions *functions)
@@ -129,6 +158,7 @@ static int add_kind(struct functions *functions, unsigned int vendor, unsigned i
 	size_t i;
 
 	ret = functions_scan(&all);
+	functions_identify(&all);
 	for (i = 0; !ret && i < all.n; i++)
 		if (all.function[i].vendor == vendor && all.function[i].device == device)
 			ret = found = functions_add(functions, all.function[i].address);
@@ -226,6 +256,7 @@ int functions_named(struct tool *tool, struct functions *functions, const struct
 
 	if (!args->nr_words) {
 		ret = functions_scan(functions);
+		functions_identify(functions);
 		return ret ? fail(tool, ret, PCI_DEVICES ": %s", strerror(-ret)) : 0;
 	}
 	for (i = 0; !ret && i < args->nr_words; i++)
@@ -243,6 +274,11 @@ bool is_bridge(const struct function *f)
 bool is_on_vfio(const struct function *f)
 {
 	return !strcmp(f->driver, "vfio-pci");
+}
+
+bool is_of_vfio(const struct function *f)
+{
+	return strstr(f->driver, "vfio");
 }
 
 bool has_vfio_groups(void)
@@ -274,7 +310,27 @@ const char *behind_name(enum behind behind)
 	return names[behind];
 }
 
+/* By their links: sriov_numvfs may be waited for. */
 unsigned int nr_vfs(const struct function *f)
 {
-	return file_number(0, PCI_DEVICES "/%s/sriov_numvfs", f->address);
+	unsigned int count = 0;
+	struct names names;
+	size_t i;
+
+	names_read(&names, PCI_DEVICES "/%s", f->address);
+	for (i = 0; i < names.n; i++)
+		count += !strncmp(names.name[i], "virtfn", strlen("virtfn"));
+	names_free(&names);
+	return count;
+}
+
+int function_override(struct tool *tool, char *buf, size_t size, const char *address)
+{
+	int ret = file_read_in_time(buf, size, PCI_DEVICES "/%s/driver_override", address);
+
+	if (!strcmp(buf, "(null)"))
+		buf[0] = 0;
+	if (ret == -ETIMEDOUT)
+		return fail_waiting(tool, address);
+	return ret ? fail(tool, ret, "%s: driver_override: %s", address, strerror(-ret)) : 0;
 }

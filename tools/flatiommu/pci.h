@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "address.h"
+#include "sysfs.h"
 #include "tool.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
@@ -24,22 +25,22 @@ enum behind {
  * @address:	as sysfs spells it
  * @class:	24 bits
  * @driver:	"" when it has none
- * @override:	driver_override, "" when there is none
  * @group:	-1 when it has none
- * @group_name:	what says who made the group, or ""
  * @cdev:	the name of VFIO's character device in /dev/vfio/devices, "" when it has none
  * @pf:		the physical function that it is a virtual function of, or ""
+ * @being_unbound:	vfio-pci lets it go, and the kernel waits for a program that has it open
+ * @wc_bars:	a bit for each BAR that its claim holds write-combined, -1 before that was asked
  */
 struct function {
 	char address[PCI_ADDRESS_SIZE];
 	unsigned int vendor, device, class;
 	char driver[64];
-	char override[64];
 	int group;
-	char group_name[64];
 	char cdev[64];
 	enum behind behind;
 	char pf[PCI_ADDRESS_SIZE];
+	bool being_unbound;
+	int wc_bars;
 };
 
 struct functions {
@@ -50,8 +51,15 @@ struct functions {
 /* 0, or -ENODEV. The address may be @function's own, which is read again then. */
 int function_read(struct function *function, const char *address);
 
-/* All there are; functions_free() them. */
+/* One more, which is not read yet; NULL without memory. */
+struct function *functions_grow(struct functions *functions, const char *address);
+
+/*
+ * All there are, to be freed by functions_free(): who drives them and what is behind them. What
+ * they are and whose virtual functions takes functions_identify(), as it takes some time.
+ */
 int functions_scan(struct functions *functions);
+void functions_identify(struct functions *functions);
 void functions_free(struct functions *functions);
 
 /*
@@ -68,6 +76,8 @@ bool function_above(char *address, size_t size, const char *path);
 
 bool is_bridge(const struct function *function);
 bool is_on_vfio(const struct function *function);
+/* By vfio-pci or a driver of one kind of device, such as mlx5_vfio_pci. */
+bool is_of_vfio(const struct function *function);
 const char *behind_name(enum behind behind);
 
 /*
@@ -82,5 +92,19 @@ bool is_noiommu_cdev(const struct function *function);
 
 /* How many virtual functions it has now. */
 unsigned int nr_vfs(const struct function *function);
+
+/* driver_override, which may be waited for; "" when there is none. */
+int function_override(struct tool *tool, char *buf, size_t size, const char *address);
+
+/* For those who read functions: @function has its address and its driver. */
+int function_identify(struct function *function, struct attributes *attributes);
+void function_find_cdev(struct function *function);
+
+/*
+ * Its driver's link goes first, and its group's node last. Where others share the group, the node
+ * may be theirs.
+ */
+bool function_is_let_go(const struct function *function, bool has_node);
+#define FLATIOMMU_IOMMU "flatiommu-"
 
 #endif

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "output.h"
-#include "sysfs.h"
 
-static int add(struct processes *processes, int pid, const char *node)
+#define CDEVS "/dev/vfio/devices/"
+
+int processes_add(struct processes *processes, int pid, const char *node)
 {
 	struct opened *o;
 	size_t i;
@@ -31,14 +32,14 @@ static int add(struct processes *processes, int pid, const char *node)
 	return 0;
 }
 
-/* A VFIO device file has no node; from Linux 6.17 on the kernel says whose it is. */
-static bool vfio_device(char *address, size_t size, int pid, const char *fd)
+/* From Linux 6.17 on the kernel says whose a VFIO device's file is. */
+static bool device_of(char *address, size_t size, const char *directory, const char *fd)
 {
 	static const char key[] = "vfio-device-syspath:";
 	char info[4096], *line;
 	const char *base;
 
-	if (file_read(info, sizeof(info), "/proc/%d/fdinfo/%s", pid, fd))
+	if (file_read(info, sizeof(info), "%sinfo/%s", directory, fd))
 		return false;
 	line = strstr(info, key);
 	if (!line)
@@ -49,46 +50,120 @@ static bool vfio_device(char *address, size_t size, int pid, const char *fd)
 	return *address;
 }
 
-static int read_process(struct processes *processes, int pid)
+/* @directory: of a process's or of a thread's files */
+static int read_files(struct processes *processes, int pid, const char *directory,
+		      const struct names *fds)
 {
-	char path[64], target[PATH_MAX], address[64];
-	struct names fds;
-	int ret, failed = 0;
+	unsigned int groups = 0, unknown = 0;
+	char path[128], target[PATH_MAX], address[64];
+	int ret = 0;
 	size_t i;
 
-	ret = names_read(&fds, "/proc/%d/fd", pid);
-	if (ret == -EACCES || ret == -EPERM)
-		processes->partial = true;
-	for (i = 0; i < fds.n && !failed; i++) {
+	for (i = 0; i < fds->n && !ret; i++) {
+		bool is_device, is_cdev;
 		ssize_t len;
 
-		snprintf(path, sizeof(path), "/proc/%d/fd/%.20s", pid, fds.name[i]);
+		snprintf(path, sizeof(path), "%s/%.20s", directory, fds->name[i]);
 		len = readlink(path, target, sizeof(target) - 1);
 		if (len < 0)
 			continue;
 		target[len] = 0;
-		if (!strncmp(target, "/dev/", 5))
-			failed = add(processes, pid, target);
-		else if (!strcmp(target, "anon_inode:[vfio-device]") &&
-			 vfio_device(address, sizeof(address), pid, fds.name[i]))
-			failed = add(processes, pid, address);
+		is_device = !strcmp(target, DEVICE_FILE);
+		is_cdev = !strncmp(target, CDEVS, strlen(CDEVS));
+		processes->device_files += is_device || is_cdev;
+		groups += !strncmp(target, "/dev/vfio/", 10) && isdigit((unsigned char)target[10]);
+		if ((is_device || is_cdev) &&
+		    device_of(address, sizeof(address), directory, fds->name[i]))
+			ret = processes_add(processes, pid, address);
+		else
+			unknown += is_device;
+		if (!ret && !strncmp(target, "/dev/", 5))
+			ret = processes_add(processes, pid, target);
 	}
+	/* with its groups it has their functions */
+	if (!ret && unknown > groups)
+		ret = processes_add(processes, pid, DEVICE_FILE);
+	return ret;
+}
+
+/* Of a process whose first thread has ended, the others have the files. */
+static int read_threads(struct processes *processes, int pid)
+{
+	struct names threads, fds;
+	char directory[64];
+	int ret = 0;
+	size_t i;
+
+	names_read(&threads, "/proc/%d/task", pid);
+	for (i = 0; i < threads.n && threads.n > 1 && !ret; i++) {
+		snprintf(directory, sizeof(directory), "/proc/%d/task/%.20s/fd", pid,
+			 threads.name[i]);
+		names_read(&fds, "%s", directory);
+		if (fds.n) {
+			ret = read_files(processes, pid, directory, &fds);
+			i = threads.n;
+		}
+		names_free(&fds);
+	}
+	names_free(&threads);
+	return ret;
+}
+
+static int read_process(struct processes *processes, int pid)
+{
+	char directory[32];
+	struct names fds;
+	int ret, failed;
+
+	snprintf(directory, sizeof(directory), "/proc/%d/fd", pid);
+	ret = names_read(&fds, "%s", directory);
+	if (ret == -EACCES || ret == -EPERM)
+		processes->partial = true;
+	failed = !ret && !fds.n ? read_threads(processes, pid) :
+				  read_files(processes, pid, directory, &fds);
 	names_free(&fds);
 	return failed;
 }
 
+/* Threads of the kernel are children of one, and have no files. */
+static char *kernel_threads(void)
+{
+	char *stat = file_text("/proc/2/stat"), *name_end = stat ? strrchr(stat, ')') : NULL;
+	unsigned int flags = 0;
+
+	if (name_end)
+		sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+	free(stat);
+	/* PF_KTHREAD; in a container process 2 is anything */
+	return flags & 0x200000 ? file_text("/proc/2/task/2/children") : NULL;
+}
+
+static bool is_in(const char *list, const char *pid)
+{
+	char word[32];
+
+	snprintf(word, sizeof(word), " %.20s ", pid);
+	return list && (!strncmp(list, word + 1, strlen(word + 1)) || strstr(list, word));
+}
+
 int processes_read(struct processes *processes)
 {
-	struct names pids;
+	char *threads = kernel_threads();
+	struct names names;
 	size_t i;
 	int ret;
 
 	memset(processes, 0, sizeof(*processes));
-	ret = names_read(&pids, "/proc");
-	for (i = 0; i < pids.n && !ret; i++)
-		if (isdigit((unsigned char)pids.name[i][0]))
-			ret = read_process(processes, atoi(pids.name[i]));
-	names_free(&pids);
+	processes->one_group = !names_read(&names, "/sys/class/vfio") && names.n == 1;
+	names_free(&names);
+	ret = names_read(&names, "/proc");
+	for (i = 0; i < names.n && !ret; i++)
+		if (isdigit((unsigned char)names.name[i][0]) && !is_in(threads, names.name[i]))
+			ret = read_process(processes, atoi(names.name[i]));
+	names_free(&names);
+	free(threads);
+	if (!ret && processes_miss_some(processes))
+		ret = processes_add_mappings(processes);
 	return ret;
 }
 
@@ -98,48 +173,82 @@ void processes_free(struct processes *processes)
 	memset(processes, 0, sizeof(*processes));
 }
 
-bool opened_is_of(const struct opened *o, const struct function *f)
+/* Each function that is open holds the driver's module. */
+bool processes_miss_some(const struct processes *processes)
 {
-	char node[128], name[32];
-	struct names names;
-	bool is = false;
-	size_t i;
+	return file_number(0, "/sys/module/vfio_pci/refcnt") > processes->device_files;
+}
 
-	if (!strcmp(o->node, f->address))
-		return true;
-	if (is_on_vfio(f)) {
-		function_node(f, node, sizeof(node));
-		if (!strcmp(o->node, node))
-			return true;
-	}
-	if (sscanf(o->node, "/dev/vfio/devices/%31s", name) == 1)
-		return file_exists(PCI_DEVICES "/%s/vfio-dev/%s", f->address, name);
-	if (strncmp(o->node, "/dev/uio", 8))
+static bool is_uio_of(const char *node, const struct function *f)
+{
+	struct names names;
+	bool is;
+
+	if (strncmp(node, "/dev/uio", 8) || !strstr(f->driver, "uio"))
 		return false;
 	names_read(&names, PCI_DEVICES "/%s/uio", f->address);
-	for (i = 0; i < names.n && !is; i++)
-		is = !strcmp(o->node + 5, names.name[i]);
+	is = names_have(&names, node + 5);
 	names_free(&names);
 	return is;
 }
 
+enum has opened_is_of(const struct processes *processes, const struct opened *o,
+		      const struct function *f)
+{
+	char node[64];
+	/* while it is being unbound, it has no driver any more */
+	bool is_vfio = (is_of_vfio(f) || !*f->driver) && (f->group >= 0 || *f->cdev);
+
+	if (!strcmp(o->node, f->address))
+		return HAS;
+	if (!is_vfio)
+		return is_uio_of(o->node, f) ? HAS : HAS_NOT;
+	if (!strcmp(o->node, DEVICE_FILE)) {
+		if (processes->one_group && (is_of_vfio(f) || f->being_unbound))
+			return HAS;
+		return is_of_vfio(f) ? HAS_MAYBE : HAS_NOT;
+	}
+	snprintf(node, sizeof(node), "/dev/vfio/%s%d",
+		 f->behind == BEHIND_NOIOMMU ? "noiommu-" : "", f->group);
+	if (f->group >= 0 && !strcmp(o->node, node))
+		return HAS;
+	snprintf(node, sizeof(node), CDEVS "%.40s", f->cdev);
+	return *f->cdev && !strcmp(o->node, node) ? HAS : HAS_NOT;
+}
+
 struct json_object *processes_of(const struct processes *processes, const struct function *f)
 {
-	struct json_object *array = json_object_new_array(), *o;
+	struct json_object *array = json_object_new_array(), *o = NULL;
 	int last = 0;
 	size_t i;
 
 	for (i = 0; i < processes->n; i++) {
 		const struct opened *opened = &processes->opened[i];
+		enum has has = opened_is_of(processes, opened, f);
 
-		if (opened->pid == last || !opened_is_of(opened, f))
+		if (has == HAS_NOT)
 			continue;
+		if (opened->pid != last) {
+			o = add_object(array);
+			put_number(o, "pid", opened->pid);
+			put_string(o, "name", opened->name);
+			put_bool(o, "maybe", true);
+		}
 		last = opened->pid;
-		o = add_object(array);
-		put_number(o, "pid", opened->pid);
-		put_string(o, "name", opened->name);
+		if (has == HAS)
+			put_bool(o, "maybe", false);
 	}
 	return array;
+}
+
+bool processes_are_sure(struct json_object *array)
+{
+	bool sure = false;
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(array); i++)
+		sure |= !json_object_get_boolean(get(json_object_array_get_idx(array, i), "maybe"));
+	return sure;
 }
 
 void processes_text(char *buf, size_t size, struct json_object *array)
@@ -150,7 +259,8 @@ void processes_text(char *buf, size_t size, struct json_object *array)
 	for (i = 0; i < json_object_array_length(array) && len < size; i++) {
 		struct json_object *o = json_object_array_get_idx(array, i);
 
-		len += snprintf(buf + len, size - len, "%s%s[%s]", i ? ", " : "",
+		len += snprintf(buf + len, size - len, "%s%s%s[%s]", i ? ", " : "",
+				json_object_get_boolean(get(o, "maybe")) ? "maybe " : "",
 				get_string(o, "name"), get_string(o, "pid"));
 	}
 }

@@ -9,12 +9,15 @@
 
 #include "pci.h"
 
+/* The node of a VFIO device's file, where the kernel does not tell whose it is. */
+#define DEVICE_FILE "anon_inode:[vfio-device]"
+
 /**
- * struct opened - a process has a node open
+ * struct opened - a process has a node open, or mapped
  * @pid:	the process
  * @name:	its name
- * @node:	such as /dev/vfio/0; of a VFIO device file, the function's address, where the kernel
- *		tells it
+ * @node:	such as /dev/vfio/0; of a VFIO device's file, the function's address, which the
+ *		kernel tells from Linux 6.17 on, or DEVICE_FILE
  */
 struct opened {
 	int pid;
@@ -26,25 +29,41 @@ struct opened {
  * struct processes - of all that may be seen
  * @opened:	sorted by pid
  * @n:		how many
+ * @device_files:	of VFIO, that they have
  * @partial:	some processes may not be looked at
+ * @one_group:	VFIO has one group, so that a device's file is of that
  */
 struct processes {
 	struct opened *opened;
 	size_t n;
+	unsigned int device_files;
 	bool partial;
+	bool one_group;
 };
 
 int processes_read(struct processes *processes);
 void processes_free(struct processes *processes);
 
-/* Does this give its process the function? */
-bool opened_is_of(const struct opened *opened, const struct function *function);
+/* Adds those that have nothing but a mapping, as the file was closed. They may be waited for. */
+int processes_add_mappings(struct processes *processes);
+int processes_add(struct processes *processes, int pid, const char *node);
 
-/* [{"pid", "name"}] of those that have the function open. */
+/* More functions are open than processes are seen that have them. */
+bool processes_miss_some(const struct processes *processes);
+
+/* Does this give its process the function? It may, where the kernel does not tell. */
+enum has { HAS_NOT, HAS_MAYBE, HAS };
+enum has opened_is_of(const struct processes *processes, const struct opened *opened,
+		      const struct function *function);
+
+/* [{"pid", "name", "maybe"}] of those that have the function open. */
 struct json_object *processes_of(const struct processes *processes,
 				 const struct function *function);
 
-/* "nvme[123], dd[124]", or "" */
+/* Does one of them have it for sure? */
+bool processes_are_sure(struct json_object *array);
+
+/* "nvme[123], maybe dd[124]", or "" */
 void processes_text(char *buf, size_t size, struct json_object *array);
 
 #endif

@@ -8,23 +8,82 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RECORDS "/run/flatiommu"
 #define MACHINE RECORDS "/machine"
 #define LOCK RECORDS "/lock"
+#define LOCK_SECONDS 60
+
+static int lock_fd = -1;
+
+/* The process that has it, as far as the kernel tells. */
+static int lock_owner(void)
+{
+	char *text = file_text("/proc/locks"), *line, *rest;
+	struct stat st = { 0 };
+	int owner = 0;
+
+	fstat(lock_fd, &st);
+	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line && !owner;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		unsigned long long inode;
+		int pid;
+
+		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu", &pid, &inode) == 2 &&
+		    inode == st.st_ino)
+			owner = pid;
+	}
+	free(text);
+	return owner;
+}
+
+static int lock(struct tool *tool)
+{
+	const struct timespec nap = { .tv_nsec = 50 * 1000 * 1000 };
+	char name[32];
+	int i, owner;
+
+	for (i = 0; flock(lock_fd, LOCK_EX | LOCK_NB); i++) {
+		if (errno != EWOULDBLOCK)
+			return fail(tool, -errno, LOCK ": %s", strerror(errno));
+		if (i == LOCK_SECONDS * 20) {
+			owner = lock_owner();
+			file_read(name, sizeof(name), "/proc/%d/comm", owner);
+			return fail(tool, -ETIMEDOUT,
+				    "another command has changed things for %d s and goes on: %s[%d]",
+				    LOCK_SECONDS, name, owner);
+		}
+		nanosleep(&nap, NULL);
+	}
+	return 0;
+}
 
 int record_lock(struct tool *tool)
 {
-	int fd;
-
 	if (mkdir(RECORDS, 0755) && errno != EEXIST)
 		return fail(tool, -errno, RECORDS ": %s", strerror(errno));
-	/* not O_CLOEXEC: a modprobe that outlives us holds it, too */
-	fd = open(LOCK, O_RDWR | O_CREAT, 0600);
-	if (fd < 0 || flock(fd, LOCK_EX))
-		return fail(tool, -errno, LOCK ": %s", strerror(errno));
-	return 0;
+	if (lock_fd < 0) {
+		/* not O_CLOEXEC: a modprobe that outlives us holds it, too */
+		lock_fd = open(LOCK, O_RDWR | O_CREAT, 0600);
+		if (lock_fd < 0)
+			return fail(tool, -errno, LOCK ": %s", strerror(errno));
+		/* what we leave in the kernel has it open, too, and may stay there for long */
+		atexit(record_unlock);
+	}
+	return lock(tool);
+}
+
+void record_unlock(void)
+{
+	if (lock_fd >= 0)
+		flock(lock_fd, LOCK_UN);
+}
+
+int record_lock_fd(void)
+{
+	return lock_fd;
 }
 
 int record_load(struct record *record, const char *address)

@@ -28,8 +28,12 @@ struct record {
 	unsigned int vendor, device;
 };
 
-/* One command at a time changes things. Held until the process ends. */
+/* One command at a time changes things, until its process ends or it unlocks. */
 int record_lock(struct tool *tool);
+void record_unlock(void);
+
+/* The lock's file, or -1. Who has it open when we die keeps it locked. */
+int record_lock_fd(void);
 
 /* 0 or -ENOENT */
 int record_load(struct record *record, const char *address);

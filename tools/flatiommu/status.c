@@ -93,13 +93,19 @@ static void put_functions(struct json_object *what, const struct functions *func
 {
 	struct json_object *array = put_array(what, "functions");
 	int iommu_groups = 0, flat_groups = 0;
+	struct names records;
 	size_t i;
 
+	records_read(&records);
 	for (i = 0; i < functions->n; i++) {
 		const struct function *f = &functions->function[i];
-		struct record record;
-		bool recorded = !record_load(&record, f->address) && record_is_of(&record, f), complete;
+		struct record record = { 0 };
+		struct function now;
+		bool recorded, complete;
 		struct json_object *o;
+
+		recorded = names_have(&records, f->address) && !function_read(&now, f->address) &&
+			   !record_load(&record, f->address) && record_is_of(&record, &now);
 
 		iommu_groups += f->behind == BEHIND_IOMMU;
 		flat_groups += f->behind == BEHIND_FLATIOMMU;
@@ -117,9 +123,14 @@ static void put_functions(struct json_object *what, const struct functions *func
 		json_object_object_add(o, "wc_bars", flat_wc_bars(f));
 		put_bool(o, "bound_here", recorded);
 		put_string(o, "driver_before", record.driver);
+		put_bool(o, "unbind_waits", f->being_unbound);
+		/* with a claim a kernel's driver has it only if it was given to it since */
+		put_bool(o, "given_away", recorded && *f->driver && !is_on_vfio(f) &&
+			 (f->behind == BEHIND_FLATIOMMU || strcmp(f->driver, record.driver)));
 		put_bool(o, "interrupted", recorded && !complete);
 		json_object_object_add(o, "open_by", processes_of(processes, f));
 	}
+	names_free(&records);
 	put_number(what, "functions_behind_iommu", iommu_groups);
 	put_number(what, "functions_claimed", flat_groups);
 }
@@ -159,11 +170,15 @@ static void functions_text(struct json_object *functions)
 		       driver ? driver : "no driver", group ? group : "none",
 		       get_string(o, "iommu"), *wc ? ", write-combined: BAR " : "", wc,
 		       *open ? ", open: " : "", open);
-		if (!json_object_get_boolean(get(o, "interrupted")))
-			continue;
 		colour(stdout, YELLOW);
-		printf("    bind or unbind was interrupted; it had %s: flatiommu unbind %s\n",
-		       before ? before : "no driver", get_string(o, "address"));
+		if (json_object_get_boolean(get(o, "unbind_waits")))
+			puts("    an unbind of it waits for who has it open");
+		else if (json_object_get_boolean(get(o, "given_away")))
+			printf("    another tool has given it to %s; it had %s: flatiommu unbind %s\n",
+			       driver, before ? before : "no driver", get_string(o, "address"));
+		else if (json_object_get_boolean(get(o, "interrupted")))
+			printf("    bind or unbind was interrupted; it had %s: flatiommu unbind %s\n",
+			       before ? before : "no driver", get_string(o, "address"));
 		colour(stdout, PLAIN);
 	}
 }

@@ -62,6 +62,43 @@ int file_read(char *buf, size_t size, const char *fmt, ...)
 	return ret;
 }
 
+/* What was opened is closed as a range, in which nothing else may be. */
+int attribute_read(struct attributes *attributes, char *buf, size_t size, const char *fmt, ...)
+{
+	char path[PATH_MAX];
+	ssize_t n;
+	int fd;
+
+	buf[0] = 0;
+	format_path(path, fmt);
+	fd = open_path(path, O_RDONLY);
+	if (fd == -EMFILE) {
+		attributes_close(attributes);
+		fd = open_path(path, O_RDONLY);
+	}
+	if (fd < 0)
+		return fd;
+	if (fd != attributes->last + 1 || fd - attributes->first >= 128) {
+		attributes_close(attributes);
+		attributes->first = fd;
+	}
+	attributes->last = fd;
+	n = read(fd, buf, size - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = 0;
+	buf[strcspn(buf, "\n")] = 0;
+	return 0;
+}
+
+void attributes_close(struct attributes *attributes)
+{
+	if (attributes->last >= attributes->first)
+		close_range(attributes->first, attributes->last, 0);
+	attributes->first = 0;
+	attributes->last = -1;
+}
+
 char *file_text(const char *fmt, ...)
 {
 	char path[PATH_MAX], *text = NULL;
@@ -181,31 +218,64 @@ bool file_has_word(const char *word, const char *fmt, ...)
 	return found;
 }
 
-static int not_hidden(const struct dirent *entry)
+static int by_version(const void *a, const void *b)
 {
-	return strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+	return strverscmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_name(struct names *names, size_t *room, const char *name)
+{
+	char **grown;
+
+	if (names->n == *room) {
+		*room = *room ? 2 * *room : 16;
+		grown = reallocarray(names->name, *room, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		names->name = grown;
+	}
+	names->name[names->n] = strdup(name);
+	return names->name[names->n] ? (names->n++, 0) : -ENOMEM;
 }
 
 int names_read(struct names *names, const char *fmt, ...)
 {
-	struct dirent **entries;
-	char path[PATH_MAX];
-	int i, n;
+	char path[PATH_MAX], buf[16384] __attribute__((aligned(8)));
+	size_t room = 0;
+	int fd, ret = 0;
+	ssize_t n, at;
 
 	names->name = NULL;
 	names->n = 0;
 	format_path(path, fmt);
-	n = scandir(path, &entries, not_hidden, versionsort);
-	if (n < 0)
-		return -errno;
-	names->name = calloc(n ? n : 1, sizeof(*names->name));
-	for (i = 0; i < n; i++) {
-		if (names->name && (names->name[names->n] = strdup(entries[i]->d_name)))
-			names->n++;
-		free(entries[i]);
+	fd = open_path(path, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return fd;
+	while (!ret && (n = getdents64(fd, buf, sizeof(buf)))) {
+		if (n < 0)
+			ret = -errno;
+		for (at = 0; at < n && !ret;) {
+			const struct dirent64 *entry = (void *)(buf + at);
+
+			if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+				ret = add_name(names, &room, entry->d_name);
+			at += entry->d_reclen;
+		}
 	}
-	free(entries);
-	return names->name ? 0 : -ENOMEM;
+	close(fd);
+	if (names->n)
+		qsort(names->name, names->n, sizeof(*names->name), by_version);
+	return ret;
+}
+
+bool names_have(const struct names *names, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < names->n; i++)
+		if (!strcmp(names->name[i], name))
+			return true;
+	return false;
 }
 
 void names_free(struct names *names)

@@ -14,6 +14,17 @@
 /* The beginning of a file, without white space at its end. */
 int file_read(char *buf, size_t size, const char *fmt, ...) printf_like(3);
 
+/* The same of many files of sysfs, in fewer system calls: their text is short, and comes at once. */
+struct attributes {
+	int first, last;
+};
+
+#define NO_ATTRIBUTES { 0, -1 }
+
+int attribute_read(struct attributes *attributes, char *buf, size_t size, const char *fmt, ...)
+	printf_like(4);
+void attributes_close(struct attributes *attributes);
+
 /* All of a file, to be freed; NULL with errno. */
 char *file_text(const char *fmt, ...) printf_like(1);
 
@@ -41,6 +52,7 @@ struct names {
 };
 
 int names_read(struct names *names, const char *fmt, ...) printf_like(2);
+bool names_have(const struct names *names, const char *name);
 void names_free(struct names *names);
 
 #endif

@@ -4,59 +4,149 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "binding.h"
+#include "holders.h"
 #include "machine.h"
 #include "output.h"
 #include "persist.h"
 #include "privilege.h"
 #include "processes.h"
-#include "sysfs.h"
+#include "uses.h"
+#include "wait.h"
 
-enum { ALL, FORCE };
+enum { ALL, WAIT, FORCE };
 
 static const struct flag unbind_flags[] = {
 	[ALL] = { "all", NULL, "all that flatiommu bind has bound" },
-	[FORCE] = { "force", NULL, "wait for programs that have it open" },
+	[WAIT] = { "wait", NULL, "wait until programs have closed them" },
+	[FORCE] = { "force", NULL, "the same as --wait" },
 	{ NULL, NULL, NULL }
 };
 
-/* The kernel waits until nobody has it open, and so would we. */
-static int check_open(struct tool *tool, const struct function *f,
-		      const struct processes *processes)
+/* What to go back to: as recorded or, bound by other means, to what the bus thinks best. */
+static int find_record(struct tool *tool, struct record *record, const struct function *f,
+		       bool *found)
 {
-	struct json_object *array = processes_of(processes, f);
-	char open[256];
-	int ret = 0;
+	int ret;
 
-	processes_text(open, sizeof(open), array);
-	if (is_on_vfio(f) && *open) {
-		cure(tool, "kill %s", get_string(json_object_array_get_idx(array, 0), "pid"));
-		ret = fail(tool, -EBUSY, "%s: open by %s (--force waits for its end)", f->address,
-			   open);
-	}
-	json_object_put(array);
+	*found = !record_load(record, f->address) && record_is_of(record, f);
+	if (*found)
+		return 0;
+	memset(record, 0, sizeof(*record));
+	memcpy(record->address, f->address, sizeof(record->address));
+	*found = is_on_vfio(f) || (f->behind == BEHIND_FLATIOMMU && *f->driver);
+	if (!*found)
+		return 0;
+	ret = function_override(tool, record->override, sizeof(record->override), f->address);
+	if (!strcmp(record->override, "vfio-pci"))
+		record->override[0] = 0;
 	return ret;
 }
 
-/* What to go back to: as recorded or, bound by other means, to what the bus thinks best. */
-static bool find_record(struct record *record, const struct function *f)
+/* A driver that another tool has given it to may be in use as any may that bind takes. */
+static int check_uses(struct tool *tool, const struct function *f,
+		      const struct processes *processes)
 {
-	if (!record_load(record, f->address))
-		return true;
-	if (!is_on_vfio(f))
-		return false;
-	if (strcmp(f->override, "vfio-pci"))
-		memcpy(record->override, f->override, sizeof(record->override));
-	return true;
+	struct json_object *uses = uses_of(f, processes), *use;
+	int ret = 0;
+
+	if (json_object_array_length(uses)) {
+		use = json_object_array_get_idx(uses, 0);
+		if (get_string(use, "cure"))
+			cure(tool, "%s", get_string(use, "cure"));
+		ret = fail(tool, -EUSERS, "%s: not released: %s", f->address,
+			   get_string(use, "text"));
+	}
+	json_object_put(uses);
+	return ret;
+}
+
+static bool is_open(const struct function *f, const struct processes *processes)
+{
+	struct json_object *array = processes_of(processes, f);
+	bool sure = processes_are_sure(array);
+
+	json_object_put(array);
+	return sure;
+}
+
+static int check_one(struct tool *tool, const struct function *f, struct processes *processes)
+{
+	struct record record;
+	bool found;
+	int ret;
+
+	/* without VFIO's groups only that tells */
+	if (f->being_unbound || (!*f->driver && is_open(f, processes)))
+		return fail_waiting(tool, f->address);
+	ret = find_record(tool, &record, f, &found);
+	if (ret || !found || !has_to_be_taken(f, &record))
+		return ret;
+	ret = check_unused(tool, f, processes);
+	return ret || is_on_vfio(f) ? ret : check_uses(tool, f, processes);
+}
+
+static int check(struct tool *tool, struct functions *functions)
+{
+	struct processes processes;
+	int ret = 0;
+	size_t i;
+
+	processes_read(&processes);
+	for (i = 0; i < functions->n && !ret; i++) {
+		struct function f;
+
+		/* it may be gone, which is to be said later */
+		if (function_read(&f, functions->function[i].address))
+			continue;
+		functions->function[i] = f;
+		ret = check_one(tool, &f, &processes);
+	}
+	processes_free(&processes);
+	return ret;
+}
+
+static int check_now(struct tool *tool, struct functions *functions)
+{
+	int ret = check(tool, functions);
+	size_t len = strlen(tool->error);
+
+	if (ret == -EBUSY || ret == -ETIMEDOUT)
+		snprintf(tool->error + len, sizeof(tool->error) - len, " (--wait waits for it)");
+	return ret;
+}
+
+/* Without the lock: others may have things to do, and the kernel is not asked for anything yet. */
+static int wait_unused(struct tool *tool, struct functions *functions)
+{
+	const struct timespec nap = { .tv_nsec = 500 * 1000 * 1000 };
+	char said[sizeof(tool->error)] = "";
+	int ret;
+
+	while ((ret = check(tool, functions)) == -EBUSY || ret == -ETIMEDOUT) {
+		if (strcmp(said, tool->error))
+			fprintf(stderr, "flatiommu: waiting: %s\n", tool->error);
+		memcpy(said, tool->error, sizeof(said));
+		record_unlock();
+		nanosleep(&nap, NULL);
+		ret = record_lock(tool);
+		if (ret)
+			break;
+	}
+	return ret;
 }
 
 /* Without a record: whatever driver wants it. */
-static int probe(struct tool *tool, struct json_object *changes, const char *address)
+static int probe_free(struct tool *tool, struct json_object *changes, const char *address)
 {
 	struct function f;
 
-	file_write(address, "/sys/bus/pci/drivers_probe");
+	if (function_read(&f, address) || *f.driver)
+		return 0;
+	if (file_write_in_time(address, "/sys/bus/pci/drivers_probe") == -ETIMEDOUT)
+		return fail_waiting(tool, address);
 	if (function_read(&f, address) || !*f.driver)
 		return 0;
 	if (is_on_vfio(&f)) {
@@ -73,7 +163,7 @@ static int probe(struct tool *tool, struct json_object *changes, const char *add
 static int unbind_one(struct tool *tool, struct json_object *changes, const struct function *f)
 {
 	struct record record;
-	bool recorded = !record_load(&record, f->address);
+	bool recorded = !record_load(&record, f->address), found;
 	int ret;
 
 	if (recorded && !record_is_of(&record, f)) {
@@ -82,15 +172,19 @@ static int unbind_one(struct tool *tool, struct json_object *changes, const stru
 		recorded = false;
 	}
 	ret = persist_remove(tool, changes, f->address);
+	if (!ret)
+		ret = find_record(tool, &record, f, &found);
 	if (ret)
 		return ret;
-	if (!find_record(&record, f)) {
-		note(changes, "%s: nothing to put back: %s has it", f->address,
-		     *f->driver ? f->driver : "no driver");
+	if (!found) {
+		note(changes, "%s: nothing to put back: %s has it%s%s", f->address,
+		     *f->driver ? f->driver : "no driver",
+		     f->behind == BEHIND_FLATIOMMU ? "; it is claimed: flatiommu release " : "",
+		     f->behind == BEHIND_FLATIOMMU ? f->address : "");
 		return 0;
 	}
 	ret = put_back(tool, changes, &record);
-	return !ret && !recorded ? probe(tool, changes, f->address) : ret;
+	return !ret && !recorded ? probe_free(tool, changes, f->address) : ret;
 }
 
 /* Those that have records, and after a reboot those that were bound again; one that is gone leaves nothing behind. */
@@ -155,7 +249,6 @@ static int unbind_run(struct tool *tool, const struct args *args)
 {
 	struct json_object *what, *changes;
 	struct functions functions = { 0 };
-	struct processes processes = { 0 };
 	size_t i;
 	int ret;
 
@@ -171,9 +264,9 @@ static int unbind_run(struct tool *tool, const struct args *args)
 		ret = record_lock(tool);
 	if (!ret && args->values[ALL])
 		ret = add_recorded(tool, &functions, changes);
-	processes_read(&processes);
-	for (i = 0; i < functions.n && !ret && !args->values[FORCE]; i++)
-		ret = check_open(tool, &functions.function[i], &processes);
+	if (!ret)
+		ret = args->values[WAIT] || args->values[FORCE] ? wait_unused(tool, &functions) :
+								  check_now(tool, &functions);
 	for (i = 0; i < functions.n && !ret; i++)
 		ret = unbind_one(tool, changes, &functions.function[i]);
 	if (!ret)
@@ -185,7 +278,6 @@ static int unbind_run(struct tool *tool, const struct args *args)
 		show(tool, what, unbind_text);
 	}
 	json_object_put(changes);
-	processes_free(&processes);
 	functions_free(&functions);
 	return ret;
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Steps for which the kernel may keep us waiting: while one unbinds a function that a program has
+ * open, whoever asks for the same lock sleeps, and no signal wakes him. tools/flatiommu/LOCKS has
+ * which files ask for it. Such a step is a child's, which is left to itself after some time.
+ */
+#ifndef WAIT_H
+#define WAIT_H
+
+#include "sysfs.h"
+
+/* Seconds that a look may take, and that a driver may take to come or go. */
+#define LOOK_SECONDS 3
+#define CHANGE_SECONDS 30
+
+/* In the child; what it writes to @answer is text for the parent. Returns 0 or -errno. */
+typedef int wait_step(const void *arg, int answer);
+
+/*
+ * What @step returns, or -ETIMEDOUT: then it may still be done, once the kernel gets to it. The
+ * answer, if one is wanted, is to be freed; it is NULL then.
+ */
+int wait_for(unsigned int seconds, wait_step *step, const void *arg, char **answer);
+
+/* As file_read() and file_write() do, but for the time. */
+int file_read_in_time(char *buf, size_t size, const char *fmt, ...) printf_like(3);
+int file_write_in_time(const char *text, const char *fmt, ...) printf_like(2);
+
+#endif

@@ -69,7 +69,7 @@ output=$(program service)
 like "$output" "/dev/flatiommu: Permission denied: it is for user 0 \(mode 600\), and this is user 1500" "whose node it is"
 unlike "$output" "with CAP_SYS_RAWIO " "and not that it lacks what it has"
 output=$(service flatiommu doctor)
-like "$output" "problem +node +/dev/flatiommu is not for this user" "doctor says so"
+like "$output" "problem +flatiommu +/dev/flatiommu is not for this user" "doctor says so"
 like "$output" "sudo chmod 666 /dev/flatiommu" "with the cure"
 chmod 666 /dev/flatiommu
 succeeds "which cures it" service hello "$EDU"
@@ -83,7 +83,7 @@ chmod 755 /dev/vfio
 succeeds "the user that bind was told of is let in" service hello "$EDU"
 says "and without the capability not" "Operation not permitted: this user has no CAP_SYS_RAWIO.*AmbientCapabilities=" \
 	program setpriv --reuid=1500 --regid=1500 --clear-groups
-like "$(service flatiommu doctor)" "ok +node +/dev/flatiommu" "doctor has no complaint of the node"
+like "$(service flatiommu doctor)" "ok +flatiommu +/dev/flatiommu" "doctor has no complaint of the node"
 says "root without it is told who has to give it" "Operation not permitted: root has no CAP_SYS_RAWIO here.*--cap-add SYS_RAWIO" \
 	program without_rawio
 says "doctor says so" "CAP_SYS_RAWIO is missing, and nobody here can get it: .*CapabilityBoundingSet=CAP_SYS_RAWIO" without_rawio flatiommu doctor
@@ -95,7 +95,7 @@ node=$(node_of "$EDU")
 diag "nodes"
 mv /dev/flatiommu /dev/flatiommu-away
 says "a node that is not in this /dev" "the kernel has it, and this /dev has not.*pass it in \(--device /dev/flatiommu;" program
-like "$(flatiommu doctor)" "warning +node +/dev/flatiommu is not there" "doctor says so"
+like "$(flatiommu doctor)" "warning +flatiommu +/dev/flatiommu is not there" "doctor says so"
 mv /dev/flatiommu-away /dev/flatiommu
 mv "$node" "$node-away"
 says "a device's node" "the kernel has it, and this /dev has not.*pass it in \(--device $node;" program

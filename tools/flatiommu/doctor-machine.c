@@ -328,7 +328,7 @@ const struct check machine_checks[] = {
 	{ "interrupts", check_interrupts },
 	{ "memory", check_memory },
 	{ "capability", check_capabilities },
-	{ "node", check_flat_node },
+	{ "flatiommu", check_flat_node },
 	{ "container", check_container },
 	{ "refusals", check_refusals },
 	{ "bind", check_records },

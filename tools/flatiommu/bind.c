@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "binding.h"
+#include "links.h"
 #include "machine.h"
 #include "output.h"
 #include "persist.h"
@@ -222,6 +223,16 @@ static int bind_all(struct tool *tool, struct json_object *changes,
 	return ret;
 }
 
+static void make_links(const struct functions *functions)
+{
+	struct function f;
+	size_t i;
+
+	for (i = 0; i < functions->n; i++)
+		if (!function_read(&f, functions->function[i].address))
+			links_make(&f);
+}
+
 static struct json_object *describe(const struct functions *functions)
 {
 	struct json_object *array = json_object_new_array(), *o;
@@ -354,6 +365,7 @@ static int bind_run(struct tool *tool, const struct args *args)
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		goto free;
 	}
+	make_links(&functions);
 	json_object_object_add(what, "functions", describe(&functions));
 	json_object_object_add(what, "warnings", json_object_get(warnings));
 	json_object_object_add(what, "changes", json_object_get(changes));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "binding.h"
+#include "links.h"
 #include "machine.h"
 #include "output.h"
 #include "persist.h"
@@ -174,8 +175,10 @@ static int unbind_run(struct tool *tool, const struct args *args)
 	processes_read(&processes);
 	for (i = 0; i < functions.n && !ret && !args->values[FORCE]; i++)
 		ret = check_open(tool, &functions.function[i], &processes);
-	for (i = 0; i < functions.n && !ret; i++)
+	for (i = 0; i < functions.n && !ret; i++) {
 		ret = unbind_one(tool, changes, &functions.function[i]);
+		links_remove(functions.function[i].address);
+	}
 	if (!ret)
 		ret = machine_restore(tool, changes);
 	if (!ret) {

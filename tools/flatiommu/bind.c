@@ -16,6 +16,7 @@
 
 #include "binding.h"
 #include "holders.h"
+#include "links.h"
 #include "machine.h"
 #include "memory.h"
 #include "output.h"
@@ -233,6 +234,16 @@ static int bind_all(struct tool *tool, struct json_object *changes,
 	return ret;
 }
 
+static void make_links(const struct functions *functions)
+{
+	struct function f;
+	size_t i;
+
+	for (i = 0; i < functions->n; i++)
+		if (!function_read(&f, functions->function[i].address))
+			links_make(&f);
+}
+
 static struct json_object *describe(const struct functions *functions)
 {
 	struct json_object *array = json_object_new_array(), *o;
@@ -365,6 +376,7 @@ static int bind_run(struct tool *tool, const struct args *args)
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		goto free;
 	}
+	make_links(&functions);
 	json_object_object_add(what, "functions", describe(&functions));
 	json_object_object_add(what, "warnings", json_object_get(warnings));
 	json_object_object_add(what, "changes", json_object_get(changes));

@@ -24,7 +24,7 @@ struct backed {
 	dev_t device;
 };
 
-/* A block device by its number, as btrfs and others mount with numbers that are no device's. */
+/* What mounts and nodes have of it, or 0. */
 static dev_t number_of(const char *name)
 {
 	unsigned int major, minor;

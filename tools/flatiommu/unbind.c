@@ -8,6 +8,7 @@
 
 #include "binding.h"
 #include "holders.h"
+#include "links.h"
 #include "machine.h"
 #include "output.h"
 #include "persist.h"
@@ -267,8 +268,10 @@ static int unbind_run(struct tool *tool, const struct args *args)
 	if (!ret)
 		ret = args->values[WAIT] || args->values[FORCE] ? wait_unused(tool, &functions) :
 								  check_now(tool, &functions);
-	for (i = 0; i < functions.n && !ret; i++)
+	for (i = 0; i < functions.n && !ret; i++) {
 		ret = unbind_one(tool, changes, &functions.function[i]);
+		links_remove(functions.function[i].address);
+	}
 	if (!ret)
 		ret = machine_restore(tool, changes);
 	if (!ret) {

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Links to VFIO's nodes by the functions' addresses: /dev/vfio/by-path and /dev/vfio/devices/by-path. packaging/60-flatiommu.rules
+ * has udev make them; this is for where no udev runs, as in an initramfs.
+ */
+#ifndef LINKS_H
+#define LINKS_H
+
+#include "pci.h"
+
+void links_make(const struct function *function);
+
+/* Those that lead nowhere any more. */
+void links_remove(const char *address);
+
+#endif

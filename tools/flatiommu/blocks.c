@@ -47,7 +47,10 @@ static int add(struct layers *layers, const char *name, size_t below)
 	return layers_add(layers, name, label, number_of(name), below);
 }
 
-/* The kernel's own answer holds for a file that is deleted, too, and for one that others see elsewhere. */
+/*
+ * The kernel's own answer holds for a file that is deleted, too, and for one that others see
+ * elsewhere.
+ */
 static dev_t loop_device(const char *name, const char *file, const struct mounts *mounts)
 {
 	struct loop_info64 info = { 0 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Disks of a function, and what is made of them, to any height: partitions, dm, MD, bcache, loop, zram. */
+/*
+ * Disks of a function, and what is made of them, to any height: partitions, dm, MD, bcache, loop,
+ * zram.
+ */
 #ifndef BLOCKS_H
 #define BLOCKS_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Links to VFIO's nodes by the functions' addresses: /dev/vfio/by-path and /dev/vfio/devices/by-path. packaging/60-flatiommu.rules
- * has udev make them; this is for where no udev runs, as in an initramfs.
+ * Links to VFIO's nodes by the functions' addresses: /dev/vfio/by-path and /dev/vfio/devices/by-
+ * path. packaging/60-flatiommu.rules has udev make them; this is for where no udev runs, as in an
+ * initramfs.
  */
 #ifndef LINKS_H
 #define LINKS_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* modprobe.d's file of bind --persist: what modules are told at boot, BARs that are write-combined among it. */
+/*
+ * modprobe.d's file of bind --persist: what modules are told at boot, BARs that are write-combined
+ * among it.
+ */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 

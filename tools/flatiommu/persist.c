@@ -16,8 +16,9 @@
 #define LOAD "/etc/modules-load.d/flatiommu-bind.conf"
 
 /*
- * A rule for each function, which is also where we read what is persistent. The override is set before udev loads
- * the drivers that want the function; one that has it already, as that of an initramfs may, is made to let go.
+ * A rule for each function, which is also where we read what is persistent. The override is set
+ * before udev loads the drivers that want the function; one that has it already, as that of an
+ * initramfs may, is made to let go.
  */
 #define RULE_FOR "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%19[^\"]\", ATTR{vendor}==\"0x%4x\", " \
 		 "ATTR{device}==\"0x%4x\""

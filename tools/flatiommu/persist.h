@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bindings that survive a reboot: a rule of udev's for each function, which minds what is at the address by then, and
- * modules-load.d and modprobe.d for what it needs.
+ * Bindings that survive a reboot: a rule of udev's for each function, which minds what is at the
+ * address by then, and modules-load.d and modprobe.d for what it needs.
  */
 #ifndef PERSIST_H
 #define PERSIST_H

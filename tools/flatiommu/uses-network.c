@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* What uses a function's interfaces, through whatever is on top of them, in each network namespace. */
+/*
+ * What uses a function's interfaces, through whatever is on top of them, in each network
+ * namespace.
+ */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
@@ -215,7 +218,9 @@ static bool is_veth(const char *interface)
 	return !ret && !strcmp(info.driver, "veth");
 }
 
-/* A macvlan or such of ours that a container was given: the kernel does not list it as above ours. */
+/*
+ * A macvlan or such of ours that a container was given: the kernel does not list it as above ours.
+ */
 static void add_moved(struct view *view, const unsigned int *own, size_t nr_own)
 {
 	struct names names;

@@ -33,7 +33,7 @@ struct process {
 	uid_t uid;
 	gid_t gid, groups[GROUPS_MAX];
 	size_t nr_groups;
-	unsigned long long capabilities;
+	unsigned long long capabilities, bounds;
 };
 
 static const struct {
@@ -79,6 +79,7 @@ static int read_status(struct process *p, const char *pid)
 	}
 	read_groups(p, value_of(status, "\nGroups:"));
 	p->capabilities = strtoull(value_of(status, "\nCapEff:"), NULL, 16);
+	p->bounds = strtoull(value_of(status, "\nCapBnd:"), NULL, 16);
 	free(status);
 	return 0;
 }
@@ -138,6 +139,16 @@ static int go_on_in_child(void)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
 }
 
+/* Of its capabilities, those that it can get; whoever has no CAP_SETPCAP got none of the others. */
+static void set_bounds(unsigned long long bounds)
+{
+	unsigned long capability;
+
+	for (capability = 0; capability < 64; capability++)
+		if (!(bounds >> capability & 1))
+			prctl(PR_CAPBSET_DROP, capability);
+}
+
 static int set_user(const struct process *p)
 {
 	bool same = p->uid == geteuid() && p->gid == getegid();
@@ -173,8 +184,10 @@ static int become(const struct process *p)
 		return -errno;
 	if (p->spaces & CLONE_NEWPID)
 		ret = go_on_in_child();
-	if (!ret)
+	if (!ret) {
+		set_bounds(p->bounds);
 		ret = set_user(p);
+	}
 	if (!ret && p->spaces & CLONE_NEWUSER && setns(p->pidfd, CLONE_NEWUSER))
 		ret = -errno;
 	return ret ? ret : set_capabilities(p->capabilities);

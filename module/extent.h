@@ -29,7 +29,8 @@ struct flat_extent {
  * struct flat_extents - what is mapped in a domain
  * @root:	the extents
  * @spare:	one kept for an erase that cuts an extent in two, or NULL
- * @last_found:	where the next search begins, or NULL: an unmap asks what is there, and then erases it
+ * @last_found:	where the next search begins, or NULL: an unmap asks what is there, and then
+ *		erases it
  * @lookup:	bytes of extents that are at another IOVA than their bus address
  */
 struct flat_extents {

@@ -68,8 +68,8 @@ static noinline int grow(struct flat_pages *p, unsigned long total)
 }
 
 /* @n pages of @total from @pfn on, which follow those that there are. Mostly it is one page. */
-static __always_inline int add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigned int order,
-	       unsigned long total)
+static __always_inline int add(struct flat_pages *p, unsigned long pfn, unsigned long n,
+			       unsigned int order, unsigned long total)
 {
 	struct flat_run *last = p->nr_runs ? &p->runs[p->nr_runs - 1] : NULL;
 

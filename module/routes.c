@@ -257,8 +257,8 @@ static int function_of(const char *buf, bool may_have_options, struct flat_reque
 		return -EINVAL;
 	*pdev = flat_requested_function(r);
 	if (!*pdev) {
-		pr_warn("%04x:%02x:%02x.%x: there is no such PCI function\n", r->at.segment, r->at.bus,
-			r->at.slot, r->at.function);
+		pr_warn("%04x:%02x:%02x.%x: there is no such PCI function\n", r->at.segment,
+			r->at.bus, r->at.slot, r->at.function);
 		return -ENODEV;
 	}
 	return 0;

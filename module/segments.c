@@ -34,7 +34,10 @@ int flat_segments_begin(struct flat_segments *s, const struct flatiommu_lookup *
 	return s->buf ? 0 : -ENOMEM;
 }
 
-/* FLATIOMMU_SEGMENT_*. What is mapped and has a page that is not reserved is RAM; what has none costs a search. */
+/*
+ * FLATIOMMU_SEGMENT_*. What is mapped and has a page that is not reserved is RAM; only what has none
+ * costs a search.
+ */
 u32 flat_segment_flags(phys_addr_t phys)
 {
 	unsigned long pfn = PHYS_PFN(phys);

@@ -229,9 +229,9 @@ struct flatiommu_lookup {
  * addresses do not suffice on this machine, or the function does not see what is in the processor's
  * caches; EACCES the kernel is locked down; EBUSY the function is being bound or unbound, try
  * again, or finds memory at other addresses than when memory that is still pinned for it was, or,
- * but for x86, has no driver that it could be known from; ENOSPC too many pins; ERANGE segments were
- * asked for, and the first function has no bus address for the start of the memory. Where the array
- * of segments cannot be written, or the struct after it, the memory is let go as by UNPIN.
+ * but for x86, has no driver that it could be known from; ENOSPC too many pins; ERANGE segments
+ * were asked for, and the first function has no bus address for the start of the memory. Where the
+ * array of segments cannot be written, or the struct after it, the memory is let go as by UNPIN.
  */
 struct flatiommu_pin {
 	__u32 size;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the kernel's own part of a pin costs, for bench/translate: pin_user_pages_fast() and its end, and nothing besides.
- * It is for one caller, who does nothing wrong.
+ * What the kernel's own part of a pin costs, for bench/translate: pin_user_pages_fast() and its
+ * end, and nothing besides. It is for one caller, who does nothing wrong.
  */
 #include <linux/miscdevice.h>
 #include <linux/mm.h>

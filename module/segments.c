@@ -35,7 +35,7 @@ int flat_segments_begin(struct flat_segments *s, const struct flatiommu_lookup *
 }
 
 /*
- * FLATIOMMU_SEGMENT_*. What is mapped and has a page that is not reserved is RAM; only what has none
+ * FLATIOMMU_SEGMENT_*. What is mapped and has a page that is not reserved is RAM; what has none
  * costs a search.
  */
 u32 flat_segment_flags(phys_addr_t phys)

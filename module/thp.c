@@ -8,8 +8,8 @@
 #include "thp.h"
 
 /*
- * The entry that maps the huge page at @addr, or one that maps none. Interrupts are off, which keeps
- * tables from being freed, but not entries from being cleared: each is read once.
+ * The entry that maps the huge page at @addr, or one that maps none. Interrupts are off, which
+ * keeps tables from being freed, but not entries from being cleared: each is read once.
  */
 static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
 {
@@ -46,9 +46,9 @@ static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
  *   of the folio, migration, reclaim, KSM and khugepaged give up, and fork() copies
  *   (folio_maybe_dma_pinned()).
  * - Who takes an entry away from a folio first invalidates it, and looks for pins after that. A pin
- *   through the entry was taken before it was invalidated: gup_fast() reads the entry again after it
- *   has pinned, and otherwise the pin is taken under the lock of the page table. Nor is memory that
- *   is mapped by small entries mapped by a large one later without being copied. So whoever looks
+ *   through the entry was taken before it was invalidated: gup_fast() reads the entry again after
+ *   its pin, and otherwise the pin is taken under the lock of the page table. Nor is memory that is
+ *   mapped by small entries mapped by a large one later without being copied. So whoever looks
  *   finds the pin, and does not go on.
  * - The entry lets the program write, and the memory is anonymous: so each page is the program's
  *   alone (PageAnonExclusive), and its next write to any of them goes to the page that is pinned.
@@ -64,8 +64,8 @@ bool flat_thp_is_pinned(unsigned long addr, struct page *page)
 	unsigned long flags;
 	pmd_t pmd;
 
-	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) || !PageHead(page) || !folio_test_anon(folio) ||
-	    folio_nr_pages(folio) != FLAT_THP_PAGES)
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) || !PageHead(page) ||
+	    !folio_test_anon(folio) || folio_nr_pages(folio) != FLAT_THP_PAGES)
 		return false;
 	local_irq_save(flags);
 	pmd = entry_of(current->mm, addr);

@@ -35,7 +35,7 @@
 #endif
 
 #define PAGES (HUGE_PAGE / PAGE)
-#define DEFAULT_ROUNDS 100
+#define DEFAULT_ROUNDS 24
 #define COUNTED 4		/* to count pins takes as long as a round */
 
 static const char *const devices[] = { EDU, NULL };

@@ -366,8 +366,7 @@ check-peers: $(PEERS_KERNELS:%=build/%/flatiommu.ko)
 		FLATIOMMU_APPEND=full=1 FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=18000 tests/vm/run $$kernel peers || exit; \
 	done
 
-# tests/unit/NAME.c tests lib/NAME.c, or tools/flatiommu/NAME.c, alone, here, and addresses.c what takes addresses;
-# tests/unit/NAME tests tests/vm/NAME.
+# tests/unit/NAME.c tests lib/NAME.c alone, here, and addresses.c what takes addresses; tests/unit/NAME tests tests/vm/NAME.
 units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
 
 build/unit/%: tests/unit/%.c lib/%.c lib/%.h build/toolchain
@@ -378,10 +377,6 @@ build/unit/addresses: tests/unit/addresses.c lib/sysfs.c lib/sysfs.h tools/flati
 		$(shared) build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
-
-build/unit/%: tests/unit/%.c tools/flatiommu/%.c tools/flatiommu/%.h build/toolchain
-	mkdir -p $(@D)
-	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^) -ljson-c
 
 unit-programs: $(units)
 

@@ -51,10 +51,13 @@ static int check_uses(struct tool *tool, const struct function *f,
 		      const struct processes *processes)
 {
 	struct json_object *uses = uses_of(f, processes), *use;
+	size_t i;
 	int ret = 0;
 
-	if (json_object_array_length(uses)) {
-		use = json_object_array_get_idx(uses, 0);
+	for (i = 0; i < json_object_array_length(uses) && !ret; i++) {
+		use = json_object_array_get_idx(uses, i);
+		if (!json_object_get_boolean(get(use, "refuses")))
+			continue;
 		if (get_string(use, "cure"))
 			cure(tool, "%s", get_string(use, "cure"));
 		ret = fail(tool, -EUSERS, "%s: not released: %s", f->address,

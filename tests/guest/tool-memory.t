@@ -14,6 +14,7 @@ doctor=(flatiommu --json doctor)
 refuses_to_run() {
 	local name=$1 text=$2 output status=0
 	shift 2
+	rm -f /tmp/started
 	output=$("$@" flatiommu run -- touch /tmp/started 2>&1) || status=$?
 	is "$status" 125 "$name: run does not start a program"
 	like "$output" "$text" "$name: and says why"

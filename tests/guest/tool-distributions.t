@@ -18,35 +18,31 @@ distribution() {
 }
 mv /etc/os-release /tmp/os-release-away
 
-# installs NAME HEADERS DRIVERCTL: what doctor and bind --persist say is to be installed
+# installs NAME HEADERS: what doctor says is to be installed
 installs() {
-	local found output
+	local found
 	found=$(line module "no flatiommu.ko" "${doctor[@]}")
 	is "$(jq -r .cure <<<"$found")" "${2:+$2 && }make module && insmod module/flatiommu.ko" "$1: headers"
 	like "$(jq -r .text <<<"$found")" "the kernel's headers \(/lib/modules/$matched/build\) are missing" "$1: which they are"
-	output=$(flatiommu bind --persist "$EDU" 2>&1)
-	is "$output" "flatiommu: --persist: driverctl, which binds at boot, is missing${3:+; try: $3}" "$1: driverctl"
 }
 
-mv /usr/sbin/driverctl /tmp/driverctl
 distribution ID=debian
-installs Debian "apt install linux-headers-$release" "apt install driverctl"
+installs Debian "apt install linux-headers-$release"
 distribution 'NAME="Linux Mint"' ID=linuxmint 'ID_LIKE="ubuntu debian"'
-installs "one that is like Debian" "apt install linux-headers-$release" "apt install driverctl"
+installs "one that is like Debian" "apt install linux-headers-$release"
 distribution ID=fedora
-installs Fedora "dnf install kernel-devel-$release" "dnf install driverctl"
+installs Fedora "dnf install kernel-devel-$release"
 distribution 'ID="rocky"' 'ID_LIKE="rhel centos fedora"'
-installs "one that is like RHEL" "dnf install kernel-devel-$release" "dnf install driverctl"
+installs "one that is like RHEL" "dnf install kernel-devel-$release"
 distribution 'ID="opensuse-leap"' 'ID_LIKE="suse opensuse"'
-installs openSUSE "zypper install kernel-${release##*-}-devel" "zypper install driverctl"
+installs openSUSE "zypper install kernel-${release##*-}-devel"
 distribution ID=arch
-installs "Arch, with a kernel that is not its own" '' ''
+installs "Arch, with a kernel that is not its own" ''
 distribution ID=nixos
-installs "one that is not known" '' ''
+installs "one that is not known" ''
 : >/etc/os-release
-installs "none" '' ''
+installs "none" ''
 distribution ID=debian
-mv /tmp/driverctl /usr/sbin/driverctl
 
 diag "keys"
 extra=/lib/modules/$release/updates/dkms

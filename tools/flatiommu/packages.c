@@ -8,21 +8,21 @@
 #include "modules.h"
 #include "sysfs.h"
 
-/* By ID and ID_LIKE of os-release(5). Arch has neither driverctl nor mokutil among its packages. */
+/* By ID and ID_LIKE of os-release(5). Arch has no mokutil among its packages. */
 static const struct manager {
 	const char *id;
 	const char *install;
 	/* "": its kernels' own, see headers_of() */
 	const char *package[MOKUTIL + 1];
 } managers[] = {
-	{ "debian", "apt install", { "", "driverctl", "dkms", "mokutil" } },
-	{ "ubuntu", "apt install", { "", "driverctl", "dkms", "mokutil" } },
-	{ "fedora", "dnf install", { "", "driverctl", "dkms", "mokutil" } },
-	{ "rhel", "dnf install", { "", "driverctl", "dkms", "mokutil" } },
-	{ "centos", "dnf install", { "", "driverctl", "dkms", "mokutil" } },
-	{ "suse", "zypper install", { "", "driverctl", "dkms", "mokutil" } },
-	{ "opensuse", "zypper install", { "", "driverctl", "dkms", "mokutil" } },
-	{ "arch", "pacman -S", { "", NULL, "dkms", NULL } },
+	{ "debian", "apt install", { "", "dkms", "mokutil" } },
+	{ "ubuntu", "apt install", { "", "dkms", "mokutil" } },
+	{ "fedora", "dnf install", { "", "dkms", "mokutil" } },
+	{ "rhel", "dnf install", { "", "dkms", "mokutil" } },
+	{ "centos", "dnf install", { "", "dkms", "mokutil" } },
+	{ "suse", "zypper install", { "", "dkms", "mokutil" } },
+	{ "opensuse", "zypper install", { "", "dkms", "mokutil" } },
+	{ "arch", "pacman -S", { "", "dkms", NULL } },
 };
 
 /* NAME=value, or in quotes; "" without it. */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum package { KERNEL_HEADERS, DRIVERCTL, DKMS, MOKUTIL };
+enum package { KERNEL_HEADERS, DKMS, MOKUTIL };
 
 /* The command that installs it; false: nothing is known of such a package here, and @buf is "". */
 bool install_command(char *buf, size_t size, enum package package);

@@ -321,6 +321,18 @@ static bool no_group(void *arg)
 	return !count_entries("/sys/kernel/iommu_groups");
 }
 
+/* On a slow machine it may take longer than the time of the race. */
+static bool each_has_done_one(void *arg)
+{
+	size_t i;
+
+	(void)arg;
+	for (i = 0; i < ARRAY_SIZE(racers); i++)
+		if (!((volatile unsigned long *)done)[i])
+			return false;
+	return true;
+}
+
 static void claims_race(void **state)
 {
 	unsigned long seconds = parameter("life_seconds=", 8);
@@ -337,6 +349,7 @@ static void claims_race(void **state)
 	for (i = 0; i < ARRAY_SIZE(racers); i++)
 		pids[i] = expect_good(child_begin(race, (void *)&racers[i]));
 	sleep((unsigned int)seconds);
+	wait_until(each_has_done_one, NULL);
 	for (i = 0; i < ARRAY_SIZE(racers); i++) {
 		kill(pids[i], SIGKILL);
 		expect(-EINTR, child_end(pids[i]));

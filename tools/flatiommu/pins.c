@@ -7,10 +7,12 @@
 #include "output.h"
 #include "sysfs.h"
 
+/* Nodes, and the files of devices, which are called by their functions where the kernel tells. */
 static bool is_dma_node(const char *node)
 {
 	return !strncmp(node, "/dev/vfio/", 10) || !strcmp(node, "/dev/iommu") ||
-	       !strcmp(node, "/dev/flatiommu");
+	       !strcmp(node, "/dev/flatiommu") || !strcmp(node, DEVICE_FILE) ||
+	       (*node != '/' && strchr(node, '.'));
 }
 
 static long long number_after(const char *text, const char *key)

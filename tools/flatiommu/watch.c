@@ -87,6 +87,7 @@ static void tell_opens(struct watch *watch, const char *event, const char *addre
 		o = line_of(event, address);
 		put_string(o, "name", get_string(process, "name"));
 		json_object_object_add(o, "pid", json_object_get(get(process, "pid")));
+		json_object_object_add(o, "maybe", json_object_get(get(process, "maybe")));
 		tell(watch, o);
 	}
 }

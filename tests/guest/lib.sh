@@ -200,6 +200,8 @@ start_udev() {
 # comes DEVICE: what udev does at boot of what is there
 comes() {
 	udevadm control --reload
+	# until it has done so
+	udevadm control --ping
 	udevadm trigger --action=add "/sys/bus/pci/devices/$1"
 	udevadm settle
 }

@@ -31,9 +31,9 @@ tells() {
 	fi
 }
 
-# story DEVICE: what was told of it, in its order
+# story DEVICE: what was told of it, in its order; not that the command itself looks whether somebody has it
 story() {
-	jq -rs "map(select(.address == \"$1\") | .event + (if .driver then \" \" + .driver else \"\" end)) | join(\", \")" "$changes"
+	jq -rs "map(select(.address == \"$1\" and .name != \"flatiommu\") | .event + (if .driver then \" \" + .driver else \"\" end)) | join(\", \")" "$changes"
 }
 
 # bound alike, as a function's first bind changes more, and with flatiommu's modules gone again

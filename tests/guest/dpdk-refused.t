@@ -85,7 +85,7 @@ like "$(unpinned)" "^[1-9]" "the command says how much is not pinned"
 ended
 output=$(flatiommu run -- true 2>&1)
 is "$?" 125 "flatiommu run does not start it"
-like "$output" "VFIO maps 20 huge pages at most, there are 64, .*try: echo 65600 >.*dma_entry_limit" "and says why"
+like "$output" "VFIO maps 20 at most, and there are 64: .*try: echo 65600 >.*dma_entry_limit" "and says why"
 echo "$usual" >$limit
 
 # A huge page in ZONE_MOVABLE is moved as it is pinned: between testpmd's look at its address and the map. Linux 6.1

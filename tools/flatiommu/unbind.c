@@ -203,10 +203,13 @@ static int add_recorded(struct tool *tool, struct functions *functions,
 
 	records_read(&records);
 	for (i = 0; i < records.n && !ret; i++) {
-		if (!function_read(&f, records.name[i]))
+		if (!function_read(&f, records.name[i])) {
 			ret = functions_resolve(tool, functions, f.address);
-		else if (!record_load(&record, records.name[i]))
+			continue;
+		}
+		if (!record_load(&record, records.name[i]))
 			ret = put_back(tool, changes, &record);
+		links_remove(records.name[i]);
 	}
 	names_free(&records);
 	persistent_read(&persistent);

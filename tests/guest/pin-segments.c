@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "devices.h"
 #include "edu.h"
 #include "flat.h"
@@ -16,9 +17,6 @@
 
 static const char *const devices[] = { EDU, NULL };
 
-static struct vfio_dev edu = VFIO_DEV_INIT;
-static int container = -1, flat = -1;
-static long pins_before;
 static struct flatiommu_function function;
 
 static int begin(void **state)
@@ -33,28 +31,6 @@ static int end(void **state)
 	(void)state;
 	huge_pages(0);
 	return flat_end(devices);
-}
-
-static int open_all(void **state)
-{
-	int ret;
-
-	(void)state;
-	pins_before = pins();
-	ret = vfio_open_alone(&edu, &container, EDU);
-	if (ret)
-		return ret;
-	flat = flat_open();
-	return flat < 0 ? flat : 0;
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	vfio_close(&edu);
-	close_fd(&container);
-	close_fd(&flat);
-	return huge_pages(0);
 }
 
 static struct flatiommu_pin pin_of(const void *addr, size_t length, struct flatiommu_segment *segments,
@@ -86,8 +62,8 @@ static void as_looked_up(char *addr, size_t size, size_t offset)
 	for (room = 0; room < ARRAY_SIZE(rooms); room++) {
 		pin = pin_of(addr + offset, length, got, rooms[room]);
 		memset(got, 0xff, (size / PAGE + 1) * sizeof(*got));
-		expect(0, flat_call(flat, FLATIOMMU_PIN, &pin));
-		n = expect_good(flat_lookup_pin(flat, EDU, pin.out_pin, 0, length, all,
+		expect(0, flat_call(alone.flat, FLATIOMMU_PIN, &pin));
+		n = expect_good(flat_lookup_pin(alone.flat, EDU, pin.out_pin, 0, length, all,
 						(unsigned int)(size / PAGE)));
 		assert_int_equal(pin.nr_segments, (unsigned int)n < rooms[room] ? (unsigned int)n : rooms[room]);
 		for (i = 0, bytes = 0; i < pin.nr_segments; i++) {
@@ -98,8 +74,8 @@ static void as_looked_up(char *addr, size_t size, size_t offset)
 		/* What there was no room for was not written. */
 		assert_int_equal(got[i].length, UINT64_MAX);
 		assert_true(pin.nr_segments < (unsigned int)n || bytes == length);
-		expect(0, flat_unpin(flat, pin.out_pin));
-		assert_int_equal(pins(), pins_before);
+		expect(0, flat_unpin(alone.flat, pin.out_pin));
+		assert_int_equal(pins(), alone.pins_before);
 	}
 	mem_free(addr, size);
 	free(all);
@@ -133,14 +109,14 @@ static void device_writes_there(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(0, flat_call(flat, FLATIOMMU_PIN, &pin));
+	expect(0, flat_call(alone.flat, FLATIOMMU_PIN, &pin));
 	assert_int_equal(segment.length, PAGE);
 	fill(page, 1024, 5);
-	expect(0, edu_load(edu.bar0, segment.address, 1024));
+	expect(0, edu_load(alone.edu.bar0, segment.address, 1024));
 	memset(page, 0, 1024);
-	expect(0, edu_store(edu.bar0, segment.address, 1024));
+	expect(0, edu_store(alone.edu.bar0, segment.address, 1024));
 	assert_true(is_filled(page, 1024, 5));
-	expect(0, flat_unpin(flat, pin.out_pin));
+	expect(0, flat_unpin(alone.flat, pin.out_pin));
 	mem_free(page, PAGE);
 }
 
@@ -159,25 +135,25 @@ static void array_that_cannot_be_written(void **state)
 	munmap(end, 7 * PAGE);
 	/* Nowhere, and after the first ones. */
 	pin = pin_of(pages, count * PAGE, (void *)8, count);
-	expect(-EFAULT, flat_call(flat, FLATIOMMU_PIN, &pin));
-	assert_int_equal(pins(), pins_before);
-	expect(0, vfio_set_bus_master(&edu, true));
+	expect(-EFAULT, flat_call(alone.flat, FLATIOMMU_PIN, &pin));
+	assert_int_equal(pins(), alone.pins_before);
+	expect(0, vfio_set_bus_master(&alone.edu, true));
 	pin = pin_of(pages, count * PAGE, end - 3, count);
-	expect(-EFAULT, flat_call(flat, FLATIOMMU_PIN, &pin));
-	assert_int_equal(pins(), pins_before);
-	expect(0, vfio_bus_master(&edu));
-	expect(0, vfio_set_bus_master(&edu, true));
+	expect(-EFAULT, flat_call(alone.flat, FLATIOMMU_PIN, &pin));
+	assert_int_equal(pins(), alone.pins_before);
+	expect(0, vfio_bus_master(&alone.edu));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
 	/* Another pin keeps it going. */
 	pin = pin_of(pages, PAGE, NULL, 0);
-	expect(0, flat_call(flat, FLATIOMMU_PIN, &pin));
+	expect(0, flat_call(alone.flat, FLATIOMMU_PIN, &pin));
 	{
 		struct flatiommu_pin second = pin_of(pages, count * PAGE, end - 3, count);
 
-		expect(-EFAULT, flat_call(flat, FLATIOMMU_PIN, &second));
+		expect(-EFAULT, flat_call(alone.flat, FLATIOMMU_PIN, &second));
 	}
-	expect(1, vfio_bus_master(&edu));
-	expect(0, flat_unpin(flat, pin.out_pin));
-	assert_int_equal(pins(), pins_before);
+	expect(1, vfio_bus_master(&alone.edu));
+	expect(0, flat_unpin(alone.flat, pin.out_pin));
+	assert_int_equal(pins(), alone.pins_before);
 	munmap(got, PAGE);
 	mem_free(pages, count * PAGE);
 }
@@ -193,14 +169,14 @@ static void older_program(void **state)
 	assert_non_null(page);
 	pin.size = offsetof(struct flatiommu_pin, nr_segments);
 	segment.length = 12345;
-	expect(0, flat_call(flat, FLATIOMMU_PIN, &pin));
+	expect(0, flat_call(alone.flat, FLATIOMMU_PIN, &pin));
 	assert_int_equal(segment.length, 12345);
 	assert_int_equal(pin.nr_segments, 1);
-	expect(0, flat_unpin(flat, pin.out_pin));
+	expect(0, flat_unpin(alone.flat, pin.out_pin));
 	mem_free(page, PAGE);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, alone_open, alone_close)
 
 int main(void)
 {

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "caps.h"
 #include "devices.h"
 #include "edu.h"
@@ -27,10 +28,6 @@
 
 static const char *const devices[] = { EDU, FN1, NULL };
 
-static struct vfio_dev edu = VFIO_DEV_INIT;
-static int container = -1, flat = -1;
-static long pins_before;
-
 static int begin(void **state)
 {
 	(void)state;
@@ -42,29 +39,6 @@ static int end(void **state)
 	(void)state;
 	huge_pages(0);
 	return flat_end(devices);
-}
-
-/* edu as VFIO opens it, with nothing mapped; it does DMA all the same. */
-static int open_all(void **state)
-{
-	int ret;
-
-	(void)state;
-	pins_before = pins();
-	ret = vfio_open_alone(&edu, &container, EDU);
-	if (ret)
-		return ret;
-	flat = flat_open();
-	return flat < 0 ? flat : 0;
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	vfio_close(&edu);
-	close_fd(&container);
-	close_fd(&flat);
-	return huge_pages(0);
 }
 
 static long locked_kib(void)
@@ -80,14 +54,14 @@ static long locked_kib(void)
 /* The page's address, by the pin, is where the program finds what the device writes. */
 static void expect_dma(uint32_t pin, char *addr, uint64_t offset)
 {
-	uint64_t bus = flat_address_in_pin(flat, EDU, pin, offset);
+	uint64_t bus = flat_address_in_pin(alone.flat, EDU, pin, offset);
 	char *at = addr + offset;
 
 	assert_int_equal(bus, bus_address(at));
 	fill(at, 1024, (uint32_t)offset);
-	expect(0, edu_load(edu.bar0, bus, 1024));
+	expect(0, edu_load(alone.edu.bar0, bus, 1024));
 	memset(at, 0, 1024);
-	expect(0, edu_store(edu.bar0, bus, 1024));
+	expect(0, edu_store(alone.edu.bar0, bus, 1024));
 	assert_true(is_filled(at, 1024, (uint32_t)offset));
 }
 
@@ -102,11 +76,11 @@ static void pin_works(char *addr, size_t size, long cost)
 	int i, n;
 
 	assert_non_null(addr);
-	expect(0, flat_pin(flat, EDU, addr, size, 0, &pin));
-	assert_int_equal(pins(), pins_before + cost);
+	expect(0, flat_pin(alone.flat, EDU, addr, size, 0, &pin));
+	assert_int_equal(pins(), alone.pins_before + cost);
 	assert_int_equal(locked_kib(), locked + (long)size / 1024);
 	expect(0, bus_addresses(addr, bus, count));
-	n = expect_good(flat_lookup_pin(flat, EDU, pin, 0, size, segments, (unsigned int)count));
+	n = expect_good(flat_lookup_pin(alone.flat, EDU, pin, 0, size, segments, (unsigned int)count));
 	for (i = 0; i < n; i++) {
 		if (i)
 			assert_int_not_equal(segments[i].address,
@@ -119,10 +93,10 @@ static void pin_works(char *addr, size_t size, long cost)
 	expect_dma(pin, addr, 0);
 	expect_dma(pin, addr, size / 2);
 	expect_dma(pin, addr, size - PAGE);
-	expect(0, flat_unpin(flat, pin));
-	assert_int_equal(pins(), pins_before);
+	expect(0, flat_unpin(alone.flat, pin));
+	assert_int_equal(pins(), alone.pins_before);
 	assert_int_equal(locked_kib(), locked);
-	expect(0, vfio_set_bus_master(&edu, true));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
 	mem_free(addr, size);
 	free(segments);
 	free(bus);
@@ -166,9 +140,9 @@ static void mixed_memory(void **state)
 	addr[0] = 1;
 	addr -= 3 * PAGE - 100;
 	length = 2 * PAGE + PAGE - 100 + HUGE_PAGE + 4 * PAGE + 5;
-	expect(0, flat_pin(flat, EDU, addr, length, 0, &pin));
-	assert_int_equal(pins(), pins_before + 3 + 1 + 5);
-	n = expect_good(flat_lookup_pin(flat, EDU, pin, 0, length, segments, 16));
+	expect(0, flat_pin(alone.flat, EDU, addr, length, 0, &pin));
+	assert_int_equal(pins(), alone.pins_before + 3 + 1 + 5);
+	n = expect_good(flat_lookup_pin(alone.flat, EDU, pin, 0, length, segments, 16));
 	for (i = 0; i < n; i++) {
 		assert_int_equal(segments[i].address, bus_address(addr + got));
 		got += segments[i].length;
@@ -177,19 +151,19 @@ static void mixed_memory(void **state)
 	}
 	assert_int_equal(got, length);
 	/* From inside the huge page to its end. */
-	n = expect_good(flat_lookup_pin(flat, EDU, pin, 3 * PAGE + HUGE_PAGE / 2,
+	n = expect_good(flat_lookup_pin(alone.flat, EDU, pin, 3 * PAGE + HUGE_PAGE / 2,
 					HUGE_PAGE / 2 - 100, segments, 16));
 	assert_int_equal(segments[n - 1].address + segments[n - 1].length,
 			 bus_address(addr + 3 * PAGE - 100 + HUGE_PAGE - 1) + 1);
-	expect(0, flat_unpin(flat, pin));
-	assert_int_equal(pins(), pins_before);
+	expect(0, flat_unpin(alone.flat, pin));
+	assert_int_equal(pins(), alone.pins_before);
 
 	/* A part of the huge page, and the same again. */
 	for (i = 0; i < 2; i++)
-		expect(0, flat_pin(flat, EDU, addr + 4 * PAGE, 10 * PAGE, 0, &pin));
-	assert_int_equal(pins(), pins_before + 2);
-	close_fd(&flat);
-	assert_int_equal(pins(), pins_before);
+		expect(0, flat_pin(alone.flat, EDU, addr + 4 * PAGE, 10 * PAGE, 0, &pin));
+	assert_int_equal(pins(), alone.pins_before + 2);
+	close_fd(&alone.flat);
+	assert_int_equal(pins(), alone.pins_before);
 	mem_free(space, 4 * HUGE_PAGE);
 }
 
@@ -202,18 +176,18 @@ static void read_only_sees_later_writes(void *addr, size_t size, int protect)
 	assert_non_null(to);
 	if (protect)
 		assert_int_equal(mprotect(from, size, PROT_READ), 0);
-	expect(0, flat_pin(flat, EDU, from, size, FLATIOMMU_PIN_READ_ONLY, &pin));
-	expect(0, flat_pin(flat, EDU, to, PAGE, 0, &pin_to));
+	expect(0, flat_pin(alone.flat, EDU, from, size, FLATIOMMU_PIN_READ_ONLY, &pin));
+	expect(0, flat_pin(alone.flat, EDU, to, PAGE, 0, &pin_to));
 	if (protect)
 		assert_int_equal(mprotect(from, size, PROT_READ | PROT_WRITE), 0);
 	fill(from, EDU_COPY, 9);
-	expect(0, edu_load(edu.bar0, flat_address_in_pin(flat, EDU, pin, 0), EDU_COPY));
-	expect(0, edu_store(edu.bar0, flat_address_in_pin(flat, EDU, pin_to, 0), EDU_COPY));
+	expect(0, edu_load(alone.edu.bar0, flat_address_in_pin(alone.flat, EDU, pin, 0), EDU_COPY));
+	expect(0, edu_store(alone.edu.bar0, flat_address_in_pin(alone.flat, EDU, pin_to, 0), EDU_COPY));
 	assert_true(is_filled(to, EDU_COPY, 9));
-	expect(0, flat_unpin(flat, pin));
-	expect(0, flat_unpin(flat, pin_to));
-	expect(0, vfio_set_bus_master(&edu, true));
-	assert_int_equal(pins(), pins_before);
+	expect(0, flat_unpin(alone.flat, pin));
+	expect(0, flat_unpin(alone.flat, pin_to));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
+	assert_int_equal(pins(), alone.pins_before);
 	mem_free(to, PAGE);
 	munmap(from, size);
 }
@@ -249,26 +223,26 @@ static void memory_that_cannot_be_pinned(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(-EFAULT, flat_pin(flat, EDU, NULL, PAGE, 0, &pin));
-	expect(-EFAULT, flat_pin(flat, EDU, (void *)(1ull << 63), PAGE, 0, &pin));
-	expect(-EFAULT, flat_pin(flat, EDU, page, 1ull << 46, 0, &pin));
-	expect(-EFAULT, flat_pin(flat, EDU, page, 1ull << 62, 0, &pin));
-	expect(-EINVAL, flat_pin(flat, EDU, page, 0, 0, &pin));
-	expect(-EINVAL, flat_pin(flat, EDU, page, ~0ull, 0, &pin));
-	expect(-EINVAL, flat_pin(flat, EDU, (void *)(~0ull - 10), 100, 0, &pin));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, NULL, PAGE, 0, &pin));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, (void *)(1ull << 63), PAGE, 0, &pin));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, page, 1ull << 46, 0, &pin));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, page, 1ull << 62, 0, &pin));
+	expect(-EINVAL, flat_pin(alone.flat, EDU, page, 0, 0, &pin));
+	expect(-EINVAL, flat_pin(alone.flat, EDU, page, ~0ull, 0, &pin));
+	expect(-EINVAL, flat_pin(alone.flat, EDU, (void *)(~0ull - 10), 100, 0, &pin));
 	/* The last page, a page in the middle. */
 	munmap(page + 2 * PAGE, PAGE);
-	expect(-EFAULT, flat_pin(flat, EDU, page, 3 * PAGE, 0, &pin));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, page, 3 * PAGE, 0, &pin));
 	mprotect(page + PAGE, PAGE, PROT_NONE);
-	expect(-EFAULT, flat_pin(flat, EDU, page, 2 * PAGE, 0, &pin));
-	expect(-EFAULT, flat_pin(flat, EDU, page, 2 * PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, page, 2 * PAGE, 0, &pin));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, page, 2 * PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
 	mprotect(page + PAGE, PAGE, PROT_READ);
-	expect(-EFAULT, flat_pin(flat, EDU, page, 2 * PAGE, 0, &pin));
-	expect(0, flat_pin(flat, EDU, page, 2 * PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
-	expect(0, flat_unpin(flat, pin));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, page, 2 * PAGE, 0, &pin));
+	expect(0, flat_pin(alone.flat, EDU, page, 2 * PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
+	expect(0, flat_unpin(alone.flat, pin));
 	/* A BAR. */
-	expect(-EFAULT, flat_pin(flat, EDU, edu.bar0, PAGE, 0, &pin));
-	assert_int_equal(pins(), pins_before);
+	expect(-EFAULT, flat_pin(alone.flat, EDU, alone.edu.bar0, PAGE, 0, &pin));
+	assert_int_equal(pins(), alone.pins_before);
 	assert_int_equal(locked_kib(), 0);
 	mem_free(page, 2 * PAGE);
 }
@@ -289,22 +263,22 @@ static void memory_of_a_file(void **state)
 	assert_int_equal(ftruncate(fd, 4 * PAGE), 0);
 	addr = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(addr, MAP_FAILED);
-	expect(writable, flat_pin(flat, EDU, addr, 4 * PAGE, 0, &pin));
+	expect(writable, flat_pin(alone.flat, EDU, addr, 4 * PAGE, 0, &pin));
 	if (!writable)
-		expect(0, flat_unpin(flat, pin));
-	assert_int_equal(pins(), pins_before);
+		expect(0, flat_unpin(alone.flat, pin));
+	assert_int_equal(pins(), alone.pins_before);
 	munmap(addr, 4 * PAGE);
 
 	/* A private map of it has pages of its own. */
 	addr = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	assert_ptr_not_equal(addr, MAP_FAILED);
-	expect(0, flat_pin(flat, EDU, addr, 4 * PAGE, 0, &pin));
-	assert_int_equal(flat_address_in_pin(flat, EDU, pin, PAGE), bus_address(addr + PAGE));
-	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_pin(alone.flat, EDU, addr, 4 * PAGE, 0, &pin));
+	assert_int_equal(flat_address_in_pin(alone.flat, EDU, pin, PAGE), bus_address(addr + PAGE));
+	expect(0, flat_unpin(alone.flat, pin));
 	munmap(addr, 4 * PAGE);
 	close(fd);
 	assert_int_equal(system("umount " DISK), 0);
-	assert_int_equal(pins(), pins_before);
+	assert_int_equal(pins(), alone.pins_before);
 }
 
 static void numbers(void **state)
@@ -316,26 +290,26 @@ static void numbers(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(-ENOENT, flat_unpin(flat, 0));
-	expect(-ENOENT, flat_unpin(flat, 1));
-	expect(-ENOENT, flat_unpin(flat, ~0u));
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	expect(-ENOENT, flat_unpin(alone.flat, 0));
+	expect(-ENOENT, flat_unpin(alone.flat, 1));
+	expect(-ENOENT, flat_unpin(alone.flat, ~0u));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin));
 	assert_int_not_equal(pin, 0);
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &other));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &other));
 	assert_int_not_equal(pin, other);
 	flat2 = expect_good(flat_open());
 	expect(-ENOENT, flat_unpin(flat2, pin));
 	expect(-ENOENT, flat_lookup_pin(flat2, EDU, pin, 0, 1, &segment, 1));
 	/* It is not for this function. */
-	expect(-ENODEV, flat_lookup_pin(flat, FN1, pin, 0, 1, &segment, 1));
-	expect(-ENOENT, flat_lookup_pin(flat, EDU, pin, PAGE, 1, &segment, 1));
-	expect(1, flat_lookup_pin(flat, EDU, pin, PAGE - 1, 1, &segment, 1));
-	expect(0, flat_unpin(flat, pin));
-	expect(-ENOENT, flat_unpin(flat, pin));
-	expect(-ENOENT, flat_lookup_pin(flat, EDU, pin, 0, 1, &segment, 1));
+	expect(-ENODEV, flat_lookup_pin(alone.flat, FN1, pin, 0, 1, &segment, 1));
+	expect(-ENOENT, flat_lookup_pin(alone.flat, EDU, pin, PAGE, 1, &segment, 1));
+	expect(1, flat_lookup_pin(alone.flat, EDU, pin, PAGE - 1, 1, &segment, 1));
+	expect(0, flat_unpin(alone.flat, pin));
+	expect(-ENOENT, flat_unpin(alone.flat, pin));
+	expect(-ENOENT, flat_lookup_pin(alone.flat, EDU, pin, 0, 1, &segment, 1));
 	close_fd(&flat2);
-	close_fd(&flat);
-	assert_int_equal(pins(), pins_before);
+	close_fd(&alone.flat);
+	assert_int_equal(pins(), alone.pins_before);
 	mem_free(page, PAGE);
 }
 
@@ -374,7 +348,7 @@ static void memlock_is_accounted(void **state)
 	(void)state;
 	assert_non_null(page);
 	expect(0, in_child(pin_within_limit, page));
-	assert_int_equal(pins(), pins_before);
+	assert_int_equal(pins(), alone.pins_before);
 	mem_free(page, 10 * PAGE);
 }
 
@@ -386,41 +360,41 @@ static void unpin_stops_the_function(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin[0]));
-	expect(0, flat_pin(flat, EDU, page + PAGE, PAGE, 0, &pin[1]));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin[0]));
+	expect(0, flat_pin(alone.flat, EDU, page + PAGE, PAGE, 0, &pin[1]));
 	expect(0, log_mark());
-	expect(0, flat_unpin(flat, pin[0]));
-	expect(1, vfio_bus_master(&edu));
+	expect(0, flat_unpin(alone.flat, pin[0]));
+	expect(1, vfio_bus_master(&alone.edu));
 	assert_int_equal(log_count(CLEARED), 0);
-	expect(0, flat_unpin(flat, pin[1]));
-	expect(0, vfio_bus_master(&edu));
+	expect(0, flat_unpin(alone.flat, pin[1]));
+	expect(0, vfio_bus_master(&alone.edu));
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
 
 	/* Stopped by the program itself, there is nothing to say. */
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin[0]));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin[0]));
 	expect(0, log_mark());
-	expect(0, flat_unpin(flat, pin[0]));
+	expect(0, flat_unpin(alone.flat, pin[0]));
 	assert_int_equal(log_count(CLEARED), 0);
 
 	/* A pin of somebody else's holds it, too. */
-	expect(0, vfio_set_bus_master(&edu, true));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
 	{
 		int flat2 = expect_good(flat_open());
 
-		expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin[0]));
+		expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin[0]));
 		expect(0, flat_pin(flat2, EDU, page, PAGE, 0, &pin[1]));
-		expect(0, flat_unpin(flat, pin[0]));
-		expect(1, vfio_bus_master(&edu));
+		expect(0, flat_unpin(alone.flat, pin[0]));
+		expect(1, vfio_bus_master(&alone.edu));
 		/* But not when it is closed with memory in use. */
-		expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin[0]));
+		expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin[0]));
 		close_fd(&flat2);
-		expect(0, vfio_bus_master(&edu));
+		expect(0, vfio_bus_master(&alone.edu));
 	}
 	/* A pin that fails stops nobody. */
-	expect(0, flat_unpin(flat, pin[0]));
-	expect(0, vfio_set_bus_master(&edu, true));
-	expect(-EFAULT, flat_pin(flat, EDU, NULL, PAGE, 0, &pin[0]));
-	expect(1, vfio_bus_master(&edu));
+	expect(0, flat_unpin(alone.flat, pin[0]));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
+	expect(-EFAULT, flat_pin(alone.flat, EDU, NULL, PAGE, 0, &pin[0]));
+	expect(1, vfio_bus_master(&alone.edu));
 	mem_free(page, 2 * PAGE);
 }
 
@@ -434,9 +408,9 @@ static void kernel_driver_is_left_alone(void **state)
 	(void)state;
 	assert_non_null(page);
 	assert_string_equal(pci_driver(NVME), "nvme");
-	assert_int_equal(flat_state(flat, NVME), FLATIOMMU_STATE_BUS_ADDRESSES);
-	expect(0, flat_pin(flat, NVME, page, PAGE, 0, &pin));
-	close_fd(&flat);
+	assert_int_equal(flat_state(alone.flat, NVME), FLATIOMMU_STATE_BUS_ADDRESSES);
+	expect(0, flat_pin(alone.flat, NVME, page, PAGE, 0, &pin));
+	close_fd(&alone.flat);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", NVME);
 	fd = open(path, O_RDONLY);
 	assert_int_equal(pread(fd, command, 2, PCI_COMMAND), 2);
@@ -460,7 +434,7 @@ static int hold(void *arg)
 	int ret = c->prepare();
 
 	if (!ret)
-		ret = flat < 0 ? flat : flat_pin(flat, EDU, shared, PAGE, 0, &pin);
+		ret = alone.flat < 0 ? alone.flat : flat_pin(alone.flat, EDU, shared, PAGE, 0, &pin);
 	if (ret)
 		return ret;
 	if (write(c->tell[1], "", 1) != 1)
@@ -481,7 +455,7 @@ static void kill_holder(int (*prepare)(void), void (*meanwhile)(pid_t child))
 	close(c.tell[1]);
 	assert_int_equal(read(c.tell[0], &byte, 1), 1);
 	close(c.tell[0]);
-	assert_int_equal(pins(), pins_before + 1);
+	assert_int_equal(pins(), alone.pins_before + 1);
 	if (meanwhile)
 		meanwhile(pid);
 	expect(0, log_mark());
@@ -492,21 +466,21 @@ static void kill_holder(int (*prepare)(void), void (*meanwhile)(pid_t child))
 static bool pins_are_back(void *arg)
 {
 	(void)arg;
-	return pins() == pins_before;
+	return pins() == alone.pins_before;
 }
 
 /* /dev/flatiommu is the last file opened, so that it is the first one to be closed. */
 static int flat_comes_last(void)
 {
-	if (vfio_open_alone(&edu, &container, EDU))
+	if (vfio_open_alone(&alone.edu, &alone.container, EDU))
 		return -EIO;
-	flat = flat_open();
+	alone.flat = flat_open();
 	return 0;
 }
 
 static void death_stops_the_function(void **state)
 {
-	close_all(state);
+	alone_close(state);
 	shared = mem_shared(1);
 	kill_holder(flat_comes_last, NULL);
 	assert_true(wait_until(pins_are_back, NULL));
@@ -520,7 +494,7 @@ static int say_what_it_has(void)
 {
 	int ret = flat_comes_last();
 
-	*theirs = edu;
+	*theirs = alone.edu;
 	return ret;
 }
 
@@ -530,18 +504,18 @@ static void take_device(pid_t child)
 	int process = (int)syscall(SYS_pidfd_open, child, 0);
 
 	expect_good(process);
-	edu = (struct vfio_dev)VFIO_DEV_INIT;
-	edu.fd = expect_good((int)syscall(SYS_pidfd_getfd, process, theirs->fd, 0));
-	expect(0, vfio_use_device(&edu));
+	alone.edu = (struct vfio_dev)VFIO_DEV_INIT;
+	alone.edu.fd = expect_good((int)syscall(SYS_pidfd_getfd, process, theirs->fd, 0));
+	expect(0, vfio_use_device(&alone.edu));
 	close(process);
-	expect(0, edu_load(edu.bar0, bus_address(shared), EDU_COPY));
+	expect(0, edu_load(alone.edu.bar0, bus_address(shared), EDU_COPY));
 }
 
 static void death_of_one_of_two(void **state)
 {
 	uint64_t bus;
 
-	close_all(state);
+	alone_close(state);
 	theirs = mem_shared(1);
 	shared = mem_shared(1);
 	fill(shared, EDU_COPY, 3);
@@ -549,9 +523,9 @@ static void death_of_one_of_two(void **state)
 	kill_holder(say_what_it_has, take_device);
 	assert_true(wait_until(pins_are_back, NULL));
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
-	expect(0, vfio_bus_master(&edu));
+	expect(0, vfio_bus_master(&alone.edu));
 	memset(shared, 0, PAGE);
-	expect(0, edu_store(edu.bar0, bus, EDU_COPY));
+	expect(0, edu_store(alone.edu.bar0, bus, EDU_COPY));
 	assert_false(is_filled(shared, EDU_COPY, 3));
 	mem_free(shared, PAGE);
 	mem_free(theirs, PAGE);
@@ -574,7 +548,7 @@ static int open_uio(void)
 	command |= PCI_COMMAND_MASTER;
 	if (pwrite(config, &command, 2, PCI_COMMAND) != 2)
 		return -EIO;
-	flat = flat_open();
+	alone.flat = flat_open();
 	return 0;
 }
 
@@ -582,15 +556,15 @@ static void uio_and_a_pin(void **state)
 {
 	uint16_t command;
 
-	close_all(state);
+	alone_close(state);
 	expect(0, pci_give_back(EDU));
 	expect(0, module_probe("uio_pci_generic"));
 	expect(0, pci_bind(EDU, "uio_pci_generic"));
 	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
 	/* Ours, which keeps uio_pci_generic from stopping the device when the child dies. */
 	expect(0, open_uio());
-	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES);
-	close_fd(&flat);
+	assert_int_equal(flat_state(alone.flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES);
+	close_fd(&alone.flat);
 	shared = mem_shared(1);
 	kill_holder(open_uio, NULL);
 	assert_true(wait_until(pins_are_back, NULL));
@@ -613,7 +587,7 @@ static int set_master(void)
 	command |= PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY;
 	if (pwrite(config, &command, 2, PCI_COMMAND) != 2)
 		return -EIO;
-	flat = flat_open();
+	alone.flat = flat_open();
 	return 0;
 }
 
@@ -628,7 +602,7 @@ static bool is_master(void)
 /* A program that has the device by its files in sysfs alone, as some do. */
 static void no_driver_and_a_pin(void **state)
 {
-	close_all(state);
+	alone_close(state);
 	expect(0, pci_unbind(EDU));
 	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
 	shared = mem_shared(1);
@@ -660,12 +634,12 @@ static void asleep_and_a_pin(void **state)
 
 	if (access(POWER "control", W_OK))
 		skip_for("this kernel puts no function to sleep");
-	close_all(state);
+	alone_close(state);
 	assert_non_null(page);
 	expect(0, pci_unbind(EDU));
 	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
 	expect(0, set_master());
-	flat2 = flat;
+	flat2 = alone.flat;
 	expect(0, flat_pin(flat2, EDU, page, PAGE, 0, &pin));
 	expect(0, write_text(POWER "control", "auto"));
 	assert_true(wait_until(is_asleep, NULL));
@@ -693,9 +667,9 @@ static void waits_for_what_is_pending(void **state)
 		skip_for("this kernel has no probes");
 	expect(0, write_text(TRACING "kprobe_events", "p:flat_wait " WAIT));
 	expect(0, write_text(TRACING "events/kprobes/flat_wait/enable", "1"));
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin));
 	expect(0, write_text(TRACING "trace", "\n"));
-	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_unpin(alone.flat, pin));
 	expect(0, write_text(TRACING "events/kprobes/flat_wait/enable", "0"));
 	read_text(TRACING "trace", text, sizeof(text));
 	expect(0, write_text(TRACING "kprobe_events", "-:flat_wait"));
@@ -726,11 +700,11 @@ static void memory_is_dirty_afterwards(void **state)
 	if (access("/proc/kpageflags", R_OK))
 		skip_for("this kernel does not tell what is dirty");
 	expect(0, is_dirty(pages));
-	expect(0, flat_pin(flat, EDU, pages, PAGE, 0, &pin));
-	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_pin(alone.flat, EDU, pages, PAGE, 0, &pin));
+	expect(0, flat_unpin(alone.flat, pin));
 	expect(1, is_dirty(pages));
-	expect(0, flat_pin(flat, EDU, pages + PAGE, PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
-	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_pin(alone.flat, EDU, pages + PAGE, PAGE, FLATIOMMU_PIN_READ_ONLY, &pin));
+	expect(0, flat_unpin(alone.flat, pin));
 	expect(0, is_dirty(pages + PAGE));
 	mem_free(pages, 2 * PAGE);
 }
@@ -745,36 +719,36 @@ static void function_is_removed(void **state)
 	uint32_t pin, again;
 	int flat2;
 
-	close_all(state);
+	alone_close(state);
 	assert_non_null(page);
 	expect(0, pci_give_back(EDU));
 	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
 	expect(0, set_master());
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin));
 	close_fd(&config);
 	expect(0, log_mark());
 	expect(0, write_text("/sys/bus/pci/devices/" EDU "/remove", "1"));
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
-	expect(-ENODEV, flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1));
-	expect(-ENODEV, flat_pin(flat, EDU, page, PAGE, 0, &again));
-	expect(-ENODEV, flat_state(flat, EDU));
-	assert_int_equal(pins(), pins_before + 1);
+	expect(-ENODEV, flat_lookup_pin(alone.flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1));
+	expect(-ENODEV, flat_pin(alone.flat, EDU, page, PAGE, 0, &again));
+	expect(-ENODEV, flat_state(alone.flat, EDU));
+	assert_int_equal(pins(), alone.pins_before + 1);
 
 	expect(0, write_text("/sys/bus/pci/rescan", "1"));
 	config = expect_good(open("/sys/bus/pci/devices/" EDU "/config", O_RDWR | O_CLOEXEC));
 	assert_false(is_master());
-	expect(-ENODEV, flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1));
+	expect(-ENODEV, flat_lookup_pin(alone.flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1));
 	/* The new one may be pinned for, and the old pin is nothing to it. */
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &again));
-	assert_int_equal(flat_address_in_pin(flat, EDU, again, 0), bus_address(page));
-	flat2 = flat;
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &again));
+	assert_int_equal(flat_address_in_pin(alone.flat, EDU, again, 0), bus_address(page));
+	flat2 = alone.flat;
 	expect(0, set_master());
 	expect(0, flat_unpin(flat2, pin));
 	assert_true(is_master());
 	expect(0, flat_unpin(flat2, again));
 	assert_false(is_master());
 	close_fd(&flat2);
-	assert_int_equal(pins(), pins_before);
+	assert_int_equal(pins(), alone.pins_before);
 	close_fd(&config);
 	mem_free(page, PAGE);
 	expect(0, pci_take(EDU));
@@ -787,7 +761,7 @@ static void another_function_is_not_stopped(void **state)
 	uint32_t pin;
 	int flat2;
 
-	close_all(state);
+	alone_close(state);
 	assert_non_null(page);
 	expect(0, pci_give_back(EDU));
 	flat2 = expect_good(flat_open());
@@ -798,7 +772,7 @@ static void another_function_is_not_stopped(void **state)
 	expect(0, set_master());
 	close_fd(&flat2);
 	assert_true(is_master());
-	assert_int_equal(pins(), pins_before);
+	assert_int_equal(pins(), alone.pins_before);
 	close_fd(&config);
 	mem_free(page, PAGE);
 	expect(0, pci_take(EDU));
@@ -808,17 +782,17 @@ static int unbind(void *arg)
 {
 	(void)arg;
 	/* Else it would wait for itself. */
-	vfio_close(&edu);
+	vfio_close(&alone.edu);
 	return pci_unbind(EDU);
 }
 
 static bool is_busy(void *page)
 {
 	uint32_t pin;
-	int ret = flat_pin(flat, EDU, page, PAGE, 0, &pin);
+	int ret = flat_pin(alone.flat, EDU, page, PAGE, 0, &pin);
 
 	if (!ret)
-		expect(0, flat_unpin(flat, pin));
+		expect(0, flat_unpin(alone.flat, pin));
 	return ret == -EBUSY;
 }
 
@@ -832,8 +806,8 @@ static void function_is_busy(void **state)
 	assert_non_null(page);
 	child = expect_good(child_begin(unbind, NULL));
 	assert_true(wait_until(is_busy, page));
-	assert_int_equal(pins(), pins_before);
-	vfio_close(&edu);
+	assert_int_equal(pins(), alone.pins_before);
+	vfio_close(&alone.edu);
 	expect(0, child_end(child));
 	assert_false(is_busy(page));
 	mem_free(page, PAGE);
@@ -855,15 +829,15 @@ static void unpin_while_busy(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
-	expect(0, vfio_set_bus_master(&edu, true));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
 	expect(0, log_mark());
 	child = expect_good(child_begin(unbind, NULL));
 	assert_true(wait_until(is_waited_for, NULL));
-	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_unpin(alone.flat, pin));
 	assert_int_equal(log_count(EDU ": " CLEARED), 1);
-	expect(0, vfio_bus_master(&edu));
-	vfio_close(&edu);
+	expect(0, vfio_bus_master(&alone.edu));
+	vfio_close(&alone.edu);
 	expect(0, child_end(child));
 	mem_free(page, PAGE);
 	expect(0, pci_bind(EDU, "vfio-pci"));
@@ -876,10 +850,10 @@ static void bridges_are_refused(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(-EOPNOTSUPP, flat_pin(flat, BRIDGE, page, PAGE, 0, &pin));
+	expect(-EOPNOTSUPP, flat_pin(alone.flat, BRIDGE, page, PAGE, 0, &pin));
 	/* Those that have the header of an endpoint: the host's, and the one to what was ISA. */
-	expect(-EOPNOTSUPP, flat_pin(flat, "0000:00:00.0", page, PAGE, 0, &pin));
-	expect(-EOPNOTSUPP, flat_pin(flat, "0000:00:1f.0", page, PAGE, 0, &pin));
+	expect(-EOPNOTSUPP, flat_pin(alone.flat, "0000:00:00.0", page, PAGE, 0, &pin));
+	expect(-EOPNOTSUPP, flat_pin(alone.flat, "0000:00:1f.0", page, PAGE, 0, &pin));
 	mem_free(page, PAGE);
 }
 
@@ -913,7 +887,7 @@ static void signal_in_the_middle(void **state)
 	(void)state;
 	assert_non_null((char *)done);
 	pid = expect_good(child_begin(pin_big, (char *)done));
-	while (pins() < pins_before + 2000)
+	while (pins() < alone.pins_before + 2000)
 		assert_int_equal(*done, 0);
 	kill(pid, SIGKILL);
 	expect(-EINTR, child_end(pid));
@@ -931,11 +905,11 @@ static int use_another_ones(void *arg)
 	/* Nor with a file of its own, for what another program has. */
 	if (flat_pin(flat_open(), EDU, page, PAGE, 0, &own) != -EPERM)
 		return -EISDIR;
-	if (!page || flat_pin(flat, FN1, page, PAGE, 0, &own) != -EPERM)
+	if (!page || flat_pin(alone.flat, FN1, page, PAGE, 0, &own) != -EPERM)
 		return -EEXIST;
-	if (flat_lookup_pin(flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1) != -EPERM)
+	if (flat_lookup_pin(alone.flat, EDU, pin, 0, PAGE, &(struct flatiommu_segment){ 0 }, 1) != -EPERM)
 		return -ENOTTY;
-	if (flat_unpin(flat, pin) != -EPERM)
+	if (flat_unpin(alone.flat, pin) != -EPERM)
 		return -EBADF;
 	return 0;
 }
@@ -948,11 +922,11 @@ static void nobody_inherits_it(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(0, flat_pin(flat, EDU, page, PAGE, 0, &pin));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin));
 	expect(0, in_child(use_another_ones, &pin));
-	expect(1, vfio_bus_master(&edu));
-	assert_int_equal(pins(), pins_before + 1);
-	expect(0, flat_unpin(flat, pin));
+	expect(1, vfio_bus_master(&alone.edu));
+	assert_int_equal(pins(), alone.pins_before + 1);
+	expect(0, flat_unpin(alone.flat, pin));
 	mem_free(page, PAGE);
 }
 
@@ -980,7 +954,7 @@ static void capability_is_asked_each_time(void **state)
 {
 	(void)state;
 	expect(0, in_child(pin_unprivileged, NULL));
-	assert_int_equal(pins(), pins_before);
+	assert_int_equal(pins(), alone.pins_before);
 }
 
 /* A program that pins and dies, and whose file somebody else has. */
@@ -1008,13 +982,13 @@ static void file_outlives_its_opener(void **state)
 	(void)state;
 	expect(0, pipe2(go_on, O_CLOEXEC));
 	expect(0, in_child(leave_a_pin, go_on));
-	assert_int_equal(pins(), pins_before + 4);
+	assert_int_equal(pins(), alone.pins_before + 4);
 	close(go_on[1]);
 	assert_true(wait_until(pins_are_back, NULL));
 	close(go_on[0]);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, alone_open, alone_close)
 
 int main(void)
 {

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "devices.h"
 #include "edu.h"
 #include "flat.h"
@@ -40,9 +41,6 @@
 
 static const char *const devices[] = { EDU, NULL };
 
-static struct vfio_dev edu = VFIO_DEV_INIT;
-static int container = -1, flat = -1;
-static long pins_before;
 static uint64_t bus[2 * PAGES];
 
 static int begin(void **state)
@@ -56,28 +54,6 @@ static int end(void **state)
 	(void)state;
 	huge_pages(0);
 	return flat_end(devices);
-}
-
-static int open_all(void **state)
-{
-	int ret;
-
-	(void)state;
-	pins_before = pins();
-	ret = vfio_open_alone(&edu, &container, EDU);
-	if (ret)
-		return ret;
-	flat = flat_open();
-	return flat < 0 ? flat : 0;
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	vfio_close(&edu);
-	close_fd(&container);
-	close_fd(&flat);
-	return 0;
 }
 
 static char *thp(void)
@@ -108,9 +84,9 @@ static uint32_t pin(char *addr, size_t size, uint32_t flags, long cost)
 	uint32_t id;
 	int i, n;
 
-	expect(0, flat_pin(flat, EDU, addr, size, flags, &id));
-	assert_int_equal(pins(), pins_before + cost);
-	n = expect_good(flat_lookup_pin(flat, EDU, id, 0, size, segments, 2 * PAGES));
+	expect(0, flat_pin(alone.flat, EDU, addr, size, flags, &id));
+	assert_int_equal(pins(), alone.pins_before + cost);
+	n = expect_good(flat_lookup_pin(alone.flat, EDU, id, 0, size, segments, 2 * PAGES));
 	for (i = 0; i < n; i++)
 		for (at = 0; at < segments[i].length; at += PAGE)
 			bus[page++] = segments[i].address + at;
@@ -120,9 +96,9 @@ static uint32_t pin(char *addr, size_t size, uint32_t flags, long cost)
 
 static void unpin(uint32_t id)
 {
-	expect(0, flat_unpin(flat, id));
-	assert_int_equal(pins(), pins_before);
-	expect(0, vfio_set_bus_master(&edu, true));
+	expect(0, flat_unpin(alone.flat, id));
+	assert_int_equal(pins(), alone.pins_before);
+	expect(0, vfio_set_bus_master(&alone.edu, true));
 }
 
 /* The pages from @first to @last are where the device was told. */
@@ -139,16 +115,20 @@ static void expect_there(const char *addr, size_t first, size_t last)
 		}
 }
 
-/* The device writes to each page, and the program finds it there. */
-static void expect_dma(char *addr, size_t first, size_t last)
+/* Pages from one that the device writes to, to the next: each write takes it a tenth of a second. */
+#define EACH 1
+#define SOME 61
+
+/* The device writes to pages, and the program finds it there. */
+static void expect_dma(char *addr, size_t first, size_t last, size_t step)
 {
 	size_t i;
 
 	fill(addr + first * PAGE, 64, 77);
-	expect(0, edu_load(edu.bar0, bus[first], 64));
-	for (i = first; i < last; i++) {
+	expect(0, edu_load(alone.edu.bar0, bus[first], 64));
+	for (i = first; i < last; i += step) {
 		memset(addr + i * PAGE, 0, 64);
-		expect(0, edu_store(edu.bar0, bus[i], 64));
+		expect(0, edu_store(alone.edu.bar0, bus[i], 64));
 		if (!is_filled(addr + i * PAGE, 64, 77)) {
 			print_message("page %zu\n", i);
 			fail();
@@ -164,7 +144,7 @@ static void one_pin(void **state)
 	(void)state;
 	id = pin(addr, HUGE_PAGE, 0, 1);
 	expect_there(addr, 0, PAGES);
-	expect_dma(addr, 0, PAGES);
+	expect_dma(addr, 0, PAGES, EACH);
 	unpin(id);
 	/* The page can be taken apart again. */
 	expect(0, split(addr));
@@ -230,20 +210,20 @@ static void fork_and_pin(void **state)
 		pause();
 		_exit(0);
 	}
-	expect(0, flat_pin(flat, EDU, addr, HUGE_PAGE, 0, &id));
+	expect(0, flat_pin(alone.flat, EDU, addr, HUGE_PAGE, 0, &id));
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	expect(0, flat_unpin(flat, id));
+	expect(0, flat_unpin(alone.flat, id));
 	munmap(addr, HUGE_PAGE);
 
 	/* After: the child gets a copy, and the program keeps what is pinned. */
 	addr = thp();
-	expect(0, vfio_set_bus_master(&edu, true));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
 	id = pin(addr, HUGE_PAGE, 0, 1);
 	expect(0, in_child(write_all, addr));
 	write_all(addr);
 	expect_there(addr, 0, PAGES);
-	expect_dma(addr, 0, PAGES);
+	expect_dma(addr, 0, PAGES, SOME);
 	unpin(id);
 	munmap(addr, HUGE_PAGE);
 }
@@ -260,17 +240,17 @@ static void parts_go(void **state)
 	assert_int_not_equal(bus_address(addr + 10 * PAGE), bus[10]);
 	expect_there(addr, 0, 10);
 	expect_there(addr, 20, PAGES);
-	expect_dma(addr, 0, 10);
-	expect_dma(addr, 20, PAGES);
+	expect_dma(addr, 0, 10, SOME);
+	expect_dma(addr, 20, PAGES, SOME);
 	/* The device may write to what is gone; it is nobody else's. */
-	expect(0, edu_store(edu.bar0, bus[10], 64));
+	expect(0, edu_store(alone.edu.bar0, bus[10], 64));
 	assert_int_equal(addr[10 * PAGE], 1);
 	away = mmap(NULL, 8 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_equal(mremap(addr + 100 * PAGE, 8 * PAGE, 8 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, away), away);
 	assert_int_equal(bus_address(away), bus[100]);
 	assert_int_equal(bus_address(away + 7 * PAGE), bus[107]);
 	munmap(addr, HUGE_PAGE);
-	assert_int_equal(pins(), pins_before + 1);
+	assert_int_equal(pins(), alone.pins_before + 1);
 	unpin(id);
 	munmap(away, 8 * PAGE);
 }
@@ -309,7 +289,7 @@ static void nothing_moves_it(void **state)
 	}
 	memset(addr, 9, HUGE_PAGE);
 	expect_there(addr, 0, PAGES);
-	expect_dma(addr, 0, PAGES);
+	expect_dma(addr, 0, PAGES, SOME);
 	unpin(id);
 	munmap(addr, HUGE_PAGE);
 	munmap(same, HUGE_PAGE);
@@ -341,8 +321,8 @@ static void write_protected(void **state)
 	protect.mode = 0;
 	expect(0, ioctl(fd, UFFDIO_WRITEPROTECT, &protect));
 	/* It may be in one piece again or not; what is told is right. */
-	expect(0, flat_pin(flat, EDU, addr, HUGE_PAGE, 0, &id));
-	assert_int_equal(flat_address_in_pin(flat, EDU, id, 77 * PAGE), bus_address(addr + 77 * PAGE));
+	expect(0, flat_pin(alone.flat, EDU, addr, HUGE_PAGE, 0, &id));
+	assert_int_equal(flat_address_in_pin(alone.flat, EDU, id, 77 * PAGE), bus_address(addr + 77 * PAGE));
 	unpin(id);
 	close(fd);
 	munmap(addr, HUGE_PAGE);
@@ -449,7 +429,7 @@ static void races(void **state)
 		race.first = (size_t)rand() % PAGES;
 		race.last = race.first + 1 + (size_t)rand() % (PAGES - race.first);
 		atomic_store(&race.round, (unsigned int)i);
-		ret = flat_pin(flat, EDU, addr, HUGE_PAGE, 0, &id);
+		ret = flat_pin(alone.flat, EDU, addr, HUGE_PAGE, 0, &id);
 		while (atomic_load(&race.done) != (unsigned int)i)
 			sched_yield();
 		if (ret) {
@@ -459,7 +439,7 @@ static void races(void **state)
 			failed++;
 		} else {
 			memset(addr, 2, HUGE_PAGE);
-			ret = expect_good(flat_lookup_pin(flat, EDU, id, 0, HUGE_PAGE, segments, PAGES));
+			ret = expect_good(flat_lookup_pin(alone.flat, EDU, id, 0, HUGE_PAGE, segments, PAGES));
 			for (s = 0; s < ret; s++)
 				for (at = 0; at < segments[s].length; at += PAGE)
 					bus[page++] = segments[s].address + at;
@@ -470,13 +450,13 @@ static void races(void **state)
 			} else {
 				expect_there(addr, 0, PAGES);
 			}
-			if (i % COUNTED || pins() == pins_before + 1)
+			if (i % COUNTED || pins() == alone.pins_before + 1)
 				whole += !(i % COUNTED);
 			else
 				apart++;
-			expect(0, flat_unpin(flat, id));
+			expect(0, flat_unpin(alone.flat, id));
 			if (!(i % COUNTED))
-				assert_int_equal(pins(), pins_before);
+				assert_int_equal(pins(), alone.pins_before);
 		}
 		/* Begin with a whole one now and then. */
 		if (race.kind != NOTHING && race.kind != FORK) {
@@ -494,7 +474,7 @@ static void races(void **state)
 	munmap(race.away, HUGE_PAGE);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, alone_open, alone_close)
 
 int main(void)
 {

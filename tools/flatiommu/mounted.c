@@ -21,23 +21,6 @@ dev_t block_number(const char *node)
 	return st.st_rdev;
 }
 
-void octal_unescape(char *text)
-{
-	char *to = text;
-
-	for (; *text; text++) {
-		unsigned int c;
-
-		if (sscanf(text, "\\%3o", &c) == 1 && strlen(text) >= 4) {
-			*to++ = c;
-			text += 3;
-		} else {
-			*to++ = *text;
-		}
-	}
-	*to = 0;
-}
-
 static void add(struct mounts *mounts, const struct mount *new, const char *where,
 		const char *options)
 {

@@ -38,9 +38,6 @@ bool mount_is_of(const struct mount *mount, dev_t number);
 /* The device below a path of our namespace, whatever stat() says of it; 0 when it is none. */
 dev_t mounts_device(const struct mounts *mounts, const char *path);
 
-/* Blanks in mountinfo and swaps are \\040 and the like. */
-void octal_unescape(char *text);
-
 /* The number of a node of a block device, or 0. */
 dev_t block_number(const char *node);
 

@@ -5,22 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* White space in a name is written as \040 and the like. */
-static void unescape(char *text)
-{
-	char *to = text;
-	unsigned int code;
-
-	while (*text) {
-		if (sscanf(text, "\\%3o", &code) == 1) {
-			*to++ = (char)code;
-			text += 4;
-		} else {
-			*to++ = *text++;
-		}
-	}
-	*to = 0;
-}
+#include "sysfs.h"
 
 /* 36 35 98:0 ROOT POINT rw,noatime master:1 - TYPE SOURCE OPTIONS; master:1 may be more, or less. */
 static bool parse(char *line, struct mount *m)
@@ -40,8 +25,8 @@ static bool parse(char *line, struct mount *m)
 	m->options = strtok_r(NULL, " ", &rest);
 	if (!m->root || !m->point || !m->type || !m->options)
 		return false;
-	unescape(m->root);
-	unescape(m->point);
+	octal_unescape(m->root);
+	octal_unescape(m->point);
 	return true;
 }
 

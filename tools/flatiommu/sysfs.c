@@ -288,3 +288,20 @@ void names_free(struct names *names)
 	names->name = NULL;
 	names->n = 0;
 }
+
+void octal_unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++) {
+		unsigned int c;
+
+		if (sscanf(text, "\\%3o", &c) == 1 && strlen(text) >= 4) {
+			*to++ = c;
+			text += 3;
+		} else {
+			*to++ = *text;
+		}
+	}
+	*to = 0;
+}

@@ -55,4 +55,7 @@ int names_read(struct names *names, const char *fmt, ...) printf_like(2);
 bool names_have(const struct names *names, const char *name);
 void names_free(struct names *names);
 
+/* Blanks and the like in procfs are \040, three octal digits. */
+void octal_unescape(char *text);
+
 #endif

@@ -17,7 +17,7 @@
 
 #include "record.h"
 
-static long long milliseconds(void)
+long long milliseconds(void)
 {
 	struct timespec now;
 

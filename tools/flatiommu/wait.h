@@ -13,6 +13,9 @@
 #define LOOK_SECONDS 3
 #define CHANGE_SECONDS 30
 
+/* Since some time that does not change. */
+long long milliseconds(void);
+
 /* In the child; what it writes to @answer is text for the parent. Returns 0 or -errno. */
 typedef int wait_step(const void *arg, int answer);
 

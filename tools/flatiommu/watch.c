@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "events.h"
 #include "output.h"
 #include "processes.h"
+#include "wait.h"
 
 /* Milliseconds from one look to the next */
 #define LOOK_LATEST 1000
@@ -242,14 +242,6 @@ static void look(struct watch *watch, struct events *events)
 	if (!watch->begun)
 		begin(watch, processes.partial);
 	processes_free(&processes);
-}
-
-static long long milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
 /* Returns whether there is to be another look. */

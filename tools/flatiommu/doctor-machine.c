@@ -312,8 +312,10 @@ static void check_spdk(struct doctor *doctor)
 		return;
 	if (!is_wanted(doctor))
 		say(doctor, OK, "no option is needed: it uses the IOMMU");
-	else if (file_has_word("AuthenticAMD", "/proc/cpuinfo"))
-		say(doctor, OK, "on AMD: flatiommu run -- PROGRAM, or --iova-mode pa");
+	else if (!file_has_word("GenuineIntel", "/proc/cpuinfo"))
+		/* SPDK 25.09 and later look for DMAR on Intel's processors alone */
+		say(doctor, OK,
+		    "not on Intel, 25.09 and later: flatiommu run -- PROGRAM, or --iova-mode pa");
 	else
 		say(doctor, OK, "finds physical addresses by itself; if not, --iova-mode pa");
 }

@@ -279,7 +279,9 @@ static void status_text(const struct tool *tool, struct json_object *what)
 	colour(stdout, PLAIN);
 	heading("Memory");
 	if (get(what, "pins"))
-		printf("  %s pins in the whole machine\n", get_string(what, "pins"));
+		printf("  %s%s pins in the whole machine\n",
+		       json_object_get_int64(get(what, "pins")) ? "about " : "",
+		       get_string(what, "pins"));
 	processes_status_text(get(what, "processes"));
 	refusals_text(refusals);
 	if (json_object_get_boolean(get(what, "processes_partial")))

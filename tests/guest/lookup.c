@@ -4,6 +4,7 @@
  * addresses; nobody else may.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/userfaultfd.h>
 #include <linux/vfio.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "caps.h"
 #include "devices.h"
 #include "edu.h"
 #include "flat.h"
@@ -477,7 +479,9 @@ static void another_program_may_follow(void **state)
 	assert_non_null(page);
 	expect(0, flat_declare(flat, EDU));
 	expect(0, vfio_map(container, page, NOWHERE, PAGE));
+	expect(0, log_mark());
 	expect(-EADDRNOTAVAIL, in_child(map_and_look_up, NULL));
+	assert_int_equal(log_count("another program looks up in the same container"), 1);
 	expect(0, vfio_unmap(container, NOWHERE, PAGE));
 	expect(0, in_child(map_and_look_up, NULL));
 	expect(0, vfio_map(container, page, NOWHERE, PAGE));
@@ -528,6 +532,20 @@ static void strangers_learn_nothing(void **state)
 	expect(-ENOENT, flat_lookup(flat, EDU, strict, PAGE, &segment, 1));
 	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages));
 	mem_free(pages, 2 * PAGE);
+}
+
+static int declare_without_rawio(void *arg)
+{
+	int own = flat_open(), ret = drop_capability(CAP_SYS_RAWIO);
+
+	(void)arg;
+	return ret ? ret : flat_declare(own, EDU);
+}
+
+static void capability_is_asked_each_time(void **state)
+{
+	(void)state;
+	expect(-EPERM, in_child(declare_without_rawio, NULL));
 }
 
 static int declare_alone(void *arg)
@@ -721,6 +739,7 @@ int main(int argc, char **argv)
 		TEST(nobody_inherits_it),
 		TEST(another_program_may_follow),
 		TEST(strangers_learn_nothing),
+		TEST(capability_is_asked_each_time),
 		TEST(declarations_are_counted),
 		TEST(ends_with_the_file),
 		TEST(ends_with_the_claim),

@@ -33,6 +33,7 @@ MODULE_PARM_DESC(offset, "what PCI windows have more on the bus, or where a page
 static struct io_tlb_mem pool = { .force_bounce = true };
 static struct io_tlb_mem *pool_before;
 static u64 limit_before;
+static resource_size_t iomem_last_before;
 static unsigned int untrusted_before;
 static enum { EXTERNAL, BOUNCED, LIMITED, MOVED, OCCUPIED } setting;
 static struct pci_dev *pdev;
@@ -45,6 +46,18 @@ static void move_windows(resource_size_t by)
 	resource_list_for_each_entry(window, &pci_find_host_bridge(pdev->bus)->windows)
 		if (resource_type(window->res) == IORESOURCE_MEM)
 			window->offset += by;
+}
+
+/* The processor may reach less than that. */
+static int occupy(resource_size_t start)
+{
+	iomem_last_before = iomem_resource.end;
+	iomem_resource.end = max(iomem_resource.end, start + PAGE_SIZE - 1);
+	if (request_mem_region(start, PAGE_SIZE, "occupied"))
+		return 0;
+	iomem_resource.end = iomem_last_before;
+	pci_dev_put(pdev);
+	return -EBUSY;
 }
 
 static int __init setting_init(void)
@@ -81,11 +94,7 @@ static int __init setting_init(void)
 		move_windows(-offset);
 		break;
 	case OCCUPIED:
-		if (!request_mem_region(offset, PAGE_SIZE, "occupied")) {
-			pci_dev_put(pdev);
-			return -EBUSY;
-		}
-		break;
+		return occupy(offset);
 	}
 	return 0;
 }
@@ -97,8 +106,10 @@ static void __exit setting_exit(void)
 	pdev->dev.bus_dma_limit = limit_before;
 	if (setting == MOVED)
 		move_windows(offset);
-	if (setting == OCCUPIED)
+	if (setting == OCCUPIED) {
 		release_mem_region(offset, PAGE_SIZE);
+		iomem_resource.end = iomem_last_before;
+	}
 	pci_dev_put(pdev);
 }
 

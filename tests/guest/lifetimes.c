@@ -264,6 +264,16 @@ static void killed_before_dma(void **state)
 	expect(0, pci_give_back(EDU));
 }
 
+static bool is_free(void *arg)
+{
+	int group = vfio_group(EDU);
+	bool is = group >= 0;
+
+	(void)arg;
+	close_fd(&group);
+	return is;
+}
+
 /* VFIO does not stop the device, which is open still. */
 static void killed_with_a_pin(void **state)
 {
@@ -278,6 +288,7 @@ static void killed_with_a_pin(void **state)
 		taken += end_writer(&w, begin_writer(&w, pin_and_write_later));
 		close(w.let_go[0]);
 		close(w.let_go[1]);
+		assert_true(wait_until(is_free, NULL));
 	}
 	assert_int_not_equal(taken, 0);
 	expect(0, pci_give_back(EDU));

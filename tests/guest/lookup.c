@@ -9,6 +9,7 @@
 #include <linux/vfio.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -353,6 +354,37 @@ static void strict_without_declaration(void **state)
 	expect(0, flat_declare(flat, EDU));
 	assert_int_equal(flat_address(flat, EDU, bus), bus);
 	mem_free(page, PAGE);
+	expect_pins_back();
+}
+
+/* Nor by another address space, which has its memory from where what is gone had its own. */
+static void what_is_gone_is_not_found(void **state)
+{
+	char *pages = mem_scattered(2);
+	cpu_set_t first;
+	int i;
+
+	(void)state;
+	assert_non_null(pages);
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	assert_int_equal(sched_setaffinity(0, sizeof(first), &first), 0);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, flat_declare(flat, FN1));
+	container2 = expect_good(vfio_container());
+	expect(0, vfio_open(&edu2, container2, FN1));
+	for (i = 0; i < 8; i++) {
+		uint64_t there = NOWHERE + (uint64_t)(i + 1) * HUGE_PAGE;
+
+		expect(0, vfio_map(container, pages, NOWHERE, PAGE));
+		expect(0, vfio_unmap(container, NOWHERE, PAGE));
+		expect(0, vfio_map(container2, pages + PAGE, there, PAGE));
+		assert_int_equal(flat_address(flat, FN1, there), bus_address(pages + PAGE));
+		assert_int_equal(flat_address(flat, EDU, there), 0);
+	}
+	CPU_SET(1, &first);
+	sched_setaffinity(0, sizeof(first), &first);
+	mem_free(pages, 2 * PAGE);
 	expect_pins_back();
 }
 
@@ -735,6 +767,7 @@ int main(int argc, char **argv)
 		TEST(neighbours_are_one_segment),
 		TEST(strict_without_declaration),
 		TEST(other_containers_stay_strict),
+		TEST(what_is_gone_is_not_found),
 		TEST(undeclared_function_does_not_join),
 		TEST(nobody_inherits_it),
 		TEST(another_program_may_follow),

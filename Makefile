@@ -22,7 +22,8 @@
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
 # make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=)
-# make check-debug      all tests on kernels with KASAN, lock debugging and fault injection: hours (DEBUG_KERNELS=)
+# make check-debug      all tests on kernels of 6.1, 6.12 and 7.3 with KASAN, lock debugging and fault injection: hours
+#                       (DEBUG_KERNELS=)
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -83,11 +84,12 @@ build/%/kernel: FORCE
 # By the compiler of the kernel's suite, in a directory of its own, as Kbuild writes its objects beside the sources.
 kbuild = tests/vm/in "$$(tests/vm/kernel --suite $*)" $(MAKE) -s -C "$$(cat build/$*/kernel)/build"
 
+# KEEP=1: what was built before and has not changed is not built anew.
 define build-module
-	rm -rf $(@:.ko=)
-	mkdir $(@:.ko=)
-	cp $(filter module/%,$^) $(@:.ko=)
-	cp -r include build/$*
+	$(if $(KEEP),,rm -rf $(@:.ko=))
+	mkdir -p $(@:.ko=)
+	cp -u $(filter module/%,$^) $(@:.ko=)
+	cp -ru include build/$*
 	+$(kbuild) M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
 	cp $(@:.ko=)/flatiommu.ko $@
 endef

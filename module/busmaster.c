@@ -5,13 +5,12 @@
 #include "flatiommu.h"
 
 /*
- * Can its config space be read and written? The state of a function that has lost its driver is not
- * known; then it is asked.
+ * Can its config space be read and written? In D3hot it can, where a program may have put its
+ * function. The state of a function that has lost its driver is not known; then it is asked.
  */
-bool flat_is_awake(struct pci_dev *pdev)
+bool flat_answers(struct pci_dev *pdev)
 {
-	return (pdev->current_state == PCI_D0 || pdev->current_state == PCI_UNKNOWN) &&
-	       pci_device_is_present(pdev);
+	return pdev->current_state != PCI_D3cold && pci_device_is_present(pdev);
 }
 
 /*
@@ -39,14 +38,14 @@ static bool set_master(struct pci_dev *pdev)
 	return true;
 }
 
-static bool with_awake(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev))
+static bool if_it_answers(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev))
 {
 	int active = flat_compat_pm_get_if_active(&pdev->dev);
 	bool ret;
 
 	if (!active)
 		return false;
-	ret = flat_is_awake(pdev) && fn(pdev);
+	ret = flat_answers(pdev) && fn(pdev);
 	if (active > 0)
 		pm_runtime_put(&pdev->dev);
 	return ret;
@@ -56,20 +55,20 @@ static bool with_awake(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev))
  * flat_clear_master() - stop a function from starting DMA
  * @pdev:	the function
  *
- * Does nothing unless the function is awake: a read from one in D3cold answers all ones, which
- * would be written back, and some host bridges abort. Does not sleep and does not wake the function
- * up, as it is called under group->mutex; for the same reason it takes no pci_cfg_access_lock(),
- * which resets hold while they call us. So a reset that runs meanwhile may set it again.
+ * Does nothing where it is suspended or in D3cold: a read would answer all ones, which would be
+ * written back, and some host bridges abort. Does not sleep and does not wake the function up, as
+ * it is called under group->mutex; for the same reason it takes no pci_cfg_access_lock(), which
+ * resets hold while they call us. So a reset that runs meanwhile may set it again.
  *
  * Returns whether it could start DMA until now.
  */
 bool flat_clear_master(struct pci_dev *pdev)
 {
-	return with_awake(pdev, clear_master);
+	return if_it_answers(pdev, clear_master);
 }
 
 /* What flat_clear_master() has undone; likewise. */
 void flat_set_master(struct pci_dev *pdev)
 {
-	with_awake(pdev, set_master);
+	if_it_answers(pdev, set_master);
 }

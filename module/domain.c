@@ -109,6 +109,9 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 	/* Blocked for a reset, the function comes back to its domain. */
 	if (attachment != FLAT_BLOCKED) {
 		list_del_init(&claim->attached);
+		/* It was paused with another one. */
+		if (claim->domain != domain)
+			claim->paused = false;
 		claim->domain = domain;
 	}
 	if (domain)
@@ -145,10 +148,12 @@ bool flat_may_take_over(struct flat_claim *claim)
  */
 void flat_pause(struct flat_claim *claim)
 {
-	bool cleared = flat_clear_master(claim->pdev);
 	struct flat_domain *d;
+	bool cleared;
 
+	/* All at once: whoever stops it for good meanwhile would not be minded later. */
 	spin_lock(&flat_attach_lock);
+	cleared = flat_clear_master(claim->pdev);
 	d = claim->domain;
 	claim->paused = cleared && d && flat_compat_reset_blocks(claim->pdev);
 	if (claim->paused) {
@@ -159,24 +164,25 @@ void flat_pause(struct flat_claim *claim)
 	spin_unlock(&flat_attach_lock);
 }
 
-/* Does the function come back to all that was mapped when it was paused? */
-static bool goes_on(struct flat_claim *claim, struct flat_domain *d)
+/*
+ * A function that was paused, and comes back to all that was mapped then, goes on. Under the locks
+ * of whoever stops it for good or unmaps: what is unmapped from here on is so while it runs.
+ */
+static void go_on(struct flat_claim *claim, struct flat_domain *d)
 {
-	bool does;
-
 	spin_lock(&flat_attach_lock);
 	spin_lock(&d->lock);
-	does = claim->paused && claim->domain == d && claim->unmaps == d->unmaps;
+	if (claim->paused && claim->unmaps == d->unmaps)
+		flat_set_master(claim->pdev);
 	spin_unlock(&d->lock);
+	claim->paused = false;
 	spin_unlock(&flat_attach_lock);
-	return does;
 }
 
 static FLAT_ATTACH_DEV(flat_domain_attach)
 {
 	struct flat_claim *claim = dev_iommu_priv_get(dev);
 	struct flat_domain *d = to_flat_domain(domain);
-	bool again;
 	int ret;
 
 	/* VFIO comes by way of the blocked domain; vhost-vdpa, for one, does not. */
@@ -188,17 +194,11 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 				    pci_name(claim->pdev));
 	if (ret)
 		return ret;
-	again = goes_on(claim, d);
 	ret = flat_attach(claim, FLAT_PAGING, d);
 	if (ret)
 		return ret;
 	claim->judged = true;
-	spin_lock(&flat_attach_lock);
-	/* Unless it was stopped for good meanwhile. */
-	if (again && claim->paused)
-		flat_set_master(claim->pdev);
-	claim->paused = false;
-	spin_unlock(&flat_attach_lock);
+	go_on(claim, d);
 	return 0;
 }
 

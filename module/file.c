@@ -210,7 +210,8 @@ static int flat_open(struct inode *inode, struct file *file)
 {
 	struct flat_file *f;
 
-	if (!capable(CAP_SYS_RAWIO))
+	/* A kernel thread has no address space. */
+	if (!current->mm || !capable(CAP_SYS_RAWIO))
 		return -EPERM;
 	f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
 	if (!f)

@@ -181,7 +181,7 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		struct flat_domain *domain);
 
 /* busmaster.c */
-bool flat_is_awake(struct pci_dev *pdev);
+bool flat_answers(struct pci_dev *pdev);
 bool flat_clear_master(struct pci_dev *pdev);
 void flat_set_master(struct pci_dev *pdev);
 

@@ -175,7 +175,7 @@ static void stop_dma(struct pci_dev *pdev)
 		pr_notice("%s: bus mastering is cleared, as %s[%d] lets go of memory that was pinned for it\n",
 			  pci_name(pdev), current->comm, task_tgid_nr(current));
 	/* Also when the program has cleared it just before. PCIe 6.0 section 7.5.3.5. */
-	if (flat_is_awake(pdev) && !pci_wait_for_pending_transaction(pdev))
+	if (flat_answers(pdev) && !pci_wait_for_pending_transaction(pdev))
 		pr_warn("%s: transactions are still pending\n", pci_name(pdev));
 }
 
@@ -192,12 +192,13 @@ static void quiesce(struct flat_guard *guard, unsigned long until)
 	locked = lock_for_a_while(&pdev->dev, until);
 	driver = READ_ONCE(pdev->dev.driver);
 	if (is_for_user_space(driver)) {
-		/* Without a driver it may be suspended, and do DMA all the same. */
-		if (!driver && locked)
-			pm_runtime_get_sync(&pdev->dev);
+		/*
+		 * Suspended it may do DMA all the same, without a driver, or as soon as VFIO wakes
+		 * it up.
+		 */
+		pm_runtime_get_sync(&pdev->dev);
 		stop_dma(pdev);
-		if (!driver && locked)
-			pm_runtime_put(&pdev->dev);
+		pm_runtime_put(&pdev->dev);
 	}
 	if (locked)
 		device_unlock(&pdev->dev);

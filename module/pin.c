@@ -217,9 +217,10 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 	if (!arg->nr_segments)
 		return 0;
 	count_pin(p);
-	ret = look_up(p, p->guards[0], &lookup);
+	/* It may have gone while the memory was pinned. */
+	ret = flat_guard_has_ended(p->guards[0]) ? -ENODEV : look_up(p, p->guards[0], &lookup);
 	/* Nothing was written: nobody knows of it, and the functions go on. */
-	if (ret == -ERANGE || ret == -ENOMEM)
+	if (ret == -ERANGE || ret == -ENOMEM || ret == -ENODEV)
 		uncount_pin(p, false);
 	arg->nr_segments = lookup.nr_segments;
 	arg->out_length = lookup.length;

@@ -51,8 +51,8 @@ static const struct {
 	},
 	[LOOKUP_IOVA] = {
 		"lookup-iova",
-		"the program looks addresses up, but there is memory or a PCI window at the IOVA, or may be",
-		"map at any IOVA from 2^46 on where nothing is",
+		"the program looks addresses up, but the IOVA is below 2^46, or memory or a PCI window is at it, or another program looks up in the same container",
+		"map at any IOVA from 2^46 on where nothing is, in a container of its own",
 	},
 	[VIRTUAL_ADDRESS] = {
 		"virtual-address",

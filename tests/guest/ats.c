@@ -11,6 +11,7 @@
 #include "caps.h"
 #include "cdev.h"
 #include "devices.h"
+#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -20,7 +21,10 @@
 #define SYS "/sys/bus/pci/devices/" DEV "/"
 
 static struct vfio_dev dev = VFIO_DEV_INIT;
-static int container = -1;
+static int container = -1, iommufd = -1, flat = -1;
+static uint32_t ioas, hwpt;
+static char *page;
+static uint64_t bus;
 static char unsafe_before[8];
 
 static bool plug(void *arg)
@@ -74,16 +78,17 @@ static int give_back(void **state)
 	(void)state;
 	vfio_close(&dev);
 	close_fd(&container);
+	close_fd(&iommufd);
+	close_fd(&flat);
+	write_text(PARAMETERS "on_refusal", "warn");
 	return pci_give_back(DEV);
 }
 
 /* A program has it, and somebody looks whether its bus can be reset. */
 static void a_look_stops_nothing(void **state)
 {
-	char *page = mem_pages(1);
-	uint64_t bus;
-
 	(void)state;
+	page = mem_pages(1);
 	assert_non_null(page);
 	expect(0, vfio_open_alone(&dev, &container, DEV));
 	expect(0, vfio_map_at_bus(container, page, PAGE, &bus));
@@ -130,20 +135,20 @@ static void a_reset_is_no_take_over(void **state)
 
 static int bind_without_privilege(void *arg)
 {
-	int iommufd = iommufd_open(), cdev = cdev_open(DEV), ret = drop_capability(CAP_SYS_RAWIO);
+	int own = iommufd_open(), cdev = cdev_open(DEV), ret = drop_capability(CAP_SYS_RAWIO);
 
 	(void)arg;
-	if (iommufd < 0 || cdev < 0)
+	if (own < 0 || cdev < 0)
 		return -ENOENT;
 	if (!ret)
-		ret = cdev_bind(cdev, iommufd);
+		ret = cdev_bind(cdev, own);
 	return ret < 0 ? ret : 0;
 }
 
 /* By iommufd a device is had without a page table. */
 static void a_bind_is_one(void **state)
 {
-	int iommufd, cdev;
+	int cdev;
 
 	(void)state;
 	if (!cdev_is_there())
@@ -158,6 +163,99 @@ static void a_bind_is_one(void **state)
 	close_fd(&iommufd);
 }
 
+/*
+ * In a page table of its own, which is there when it is detached; with a page mapped and another one pinned. It is
+ * taken out of the page table, as for a reset.
+ */
+static void open_and_detach(uint32_t *pin)
+{
+	int id;
+
+	if (!cdev_is_there())
+		skip_for("this kernel has no VFIO character devices");
+	page = mem_pages(2);
+	assert_non_null(page);
+	iommufd = expect_good(iommufd_open());
+	dev.fd = expect_good(cdev_open(DEV));
+	id = expect_good(cdev_bind(dev.fd, iommufd));
+	ioas = (uint32_t)expect_good(iommufd_alloc_ioas(iommufd));
+	hwpt = (uint32_t)expect_good(iommufd_alloc_hwpt(iommufd, (uint32_t)id, ioas));
+	expect(0, cdev_attach(dev.fd, hwpt));
+	expect(0, vfio_use_device(&dev));
+	expect(0, iommufd_map_at_bus(iommufd, ioas, page, PAGE, &bus));
+	flat = expect_good(flat_open());
+	expect(0, flat_pin(flat, DEV, page + PAGE, PAGE, 0, pin));
+	expect(0, vfio_set_bus_master(&dev, true));
+	expect(0, cdev_detach(dev.fd));
+	expect(0, vfio_bus_master(&dev));
+}
+
+/* Does the function go on, once it is back? */
+static void attach(int goes_on)
+{
+	expect(0, cdev_attach(dev.fd, hwpt));
+	expect(kernel_is(7, 0) ? goes_on : 0, vfio_bus_master(&dev));
+	vfio_close(&dev);
+	close_fd(&iommufd);
+	close_fd(&flat);
+	mem_free(page, 2 * PAGE);
+}
+
+static void back_where_it_was(void **state)
+{
+	uint32_t pin;
+
+	(void)state;
+	open_and_detach(&pin);
+	attach(1);
+}
+
+static void unmapped_meanwhile(void **state)
+{
+	uint32_t pin;
+
+	(void)state;
+	open_and_detach(&pin);
+	expect(0, iommufd_unmap(iommufd, ioas, bus, PAGE));
+	attach(0);
+}
+
+static void unpinned_meanwhile(void **state)
+{
+	uint32_t pin;
+
+	(void)state;
+	open_and_detach(&pin);
+	expect(0, flat_unpin(flat, pin));
+	attach(0);
+}
+
+/* The end of the pin comes first: there is nothing to go on with. */
+static void unpinned_before(void **state)
+{
+	uint32_t pin;
+
+	(void)state;
+	open_and_detach(&pin);
+	expect(0, cdev_attach(dev.fd, hwpt));
+	expect(0, vfio_set_bus_master(&dev, true));
+	expect(0, flat_unpin(flat, pin));
+	expect(0, cdev_detach(dev.fd));
+	attach(0);
+}
+
+/* A program that goes on as if its map had been made is stopped for good. */
+static void refused_meanwhile(void **state)
+{
+	uint32_t pin;
+
+	(void)state;
+	open_and_detach(&pin);
+	expect(0, write_text(PARAMETERS "on_refusal", "fence"));
+	expect(-EADDRNOTAVAIL, iommufd_map(iommufd, ioas, page, 1ull << 40, PAGE));
+	attach(0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, take, give_back)
 
 int main(void)
@@ -166,6 +264,11 @@ int main(void)
 		TEST(a_look_stops_nothing),
 		TEST(a_reset_is_no_take_over),
 		TEST(a_bind_is_one),
+		TEST(back_where_it_was),
+		TEST(unmapped_meanwhile),
+		TEST(unpinned_meanwhile),
+		TEST(unpinned_before),
+		TEST(refused_meanwhile),
 	};
 
 	return run_group(tests, begin, end);

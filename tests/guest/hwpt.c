@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* A page table that iommufd keeps when the device that it was made for is closed and released. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cdev.h"
 #include "devices.h"
@@ -105,6 +108,35 @@ static void still_maps_and_refuses(void **state)
 	assert_int_equal(pins(), pins_before);
 }
 
+#define TRACING "/sys/kernel/tracing/"
+#define EVENT TRACING "events/flatiommu/flat_unmap/enable"
+
+/* In how many parts a range was unmapped in one page table of those that were told of it page by page or whole. */
+static unsigned int parts_of_many(size_t whole)
+{
+	static char line[256];
+	unsigned int parts = 0;
+	unsigned long size;
+	FILE *file = fopen(TRACING "trace", "re");
+	char *at;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file)) {
+		at = strstr(line, "flat_unmap: ");
+		at = at ? strstr(at, "size=") : NULL;
+		if (!at)
+			continue;
+		size = strtoul(at + 5, NULL, 0);
+		if (size == whole)
+			parts = 1;
+		/* More than a run that type1 or iommufd has unpinned by itself. */
+		else if (size > whole / 10)
+			parts++;
+	}
+	fclose(file);
+	return parts;
+}
+
 /* More extents than are unmapped at once, in the page table that is told of the whole range. */
 static void unmaps_many(void **state)
 {
@@ -133,7 +165,12 @@ static void unmaps_many(void **state)
 		assert_true(mem_runs(pages, COUNT) > 600);
 		assert_int_equal(flat_address(flat, EDU, NOWHERE + (COUNT - 1) * PAGE),
 				 bus_address(pages + (COUNT - 1) * PAGE));
+		expect(0, write_text(TRACING "trace", "\n"));
+		expect(0, write_text(EVENT, "1"));
 		expect(0, iommufd_unmap(iommufd, (uint32_t)ioas, NOWHERE, COUNT * PAGE));
+		expect(0, write_text(EVENT, "0"));
+		/* Others may map in between. */
+		assert_true(parts_of_many(COUNT * PAGE) > 1);
 		assert_int_equal(flat_address(flat, FN1, NOWHERE + (COUNT - 1) * PAGE), 0);
 	}
 	for (i = 0; i < 2; i++) {

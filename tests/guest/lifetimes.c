@@ -42,11 +42,11 @@ static unsigned long parameter(const char *name, unsigned long otherwise)
 	return at ? strtoul(at + strlen(name), NULL, 0) : otherwise;
 }
 
-/* How a program that is to be killed has its memory. */
+/* How a program that is to be killed has its memory, and until when another one has its device. */
 struct writer {
 	const char *bdf;
 	bool looks_up, huge;
-	int tell[2];
+	int tell[2], let_go[2];
 };
 
 /* Maps it, page by page where addresses are bus addresses, and says where each page is on the bus. */
@@ -119,6 +119,50 @@ static int write_later(void *arg)
 		return ret;
 	memcpy(were, bus, sizeof(bus));
 	edu_begin_store(edu.bar0, bus[PAGES - 1], EDU_COPY);
+	return write(w->tell[1], "", 1) == 1 ? pause() : -EPIPE;
+}
+
+/* A child that keeps the device's file, so that the death of its parent does not close it. */
+static int keep_device(struct writer *w)
+{
+	pid_t pid = fork();
+	char byte;
+
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		close(w->let_go[1]);
+		close(w->tell[1]);
+		_exit(read(w->let_go[0], &byte, 1) != 0);
+	}
+	return 0;
+}
+
+/* The same with memory that is pinned: nobody stops the device but the module. */
+static int pin_and_write_later(void *arg)
+{
+	struct vfio_dev edu = VFIO_DEV_INIT;
+	struct writer *w = arg;
+	int container, flat, ret = vfio_open_alone(&edu, &container, EDU);
+	unsigned int i;
+	uint32_t pin;
+	char *memory;
+
+	if (!ret)
+		ret = keep_device(w);
+	if (ret)
+		return ret;
+	/* It is none of the child's. */
+	memory = mem_pages(PAGES);
+	flat = flat_open();
+	ret = flat < 0 ? flat : flat_pin(flat, EDU, memory, PAGES * PAGE, 0, &pin);
+	for (i = 0; !ret && i < PAGES; i++)
+		were[i] = flat_address_in_pin(flat, EDU, pin, i * PAGE);
+	if (!ret)
+		ret = edu_load(edu.bar0, were[0], EDU_COPY);
+	if (ret)
+		return ret;
+	edu_begin_store(edu.bar0, were[PAGES - 1], EDU_COPY);
 	return write(w->tell[1], "", 1) == 1 ? pause() : -EPIPE;
 }
 
@@ -215,6 +259,36 @@ static void killed_before_dma(void **state)
 	for (i = 0; i < 2; i++) {
 		w.looks_up = i;
 		taken += end_writer(&w, begin_writer(&w, write_later));
+	}
+	assert_int_not_equal(taken, 0);
+	expect(0, pci_give_back(EDU));
+}
+
+static bool is_free(void *arg)
+{
+	int group = vfio_group(EDU);
+	bool is = group >= 0;
+
+	(void)arg;
+	close_fd(&group);
+	return is;
+}
+
+/* VFIO does not stop the device, which is open still. */
+static void killed_with_a_pin(void **state)
+{
+	struct writer w = { .bdf = EDU };
+	unsigned int taken = 0;
+	int i;
+
+	(void)state;
+	expect(0, pci_take(EDU));
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(pipe(w.let_go), 0);
+		taken += end_writer(&w, begin_writer(&w, pin_and_write_later));
+		close(w.let_go[0]);
+		close(w.let_go[1]);
+		assert_true(wait_until(is_free, NULL));
 	}
 	assert_int_not_equal(taken, 0);
 	expect(0, pci_give_back(EDU));
@@ -463,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_under_dma),
 		cmocka_unit_test(killed_before_dma),
+		cmocka_unit_test(killed_with_a_pin),
 		cmocka_unit_test(unplugged_under_dma),
 		cmocka_unit_test(claims_race),
 		cmocka_unit_test(sleeps_and_wakes),

@@ -4,16 +4,19 @@
  * addresses; nobody else may.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/userfaultfd.h>
 #include <linux/vfio.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "caps.h"
 #include "devices.h"
 #include "edu.h"
 #include "flat.h"
@@ -354,6 +357,37 @@ static void strict_without_declaration(void **state)
 	expect_pins_back();
 }
 
+/* Nor by another address space, which has its memory from where what is gone had its own. */
+static void what_is_gone_is_not_found(void **state)
+{
+	char *pages = mem_scattered(2);
+	cpu_set_t first;
+	int i;
+
+	(void)state;
+	assert_non_null(pages);
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	assert_int_equal(sched_setaffinity(0, sizeof(first), &first), 0);
+	expect(0, flat_declare(flat, EDU));
+	expect(0, flat_declare(flat, FN1));
+	container2 = expect_good(vfio_container());
+	expect(0, vfio_open(&edu2, container2, FN1));
+	for (i = 0; i < 8; i++) {
+		uint64_t there = NOWHERE + (uint64_t)(i + 1) * HUGE_PAGE;
+
+		expect(0, vfio_map(container, pages, NOWHERE, PAGE));
+		expect(0, vfio_unmap(container, NOWHERE, PAGE));
+		expect(0, vfio_map(container2, pages + PAGE, there, PAGE));
+		assert_int_equal(flat_address(flat, FN1, there), bus_address(pages + PAGE));
+		assert_int_equal(flat_address(flat, EDU, there), 0);
+	}
+	CPU_SET(1, &first);
+	sched_setaffinity(0, sizeof(first), &first);
+	mem_free(pages, 2 * PAGE);
+	expect_pins_back();
+}
+
 /* A library that looks addresses up beside one that does not, in one program. */
 static void other_containers_stay_strict(void **state)
 {
@@ -477,7 +511,9 @@ static void another_program_may_follow(void **state)
 	assert_non_null(page);
 	expect(0, flat_declare(flat, EDU));
 	expect(0, vfio_map(container, page, NOWHERE, PAGE));
+	expect(0, log_mark());
 	expect(-EADDRNOTAVAIL, in_child(map_and_look_up, NULL));
+	assert_int_equal(log_count("another program looks up in the same container"), 1);
 	expect(0, vfio_unmap(container, NOWHERE, PAGE));
 	expect(0, in_child(map_and_look_up, NULL));
 	expect(0, vfio_map(container, page, NOWHERE, PAGE));
@@ -528,6 +564,20 @@ static void strangers_learn_nothing(void **state)
 	expect(-ENOENT, flat_lookup(flat, EDU, strict, PAGE, &segment, 1));
 	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages));
 	mem_free(pages, 2 * PAGE);
+}
+
+static int declare_without_rawio(void *arg)
+{
+	int own = flat_open(), ret = drop_capability(CAP_SYS_RAWIO);
+
+	(void)arg;
+	return ret ? ret : flat_declare(own, EDU);
+}
+
+static void capability_is_asked_each_time(void **state)
+{
+	(void)state;
+	expect(-EPERM, in_child(declare_without_rawio, NULL));
 }
 
 static int declare_alone(void *arg)
@@ -717,10 +767,12 @@ int main(int argc, char **argv)
 		TEST(neighbours_are_one_segment),
 		TEST(strict_without_declaration),
 		TEST(other_containers_stay_strict),
+		TEST(what_is_gone_is_not_found),
 		TEST(undeclared_function_does_not_join),
 		TEST(nobody_inherits_it),
 		TEST(another_program_may_follow),
 		TEST(strangers_learn_nothing),
+		TEST(capability_is_asked_each_time),
 		TEST(declarations_are_counted),
 		TEST(ends_with_the_file),
 		TEST(ends_with_the_claim),

@@ -158,6 +158,49 @@ static void array_that_cannot_be_written(void **state)
 	mem_free(pages, count * PAGE);
 }
 
+#define BIG ((size_t)2 << 30)
+#define FILE_SIZE (BIG / 8)
+
+/* Memory that takes seconds to be pinned, for a function without a driver. */
+static int pin_for_what_goes(void *arg)
+{
+	struct flatiommu_function goes = flat_function(FN1);
+	int i, fd = memfd_create("big", MFD_CLOEXEC), own = flat_open();
+	char *addr = mmap(NULL, BIG, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct flatiommu_segment segment = { .length = 12345 };
+	struct flatiommu_pin pin = pin_of(addr, BIG, &segment, 1);
+
+	if (addr == MAP_FAILED || fd < 0 || ftruncate(fd, FILE_SIZE))
+		return -errno;
+	for (i = 0; i < 8; i++)
+		if (mmap(addr + (size_t)i * FILE_SIZE, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			 fd, 0) == MAP_FAILED)
+			return -errno;
+	pin.functions = (uintptr_t)&goes;
+	i = flat_call(own, FLATIOMMU_PIN, &pin);
+	*(volatile char *)arg = 1;
+	return segment.length == 12345 ? i : -EISDIR;
+}
+
+/* Nobody is told of memory that is pinned for what is not there any more. */
+static void function_goes_meanwhile(void **state)
+{
+	volatile char *done = mem_shared(1);
+	pid_t child;
+
+	(void)state;
+	assert_non_null((char *)done);
+	child = expect_good(child_begin(pin_for_what_goes, (char *)done));
+	while (pins() < alone.pins_before + 2000)
+		assert_int_equal(*done, 0);
+	expect(0, write_text("/sys/bus/pci/devices/" FN1 "/remove", "1"));
+	assert_int_equal(*done, 0);
+	expect(-ENODEV, child_end(child));
+	expect(0, write_text("/sys/bus/pci/rescan", "1"));
+	assert_int_equal(pins(), alone.pins_before);
+	mem_free((char *)done, PAGE);
+}
+
 /* Programs that were compiled before there were segments. */
 static void older_program(void **state)
 {
@@ -184,6 +227,7 @@ int main(void)
 		TEST(segments_in_the_call),
 		TEST(device_writes_there),
 		TEST(array_that_cannot_be_written),
+		TEST(function_goes_meanwhile),
 		TEST(older_program),
 	};
 

@@ -692,7 +692,7 @@ static int is_dirty(char *page)
 /* The kernel does not see what a device writes: it is told at the end of the pin, or might not save it. */
 static void memory_is_dirty_afterwards(void **state)
 {
-	char *pages = mem_pages(2);
+	char *pages = mem_pages(2), *huge = mem_transparent();
 	uint32_t pin;
 
 	(void)state;
@@ -707,6 +707,14 @@ static void memory_is_dirty_afterwards(void **state)
 	expect(0, flat_unpin(alone.flat, pin));
 	expect(0, is_dirty(pages + PAGE));
 	mem_free(pages, 2 * PAGE);
+	if (!huge)
+		return;
+	/* By one pin. */
+	expect(0, is_dirty(huge));
+	expect(0, flat_pin(alone.flat, EDU, huge, HUGE_PAGE, 0, &pin));
+	expect(0, flat_unpin(alone.flat, pin));
+	expect(1, is_dirty(huge));
+	mem_free(huge, HUGE_PAGE);
 }
 
 /*

@@ -238,6 +238,37 @@ static void windows_are_elsewhere(void **state)
 	expect_pins_back();
 }
 
+/* Whatever it is that the kernel knows of there. */
+static void something_is_there(void **state)
+{
+	const uint64_t there = 1ull << 47;
+
+	(void)state;
+	expect(0, flat_declare(flat, EDU));
+	expect(0, set("occupied", there));
+	expect_refused(container, EDU, memory + HALF - PAGE, there, PAGE, &lookup_iova);
+	expect_refused(container, EDU, memory, there - PAGE, 2 * PAGE, &lookup_iova);
+	expect(0, vfio_map(container, memory, there + PAGE, PAGE));
+	expect(0, unset());
+	expect(0, vfio_map(container, memory, there, PAGE));
+	expect_pins_back();
+}
+
+/* Nor is memory pinned for what is not to be claimed. */
+static void no_pin_for_it(void **state)
+{
+	uint32_t pin;
+
+	(void)state;
+	expect(0, set("external", 0));
+	expect(-EOPNOTSUPP, flat_pin(flat, FN1, memory, PAGE, 0, &pin));
+	expect(0, unset());
+	expect(0, set("bounced", 0));
+	expect(-EAFNOSUPPORT, flat_pin(flat, FN1, memory, PAGE, 0, &pin));
+	expect(0, unset());
+	expect_pins_back();
+}
+
 /* Memory that is pinned has been looked up as the function saw it then. */
 static void sees_memory_in_one_way(void **state)
 {
@@ -272,6 +303,8 @@ int main(void)
 		TEST(shares_with_its_like),
 		TEST(reaches_no_more_than_its_bus),
 		TEST(windows_are_elsewhere),
+		TEST(something_is_there),
+		TEST(no_pin_for_it),
 		TEST(sees_memory_in_one_way),
 	};
 

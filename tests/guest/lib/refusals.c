@@ -22,7 +22,7 @@ const struct cause unreachable = {
 };
 
 const struct cause lookup_iova = {
-	"lookup-iova", "there is memory or a PCI window at the IOVA", "where nothing is", false,
+	"lookup-iova", "the IOVA is below 2^46, or memory or a PCI window is at it", "from 2^46 on where nothing is", false,
 };
 
 const struct cause virtual_address = {

@@ -8,8 +8,26 @@
 #include <time.h>
 #include <unistd.h>
 
+/* test_only=NAME on the kernel's command line: the other tests of a program are left out. */
+static void filter(void)
+{
+	static char pattern[128];
+	char text[4096], *name;
+	FILE *file = fopen("/proc/cmdline", "re");
+
+	if (!file)
+		return;
+	if (fgets(text, sizeof(text), file) && (name = strstr(text, " test_only="))) {
+		name += strlen(" test_only=");
+		snprintf(pattern, sizeof(pattern), "*%.*s*", (int)strcspn(name, " \n"), name);
+		cmocka_set_test_filter(pattern);
+	}
+	fclose(file);
+}
+
 void test_begin(void)
 {
+	filter();
 	setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 1);
 	/* A test that hangs must not take along what the ones before it said. */
 	setvbuf(stdout, NULL, _IOLBF, 0);

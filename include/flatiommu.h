@@ -268,8 +268,8 @@ struct flatiommu_dma {
 /* Which pages memory is allocated from; without FLATIOMMU_DMA_NO_FALLBACK, or the next one here. */
 enum flatiommu_dma_pages {
 	/*
-	 * Huge pages of 2 MiB from half of that on, else 4 KiB. Contiguous memory without an IOMMU: in
-	 * one page, be it of 4 KiB, 2 MiB or 1 GiB.
+	 * Huge pages of 2 MiB from half of that on, else 4 KiB. Without an IOMMU, contiguous memory and
+	 * what 32 address bits or fewer reach is the module's, as with FLATIOMMU_PAGES_4K.
 	 */
 	FLATIOMMU_PAGES_ANY,
 	/* hugetlb of 1 GiB; as many as the length takes */
@@ -278,7 +278,7 @@ enum flatiommu_dma_pages {
 	FLATIOMMU_PAGES_2M,
 	/* ordinary memory, as transparent huge pages where the kernel has some at hand */
 	FLATIOMMU_PAGES_TRANSPARENT,
-	/* ordinary memory */
+	/* ordinary memory, or what the module has where devices reach it */
 	FLATIOMMU_PAGES_4K,
 };
 
@@ -286,7 +286,10 @@ enum flatiommu_dma_pages {
 #define FLATIOMMU_DMA_NO_FALLBACK	0x1
 /* On the NUMA node @node, rather than where the kernel likes. */
 #define FLATIOMMU_DMA_ON_NODE		0x2
-/* One segment, or -ENOMEM. Up to the size of a huge page that is free it can be had. */
+/*
+ * One segment, or -ENOMEM. The module moves other memory for it, so that without an IOMMU, too, a few MiB can
+ * be had as a rule; and up to the size of a huge page that is free.
+ */
 #define FLATIOMMU_DMA_CONTIGUOUS	0x4
 /* In a file in memory, that flatiommu_dma_export() can hand to other processes. */
 #define FLATIOMMU_DMA_SHARED		0x8
@@ -313,8 +316,10 @@ struct flatiommu_dma_options {
  * @options: or NULL: flags 0, any pages, 64 address bits
  * @dma: to be freed with flatiommu_dma_free()
  *
- * It is there, and pinned: it counts against RLIMIT_MEMLOCK. With few @address_bits and no IOMMU, the
- * kernel is asked for memory a number of times: up to all free huge pages, and 64 MiB of others.
+ * It is there, and pinned: it counts against RLIMIT_MEMLOCK. With few @address_bits and no IOMMU it is had
+ * from flatiommu.ko, which takes it from where it is low, and then counts twice. Where that module is not
+ * loaded, or an older one, memory is asked for until there is some within reach: up to all free huge pages,
+ * and 64 MiB of others.
  *
  * Errors: -ENODEV no device is open or kept, or all were imported; -ENOMEM there is no such memory, or
  * RLIMIT_MEMLOCK; -ERANGE none within @address_bits; -EOPNOTSUPP unknown flags, reserved is not 0;

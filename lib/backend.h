@@ -15,6 +15,7 @@ struct buffer;
 struct flatiommu;
 struct flatiommu_device;
 struct flatiommu_dma_segment;
+struct flatiommu_function;
 struct function;
 struct iova_range;
 
@@ -58,8 +59,9 @@ extern const struct backend imported;
  */
 int choose_backend(struct flatiommu_device *device);
 
-/* The file flat.c: /dev/flatiommu. Each returns -errno having called fail(), but flat_unpin(). */
+/* The file flat.c: /dev/flatiommu. Each returns -errno having called fail(), but flat_unpin() and flat_name(). */
 int flat_open(struct flatiommu *flat);
+struct flatiommu_function flat_name(const struct flatiommu_device *device);
 int flat_declare(struct flatiommu_device *device);
 int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		 struct flatiommu_dma_segment *segments, size_t room);

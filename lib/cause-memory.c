@@ -95,6 +95,35 @@ int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)
 	}
 }
 
+int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsigned int address_bits, int err)
+{
+	unsigned long long locked = locked_bytes();
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	switch (err) {
+	case -ENOMEM:
+		getrlimit(RLIMIT_MEMLOCK, &limit);
+		if (locked + length > limit.rlim_cur && !has_capability(CAP_IPC_LOCK))
+			return fail(flat, err, "%zu bytes for %s: more than RLIMIT_MEMLOCK (%llu bytes) beside the "
+				    "%llu that are locked. Cure: ulimit -l unlimited", length, name,
+				    (unsigned long long)limit.rlim_cur, locked);
+		return fail(flat, err, "%zu bytes for %s: there is no such memory, and none can be made free for it, or "
+			    "this cgroup has no more", length, name);
+	case -ERANGE:
+		return fail(flat, err, "%zu bytes within the %u address bits of %s: there is no such memory, and none can "
+			    "be made free for it, or this cgroup has no more. Cure: a smaller buffer, or several",
+			    length, address_bits, name);
+	case -EINVAL:
+		return fail(flat, err, "%zu bytes for %s: there is no such NUMA node", length, name);
+	case -EMFILE:
+	case -ENFILE:
+		return fail(flat, err, "%zu bytes for %s: no more files can be opened: %s. Cure: ulimit -n", length,
+			    name, ERRNO(err));
+	default:
+		return explain_flat(flat, name, "FLATIOMMU_ALLOC", err);
+	}
+}
+
 /* Of huge pages of one size, that are reserved, or free and promised to nobody. -1: there is no such size. */
 static long read_huge(size_t size, const char *name)
 {

@@ -40,6 +40,12 @@ int explain_device_fd(struct flatiommu_device *device, int err);
 /* cause-memory.c: of a map. 0 without a word for 0. */
 int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);
 
+/* Of FLATIOMMU_ALLOC, for the device @name. */
+int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsigned int address_bits, int err);
+
+/* The file flat.c: of a call for the device @name that has not to do with its memory. */
+int explain_flat(struct flatiommu *flat, const char *name, const char *step, int err);
+
 /* Of getting memory of that kind; an enum flatiommu_dma_pages. */
 int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int err);
 

@@ -9,8 +9,7 @@
 
 #define BATCH		512	/* segments looked up at a time */
 #define HUGE_TRIES	4096	/* for memory within reach: the pool of huge pages ends it */
-#define TRIES		64
-#define TRIES_SIZE	(64ul << 20)
+#define DRAWN_SIZE	(64ul << 20)	/* the same, of ordinary memory */
 
 #define KNOWN_FLAGS (FLATIOMMU_DMA_NO_FALLBACK | FLATIOMMU_DMA_ON_NODE | FLATIOMMU_DMA_CONTIGUOUS | \
 		     FLATIOMMU_DMA_SHARED)
@@ -244,6 +243,20 @@ void flatiommu_dma_free(struct flatiommu_dma *dma)
 	pthread_mutex_unlock(&flat->lock);
 }
 
+/* Beside those of the public enum: what the kernel has within reach. */
+#define PAGES_IN_REACH ((enum flatiommu_dma_pages)(FLATIOMMU_PAGES_4K + 1))
+
+static int get_memory(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
+		      const struct flatiommu_dma_options *options, struct memory *memory)
+{
+	int err;
+
+	if (pages == PAGES_IN_REACH)
+		return reach_get(flat, length, options, memory);
+	err = memory_get(length, pages, options, memory);
+	return err ? explain_alloc(flat, length, pages, err) : 0;
+}
+
 static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
 		      const struct flatiommu_dma_options *options, struct buffer **buffer)
 {
@@ -253,10 +266,10 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 
 	if (!new)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
-	err = memory_get(length, pages, options, &memory);
+	err = get_memory(flat, length, pages, options, &memory);
 	if (err) {
 		free(new);
-		return explain_alloc(flat, length, pages, err);
+		return err;
 	}
 	new->dma = (struct flatiommu_dma){
 		.memory = memory.addr,
@@ -277,19 +290,19 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 
 /*
  * What is out of the device's reach is kept until there is some within, or the kernel would hand
- * out the same again.
+ * out the same again. @draw: go on with ordinary memory for a while.
  */
-static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
+static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages, bool draw,
 		       const struct flatiommu_dma_options *options, struct buffer **buffer)
 {
 	struct buffer **rejects;
-	size_t tries = TRIES, count = 0;
+	size_t tries = 1, count = 0;
 	int err;
 
 	if (huge_page_size(pages))
 		tries = HUGE_TRIES;
-	else if (length > TRIES_SIZE / TRIES)
-		tries = TRIES_SIZE / length + 1;
+	else if (draw)
+		tries = DRAWN_SIZE / (length > PAGE_SIZE ? length : PAGE_SIZE) + 1;
 	rejects = calloc(tries, sizeof(*rejects));
 	if (!rejects)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
@@ -317,16 +330,74 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 }
 
 /* Where FLATIOMMU_PAGES_ANY begins. */
-static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t length, uint32_t flags)
+static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t length, bool draw, uint32_t flags)
 {
 	size_t huge = huge_page_size(FLATIOMMU_PAGES_2M);
 	bool in_one_page = flags & FLATIOMMU_DMA_CONTIGUOUS && !flatiommu_isolated(flat);
 
 	if (in_one_page && length > huge)
 		return FLATIOMMU_PAGES_1G;
-	if ((in_one_page && length > PAGE_SIZE) || length >= huge / 2)
+	/* Of huge pages those reserved at boot lie low. */
+	if ((in_one_page && length > PAGE_SIZE) || length >= huge / 2 || draw)
 		return FLATIOMMU_PAGES_2M;
 	return FLATIOMMU_PAGES_4K;
+}
+
+/* The kinds of pages, from the one that was asked for on. */
+static int alloc_kinds(struct flatiommu *flat, size_t length, bool draw, const struct flatiommu_dma_options *options,
+		       struct buffer **buffer)
+{
+	enum flatiommu_dma_pages pages = options->pages;
+	int err;
+
+	if (pages == FLATIOMMU_PAGES_ANY)
+		pages = best_pages(flat, length, draw, options->flags);
+	for (;;) {
+		err = alloc_pages(flat, length, pages, draw, options, buffer);
+		if ((err != -ENOMEM && err != -ERANGE) || pages == FLATIOMMU_PAGES_4K ||
+		    (options->flags & FLATIOMMU_DMA_NO_FALLBACK && options->pages != FLATIOMMU_PAGES_ANY))
+			return err;
+		pages++;
+	}
+}
+
+static bool is_narrow(const struct flatiommu_dma_options *options)
+{
+	return options->address_bits && options->address_bits < 64;
+}
+
+/* Is it of several pages that have to follow each other? */
+static bool is_long(size_t length, const struct flatiommu_dma_options *options)
+{
+	return options->flags & FLATIOMMU_DMA_CONTIGUOUS && length > PAGE_SIZE;
+}
+
+/*
+ * Memory that not any will do for. The module takes it from where it is, and is asked first where ordinary
+ * memory is hardly so. Without the module's help it is a matter of luck.
+ */
+static int alloc_in_reach(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
+			  struct buffer **buffer)
+{
+	/* What the module gives is of 4 KiB pages. */
+	bool ordinary = options->pages == FLATIOMMU_PAGES_ANY || options->pages == FLATIOMMU_PAGES_4K;
+	bool may_ask = ordinary || !(options->flags & FLATIOMMU_DMA_NO_FALLBACK), asked = false;
+	bool first = ordinary && (is_long(length, options) || options->address_bits <= 32);
+	bool narrow = is_narrow(options);
+	int err = -ERANGE, ret;
+
+	if (!first)
+		err = alloc_kinds(flat, length, narrow && !may_ask, options, buffer);
+	if ((err == -ERANGE || err == -ENOMEM) && may_ask) {
+		ret = alloc_pages(flat, length, PAGES_IN_REACH, false, options, buffer);
+		asked = ret != -EOPNOTSUPP;
+		if (asked)
+			err = ret;
+	}
+	/* Of few address bits -ENOMEM is about RLIMIT_MEMLOCK. */
+	if ((err == -ERANGE || (err == -ENOMEM && !narrow)) && (first || (may_ask && !asked)))
+		err = alloc_kinds(flat, length, narrow && !asked, options, buffer);
+	return err;
 }
 
 static int check_options(struct flatiommu *flat, size_t length,
@@ -349,7 +420,6 @@ int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 			const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
 {
 	const struct flatiommu_dma_options any = { 0 };
-	enum flatiommu_dma_pages pages;
 	struct buffer *buffer = NULL;
 	int err;
 
@@ -362,16 +432,10 @@ int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 	err = check_options(flat, length, options);
 	if (err)
 		return err;
-	pages = options->pages;
-	if (pages == FLATIOMMU_PAGES_ANY)
-		pages = best_pages(flat, length, options->flags);
-	for (;;) {
-		err = alloc_pages(flat, length, pages, options, &buffer);
-		if ((err != -ENOMEM && err != -ERANGE) || pages == FLATIOMMU_PAGES_4K ||
-		    (options->flags & FLATIOMMU_DMA_NO_FALLBACK && options->pages != FLATIOMMU_PAGES_ANY))
-			break;
-		pages++;
-	}
+	if ((is_narrow(options) || is_long(length, options)) && !flatiommu_isolated(flat))
+		err = alloc_in_reach(flat, length, options, &buffer);
+	else
+		err = alloc_kinds(flat, length, false, options, &buffer);
 	if (!err)
 		*dma = &buffer->dma;
 	return err;

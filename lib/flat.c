@@ -11,7 +11,7 @@
 
 #define BATCH 512	/* segments a call */
 
-static struct flatiommu_function name_of(const struct flatiommu_device *device)
+struct flatiommu_function flat_name(const struct flatiommu_device *device)
 {
 	return (struct flatiommu_function){
 		.segment = device->function.segment,
@@ -70,10 +70,10 @@ static int explain_lookup(struct flatiommu *flat, uint64_t start, int err)
 	return explain_by(flat, what, "FLATIOMMU_LOOKUP", err, meanings);
 }
 
-static int explain_pin(struct flatiommu_device *device, const struct buffer *buffer, int err)
+int explain_flat(struct flatiommu *flat, const char *name, const char *step, int err)
 {
 	const struct meaning meanings[] = {
-		{ -EPERM, why_not_ours(device->flat) },
+		{ -EPERM, why_not_ours(flat) },
 		{ -ENODEV, "it was removed" },
 		{ -EOPNOTSUPP, "it is a bridge, or behind an external port" },
 		{ -EALREADY, "an IOMMU translates for it. Cure: open it once more" },
@@ -84,14 +84,19 @@ static int explain_pin(struct flatiommu_device *device, const struct buffer *buf
 		{ 0, NULL }
 	};
 
+	return explain_by(flat, name, step, err, meanings);
+}
+
+static int explain_pin(struct flatiommu_device *device, const struct buffer *buffer, int err)
+{
 	if (err == -ENOMEM || err == -EFAULT || err == -EADDRNOTAVAIL)
 		return explain_map(device->flat, buffer, err);
-	return explain_by(device->flat, device->name, "FLATIOMMU_PIN", err, meanings);
+	return explain_flat(device->flat, device->name, "FLATIOMMU_PIN", err);
 }
 
 int flat_declare(struct flatiommu_device *device)
 {
-	struct flatiommu_function function = name_of(device);
+	struct flatiommu_function function = flat_name(device);
 	struct flatiommu_declare declare = {
 		.size = sizeof(declare),
 		.nr_functions = 1,
@@ -130,7 +135,7 @@ int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 {
 	/* Devices of one context have the same addresses, or the kernel does not let them in. */
 	struct flatiommu_lookup lookup = {
-		.function = name_of(flat->devices),
+		.function = flat_name(flat->devices),
 		.start = buffer->iova + offset,
 		.length = buffer->span - offset,
 	};
@@ -143,7 +148,7 @@ int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offse
 {
 	struct flatiommu_lookup lookup = {
 		.flags = FLATIOMMU_LOOKUP_PIN,
-		.function = name_of(device),
+		.function = flat_name(device),
 		.pin = pin,
 		.start = offset,
 		.length = length,
@@ -154,7 +159,7 @@ int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offse
 
 int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *pin)
 {
-	struct flatiommu_function function = name_of(device);
+	struct flatiommu_function function = flat_name(device);
 	struct flatiommu_pin arg = {
 		.size = sizeof(arg),
 		.nr_functions = 1,
@@ -182,7 +187,7 @@ int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars)
 	struct flatiommu_info info = {
 		.size = sizeof(info),
 		.flags = FLATIOMMU_INFO_FUNCTION,
-		.function = name_of(device),
+		.function = flat_name(device),
 	};
 	int err = call(device->flat->flat, FLATIOMMU_INFO, &info);
 

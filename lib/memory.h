@@ -27,4 +27,14 @@ int memory_get(size_t length, enum flatiommu_dma_pages pages,
 	       const struct flatiommu_dma_options *options, struct memory *memory);
 void memory_put(const struct memory *memory);
 
+/*
+ * The file reach.c: the same from the kernel, within reach of the context's devices as @options says, of which
+ * it takes no notice of pages. 0, or -errno having called fail(); -EOPNOTSUPP without a word where
+ * it is not to be had. Does not want the context's lock.
+ */
+int reach_get(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
+	      struct memory *memory);
+/* What memory is behind such a file; -errno of another file. */
+int reach_identify(int file, uint64_t *length, uint64_t *id);
+
 #endif

@@ -25,10 +25,29 @@ struct table {
 	uint64_t span;
 	uint64_t page_size;
 	uint64_t nr_segments;
-	/* Which file the memory is. */
+	/* Which file the memory is; of the kernel's memory the first is 0, as of no file system. */
 	uint64_t dev;
 	uint64_t ino;
 };
+
+/* Sets what of @table says which file it is, and its length: none that can shrink under us. */
+static int identify(int fd, struct table *table)
+{
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	table->dev = 0;
+	if (seals < 0)
+		return errno == EBADF ? -EBADF : reach_identify(fd, &table->span, &table->ino);
+	if (!(seals & F_SEAL_SHRINK))
+		return -EBADMSG;
+	if (fstat(fd, &st))
+		return -errno;
+	table->span = (uint64_t)st.st_size;
+	table->dev = st.st_dev;
+	table->ino = st.st_ino;
+	return 0;
+}
 
 static int write_all(int fd, const void *data, size_t size)
 {
@@ -49,18 +68,14 @@ static int make_table(const struct buffer *buffer)
 {
 	struct table table = {
 		.length = buffer->dma.length,
-		.span = buffer->span,
 		.page_size = buffer->dma.page_size,
 		.nr_segments = buffer->dma.nr_segments,
 	};
-	struct stat st;
-	int err, fd;
+	int err = identify(buffer->file, &table), fd;
 
-	if (fstat(buffer->file, &st))
-		return -errno;
+	if (err)
+		return err;
 	memcpy(table.magic, magic, sizeof(table.magic));
-	table.dev = st.st_dev;
-	table.ino = st.st_ino;
 	fd = memfd_create("flatiommu-segments", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
@@ -134,16 +149,15 @@ static bool is_page_size(uint64_t size)
 	       size == huge_page_size(FLATIOMMU_PAGES_1G);
 }
 
-/* Is the table about this file, and can it not shrink under us? */
+/* Is the table about this file? */
 static int check_memory(int fd, const struct table *table)
 {
-	struct stat st;
-	int seals = fcntl(fd, F_GET_SEALS);
+	struct table file;
+	int err = identify(fd, &file);
 
-	if (seals < 0)
-		return errno == EBADF ? -EBADF : -EBADMSG;
-	if (!(seals & F_SEAL_SHRINK) || fstat(fd, &st) || st.st_dev != table->dev ||
-	    st.st_ino != table->ino || (uint64_t)st.st_size != table->span || !table->length ||
+	if (err)
+		return err == -EBADF ? err : -EBADMSG;
+	if (file.dev != table->dev || file.ino != table->ino || file.span != table->span || !table->length ||
 	    table->length > table->span || !is_page_size(table->page_size))
 		return -EBADMSG;
 	return 0;

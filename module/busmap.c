@@ -85,6 +85,21 @@ bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev)
 	return true;
 }
 
+/* Returns the last CPU address that may be found at @bus or below. */
+u64 flat_bus_map_last(const struct flat_bus_map *map, u64 bus)
+{
+	const struct bus_dma_region *r = map->regions;
+	u64 last = 0;
+
+	if (!r)
+		return bus;
+	for (; r->size; r++)
+		if (r->dma_start <= bus)
+			last = max_t(u64, last,
+				     r->cpu_start + min(r->size - 1, bus - r->dma_start));
+	return last;
+}
+
 void flat_bus_map_drop(struct flat_bus_map *map)
 {
 	kfree(map->regions);

@@ -25,6 +25,7 @@ struct flat_bus_map {
 int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev);
 bool flat_bus_map_is_plain(const struct flat_bus_map *map);
 bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev);
+u64 flat_bus_map_last(const struct flat_bus_map *map, u64 bus);
 void flat_bus_map_drop(struct flat_bus_map *map);
 dma_addr_t flat_bus_address_of(const struct flat_bus_map *map, phys_addr_t phys, size_t size);
 

@@ -7,6 +7,7 @@
 #define FLATIOMMU_COMPAT_H
 
 #include <linux/device.h>
+#include <linux/gfp.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/pci-ats.h>
@@ -74,6 +75,47 @@ static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned 
 	mmap_read_unlock(current->mm);
 #endif
 	return flags;
+}
+
+/*
+ * Takes the pages from @start to @end, which are of one zone, each with a reference of its own, and
+ * moves away what is there: 0, -EBUSY, -EINTR or another error. No memory cgroup is charged for
+ * them.
+ */
+static inline int flat_compat_alloc_range(unsigned long start, unsigned long end)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	const gfp_t gfp = GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
+
+#ifdef HAVE_ACR_FLAGS
+	return alloc_contig_range(start, end, ACR_FLAGS_NONE, gfp);
+#else
+	return alloc_contig_range(start, end, MIGRATE_MOVABLE, gfp);
+#endif
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+static inline void flat_compat_vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
+{
+#ifdef HAVE_VM_FLAGS_SET
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
+/*
+ * What the caller's memory cgroup is charged for @from, which it is charged for by itself, it is
+ * charged for @to instead.
+ */
+static inline void flat_compat_move_charge(struct page *from, struct page *to)
+{
+#ifdef HAVE_MEMCG_DATA
+	to->memcg_data = from->memcg_data;
+	from->memcg_data = 0;
+#endif
 }
 
 /*

@@ -10,6 +10,7 @@
 
 #include <linux/flatiommu.h>
 
+#include "alloc.h"
 #include "declare.h"
 #include "file.h"
 #include "flatiommu.h"
@@ -93,6 +94,10 @@ union flat_arg {
 	struct flatiommu_lookup lookup;
 	struct flatiommu_pin pin;
 	struct flatiommu_unpin unpin;
+	struct {
+		struct flatiommu_alloc alloc;
+		struct file *buffer;	/* until the program is told of it */
+	};
 };
 
 static int do_info(struct flat_file *f, union flat_arg *arg)
@@ -123,6 +128,16 @@ static int do_unpin(struct flat_file *f, union flat_arg *arg)
 static void end_pin(struct flat_file *f, union flat_arg *arg, bool told)
 {
 	flat_end_pin(f, arg->pin.out_pin, told);
+}
+
+static int do_alloc(struct flat_file *f, union flat_arg *arg)
+{
+	return arg->alloc.reserved ? -EOPNOTSUPP : flat_alloc(f, &arg->alloc, &arg->buffer);
+}
+
+static void end_alloc(struct flat_file *f, union flat_arg *arg, bool told)
+{
+	flat_end_alloc(arg->alloc.out_fd, arg->buffer, told);
 }
 
 #define CALL_NR(cmd) (_IOC_NR(cmd) - _IOC_NR(FLATIOMMU_INFO))
@@ -163,13 +178,39 @@ static const struct flat_call {
 	CALL(FLATIOMMU_LOOKUP, lookup, segments, FLATIOMMU_LOOKUP_PIN, .writes = true),
 	CALL(FLATIOMMU_PIN, pin, length, FLATIOMMU_PIN_READ_ONLY, .writes = true, .end = end_pin),
 	CALL(FLATIOMMU_UNPIN, unpin, pin, 0, .no_flags = true),
+	CALL(FLATIOMMU_ALLOC, alloc, reserved,
+	     FLATIOMMU_ALLOC_CONTIGUOUS | FLATIOMMU_ALLOC_THIS_NODE, .writes = true,
+	     .end = end_alloc),
 };
 
-static_assert(ARRAY_SIZE(calls) == CALL_NR(FLATIOMMU_UNPIN) + 1);
+static_assert(ARRAY_SIZE(calls) == CALL_NR(FLATIOMMU_ALLOC) + 1);
 static_assert(offsetof(struct flatiommu_info, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_declare, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_lookup, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_pin, flags) == offsetof(union flat_arg, head.flags));
+static_assert(offsetof(struct flatiommu_alloc, flags) == offsetof(union flat_arg, head.flags));
+
+/**
+ * flat_get_arg() - copy the argument of a call
+ * @arg:	gets it
+ * @size:	of it
+ * @first_size:	in the first version of <linux/flatiommu.h>
+ * @from:	in the program
+ * @user_size:	set to the size that it has there
+ *
+ * Returns 0, -EFAULT, -EINVAL or -E2BIG.
+ */
+int flat_get_arg(void *arg, size_t size, size_t first_size, const void __user *from, u32 *user_size)
+{
+	if (get_user(*user_size, (const u32 __user *)from))
+		return -EFAULT;
+	if (*user_size < first_size)
+		return -EINVAL;
+	/* A limit to what is looked at for zeros. */
+	if (*user_size > PAGE_SIZE)
+		return -E2BIG;
+	return copy_struct_from_user(arg, size, from, *user_size);
+}
 
 static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 {
@@ -183,14 +224,7 @@ static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 	if (cmd != _IO(FLATIOMMU_TYPE, _IOC_NR(cmd)) || nr >= ARRAY_SIZE(calls))
 		return -ENOTTY;
 	call = &calls[array_index_nospec(nr, ARRAY_SIZE(calls))];
-	if (get_user(size, (u32 __user *)to))
-		return -EFAULT;
-	if (size < call->first_size)
-		return -EINVAL;
-	/* A limit to what is looked at for zeros. */
-	if (size > PAGE_SIZE)
-		return -E2BIG;
-	ret = copy_struct_from_user(&arg, call->size, to, size);
+	ret = flat_get_arg(&arg, call->size, call->first_size, to, &size);
 	if (ret)
 		return ret;
 	if (!call->no_flags && arg.head.flags & ~call->flags)

@@ -14,6 +14,7 @@
 
 #include <linux/flatiommu.h>
 
+#include "account.h"
 #include "file.h"
 #include "function.h"
 #include "guard.h"
@@ -49,30 +50,6 @@ struct flat_pin {
 	struct flat_guard *guards[];
 };
 
-static int account(struct flat_pin *p, unsigned long pages)
-{
-	int ret;
-
-	if (mmap_write_lock_killable(p->mm))
-		return -EINTR;
-	ret = __account_locked_vm(p->mm, pages, true, current, capable(CAP_IPC_LOCK));
-	mmap_write_unlock(p->mm);
-	if (!ret)
-		p->nr_accounted = pages;
-	return ret;
-}
-
-static void unaccount(struct flat_pin *p)
-{
-	/* It has nothing to account any more once its last task is gone. */
-	if (!p->nr_accounted || !mmget_not_zero(p->mm))
-		return;
-	mmap_write_lock(p->mm);
-	__account_locked_vm(p->mm, p->nr_accounted, false, current, false);
-	mmap_write_unlock(p->mm);
-	mmput(p->mm);
-}
-
 /* The functions do not use it any more. @stop those that have no other pin. */
 static void uncount_pin(struct flat_pin *p, bool stop)
 {
@@ -96,7 +73,7 @@ static void destroy_pin(struct flat_pin *p, bool stop)
 	for (i = 0; i < p->nr_guards; i++)
 		flat_guard_put(p->guards[i]);
 	flat_pages_unpin(&p->pages, p->writable);
-	unaccount(p);
+	flat_unaccount(p->mm, p->nr_accounted);
 	mmdrop(p->mm);
 	kfree(p);
 }
@@ -246,9 +223,11 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 		return PTR_ERR(p);
 	n = (last >> PAGE_SHIFT) - (arg->vaddr >> PAGE_SHIFT) + 1;
 	arg->out_length = 0;
-	ret = account(p, n);
-	if (!ret)
-		ret = flat_pages_pin(&p->pages, arg->vaddr & PAGE_MASK, n, p->writable);
+	ret = flat_account(p->mm, n);
+	if (ret)
+		goto destroy;
+	p->nr_accounted = n;
+	ret = flat_pages_pin(&p->pages, arg->vaddr & PAGE_MASK, n, p->writable);
 	if (!ret)
 		ret = write_segments(p, arg);
 	if (ret)

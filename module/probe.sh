@@ -47,6 +47,12 @@ if compiles bad; then
 	give_up "the compiler accepts what is wrong"
 fi
 
+probe ACR_FLAGS << 'END'
+#include <linux/gfp.h>
+acr_flags_t none(void);
+acr_flags_t none(void) { return ACR_FLAGS_NONE; }
+END
+
 probe DOMAIN_ALLOC_PAGING << 'END'
 #include <linux/iommu.h>
 struct iommu_domain *alloc(struct device *dev);
@@ -76,6 +82,12 @@ int unshare(void);
 int unshare(void) { return gup_must_unshare(0, (struct page *)0); }
 END
 
+probe MEMCG_DATA << 'END'
+#include <linux/mm.h>
+unsigned long charge(const struct page *page);
+unsigned long charge(const struct page *page) { return page->memcg_data; }
+END
+
 probe PCI_MATCH_DRIVER << 'END'
 #include <linux/pci.h>
 int may_bind(struct pci_dev *pdev);
@@ -92,6 +104,12 @@ probe RESET_BLOCKS << 'END'
 #include <linux/iommu.h>
 int (*prepare)(struct pci_dev *pdev);
 int (*prepare)(struct pci_dev *pdev) = pci_dev_reset_iommu_prepare;
+END
+
+probe VM_FLAGS_SET << 'END'
+#include <linux/mm.h>
+void set(struct vm_area_struct *vma);
+void set(struct vm_area_struct *vma) { vm_flags_set(vma, VM_DONTEXPAND); }
 END
 
 wait

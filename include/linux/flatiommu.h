@@ -32,7 +32,7 @@
 #define FLATIOMMU_TYPE '>'
 
 /* Of this file: raised when something is added that a program must ask for before it uses it. */
-#define FLATIOMMU_VERSION 2
+#define FLATIOMMU_VERSION 3
 
 /**
  * struct flatiommu_function - a PCI function, by its address
@@ -269,5 +269,77 @@ struct flatiommu_unpin {
 };
 
 #define FLATIOMMU_UNPIN _IO(FLATIOMMU_TYPE, 0x84)
+
+/**
+ * struct flatiommu_alloc - memory that a function can reach
+ * @size:	sizeof(struct flatiommu_alloc)
+ * @flags:	FLATIOMMU_ALLOC_CONTIGUOUS: at consecutive bus addresses, the first of them a
+ *		multiple of the length, rounded up to a power of two, where they are physical ones.
+ *		FLATIOMMU_ALLOC_THIS_NODE: on @node alone
+ * @function:	the function
+ * @address_bits: its bus addresses are below 2 to the power of it: 12 to 64
+ * @node:	a NUMA node, where there is memory for it; -1: the function's
+ * @length:	bytes, not 0; whole pages are taken
+ * @out_fd:	a file descriptor of the memory, which exec closes
+ * @reserved:	0
+ *
+ * From FLATIOMMU_VERSION 3 on. The memory is all zero, and is the kernel's: it is not swapped out
+ * and does not move. mmap() of the file with MAP_SHARED has it, at an offset of pages from its
+ * start. It is freed when the file descriptor, its duplicates in whatever process, and the maps are
+ * gone. Whoever is passed the file descriptor can map it, and needs no privilege for that.
+ *
+ * No bus address comes with it: the memory is mapped with VFIO, or pinned by PIN, like any other,
+ * and the addresses are looked up there. What is mapped or pinned so stays the function's after the
+ * file and its maps are gone, until VFIO or UNPIN lets it go, with all that is said there of the
+ * order; so the end of the file stops no function.
+ *
+ * It counts against RLIMIT_MEMLOCK of the caller, in whole pages, unless it has CAP_IPC_LOCK, once
+ * for being there, and once more where VFIO or PIN counts it; and the caller's memory cgroup is
+ * charged for it.
+ *
+ * The kernel takes it from its zones of low memory first. For widths between them (on x86 they are
+ * of 24, 32 and 64 bits), and for more than its allocator has in one piece, it moves other memory
+ * out of the way, which may take a while.
+ *
+ * Ioctl FLATIOMMU_ALLOC. Errors: EPERM, ENODEV, EOPNOTSUPP, EALREADY, EAFNOSUPPORT, EACCES and
+ * EBUSY as of PIN; EINVAL @length, @address_bits, there is no such node, or -1 with
+ * FLATIOMMU_ALLOC_THIS_NODE; ERANGE with less than 64 bits, and ENOMEM with 64: there is no such
+ * memory, or not for the caller's cgroup, and none can be made free; ENOMEM, too, over
+ * RLIMIT_MEMLOCK, or more than the machine has left (MemAvailable); EMFILE, ENFILE too many files.
+ */
+struct flatiommu_alloc {
+	__u32 size;
+	__u32 flags;
+	struct flatiommu_function function;
+	__u32 address_bits;
+	__s32 node;
+	__aligned_u64 length;
+	__s32 out_fd;
+	__u32 reserved;
+};
+
+#define FLATIOMMU_ALLOC_CONTIGUOUS	0x1
+#define FLATIOMMU_ALLOC_THIS_NODE	0x2
+
+#define FLATIOMMU_ALLOC _IO(FLATIOMMU_TYPE, 0x85)
+
+/**
+ * struct flatiommu_buffer - what memory is behind a file
+ * @size:	sizeof(struct flatiommu_buffer)
+ * @flags:	0
+ * @out_length:	bytes, which do not change
+ * @out_id:	names the memory: no other of ALLOC's has it, or had it since the module was loaded
+ *
+ * Ioctl FLATIOMMU_BUFFER of a file that ALLOC has made, by whoever has it. Other files answer
+ * ENOTTY, mostly.
+ */
+struct flatiommu_buffer {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 out_length;
+	__aligned_u64 out_id;
+};
+
+#define FLATIOMMU_BUFFER _IO(FLATIOMMU_TYPE, 0x86)
 
 #endif /* _LINUX_FLATIOMMU_H */

@@ -342,8 +342,9 @@ static void allocates(void **state)
 		op.name = name;
 		length = kinds[i].length;
 		options = kinds[i].options;
-		op.has_other_ways = options.pages != FLATIOMMU_PAGES_4K &&
-				    !(options.flags & FLATIOMMU_DMA_NO_FALLBACK);
+		op.has_other_ways = (options.pages != FLATIOMMU_PAGES_4K &&
+				     !(options.flags & FLATIOMMU_DMA_NO_FALLBACK)) ||
+				    options.flags & FLATIOMMU_DMA_CONTIGUOUS;
 		alloc_fails(&op);
 	}
 }
@@ -357,8 +358,27 @@ static void allocates_within_reach(void **state)
 	};
 
 	(void)state;
-	options = (struct flatiommu_dma_options){ .pages = FLATIOMMU_PAGES_4K, .address_bits = 48 };
+	/* Of these pages the module has none. */
+	options = (struct flatiommu_dma_options){
+		.pages = FLATIOMMU_PAGES_TRANSPARENT, .flags = FLATIOMMU_DMA_NO_FALLBACK, .address_bits = 48,
+	};
 	length = 2 * PAGE;
+	alloc_fails(&op);
+}
+
+/* From the module; and where that has none, by luck. */
+static void allocates_by_the_module(void **state)
+{
+	const struct operation op = {
+		.name = "flatiommu_dma_alloc within 28 bits", .run = run_alloc, .after = free_allocated,
+		.has_other_ways = true,
+	};
+
+	(void)state;
+	options = (struct flatiommu_dma_options){ .address_bits = 28 };
+	length = 2 * PAGE;
+	alloc_fails(&op);
+	options.flags = FLATIOMMU_DMA_SHARED | FLATIOMMU_DMA_CONTIGUOUS;
 	alloc_fails(&op);
 }
 
@@ -824,6 +844,13 @@ static int alloc_out(void)
 	return flatiommu_dma_alloc(flat, PAGE, &small, &out.dma);
 }
 
+static int alloc_low(void)
+{
+	const struct flatiommu_dma_options low = { .address_bits = 28 };
+
+	return flatiommu_dma_alloc(flat, PAGE, &low, &out.dma);
+}
+
 static int enable_intx(void)
 {
 	return flatiommu_irq_enable(nvme, FLATIOMMU_INTX, 0, 1, &event);
@@ -860,6 +887,15 @@ static void says_each_cause(void **state)
 		{ FLATIOMMU_PIN, -ENOSPC, "/dev/flatiommu has no pin left" },
 		{ FLATIOMMU_PIN, -EALREADY, "an IOMMU translates for it" },
 	};
+	static const struct answer of_alloc[] = {
+		{ FLATIOMMU_ALLOC, -EPERM, "another program has the function through VFIO" },
+		{ FLATIOMMU_ALLOC, -EBUSY, "it is being bound or unbound" },
+		{ FLATIOMMU_ALLOC, -EALREADY, "an IOMMU translates for it" },
+		{ FLATIOMMU_ALLOC, -EACCES, "the kernel is locked down" },
+		{ FLATIOMMU_ALLOC, -ENODEV, "it was removed" },
+		{ FLATIOMMU_ALLOC, -EMFILE, "no more files can be opened" },
+		{ FLATIOMMU_ALLOC, -ENOMEM, "there is no such memory" },
+	};
 	static const struct answer of_type1[] = {
 		{ VFIO_IOMMU_MAP_DMA, -ENOMEM, "the kernel has no memory left" },
 		{ VFIO_IOMMU_MAP_DMA, -ENOSPC, "type1 has no mapping left" },
@@ -886,6 +922,8 @@ static void says_each_cause(void **state)
 		expect_said(of_lookup, ARRAY_SIZE(of_lookup), alloc_out);
 	if (api_is("noiommu-group"))
 		expect_said(of_pin, ARRAY_SIZE(of_pin), alloc_out);
+	if (!api_isolated())
+		expect_said(of_alloc, ARRAY_SIZE(of_alloc), alloc_low);
 	if (api_is("type1"))
 		expect_said(of_type1, ARRAY_SIZE(of_type1), alloc_out);
 	expect_said(of_intx, ARRAY_SIZE(of_intx), enable_intx);
@@ -928,6 +966,7 @@ int main(void)
 		API_TEST(joins),
 		API_TEST(allocates),
 		API_TEST(allocates_within_reach),
+		API_TEST(allocates_by_the_module),
 		API_TEST(maps),
 		API_TEST(finds_nothing),
 		API_TEST(ends),

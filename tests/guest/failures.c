@@ -453,6 +453,30 @@ static void unpin_if_pinned(int ret)
 		expect(0, flat_unpin(flat, pin));
 }
 
+static int file = -1;
+
+static int act_alloc(void)
+{
+	file = flat_alloc(flat, EDU, PAGES * PAGE, 32, -1, 0);
+	return file < 0 ? file : 0;
+}
+
+/* What the allocator has not, a range is cleared for. */
+static int act_alloc_narrow(void)
+{
+	file = flat_alloc(flat, EDU, PAGES * PAGE, 20, -1, 0);
+	/* So low there may be none. */
+	return file < 0 && file != -ERANGE ? file : 0;
+}
+
+static void close_memory(int ret)
+{
+	(void)ret;
+	if (file >= 0)
+		close(file);
+	file = -1;
+}
+
 /* A program's way to a device through iommufd. */
 static int act_attach(void)
 {
@@ -571,6 +595,8 @@ static void pins_work(void **state)
 		{ "pin once more", take_first_pin, act_pin, unpin_both, 0, false },
 		{ "look up in a pin", take_pin, act_look_up_pin, give_pin_back, 0, false },
 		{ "unpin", take_pin, act_unpin, unpin_if_pinned, 0, false },
+		{ "allocate", NULL, act_alloc, close_memory, 0, false },
+		{ "allocate low memory", NULL, act_alloc_narrow, close_memory, 0, true },
 	};
 
 	(void)state;

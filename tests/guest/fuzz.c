@@ -45,8 +45,8 @@ static const char *const devices[] = { EDU, FN1, NULL };
 
 /* What a sequence works on; of its threads, which do not mind each other. */
 static char *arena;
-static int flats[FDS], containers[FDS], groups[FDS], fds[FDS], passing[2];
-static int *const kinds[] = { flats, containers, groups, fds };
+static int flats[FDS], containers[FDS], groups[FDS], fds[FDS], buffers[FDS], passing[2];
+static int *const kinds[] = { flats, containers, groups, fds, buffers };
 static int iommu_groups[2];
 
 /*
@@ -281,6 +281,44 @@ static int do_unpin(struct dice *d)
 	return flat_call(one_of(d, flats), FLATIOMMU_UNPIN, &arg);
 }
 
+/* Mapped where the others work on memory, or mapped and closed, or left. */
+static int do_alloc(struct dice *d)
+{
+	static const unsigned int bits[] = { 64, 32, 32, 28, 24 };
+	struct flatiommu_alloc arg = {
+		.size = sizeof(arg),
+		.flags = below(d, 4) ? 0 : below(d, 4),
+		.function = flat_function(device(d)),
+		.address_bits = bits[below(d, 5)],
+		.node = (int)below(d, 3) - 1,
+		.length = length(d),
+	};
+	int ret;
+
+	mutate(d, &arg, sizeof(arg));
+	/* The machine has other work to do. */
+	if (arg.length > SLOT && arg.length < 1ull << 36)
+		arg.length = SLOT;
+	ret = flat_call(one_of(d, flats), FLATIOMMU_ALLOC, &arg);
+	if (ret)
+		return ret;
+	if (one_in(d, 2) && mmap(arena + below(d, SLOTS) * SLOT, PAGE * (1 + below(d, 4)), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | (one_in(d, 8) ? 0 : MAP_FIXED), arg.out_fd,
+				 (off_t)(below(d, 4) * PAGE)) == MAP_FAILED && errno != EINVAL)
+		ret = -EPROTO;
+	return keep(d, buffers, arg.out_fd) ? -EPROTO : ret;
+}
+
+static int do_buffer(struct dice *d)
+{
+	struct flatiommu_buffer arg = { .size = sizeof(arg) };
+	int ret;
+
+	mutate(d, &arg, sizeof(arg));
+	ret = flat_call(one_of(d, buffers), FLATIOMMU_BUFFER, &arg);
+	return !ret && arg.size == sizeof(arg) && (!arg.out_length || !arg.out_id) ? -EPROTO : ret;
+}
+
 /* Any size and any content, at the end of a page before a hole or where nothing is. */
 static int do_raw(struct dice *d)
 {
@@ -303,7 +341,7 @@ static int do_raw(struct dice *d)
 
 static int do_close(struct dice *d)
 {
-	int *at = &kinds[below(d, 4)][below(d, FDS)], fd = *at;
+	int *at = &kinds[below(d, ARRAY_SIZE(kinds))][below(d, FDS)], fd = *at;
 
 	*at = -1;
 	return result(close(fd));
@@ -561,6 +599,8 @@ static const struct call {
 	{ "LOOKUP of a pin", do_lookup_pin, 12, MAY(ENOENT, ENODEV), ANY_TIME },
 	{ "PIN", do_pin, 16, MAY(ENODEV, EBUSY), ANY_TIME },
 	{ "UNPIN", do_unpin, 8, MAY(ENOENT), ANY_TIME },
+	{ "ALLOC", do_alloc, 8, MAY(ENODEV, EBUSY, ERANGE, EPERM, EALREADY, EMFILE), ANY_TIME },
+	{ "BUFFER", do_buffer, 3, MAY(ENOTTY), ANY_TIME },
 	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT), ANY_TIME },
 	{ "close", do_close, 4, NULL, CHANGES },
 	{ "mmap", do_mmap, 8, NULL, ANY_TIME },
@@ -649,6 +689,7 @@ static int sequence(void *arg)
 	memset(containers, -1, sizeof(containers));
 	memset(groups, -1, sizeof(groups));
 	memset(fds, -1, sizeof(fds));
+	memset(buffers, -1, sizeof(buffers));
 	signal(SIGCHLD, SIG_IGN);
 	arena = mmap(NULL, (SLOTS + 1) * SLOT, PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
 	if (arena == MAP_FAILED || socketpair(AF_UNIX, SOCK_DGRAM, 0, passing))

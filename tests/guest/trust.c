@@ -94,6 +94,23 @@ static int pin_beyond_limit(void)
 	return ret;
 }
 
+static int alloc_own(void)
+{
+	int fd = flat_alloc(own, EDU, PAGE, 32, -1, 0);
+
+	return fd < 0 ? fd : 0;
+}
+
+static int alloc_beyond_limit(void)
+{
+	int ret = 0;
+	size_t i;
+
+	for (i = 0; i < 512 && ret >= 0; i++)
+		ret = flat_alloc(own, FN1, 16 * PAGE, 32, -1, 0);
+	return ret < 0 ? ret : 0;
+}
+
 static int unpin(void)
 {
 	return flat_unpin(own, pin);
@@ -160,6 +177,8 @@ static const struct cell cells[] = {
 	{ "has not declared what A has", 'B', state, 0 },
 	{ "pins nothing for it, and so does not stop it", 'B', pin_own, -EPERM },
 	{ "pins no more than it may", 'B', pin_beyond_limit, -ENOMEM },
+	{ "has no memory for it, either", 'B', alloc_own, -EPERM },
+	{ "has no more memory for another one than it may", 'B', alloc_beyond_limit, -ENOMEM },
 	{ "does not have its group", 'B', open_group, -EBUSY },
 	{ "does not release it", 'B', release, -EACCES },
 	{ "reads no refusals", 'B', read_refusals, -EACCES },
@@ -168,6 +187,7 @@ static const struct cell cells[] = {
 	{ "is not told what A has mapped at its bus address", 'C', look_up_strict, -EPERM },
 	{ "is not told what A has pinned", 'C', look_up_pin, -EPERM },
 	{ "pins nothing with A's file", 'C', pin_own, -EPERM },
+	{ "has no memory with A's file", 'C', alloc_own, -EPERM },
 	{ "does not undo A's pin", 'C', unpin, -EPERM },
 	{ "may ask what edu is", 'C', state, FLATIOMMU_STATE_DECLARED },
 	{ "opens no file of its own", 'C', open_node, -EPERM },

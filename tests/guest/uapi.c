@@ -53,6 +53,7 @@ static const struct {
 	{ FLATIOMMU_LOOKUP, sizeof(struct flatiommu_lookup), -ENOENT, true, 48 },
 	{ FLATIOMMU_PIN, sizeof(struct flatiommu_pin), 0, true, 40 },
 	{ FLATIOMMU_UNPIN, sizeof(struct flatiommu_unpin), -ENOENT, false, 8 },
+	{ FLATIOMMU_ALLOC, sizeof(struct flatiommu_alloc), 0, true, 40 },
 };
 
 union argument {
@@ -62,6 +63,7 @@ union argument {
 	struct flatiommu_lookup lookup;
 	struct flatiommu_pin pin;
 	struct flatiommu_unpin unpin;
+	struct flatiommu_alloc alloc;
 	char bytes[4096];
 };
 
@@ -98,8 +100,24 @@ static union argument good(unsigned int i)
 	case FLATIOMMU_UNPIN:
 		arg.unpin.pin = 12345;
 		break;
+	case FLATIOMMU_ALLOC:
+		arg.alloc.function = edu;
+		arg.alloc.address_bits = 32;
+		arg.alloc.node = -1;
+		arg.alloc.length = 1;
+		break;
 	}
 	return arg;
+}
+
+/* The memory that it may have got is no matter. */
+static int make_call(unsigned int i, union argument *arg)
+{
+	int ret = flat_call(flat, calls[i].call, arg);
+
+	if (!ret && calls[i].call == FLATIOMMU_ALLOC)
+		close(arg->alloc.out_fd);
+	return ret;
 }
 
 #define for_each_call(i) for (i = 0; i < ARRAY_SIZE(calls); i++)
@@ -112,11 +130,11 @@ static void sizes(void **state)
 	(void)state;
 	for_each_call(i) {
 		arg = good(i);
-		expect(calls[i].result, flat_call(flat, calls[i].call, &arg));
+		expect(calls[i].result, make_call(i, &arg));
 		/* A program that is older, and one that is older than there were any. */
 		arg = good(i);
 		arg.size = calls[i].first_size;
-		expect(calls[i].result, flat_call(flat, calls[i].call, &arg));
+		expect(calls[i].result, make_call(i, &arg));
 		assert_int_equal(arg.size, calls[i].first_size);
 		arg = good(i);
 		arg.size = calls[i].first_size - 1;
@@ -127,7 +145,7 @@ static void sizes(void **state)
 		/* A program that is newer than the module. */
 		arg = good(i);
 		arg.size = calls[i].size + 64;
-		expect(calls[i].result, flat_call(flat, calls[i].call, &arg));
+		expect(calls[i].result, make_call(i, &arg));
 		assert_int_equal(arg.size, calls[i].size + 64);
 		arg = good(i);
 		arg.size = calls[i].size + 64;
@@ -187,6 +205,12 @@ static void reserved_members(void **state)
 	arg = good(3);
 	arg.pin.functions = (uintptr_t)&function;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
+	arg = good(5);
+	arg.alloc.reserved = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_ALLOC, &arg));
+	arg = good(5);
+	arg.alloc.function = function;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_ALLOC, &arg));
 }
 
 static void no_such_call(void **state)
@@ -195,7 +219,7 @@ static void no_such_call(void **state)
 
 	(void)state;
 	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x7f), &arg));
-	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x85), &arg));
+	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x86), &arg));
 	expect(-ENOTTY, flat_call(flat, _IO(';', 0x80), &arg));
 	expect(-ENOTTY, flat_call(flat, _IOWR(FLATIOMMU_TYPE, 0x80, struct flatiommu_info), &arg));
 }
@@ -207,6 +231,7 @@ static void arguments_that_are_not_there(void **state)
 	long before = pins();
 	union argument arg;
 	unsigned int i;
+	int files = count_entries("/proc/self/fd");
 
 	(void)state;
 	munmap(nothing + PAGE, PAGE);
@@ -226,6 +251,8 @@ static void arguments_that_are_not_there(void **state)
 		mprotect(nothing, PAGE, PROT_READ | PROT_WRITE);
 	}
 	assert_int_equal(pins(), before);
+	/* A file that nobody was told of is none. */
+	assert_int_equal(count_entries("/proc/self/fd"), files);
 	arg = good(1);
 	arg.declare.functions = 8;
 	expect(-EFAULT, flat_call(flat, FLATIOMMU_DECLARE, &arg));

@@ -154,3 +154,18 @@ int flat_unpin(int fd, uint32_t pin)
 
 	return flat_call(fd, FLATIOMMU_UNPIN, &arg);
 }
+
+int flat_alloc(int fd, const char *bdf, uint64_t length, unsigned int bits, int node, uint32_t flags)
+{
+	struct flatiommu_alloc arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.function = flat_function(bdf),
+		.address_bits = bits,
+		.node = node,
+		.length = length,
+	};
+	int ret = flat_call(fd, FLATIOMMU_ALLOC, &arg);
+
+	return ret ? ret : arg.out_fd;
+}

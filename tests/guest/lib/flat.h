@@ -29,4 +29,7 @@ int flat_pin(int fd, const char *bdf, const void *addr, uint64_t length, uint32_
 	     uint32_t *pin);
 int flat_unpin(int fd, uint32_t pin);
 
+/* A file of memory; node -1 is any. */
+int flat_alloc(int fd, const char *bdf, uint64_t length, unsigned int bits, int node, uint32_t flags);
+
 #endif

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+/* Memory that the kernel takes from where devices reach it: FLATIOMMU_ALLOC of /dev/flatiommu. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/flatiommu.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "memory.h"
+
+/*
+ * A file to ask by. Linux's no-IOMMU mode goes without the module, and has this where the module is there
+ * as well.
+ */
+static int open_flat(struct flatiommu *flat)
+{
+	int fd;
+
+	if (flat->flat < 0) {
+		fd = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
+		return fd < 0 ? -EOPNOTSUPP : fd;
+	}
+	fd = fcntl(flat->flat, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? fail(flat, -errno, "/dev/flatiommu, once more: %s", ERRNO(-errno)) : fd;
+}
+
+/* Devices of one context see memory in one way: the latest one stands for all. */
+static int begin(struct flatiommu *flat, struct flatiommu_function *function, char *name, size_t size)
+{
+	const struct flatiommu_device *device;
+	int fd = -EOPNOTSUPP;
+
+	pthread_mutex_lock(&flat->lock);
+	device = flat->devices;
+	if (device && flat->backend != &imported && !flat->backend->isolated) {
+		fd = open_flat(flat);
+		*function = flat_name(device);
+		snprintf(name, size, "%s", device->name);
+	}
+	pthread_mutex_unlock(&flat->lock);
+	return fd;
+}
+
+/* It may take a while, so that nobody waits for it by the context's lock. */
+static int alloc_file(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options)
+{
+	struct flatiommu_alloc arg = {
+		.size = sizeof(arg),
+		.address_bits = options->address_bits ? options->address_bits : 64,
+		.node = options->flags & FLATIOMMU_DMA_ON_NODE ? options->node : -1,
+		.length = length,
+	};
+	char name[32];
+	int fd, err;
+
+	if (options->flags & FLATIOMMU_DMA_CONTIGUOUS)
+		arg.flags |= FLATIOMMU_ALLOC_CONTIGUOUS;
+	if (options->flags & FLATIOMMU_DMA_ON_NODE && options->flags & FLATIOMMU_DMA_NO_FALLBACK)
+		arg.flags |= FLATIOMMU_ALLOC_THIS_NODE;
+	fd = begin(flat, &arg.function, name, sizeof(name));
+	if (fd < 0)
+		return fd;
+	err = call(fd, FLATIOMMU_ALLOC, &arg);
+	close(fd);
+	/* An older module, or a program that has given its privilege up since it opened the device. */
+	if (err == -ENOTTY || (err == -EPERM && why_no_rawio()))
+		return -EOPNOTSUPP;
+	return err ? explain_reach(flat, name, length, arg.address_bits, err) : arg.out_fd;
+}
+
+int reach_get(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
+	      struct memory *memory)
+{
+	int fd = alloc_file(flat, length, options);
+
+	if (fd < 0)
+		return fd;
+	*memory = (struct memory){
+		.size = (length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1),
+		.page_size = PAGE_SIZE,
+		.file = fd,
+	};
+	memory->addr = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory->addr == MAP_FAILED) {
+		int err = -errno;
+
+		close(fd);
+		return fail(flat, err, "%zu bytes of /dev/flatiommu's memory: %s", length, ERRNO(err));
+	}
+	/* The map has the memory; what is not to be passed on needs no file. */
+	if (!(options->flags & FLATIOMMU_DMA_SHARED))
+		close_fd(&memory->file);
+	return 0;
+}
+
+int reach_identify(int file, uint64_t *length, uint64_t *id)
+{
+	struct flatiommu_buffer arg = { .size = sizeof(arg) };
+	int err = call(file, FLATIOMMU_BUFFER, &arg);
+
+	*length = arg.out_length;
+	*id = arg.out_id;
+	return err;
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that a function can reach. The kernel keeps memory in zones, by how many address bits it
+ * takes to reach it. For widths between those, and for more than its allocator has in one piece,
+ * a range is cleared of what can be moved.
+ */
+#include <linux/gfp.h>
+#include <linux/hugetlb.h>
+#include <linux/log2.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/nodemask.h>
+#include <linux/sched/signal.h>
+
+#include "busmap.h"
+#include "compat.h"
+#include "reach.h"
+
+/* How memory is found: the zones, the widest first, and then ranges. */
+static const gfp_t zones[] = { 0, GFP_DMA32, GFP_DMA };
+
+#define FIRST_NARROW	1
+#define RANGES		ARRAY_SIZE(zones)
+#define MAX_BLOCK	MAX_ORDER_NR_PAGES	/* pages, the most that a zone has in one piece */
+
+/* Ranges that cannot be cleared after all, before it is given up: each may take milliseconds. */
+#define MAX_BUSY	128
+
+/* Pages that are cleared, looked at or let go without a chance for others. */
+#define AT_ONCE		256
+
+static void put_each(struct page *page, unsigned long n)
+{
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		__free_page(page + i);
+		if (!(i % AT_ONCE))
+			cond_resched();
+	}
+}
+
+static bool fits(const struct flat_reach *r, unsigned long pfn, unsigned long n)
+{
+	u64 size = PFN_PHYS(n);
+	dma_addr_t bus = flat_bus_address(r->map, PFN_PHYS(pfn), size);
+
+	return bus != DMA_MAPPING_ERROR && bus <= r->last && size - 1 <= r->last - bus;
+}
+
+/*
+ * Pages of one zone, or NULL. The kernel gets them by reclaim and compaction where nothing less
+ * than this will do, but never by killing a program.
+ */
+static struct page *take_block(const struct flat_reach *r, gfp_t zone, unsigned long n)
+{
+	unsigned int order = order_base_2(n);
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN | zone;
+	struct page *page;
+
+	if (n > MAX_BLOCK)
+		return NULL;
+	if (r->this_node)
+		gfp |= __GFP_THISNODE;
+	if (r->contiguous || n == 1)
+		gfp |= __GFP_RETRY_MAYFAIL;
+	else
+		gfp = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY;
+	page = alloc_pages_node(r->node, gfp, order);
+	if (!page || !order)
+		return page;
+	/* Each one can be mapped, and is let go, by itself. */
+	split_page(page, order);
+	put_each(page + n, (1UL << order) - n);
+	return page;
+}
+
+/* A first look, without a lock: is it worth while to try? */
+static bool can_be_cleared(struct page *page)
+{
+	if (PageReserved(page) || is_zone_movable_page(page))
+		return false;
+	/* Those are somebody's reserve. */
+	if (PageCompound(page) && folio_test_hugetlb(page_folio(page)))
+		return false;
+	return !page_count(page) || PageLRU(page);
+}
+
+/*
+ * The end of these pages, if they can be had; else where the next lower range has to end, for what
+ * is in the way not to be in it.
+ */
+static unsigned long first_obstacle(unsigned long pfn, unsigned long n, int node)
+{
+	struct zone *zone = NULL;
+	unsigned long at;
+
+	for (at = pfn; at < pfn + n; at++) {
+		struct page *page = pfn_to_online_page(at);
+
+		if (!page)
+			return ALIGN_DOWN(at, PAGES_PER_SECTION);
+		if (!zone)
+			zone = page_zone(page);
+		if (page_to_nid(page) != node || page_zone(page) != zone || !can_be_cleared(page))
+			return at;
+		if (!(at % AT_ONCE))
+			cond_resched();
+	}
+	return at;
+}
+
+/* Consecutive pages of a node, the highest that can be had. NULL, or -EINTR. */
+static struct page *take_range_of_node(const struct flat_reach *r, int node, unsigned long n)
+{
+	unsigned long first = node_start_pfn(node), end = node_end_pfn(node);
+	unsigned long last = PFN_DOWN(flat_bus_map_last(r->map, r->last));
+	unsigned long step = roundup_pow_of_two(n), pfn = min(end, last + 1), obstacle;
+	unsigned int busy = 0;
+	int ret;
+
+	while (pfn >= first + n) {
+		pfn = ALIGN_DOWN(pfn - n, step);
+		if (pfn < first)
+			break;
+		cond_resched();
+		if (fatal_signal_pending(current))
+			return ERR_PTR(-EINTR);
+		if (!fits(r, pfn, n))
+			continue;
+		obstacle = first_obstacle(pfn, n, node);
+		if (obstacle < pfn + n) {
+			pfn = obstacle;
+			continue;
+		}
+		ret = flat_compat_alloc_range(pfn, pfn + n);
+		if (!ret)
+			return pfn_to_page(pfn);
+		if (ret == -EINTR)
+			return ERR_PTR(ret);
+		if (++busy == MAX_BUSY)
+			break;
+		/* What cannot be moved is seldom alone. */
+		pfn = ALIGN_DOWN(pfn, pageblock_nr_pages);
+	}
+	return NULL;
+}
+
+/* As it is charged for those that the allocator gives. Returns whether it may have them. */
+static bool charge(struct page *pages, unsigned long n)
+{
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+					       __GFP_RETRY_MAYFAIL);
+
+		if (!page)
+			return false;
+		flat_compat_move_charge(page, &pages[i]);
+		__free_page(page);
+		if (!(i % AT_ONCE))
+			cond_resched();
+	}
+	return true;
+}
+
+static struct page *take_range(const struct flat_reach *r, unsigned long n)
+{
+	struct page *page = take_range_of_node(r, r->node, n);
+	int node;
+
+	if (!page && !r->this_node) {
+		for_each_online_node(node) {
+			page = node == r->node ? NULL : take_range_of_node(r, node, n);
+			if (page)
+				break;
+		}
+	}
+	if (IS_ERR_OR_NULL(page) || charge(page, n))
+		return page;
+	put_each(page, n);
+	return NULL;
+}
+
+/* @n pages that follow each other, each by itself: the first one, NULL or -EINTR. */
+static struct page *take(const struct flat_reach *r, unsigned int source, unsigned long n)
+{
+	if (fatal_signal_pending(current))
+		return ERR_PTR(-EINTR);
+	return source == RANGES ? take_range(r, n) : take_block(r, zones[source], n);
+}
+
+/* Puts them into @pages, all zero. */
+static void keep(struct page **pages, struct page *page, unsigned long n)
+{
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		pages[i] = page + i;
+		clear_page(page_address(pages[i]));
+		if (!(i % AT_ONCE))
+			cond_resched();
+	}
+}
+
+/**
+ * flat_reach_alloc() - take memory that a function reaches
+ * @r:		which
+ * @pages:	gets them, all zero, each with a reference of its own
+ * @n:		how many
+ *
+ * Returns 0, or, with nothing taken, -ENOMEM, -ERANGE where not all of memory would do, or -EINTR.
+ */
+int flat_reach_alloc(const struct flat_reach *r, struct page **pages, unsigned long n)
+{
+	/* What any memory will do for is not worth moving other memory. */
+	const unsigned int sources = RANGES + (r->contiguous || r->last < U64_MAX);
+	unsigned int source = r->last > U32_MAX ? 0 : FIRST_NARROW;
+	unsigned long done = 0, block = MAX_BLOCK;
+	struct page *page = NULL;
+
+	while (done < n && source < sources) {
+		block = r->contiguous ? n : min(block, rounddown_pow_of_two(n - done));
+		page = take(r, source, block);
+		if (IS_ERR(page))
+			break;
+		if (page && fits(r, page_to_pfn(page), block)) {
+			keep(pages + done, page, block);
+			done += block;
+			continue;
+		}
+		if (page)
+			put_each(page, block);
+		if (!page && !r->contiguous && block > 1) {
+			block /= 2;
+		} else {
+			/* There is none left, or what is left is like it. */
+			source++;
+			block = MAX_BLOCK;
+		}
+	}
+	if (done == n)
+		return 0;
+	flat_reach_free(pages, done);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	return r->last < U64_MAX ? -ERANGE : -ENOMEM;
+}
+
+/* What is mapped or pinned elsewhere stays there until it is not any more. */
+void flat_reach_free(struct page **pages, unsigned long n)
+{
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		__free_page(pages[i]);
+		if (!(i % AT_ONCE))
+			cond_resched();
+	}
+}

@@ -341,3 +341,37 @@ struct flat_domain *flat_declared_domain(struct flat_file *f, const struct pci_d
 	spin_unlock(&flat_attach_lock);
 	return d;
 }
+
+/**
+ * flat_shared_domain() - the domain of functions that the program has through VFIO
+ * @f:		the caller's
+ * @pdevs:	the functions
+ * @n:		length of @pdevs, not 0
+ *
+ * Returns the domain, which the caller puts, or an error pointer: -ENODEV one is not declared through
+ * @f, -EPERM the program has not taken it over, -ENOENT they share no domain.
+ */
+struct flat_domain *flat_shared_domain(struct flat_file *f, struct pci_dev **pdevs, unsigned int n)
+{
+	struct flat_domain *d = NULL;
+	unsigned int i;
+	int ret = 0;
+
+	spin_lock(&flat_attach_lock);
+	for (i = 0; i < n && !ret; i++) {
+		struct flat_claim *claim = declared_claim(f, pdevs[i]);
+
+		if (!claim)
+			ret = -ENODEV;
+		else if (claim->owner != f->mm)
+			ret = -EPERM;
+		else if (!claim->domain || (i && claim->domain != d))
+			ret = -ENOENT;
+		else
+			d = claim->domain;
+	}
+	if (!ret)
+		refcount_inc(&d->refs);
+	spin_unlock(&flat_attach_lock);
+	return ret ? ERR_PTR(ret) : d;
+}

@@ -19,6 +19,7 @@
 #include "extent.h"
 #include "flatiommu.h"
 #include "lookup.h"
+#include "pin.h"
 #include "refusal.h"
 #include "trace.h"
 
@@ -396,6 +397,7 @@ struct iommu_domain *flat_domain_alloc(void)
 	}
 	refcount_set(&d->refs, 1);
 	INIT_LIST_HEAD(&d->claims);
+	INIT_LIST_HEAD(&d->pins);
 	spin_lock_init(&d->lock);
 	strscpy(d->name, "no device", sizeof(d->name));
 	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
@@ -414,7 +416,7 @@ static void free_domain(struct work_struct *work)
 {
 	struct flat_domain *d = container_of(work, struct flat_domain, free_work);
 
-	WARN_ON_ONCE(!list_empty(&d->claims));
+	WARN_ON_ONCE(!list_empty(&d->claims) || !list_empty(&d->pins));
 	flat_extents_free(&d->extents);
 	if (d->lookup_mm)
 		mmdrop(d->lookup_mm);
@@ -449,6 +451,7 @@ static void flat_domain_free(struct iommu_domain *domain)
 		claim->domain = NULL;
 	}
 	spin_unlock(&flat_attach_lock);
+	flat_let_pins_go(d);
 	flat_domain_put(d);
 }
 

@@ -108,7 +108,8 @@ struct flat_hole {
  * closes), so it holds a module reference and points to none of them but through @claims.
  *
  * @domain:	what the core sees
- * @refs:	the core's, and one for each look-up that is under way
+ * @refs:	the core's, one for each pin that it holds or has held, and one for each look-up
+ *		that is under way
  * @claims:	claims whose @domain this is; flat_attach_lock
  * @declared_mm: the last address space that had declared all of @claims, not to be followed; @lock
  * @declared_at: when that was so, see flat_was_declared(); @lock
@@ -120,6 +121,8 @@ struct flat_hole {
  * @extents:	what is mapped; @lock
  * @hole:	IOVAs that were found good for looking up; @lock
  * @unmaps:	how often something was unmapped; @lock
+ * @pins:	what it holds, see pin.c; @lock
+ * @ended:	the core has freed it; @lock
  * @lookup_mm:	whose look-up maps @extents has, if any; a reference is held. @lock
  * @strict_mm:	whose maps at their bus addresses, if any; a reference is held. @lock
  * @strict_mixed: there are others' as well; @lock
@@ -139,6 +142,8 @@ struct flat_domain {
 	struct flat_extents extents;
 	struct flat_hole hole;
 	u64 unmaps;
+	struct list_head pins;
+	bool ended;
 	struct mm_struct *lookup_mm;
 	struct mm_struct *strict_mm;
 	bool strict_mixed;

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory under DMA: a program has one function, on a vfio driver or on none, with page A mapped through
- * VFIO and page B pinned through /dev/flatiommu, and the function writes to both. The program detaches,
- * unpins and dies, and its files are closed in any order; somebody else may hold the device, reset it,
- * unbind its driver or remove it. Names and PLANT_* as in claims.pml.
+ * VFIO, page B pinned through /dev/flatiommu, and page C pinned there for the domain to hold, and the
+ * function writes to all. The program detaches, unpins and dies, and its files are closed in any order;
+ * somebody else may hold the device, reset it, unbind its driver or remove it. Names and PLANT_* as in
+ * claims.pml.
  *
  * What must be, and what keeps it so:
  *
  * WRITE	No page is given back to the kernel while a function may still write to it.
  *		module/guard.c: flat_guard_close(), module/guard.c: flat_guard_unpinned(),
  *		module/guard.c: quiesce(), module/guard.c: flat_guard_end(), module/pin.c: flat_unpin_all(),
- *		module/ops.c: flat_blocked_attach()
+ *		module/ops.c: flat_blocked_attach(), module/pin.c: flat_let_pins_go(), module/pin.c: give_up()
  * PINS		A page that was pinned is unpinned once, when nobody looks it up any more.
- *		module/pin.c: flat_unpin(), module/pin.c: put_pin(), module/pin.c: get_pin()
+ *		module/pin.c: flat_unpin(), module/pin.c: put_pin(), module/pin.c: get_pin(), module/pin.c: hold(),
+ *		module/pin.c: let_go()
  * DEADLOCK	Nobody waits for ever.
  *		module/guard.c: lock_for_a_while()
  *
@@ -20,7 +22,7 @@
  * still uses; see doc/safety.md.
  */
 mtype = { NONE, VFIO };
-mtype driver;
+mtype driver, driver_was;
 
 byte device_lock;
 bool slow;			/* its owner may keep it for longer than lock_for_a_while() tries */
@@ -29,13 +31,21 @@ bool guard_ended;		/* the function has left the bus, where nobody reaches it any
 
 /* The function. */
 bool master;			/* bus mastering */
-bool told_a, told_b;		/* it is programmed with the pages' addresses */
+bool told_a, told_b, told_c;	/* it is programmed with the pages' addresses */
 bool awake;			/* for runtime PM; with no driver it may be false while DMA goes on */
 
 byte device_refs, container_refs;
 bool pinned_a, pinned_b;
 bool has_number;		/* the pin of B is in the file's xarray */
 byte pin_refs, guard_pins;
+
+/* Page C. */
+bool pinned_c, has_number_c;
+byte refs_c;			/* the file's, the domain's, look-ups' */
+bool held;			/* it is in the domain's list */
+bool ended;			/* the domain has */
+bool detached;			/* the program has done so */
+
 byte calls;			/* of /dev/flatiommu that are under way */
 byte running;			/* processes of this model */
 
@@ -44,6 +54,7 @@ byte running;			/* processes of this model */
 #define drop(l)		assert(l == self); l = 0
 #define unpin_a		assert(pinned_a /* PINS */ && !(master && told_a) /* WRITE */); pinned_a = false
 #define unpin_b		assert(pinned_b /* PINS */ && !(master && told_b) /* WRITE */); pinned_b = false
+#define unpin_c		assert(pinned_c /* PINS */ && !(master && told_c) /* WRITE */); pinned_c = false
 
 /* module/busmaster.c: flat_clear_master() */
 inline clear_master()
@@ -111,8 +122,128 @@ inline put_device()
 		master = false;
 		told_a = false;
 		told_b = false;
+		told_c = false;
 		put_container()
 	:: else
+	fi
+}
+
+/* module/pin.c: put_pin(), of one that the domain holds */
+inline put_c()
+{
+	atomic {
+		assert(refs_c /* PINS */);
+		refs_c--;
+		if
+		:: !refs_c -> unpin_c
+		:: else
+		fi
+	}
+}
+
+/* module/pin.c: flat_let_pins_go() */
+inline end_domain()
+{
+	atomic { ended = true; found = held; held = false };
+	if
+	:: found -> put_c()
+	:: else
+	fi
+}
+
+/* The core frees the domain when the function is not attached to it any more. */
+inline end_domain_if_last()
+{
+	if
+	:: !container_refs && !ended && driver_was == VFIO -> end_domain()
+	:: else
+	fi
+}
+
+/* module/pin.c: let_go(). The file's reference is there still. */
+inline let_go()
+{
+	atomic {
+		if
+#ifdef PLANT_PINS_LET_GO_TWICE
+		:: true -> refs_c--
+#else
+		:: held -> refs_c--
+		:: else
+#endif
+		fi;
+		held = false
+	}
+}
+
+/* module/pin.c: flat_unpin(), of memory that the function does not use any more */
+inline unpin_unused()
+{
+	atomic {
+		last = has_number_c;
+		has_number_c = false;
+		if
+		:: last -> told_c = false
+		:: else
+		fi
+	};
+	if
+	:: last -> let_go(); put_c()
+	:: else
+	fi
+}
+
+inline look_up_c()
+{
+	atomic { found = has_number_c;
+		if
+		:: found -> refs_c++
+		:: else
+		fi
+	};
+	if
+	:: found -> assert(pinned_c /* PINS */); put_c()
+	:: else
+	fi
+}
+
+/*
+ * module/pin.c: flat_pin(). Whoever sees the segments may program the function while it is open, but neither while it
+ * is reset nor once the program has begun to detach it.
+ */
+inline pin_c()
+{
+	pinned_c = true;
+	refs_c = 1;
+	atomic {
+		if
+#ifndef PLANT_PINS_ENDED_DOMAIN_HOLDS
+		:: ended -> found = false
+		:: !ended ->
+#else
+		:: true ->
+#endif
+			held = true; refs_c++; found = true
+		fi
+	};
+	if
+	:: found ->
+		atomic {
+			if
+			:: device_refs && !detached && !slow -> told_c = true
+			:: else
+			fi
+		};
+		if
+		:: has_number_c = true
+		/* module/pin.c: give_up(), of a program that is killed */
+		::
+#ifdef PLANT_WRITE_FAILED_PIN_LETS_GO
+			let_go();
+#endif
+			put_c()
+		fi
+	:: else -> put_c()
 	fi
 }
 
@@ -178,6 +309,9 @@ proctype thread()
 	if
 	:: unpin()
 	:: look_up()
+	:: unpin_unused()
+	:: look_up_c()
+	:: driver_was == VFIO && !refs_c && !ended -> pin_c()
 	:: true
 	fi;
 	atomic { calls--; running-- }
@@ -190,17 +324,30 @@ proctype program()
 
 	if
 	:: unpin()
+	:: unpin_unused()
 	/* module/ops.c: flat_blocked_attach(), by DETACH of iommufd, and then IOAS_UNMAP */
 	:: device ->
+		atomic { detached = true;
 #ifndef PLANT_WRITE_DETACH_KEEPS_MASTER
-		atomic { clear_master() };
+			clear_master()
 #endif
-		atomic { unpin_a }
+		};
+		atomic { unpin_a };
+		end_domain()
 	:: true
 	fi;
 	do
 	/* module/file.c: flat_release() */
-	:: atomic { flat -> flat = false; !calls; found = has_number };
+	:: atomic { flat -> flat = false; !calls; found = has_number_c };
+		if
+		:: found ->
+#ifdef PLANT_WRITE_CLOSE_LETS_HELD_GO
+			let_go();
+#endif
+			put_c()
+		:: else
+		fi;
+		found = has_number;
 		if
 		:: found ->
 			/* module/pin.c: flat_unpin_all(), module/guard.c: flat_guard_close() */
@@ -212,8 +359,10 @@ proctype program()
 			atomic { take(guard_lock); guard_pins--; drop(guard_lock); unpin_b; pin_refs-- }
 		:: else
 		fi
-	:: atomic { device -> device = false; put_device() }
-	:: atomic { container -> container = false; put_container() }
+	:: atomic { device -> device = false; put_device() };
+		end_domain_if_last()
+	:: atomic { container -> container = false; put_container() };
+		end_domain_if_last()
 	:: atomic { !flat && !device && !container -> running--; break }
 	od
 }
@@ -221,7 +370,11 @@ proctype program()
 /* A child that has the device's file. */
 proctype child()
 {
-	atomic { put_device(); running-- }
+	bool found;
+
+	atomic { put_device() };
+	end_domain_if_last();
+	running--
 }
 
 /* Writes to reset, or VFIO_DEVICE_RESET: pci_try_reset_function(). What was on before is on after it. */
@@ -232,7 +385,7 @@ proctype resetter()
 	atomic { take(device_lock); slow = true; saved = master; awake = true };
 	atomic { master = false;
 #ifndef PLANT_WRITE_RESET_FORGETS_NOTHING
-		told_a = false; told_b = false
+		told_a = false; told_b = false; told_c = false
 #endif
 	};
 	atomic { master = saved; slow = false; drop(device_lock); running-- }
@@ -263,9 +416,18 @@ init
 		running = 2;
 		if
 		:: driver = VFIO;
+			driver_was = VFIO;
 			awake = true;
 			pinned_a = true;
 			told_a = true;
+			if
+			:: pinned_c = true;
+				told_c = true;
+				has_number_c = true;
+				held = true;
+				refs_c = 2
+			:: true
+			fi;
 			container_refs = 2;
 			device_refs = 1;
 			if
@@ -296,5 +458,5 @@ init
 		fi
 	};
 	running == 0;
-	assert(!pinned_a && !pinned_b && !guard_pins /* PINS */)
+	assert(!pinned_a && !pinned_b && !pinned_c && !guard_pins /* PINS */)
 }

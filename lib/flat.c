@@ -263,8 +263,9 @@ int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin)
 	int err = call(device->flat->flat, FLATIOMMU_LOOKUP, &arg);
 
 	if (err == -ENODEV)
-		return fail(device->flat, -EXDEV, "%s: it has not the bus addresses of the context's other "
-			    "devices. Cure: open it in a context of its own", device->name);
+		return fail(device->flat, -EXDEV, "%s: "
+			    "it has not the bus addresses of the context's other devices. "
+			    "Cure: open it in a context of its own", device->name);
 	return err ? explain_lookup(device->flat, 0, err) : 0;
 }
 

@@ -91,7 +91,7 @@ int pin_buffer(struct flatiommu *flat, struct buffer *buffer)
 
 	if (!flat->backend->pins || !flat->pins)
 		return PIN_NOT_POSSIBLE;
-	batch = malloc(room * sizeof(*batch));
+	batch = calloc(room, sizeof(*batch));
 	if (!batch)
 		return fail(flat, -ENOMEM, "no memory for the segments of a buffer");
 	err = flat_pin_all(flat, buffer, batch, &n);

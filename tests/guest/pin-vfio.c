@@ -328,11 +328,13 @@ static void detached(void **state)
 	struct vfio_dev edu = { .bdf = EDU, .group = -1, .fd = -1 };
 	long before = pins();
 	int iommufd, ioas, flat;
+	char unsafe[8];
 	uint32_t pin;
 
 	(void)state;
 	if (!cdev_is_there())
 		skip_for("this kernel has no iommufd or no VFIO character devices");
+	expect_good(read_text(IOMMUFD_UNSAFE, unsafe, sizeof(unsafe)));
 	expect(0, write_text(IOMMUFD_UNSAFE, "1"));
 	flat = expect_good(flat_open());
 	expect(0, flat_declare(flat, EDU));
@@ -354,6 +356,7 @@ static void detached(void **state)
 	assert_int_equal(pins(), before);
 	vfio_close(&edu);
 	close_fd(&iommufd);
+	expect(0, write_text(IOMMUFD_UNSAFE, unsafe));
 }
 
 #define WITH_EDU(test) cmocka_unit_test_setup_teardown(test, open_edu, alone_close)

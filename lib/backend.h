@@ -16,6 +16,7 @@ struct flatiommu;
 struct flatiommu_device;
 struct flatiommu_dma_segment;
 struct flatiommu_function;
+struct flatiommu_segment;
 struct function;
 struct iova_range;
 
@@ -23,6 +24,8 @@ struct backend {
 	const char *name;
 	/* An IOMMU translates: a buffer's bus address is its IOVA. */
 	bool isolated;
+	/* On flatiommu.ko: buffers can be pinned through /dev/flatiommu, in the stead of map(). */
+	bool pins;
 
 	/* Opens what devices are attached to, and ends that. */
 	int (*start)(struct flatiommu *flat);
@@ -69,8 +72,30 @@ int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *p
 int flat_unpin(struct flatiommu *flat, uint32_t pin);
 int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offset, size_t length,
 		     struct flatiommu_dma_segment *segments, size_t room);
+/*
+ * Pins it for all devices of the context, as FLATIOMMU_PIN_VFIO, and sets buffer->pin. @segments are those of
+ * dma.memory on, @n as many as there is room for, and then are. 0, PIN_NOT_POSSIBLE or -errno.
+ */
+int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments,
+		 uint32_t *n);
+/* The same of a pin, from @offset of dma.memory on. */
+int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size_t length,
+		       struct flatiommu_segment *segments, uint32_t *n);
+/* -EXDEV: the device has another address space. */
+int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin);
 /* A bit for each BAR that the claim holds write-combined. */
 int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
+
+/* It is VFIO that can map the buffer, or say why not. */
+#define PIN_NOT_POSSIBLE 1
+
+/*
+ * The file pinned.c. pin_buffer(): 0, and the buffer has its segments, PIN_NOT_POSSIBLE, or -errno having called
+ * fail(). join_pins(): of a device that was attached, 0 or -errno having called fail().
+ */
+int pin_buffer(struct flatiommu *flat, struct buffer *buffer);
+int unpin_buffer(struct flatiommu *flat, struct buffer *buffer);
+int join_pins(struct flatiommu_device *device);
 
 /* The file group.c: VFIO groups. */
 int group_attach(struct flatiommu_device *device, const char *path, unsigned long iommu);

@@ -77,7 +77,7 @@ static int update_iovas(struct flatiommu *flat)
 	if (err)
 		free(ranges);
 	for (buffer = flat->buffers; buffer && !err; buffer = buffer->next)
-		err = iova_take(&new, buffer->iova, buffer->span);
+		err = buffer->pin ? 0 : iova_take(&new, buffer->iova, buffer->span);
 	/* The old ones hold until all of the new ones are known. */
 	iova_end(err ? &new : &flat->iovas);
 	if (err)

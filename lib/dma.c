@@ -63,6 +63,17 @@ static size_t merge(struct flatiommu_dma_segment *segments, size_t have, size_t 
 	return n;
 }
 
+/* It has its segments. */
+static int index_buffer(struct flatiommu *flat, struct buffer *buffer)
+{
+	int err = index_segments(buffer);
+
+	if (!err)
+		return 0;
+	drop_index(buffer);
+	return fail(flat, err, "the segments of a buffer: %s", ERRNO(err));
+}
+
 static int look_up(struct flatiommu *flat, struct buffer *buffer)
 {
 	const struct backend *backend = flat->backend;
@@ -101,11 +112,6 @@ static int look_up(struct flatiommu *flat, struct buffer *buffer)
 	more = realloc(segments, count * sizeof(*segments));
 	buffer->dma.segments = more ? more : segments;
 	buffer->dma.nr_segments = count;
-	ret = index_segments(buffer);
-	if (ret) {
-		drop_index(buffer);
-		return fail(flat, ret, "the segments of a buffer: %s", ERRNO(ret));
-	}
 	return 0;
 error:
 	free(segments);
@@ -124,22 +130,21 @@ void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err)
 
 static void unmap(struct flatiommu *flat, struct buffer *buffer)
 {
-	int err = flat->backend->unmap(flat, buffer);
+	bool pinned = buffer->pin;
+	int err = pinned ? unpin_buffer(flat, buffer) : flat->backend->unmap(flat, buffer);
 
 	if (err)
 		keep_memory(flat, buffer, err);
-	else if (flat->backend->iovas)
+	else if (flat->backend->iovas && !pinned)
 		iova_free(&flat->iovas, buffer->iova, buffer->span);
 }
 
-static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+/* By VFIO, at an IOVA, or by the backend's own pins. */
+static int map_with_backend(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
 {
 	const struct backend *backend = flat->backend;
 	int err;
 
-	if (!backend || backend == &imported)
-		return fail(flat, -ENODEV, "no device is open that memory could be for. Cure: open one first%s",
-			    backend ? " (of imported devices, the memory is imported, too)" : "");
 	if (backend->iovas) {
 		err = alloc_iova(flat, buffer, address_bits);
 		if (err)
@@ -152,6 +157,25 @@ static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned in
 		return err;
 	}
 	err = look_up(flat, buffer);
+	if (err)
+		unmap(flat, buffer);
+	return err;
+}
+
+static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+{
+	const struct backend *backend = flat->backend;
+	int err;
+
+	if (!backend || backend == &imported)
+		return fail(flat, -ENODEV, "no device is open that memory could be for. Cure: open one first%s",
+			    backend ? " (of imported devices, the memory is imported, too)" : "");
+	err = pin_buffer(flat, buffer);
+	if (err == PIN_NOT_POSSIBLE)
+		err = map_with_backend(flat, buffer, address_bits);
+	if (err)
+		return err;
+	err = index_buffer(flat, buffer);
 	if (err) {
 		unmap(flat, buffer);
 		return err;

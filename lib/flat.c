@@ -5,6 +5,7 @@
 #include <linux/flatiommu.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -20,10 +21,26 @@ struct flatiommu_function flat_name(const struct flatiommu_device *device)
 	};
 }
 
+/* FLATIOMMU_MAP=vfio: nothing is pinned that VFIO can map. */
+static int choose_pins(struct flatiommu *flat)
+{
+	const char *map = secure_getenv("FLATIOMMU_MAP");
+
+	flat->pins = !map || !map[0];
+	if (flat->pins || !strcmp(map, "vfio"))
+		return 0;
+	return fail(flat, -EINVAL, "FLATIOMMU_MAP=%s: it can be vfio only, or unset", map);
+}
+
 int flat_open(struct flatiommu *flat)
 {
+	int err;
+
 	if (flat->flat >= 0)
 		return 0;
+	err = choose_pins(flat);
+	if (err)
+		return err;
 	flat->flat = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
 	flat->opener = getpid();
 	if (flat->flat >= 0)
@@ -180,6 +197,81 @@ int flat_unpin(struct flatiommu *flat, uint32_t pin)
 	struct flatiommu_unpin arg = { .size = sizeof(arg), .pin = pin };
 
 	return call(flat->flat, FLATIOMMU_UNPIN, &arg);
+}
+
+int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments,
+		 uint32_t *n)
+{
+	struct flatiommu_function functions[FLATIOMMU_MAX_FUNCTIONS];
+	struct flatiommu_pin arg = {
+		.size = sizeof(arg),
+		.flags = FLATIOMMU_PIN_VFIO,
+		.functions = (uintptr_t)functions,
+		.vaddr = (uintptr_t)buffer->dma.memory,
+		.length = (uintptr_t)buffer->pages + buffer->span - (uintptr_t)buffer->dma.memory,
+		.nr_segments = *n,
+		.segments = (uintptr_t)segments,
+	};
+	const struct flatiommu_device *device;
+	int err;
+
+	for (device = flat->devices; device; device = device->next) {
+		if (arg.nr_functions == FLATIOMMU_MAX_FUNCTIONS)
+			return PIN_NOT_POSSIBLE;
+		functions[arg.nr_functions++] = name_of(device);
+	}
+	err = call(flat->flat, FLATIOMMU_PIN, &arg);
+	/* An older module does not know the flag, nor one before that the segments. */
+	if (err == -EOPNOTSUPP || err == -E2BIG)
+		flat->pins = false;
+	/* Its limit is VFIO's, too, and what counts for one may not count for the other. */
+	if (err == -ENOMEM)
+		return explain_map(flat, buffer, err);
+	if (err)
+		return PIN_NOT_POSSIBLE;
+	buffer->pin = arg.out_pin;
+	*n = arg.nr_segments;
+	return 0;
+}
+
+int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size_t length,
+		       struct flatiommu_segment *segments, uint32_t *n)
+{
+	struct flatiommu_lookup arg = {
+		.size = sizeof(arg),
+		.flags = FLATIOMMU_LOOKUP_PIN,
+		.function = name_of(flat->devices),
+		.pin = pin,
+		.nr_segments = *n,
+		.start = offset,
+		.length = length,
+		.segments = (uintptr_t)segments,
+	};
+	int err = call(flat->flat, FLATIOMMU_LOOKUP, &arg);
+
+	*n = arg.nr_segments;
+	return err ? explain_lookup(flat, offset, err) : 0;
+}
+
+int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin)
+{
+	struct flatiommu_segment segment;
+	struct flatiommu_lookup arg = {
+		.size = sizeof(arg),
+		.flags = FLATIOMMU_LOOKUP_PIN,
+		.function = name_of(device),
+		.pin = pin,
+		.nr_segments = 1,
+		.length = 1,
+		.segments = (uintptr_t)&segment,
+	};
+	int err = call(device->flat->flat, FLATIOMMU_LOOKUP, &arg);
+
+	if (err == -ENODEV)
+		return fail(device->flat, -EXDEV, "%s: "
+			    "it has not the bus addresses of the context's other devices. "
+			    "Cure: open it in a context of its own", device->name);
+	return err ? explain_lookup(device->flat, 0, err) : 0;
 }
 
 int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars)

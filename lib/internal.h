@@ -52,6 +52,7 @@ struct flatiommu {
 	uint32_t ioas;
 	int flat;			/* /dev/flatiommu, or -1 where it is not needed */
 	pid_t opener;			/* whose that is: its calls are for no other process */
+	bool pins;			/* it pins buffers; see pinned.c */
 	struct iova_space iovas;
 
 	pthread_mutex_t reason_lock;
@@ -116,6 +117,7 @@ struct buffer {
 	size_t span;			/* their bytes */
 	uint64_t iova;
 	struct pin *pins;		/* flat->lock */
+	uint32_t pin;			/* for all devices, see pinned.c; 0: VFIO has it mapped, or pins have */
 	bool owned;			/* pages are the library's */
 	int file;			/* of shared memory, or -1 */
 };

@@ -108,7 +108,14 @@ static int attach_flat(struct flatiommu_device *device)
 	/* Before it is attached: the IOAS may have look-up maps already. */
 	int err = flat_declare(device);
 
-	return err ? err : attach(device);
+	if (!err)
+		err = attach(device);
+	if (err)
+		return err;
+	err = join_pins(device);
+	if (err)
+		close_fd(&device->fd);
+	return err;
 }
 
 static void detach(struct flatiommu_device *device)
@@ -208,6 +215,7 @@ const struct backend iommu_iommufd = {
 
 const struct backend flatiommu_iommufd = {
 	.name = "flatiommu-iommufd",
+	.pins = true,
 	.start = start_flat,
 	.stop = stop,
 	.attach = attach_flat,

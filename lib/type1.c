@@ -50,7 +50,14 @@ static int attach_flat(struct flatiommu_device *device)
 	/* Before it joins a container that has look-up maps already. */
 	int err = flat_declare(device);
 
-	return err ? err : attach(device);
+	if (!err)
+		err = attach(device);
+	if (err)
+		return err;
+	err = join_pins(device);
+	if (err)
+		group_detach(device);
+	return err;
 }
 
 static int copy_ranges(const struct vfio_iommu_type1_info_cap_iova_range *cap,
@@ -144,6 +151,7 @@ const struct backend iommu_type1 = {
 
 const struct backend flatiommu_type1 = {
 	.name = "flatiommu-type1",
+	.pins = true,
 	.start = start_flat,
 	.stop = stop,
 	.attach = attach_flat,

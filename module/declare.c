@@ -46,7 +46,7 @@ struct flat_declared {
 
 /*
  * Counts what may change the answer of flat_all_declared(): declarations, and functions that come
- * to a domain or leave it. flat_attach_lock
+ * to a domain or leave it. Written under flat_attach_lock.
  */
 static u64 changes;
 
@@ -54,7 +54,7 @@ static u64 changes;
 void flat_declared_changes(void)
 {
 	lockdep_assert_held(&flat_attach_lock);
-	changes++;
+	WRITE_ONCE(changes, changes + 1);
 }
 
 /* Of @mm, or NULL; @n is set to the number of those that are there. */
@@ -81,17 +81,29 @@ bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm
 	return find_declaration(claim, mm, &n);
 }
 
-/* The same for all functions of @d, of which there is one at least. Each map asks. */
+/*
+ * Is it known that @mm has declared all functions of @d? Each map asks, with d->lock alone. Who is
+ * about to change that counts it first, and a function that would join takes d->lock after that.
+ */
+bool flat_was_declared(const struct flat_domain *d, const struct mm_struct *mm)
+{
+	lockdep_assert_held(&d->lock);
+	/* The address space is still that one: its file would have ended the declaration first. */
+	return mm && d->declared_mm == mm && d->declared_at == READ_ONCE(changes);
+}
+
+/*
+ * Has @mm declared all functions of @d, of which there is one at least? Caller holds
+ * flat_attach_lock and d->lock.
+ */
 bool flat_all_declared(struct flat_domain *d, const struct mm_struct *mm)
 {
 	const struct flat_claim *claim;
 
 	lockdep_assert_held(&flat_attach_lock);
+	lockdep_assert_held(&d->lock);
 	if (!mm || list_empty(&d->claims))
 		return false;
-	/* The address space is still that one: its file would have ended the declaration first. */
-	if (d->declared_mm == mm && d->declared_at == changes)
-		return true;
 	list_for_each_entry(claim, &d->claims, attached)
 		if (!flat_is_declared(claim, mm))
 			return false;
@@ -328,4 +340,38 @@ struct flat_domain *flat_declared_domain(struct flat_file *f, const struct pci_d
 		refcount_inc(&d->refs);
 	spin_unlock(&flat_attach_lock);
 	return d;
+}
+
+/**
+ * flat_shared_domain() - the domain of functions that the program has through VFIO
+ * @f:		the caller's
+ * @pdevs:	the functions
+ * @n:		length of @pdevs, not 0
+ *
+ * Returns the domain, which the caller puts, or an error pointer: -ENODEV one is not declared through
+ * @f, -EPERM the program has not taken it over, -ENOENT they share no domain.
+ */
+struct flat_domain *flat_shared_domain(struct flat_file *f, struct pci_dev **pdevs, unsigned int n)
+{
+	struct flat_domain *d = NULL;
+	unsigned int i;
+	int ret = 0;
+
+	spin_lock(&flat_attach_lock);
+	for (i = 0; i < n && !ret; i++) {
+		struct flat_claim *claim = declared_claim(f, pdevs[i]);
+
+		if (!claim)
+			ret = -ENODEV;
+		else if (claim->owner != f->mm)
+			ret = -EPERM;
+		else if (!claim->domain || (i && claim->domain != d))
+			ret = -ENOENT;
+		else
+			d = claim->domain;
+	}
+	if (!ret)
+		refcount_inc(&d->refs);
+	spin_unlock(&flat_attach_lock);
+	return ret ? ERR_PTR(ret) : d;
 }

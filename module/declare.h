@@ -18,7 +18,10 @@ void flat_end_declarations(struct flat_file *f);
 
 bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm);
 bool flat_all_declared(struct flat_domain *d, const struct mm_struct *mm);
+bool flat_was_declared(const struct flat_domain *d, const struct mm_struct *mm);
 void flat_declared_changes(void);
 struct flat_domain *flat_declared_domain(struct flat_file *f, const struct pci_dev *pdev);
+struct flat_domain *flat_shared_domain(struct flat_file *f, struct pci_dev **pdevs,
+				       unsigned int n);
 
 #endif /* FLATIOMMU_DECLARE_H */

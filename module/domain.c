@@ -19,6 +19,7 @@
 #include "extent.h"
 #include "flatiommu.h"
 #include "lookup.h"
+#include "pin.h"
 #include "refusal.h"
 #include "trace.h"
 
@@ -93,11 +94,12 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 	int ret = 0;
 
 	spin_lock(&flat_attach_lock);
+	/* First: a map that goes by the answer from before is seen by admits(). */
+	flat_declared_changes();
 	if (domain && !admits(domain, claim)) {
 		ret = -EINVAL;
 		goto unlock;
 	}
-	flat_declared_changes();
 	claim->attachment = attachment;
 	if (attachment == FLAT_IDENTITY) {
 		swap(claim->owner, old);
@@ -219,29 +221,35 @@ static struct mm_struct *own(struct mm_struct **owner)
 }
 
 /*
- * A map at an IOVA that is looked up: the program that maps has declared all functions in @d, and
- * nobody else's look-up maps are there.
+ * A map at an IOVA that is looked up, by a program that has declared all functions in @d: nobody
+ * else's look-up maps are there. Returns an address space to be dropped in *@old.
  */
-static int insert_lookup(struct flat_domain *d, struct flat_extent *new)
+static int insert_lookup(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
-	struct mm_struct *old = NULL;
+	int ret;
+
+	lockdep_assert_held(&d->lock);
+	if (!flat_is_lookup_iova(d, new->iova, new->last - new->iova + 1) ||
+	    (d->extents.lookup && d->lookup_mm != current->mm))
+		return -EADDRNOTAVAIL;
+	new->lookup = true;
+	ret = flat_extents_insert(&d->extents, new);
+	if (!ret)
+		*old = own(&d->lookup_mm);
+	return ret;
+}
+
+/* The same, by a program that may have declared them; d->lock is not held. */
+static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
+{
 	int ret = -EADDRNOTAVAIL;
 
 	spin_lock(&flat_attach_lock);
-	if (flat_all_declared(d, current->mm)) {
-		spin_lock(&d->lock);
-		if (flat_is_lookup_iova(&d->bus_map, new->iova, new->last - new->iova + 1) &&
-		    (!d->extents.lookup || d->lookup_mm == current->mm)) {
-			new->lookup = true;
-			ret = flat_extents_insert(&d->extents, new);
-		}
-		if (!ret)
-			old = own(&d->lookup_mm);
-		spin_unlock(&d->lock);
-	}
+	spin_lock(&d->lock);
+	if (flat_all_declared(d, current->mm))
+		ret = insert_lookup(d, new, old);
+	spin_unlock(&d->lock);
 	spin_unlock(&flat_attach_lock);
-	if (old)
-		mmdrop(old);
 	return ret;
 }
 
@@ -273,6 +281,7 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 {
 	struct flat_extent *new, *spare = NULL;
 	struct mm_struct *old = NULL;
+	bool asks = false;
 	int ret = -ENOMEM;
 	dma_addr_t bus;
 
@@ -292,17 +301,21 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 
 	spin_lock(&d->lock);
 	bus = flat_bus_address(&d->bus_map, phys, size);
-	if (zero || bus != iova)
+	if (zero || bus == DMA_MAPPING_ERROR)
 		ret = -EADDRNOTAVAIL;
-	else
+	else if (bus == iova)
 		ret = insert_strict(d, new, &old);
+	else if (flat_was_declared(d, current->mm))
+		ret = insert_lookup(d, new, &old);
+	else
+		asks = true;
 	if (!d->extents.spare)
 		swap(d->extents.spare, spare);
 	spin_unlock(&d->lock);
+	if (asks)
+		ret = insert_undeclared(d, new, &old);
 	if (old)
 		mmdrop(old);
-	if (ret == -EADDRNOTAVAIL && !zero && bus != DMA_MAPPING_ERROR)
-		ret = insert_lookup(d, new);
 	if (!ret)
 		new = NULL;
 free:
@@ -384,6 +397,7 @@ struct iommu_domain *flat_domain_alloc(void)
 	}
 	refcount_set(&d->refs, 1);
 	INIT_LIST_HEAD(&d->claims);
+	INIT_LIST_HEAD(&d->pins);
 	spin_lock_init(&d->lock);
 	strscpy(d->name, "no device", sizeof(d->name));
 	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
@@ -402,7 +416,7 @@ static void free_domain(struct work_struct *work)
 {
 	struct flat_domain *d = container_of(work, struct flat_domain, free_work);
 
-	WARN_ON_ONCE(!list_empty(&d->claims));
+	WARN_ON_ONCE(!list_empty(&d->claims) || !list_empty(&d->pins));
 	flat_extents_free(&d->extents);
 	if (d->lookup_mm)
 		mmdrop(d->lookup_mm);
@@ -437,6 +451,7 @@ static void flat_domain_free(struct iommu_domain *domain)
 		claim->domain = NULL;
 	}
 	spin_unlock(&flat_attach_lock);
+	flat_let_pins_go(d);
 	flat_domain_put(d);
 }
 

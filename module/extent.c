@@ -51,6 +51,44 @@ void flat_extent_free_list(struct flat_extent *gone)
 
 #define to_extent(rb) rb_entry_safe(rb, struct flat_extent, node)
 
+/* Where @new goes, or NULL: some of the range is mapped already. Sets *@parent. */
+static struct rb_node **find_place(struct flat_extents *extents, const struct flat_extent *new,
+				   struct rb_node **parent)
+{
+	struct rb_node **link = &extents->root.rb_node;
+
+	*parent = NULL;
+	while (*link) {
+		struct flat_extent *e = to_extent(*link);
+
+		*parent = *link;
+		if (new->last < e->iova)
+			link = &(*parent)->rb_left;
+		else if (new->iova > e->last)
+			link = &(*parent)->rb_right;
+		else
+			return NULL;
+	}
+	return link;
+}
+
+/* The same where it goes between the last one that was inserted and what is behind that. */
+static struct rb_node **place_behind_last(struct flat_extents *extents,
+					  const struct flat_extent *new, struct rb_node **parent)
+{
+	struct flat_extent *last = extents->last_new, *behind = extents->behind;
+
+	if (!last || new->iova <= last->last || (behind && new->last >= behind->iova))
+		return NULL;
+	/* Of two neighbours in a tree one has no child on the other's side. */
+	if (!last->node.rb_right) {
+		*parent = &last->node;
+		return &last->node.rb_right;
+	}
+	*parent = &behind->node;
+	return &behind->node.rb_left;
+}
+
 /**
  * flat_extents_insert() - add an extent
  * @extents:	the extents
@@ -60,21 +98,20 @@ void flat_extent_free_list(struct flat_extent *gone)
  */
 int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new)
 {
-	struct rb_node **link = &extents->root.rb_node, *parent = NULL;
+	struct rb_node **link, *parent;
+	bool follows;
 
-	while (*link) {
-		struct flat_extent *e = to_extent(*link);
-
-		parent = *link;
-		if (new->last < e->iova)
-			link = &parent->rb_left;
-		else if (new->iova > e->last)
-			link = &parent->rb_right;
-		else
-			return -EEXIST;
-	}
+	link = place_behind_last(extents, new, &parent);
+	follows = link;
+	if (!follows)
+		link = find_place(extents, new, &parent);
+	if (!link)
+		return -EEXIST;
 	rb_link_node(&new->node, parent, link);
 	rb_insert_color(&new->node, &extents->root);
+	if (!follows)
+		extents->behind = flat_extents_next(new);
+	extents->last_new = new;
 	if (new->lookup)
 		extents->lookup += new->last - new->iova + 1;
 	return 0;
@@ -146,6 +183,8 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 	struct flat_extent *e = flat_extents_find(extents, iova);
 	unsigned int budget = ERASE_AT_ONCE;
 
+	/* It may be among them, or what is behind it. */
+	extents->last_new = NULL;
 	while (e && e->iova <= pos && budget--) {
 		struct flat_extent *next = flat_extents_next(e);
 		u64 end = min(e->last, last);

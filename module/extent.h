@@ -31,12 +31,16 @@ struct flat_extent {
  * @spare:	one kept for an erase that cuts an extent in two, or NULL
  * @last_found:	where the next search begins, or NULL: an unmap asks what is there, and then
  *		erases it
+ * @last_new:	the last one that was inserted, or NULL: another one mostly follows it
+ * @behind:	what follows @last_new in the tree, or NULL
  * @lookup:	bytes of extents that are at another IOVA than their bus address
  */
 struct flat_extents {
 	struct rb_root root;
 	struct flat_extent *spare;
 	struct flat_extent *last_found;
+	struct flat_extent *last_new;
+	struct flat_extent *behind;
 	u64 lookup;
 };
 

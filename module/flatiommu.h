@@ -90,24 +90,39 @@ struct flat_claim {
 #define FLAT_NAME_LEN 24
 
 /**
+ * struct flat_hole - IOVAs at which nothing was
+ * @first:	the first one
+ * @last:	the last one
+ * @until:	when to look again, in jiffies
+ */
+struct flat_hole {
+	u64 first;
+	u64 last;
+	unsigned long until;
+};
+
+/**
  * struct flat_domain - a paging domain
  *
  * It may outlive claim, function and the process that made it (an iommufd HWPT lives until its fd
  * closes), so it holds a module reference and points to none of them but through @claims.
  *
  * @domain:	what the core sees
- * @refs:	the core's, and one for each look-up that is under way
+ * @refs:	the core's, one for each pin that it holds or has held, and one for each look-up
+ *		that is under way
  * @claims:	claims whose @domain this is; flat_attach_lock
- * @declared_mm: the last address space that had declared all of @claims, not to be followed;
- *		flat_attach_lock
- * @declared_at: when that was so, see flat_all_declared(); flat_attach_lock
+ * @declared_mm: the last address space that had declared all of @claims, not to be followed; @lock
+ * @declared_at: when that was so, see flat_was_declared(); @lock
  * @name:	the first function attached, for the log; written once under @lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
  * @bus_known:	@bus_map and @name are set; @lock
  * @lock:	taken over no other lock of ours; never held over an allocation or an access to user
  *		memory
  * @extents:	what is mapped; @lock
+ * @hole:	IOVAs that were found good for looking up; @lock
  * @unmaps:	how often something was unmapped; @lock
+ * @pins:	what it holds, see pin.c; @lock
+ * @ended:	the core has freed it; @lock
  * @lookup_mm:	whose look-up maps @extents has, if any; a reference is held. @lock
  * @strict_mm:	whose maps at their bus addresses, if any; a reference is held. @lock
  * @strict_mixed: there are others' as well; @lock
@@ -125,7 +140,10 @@ struct flat_domain {
 	bool bus_known;
 	spinlock_t lock;	/* see above */
 	struct flat_extents extents;
+	struct flat_hole hole;
 	u64 unmaps;
+	struct list_head pins;
+	bool ended;
 	struct mm_struct *lookup_mm;
 	struct mm_struct *strict_mm;
 	bool strict_mixed;

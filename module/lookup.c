@@ -3,6 +3,7 @@
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
 #include <linux/ioport.h>
+#include <linux/jiffies.h>
 #include <linux/pci.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -16,17 +17,47 @@
 #include "lookup.h"
 #include "segments.h"
 
+/* Memory, PCI windows and whatever else has an address. */
+static bool is_hole(u64 iova, size_t size)
+{
+	return region_intersects(iova, size, IORESOURCE_MEM, IORES_DESC_NONE) == REGION_DISJOINT;
+}
+
+/* So much is asked about at once: IOVAs are mostly given out one after the other. */
+#define HOLE_SIZE (1ULL << 40)
+
+/*
+ * Memory that is plugged in within the second is as such that comes after the map: it finds the map
+ * there.
+ */
+static bool was_hole(struct flat_hole *hole, u64 iova, size_t size)
+{
+	u64 first = round_down(iova, HOLE_SIZE), last = iova + size - 1;
+
+	if (iova >= hole->first && last <= hole->last && time_before(jiffies, hole->until))
+		return true;
+	if (last - first >= HOLE_SIZE || !is_hole(first, HOLE_SIZE))
+		return is_hole(iova, size);
+	*hole = (struct flat_hole){
+		.first = first,
+		.last = first + HOLE_SIZE - 1,
+		.until = jiffies + HZ,
+	};
+	return true;
+}
+
 /**
  * flat_is_lookup_iova() - is there nothing at these bus addresses?
- * @map:	how the functions of the domain see memory
+ * @d:		the domain; caller holds its lock
  * @iova:	first byte
  * @size:	bytes
  *
  * Only then is a range good for looking up: who forgets to do so reaches nothing. Below
  * FLATIOMMU_LOOKUP_FIRST the kernel may not know of memory that is there: mem= and memmap= hide it.
  */
-bool flat_is_lookup_iova(const struct flat_bus_map *map, u64 iova, size_t size)
+bool flat_is_lookup_iova(struct flat_domain *d, u64 iova, size_t size)
 {
+	const struct flat_bus_map *map = &d->bus_map;
 	const struct bus_dma_region *r = map->regions;
 
 	if (iova < FLATIOMMU_LOOKUP_FIRST)
@@ -36,8 +67,7 @@ bool flat_is_lookup_iova(const struct flat_bus_map *map, u64 iova, size_t size)
 			return false;
 	if (map->mmio_last && iova <= map->mmio_last)
 		return false;
-	/* Memory, PCI windows and whatever else has an address. */
-	return region_intersects(iova, size, IORESOURCE_MEM, IORES_DESC_NONE) == REGION_DISJOINT;
+	return was_hole(&d->hole, iova, size);
 }
 
 /* Has @mm mapped it? Others learn neither where memory of a program is nor what it has mapped. */

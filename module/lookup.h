@@ -4,11 +4,11 @@
 
 #include <linux/types.h>
 
-struct flat_bus_map;
+struct flat_domain;
 struct flat_file;
 struct flatiommu_lookup;
 
-bool flat_is_lookup_iova(const struct flat_bus_map *map, u64 iova, size_t size);
+bool flat_is_lookup_iova(struct flat_domain *d, u64 iova, size_t size);
 int flat_lookup_iova(struct flat_file *f, struct flatiommu_lookup *arg);
 
 #endif /* FLATIOMMU_LOOKUP_H */

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory pinned without VFIO: the pages, as runs that are contiguous on the bus, and the functions
- * that they are for.
+ * Memory that is pinned: the pages, as runs that are contiguous on the bus, and the functions that
+ * they are for. Guards have the functions, which are stopped before the pages go; or a domain holds
+ * the pages, with FLATIOMMU_PIN_VFIO, until VFIO has stopped all that was attached to it.
+ *
+ * The core frees a domain when nothing is attached to it. VFIO detaches a function when it has closed
+ * it, that is, stopped and reset it, and iommufd also by DETACH, where flat_blocked_attach() stops
+ * it. So what the domain holds is let go in the order of what type1 and iommufd have mapped,
+ * whichever file is closed first, and whoever has the others.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
@@ -15,7 +21,9 @@
 #include <linux/flatiommu.h>
 
 #include "account.h"
+#include "declare.h"
 #include "file.h"
+#include "flatiommu.h"
 #include "function.h"
 #include "guard.h"
 #include "pages.h"
@@ -24,15 +32,17 @@
 
 /**
  * struct flat_pin - pinned memory; does not change once it has its number
- * @refs:	the file's, and one for each look-up that is under way
+ * @refs:	the file's, the domain's, and one for each look-up that is under way
  * @mm:		whose RLIMIT_MEMLOCK it counts against; a reference to the struct is held
  * @offset:	of the first byte in the first page
  * @length:	bytes
  * @writable:	the functions may write to it
  * @told:	a program knows of it, so the functions may be using it; xa_lock(&file->pins)
- * @counted:	the functions' guards count it
+ * @counted:	the functions' guards count it; of one that a domain holds: a program may know of it
  * @nr_accounted: pages
  * @pages:	the memory
+ * @domain:	holds it, too, or did until it ended; a reference is held. NULL: there are guards
+ * @held:	in @domain->pins; @domain->lock
  * @nr_guards:	length of @guards
  * @guards:	the functions
  */
@@ -46,6 +56,8 @@ struct flat_pin {
 	bool counted;
 	unsigned long nr_accounted;
 	struct flat_pages pages;
+	struct flat_domain *domain;
+	struct list_head held;
 	unsigned int nr_guards;
 	struct flat_guard *guards[];
 };
@@ -75,6 +87,8 @@ static void destroy_pin(struct flat_pin *p, bool stop)
 	flat_pages_unpin(&p->pages, p->writable);
 	flat_unaccount(p->mm, p->nr_accounted);
 	mmdrop(p->mm);
+	if (p->domain)
+		flat_domain_put(p->domain);
 	kfree(p);
 }
 
@@ -84,38 +98,112 @@ static void put_pin(struct flat_pin *p)
 		destroy_pin(p, true);
 }
 
-static struct flat_pin *new_pin(const struct flatiommu_pin *arg)
+/* The domain holds the memory from now on, or -ENOENT: it has ended. */
+static int hold(struct flat_pin *p)
 {
-	struct pci_dev *pdevs[FLATIOMMU_MAX_FUNCTIONS];
-	struct flat_guard *guard;
+	struct flat_domain *d = p->domain;
+	int ret = -ENOENT;
+
+	spin_lock(&d->lock);
+	if (!d->ended) {
+		refcount_inc(&p->refs);
+		list_add_tail(&p->held, &d->pins);
+		ret = 0;
+	}
+	spin_unlock(&d->lock);
+	return ret;
+}
+
+/* The program says that nothing uses the memory, so the domain need not hold it: as an unmap. */
+static void let_go(struct flat_pin *p)
+{
+	struct flat_domain *d = p->domain;
+	bool held;
+
+	spin_lock(&d->lock);
+	held = !list_empty(&p->held);
+	list_del_init(&p->held);
+	/* A function that is paused does not go on with it. */
+	d->unmaps += held;
+	spin_unlock(&d->lock);
+	if (held)
+		put_pin(p);
+}
+
+/* The core frees @d: nothing is attached to it, nor will be. */
+void flat_let_pins_go(struct flat_domain *d)
+{
 	struct flat_pin *p;
+
+	spin_lock(&d->lock);
+	d->ended = true;
+	while ((p = list_first_entry_or_null(&d->pins, struct flat_pin, held))) {
+		list_del_init(&p->held);
+		spin_unlock(&d->lock);
+		put_pin(p);
+		spin_lock(&d->lock);
+	}
+	spin_unlock(&d->lock);
+}
+
+/* The functions that the pin is for, in one way or the other. */
+static int guard_functions(struct flat_pin *p, struct pci_dev **pdevs, unsigned int n)
+{
+	struct flat_guard *guard;
 	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		guard = flat_guard_get(pdevs[i]);
+		if (IS_ERR(guard))
+			return PTR_ERR(guard);
+		p->guards[p->nr_guards++] = guard;
+	}
+	return 0;
+}
+
+static int find_domain(struct flat_pin *p, struct flat_file *f, struct pci_dev **pdevs,
+		       unsigned int n)
+{
+	struct flat_domain *d;
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (flat_locked_down(pdevs[i]))
+			return -EACCES;
+	d = flat_shared_domain(f, pdevs, n);
+	if (IS_ERR(d))
+		return PTR_ERR(d);
+	p->domain = d;
+	return 0;
+}
+
+static struct flat_pin *new_pin(struct flat_file *f, const struct flatiommu_pin *arg)
+{
+	bool vfio = arg->flags & FLATIOMMU_PIN_VFIO;
+	struct pci_dev *pdevs[FLATIOMMU_MAX_FUNCTIONS];
+	struct flat_pin *p;
 	int ret;
 
 	ret = flat_get_functions(arg->functions, arg->nr_functions, pdevs);
 	if (ret)
 		return ERR_PTR(ret);
-	p = kzalloc(struct_size(p, guards, arg->nr_functions), GFP_KERNEL_ACCOUNT);
+	p = kzalloc(struct_size(p, guards, vfio ? 0 : arg->nr_functions), GFP_KERNEL_ACCOUNT);
 	if (!p) {
 		ret = -ENOMEM;
 		goto put;
 	}
 	refcount_set(&p->refs, 1);
 	flat_pages_init(&p->pages);
+	INIT_LIST_HEAD(&p->held);
 	p->mm = current->mm;
 	mmgrab(p->mm);
 	p->offset = offset_in_page(arg->vaddr);
 	p->length = arg->length;
 	p->writable = !(arg->flags & FLATIOMMU_PIN_READ_ONLY);
-	for (i = 0; i < arg->nr_functions; i++) {
-		guard = flat_guard_get(pdevs[i]);
-		if (IS_ERR(guard)) {
-			ret = PTR_ERR(guard);
-			destroy_pin(p, false);
-			break;
-		}
-		p->guards[p->nr_guards++] = guard;
-	}
+	ret = vfio ? find_domain(p, f, pdevs, arg->nr_functions) :
+		     guard_functions(p, pdevs, arg->nr_functions);
+	if (ret)
+		destroy_pin(p, false);
 put:
 	flat_put_functions(pdevs, arg->nr_functions);
 	return ret ? ERR_PTR(ret) : p;
@@ -125,7 +213,7 @@ put:
 #define RUNS_AT_ONCE 256
 
 /* FLATIOMMU_LOOKUP, of a pin that is neither ended nor changed meanwhile */
-static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
+static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
 		   struct flatiommu_lookup *arg)
 {
 	u64 pos, length, at, size, left, bus;
@@ -148,7 +236,7 @@ static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
 
 		size = PFN_PHYS(flat_pages_end(&p->pages, i) - run->first) - at;
 		size = min(size, left);
-		bus = flat_bus_address(&guard->bus_map, PFN_PHYS(run->pfn) + at, size);
+		bus = flat_bus_address(map, PFN_PHYS(run->pfn) + at, size);
 		if (bus == DMA_MAPPING_ERROR) {
 			ret = left < length ? 0 : -ERANGE;
 			break;
@@ -168,7 +256,7 @@ static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
 	return flat_segments_end(&s, arg, length - left, ret);
 }
 
-/* The functions' guards count the pin from now on. */
+/* The functions may be using the memory from now on. */
 static void count_pin(struct flat_pin *p)
 {
 	unsigned int i;
@@ -194,14 +282,34 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 	if (!arg->nr_segments)
 		return 0;
 	count_pin(p);
-	/* It may have gone while the memory was pinned. */
-	ret = flat_guard_has_ended(p->guards[0]) ? -ENODEV : look_up(p, p->guards[0], &lookup);
+	if (p->domain)
+		ret = look_up(p, &p->domain->bus_map, &lookup);
+	else if (!flat_guard_has_ended(p->guards[0]))
+		ret = look_up(p, &p->guards[0]->bus_map, &lookup);
+	else
+		/* It has gone while the memory was pinned. */
+		ret = -ENODEV;
 	/* Nothing was written: nobody knows of it, and the functions go on. */
 	if (ret == -ERANGE || ret == -ENOMEM || ret == -ENODEV)
 		uncount_pin(p, false);
 	arg->nr_segments = lookup.nr_segments;
 	arg->out_length = lookup.length;
 	return ret;
+}
+
+/*
+ * The call fails. What a program may know of stops its functions, or stays with the domain until
+ * that ends: a program that is being killed fails here, too.
+ */
+static void give_up(struct flat_pin *p)
+{
+	if (!p->domain) {
+		destroy_pin(p, true);
+		return;
+	}
+	if (!p->counted)
+		let_go(p);
+	put_pin(p);
 }
 
 /* FLATIOMMU_PIN, to be followed by flat_end_pin() */
@@ -218,28 +326,30 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 		return -EINVAL;
 	if (!access_ok((void __user *)(unsigned long)arg->vaddr, arg->length))
 		return -EFAULT;
-	p = new_pin(arg);
+	p = new_pin(f, arg);
 	if (IS_ERR(p))
 		return PTR_ERR(p);
 	n = (last >> PAGE_SHIFT) - (arg->vaddr >> PAGE_SHIFT) + 1;
 	arg->out_length = 0;
 	ret = flat_account(p->mm, n);
 	if (ret)
-		goto destroy;
+		goto give_up;
 	p->nr_accounted = n;
 	ret = flat_pages_pin(&p->pages, arg->vaddr & PAGE_MASK, n, p->writable);
+	if (!ret && p->domain)
+		ret = hold(p);
 	if (!ret)
 		ret = write_segments(p, arg);
 	if (ret)
-		goto destroy;
+		goto give_up;
 	ret = xa_alloc(&f->pins, &arg->out_pin, p, xa_limit_31b, GFP_KERNEL_ACCOUNT);
 	if (!ret)
 		return 0;
 	/* -EBUSY is for a function. */
 	if (ret == -EBUSY)
 		ret = -ENOSPC;
-destroy:
-	destroy_pin(p, true);
+give_up:
+	give_up(p);
 	return ret;
 }
 
@@ -254,7 +364,7 @@ void flat_end_pin(struct flat_file *f, u32 id, bool told)
 
 	if (!told) {
 		xa_erase(&f->pins, id);
-		destroy_pin(p, true);
+		give_up(p);
 		return;
 	}
 	if (!p->counted)
@@ -280,6 +390,8 @@ int flat_unpin(struct flat_file *f, u32 id)
 	xa_unlock(&f->pins);
 	if (!p)
 		return -ENOENT;
+	if (p->domain)
+		let_go(p);
 	put_pin(p);
 	return 0;
 }
@@ -297,7 +409,8 @@ void flat_unpin_all(struct flat_file *f)
 		for (i = 0; i < p->nr_guards; i++)
 			flat_guard_close(p->guards[i], &closing);
 	xa_for_each(&f->pins, id, p)
-		destroy_pin(p, false);
+		if (refcount_dec_and_test(&p->refs))
+			destroy_pin(p, false);
 	xa_destroy(&f->pins);
 }
 
@@ -328,10 +441,35 @@ static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_fu
 	return NULL;
 }
 
+/* How a function that the pin is for sees memory, or NULL. */
+static const struct flat_bus_map *map_of(struct flat_file *f, struct flat_pin *p,
+					 const struct flatiommu_function *name)
+{
+	const struct flat_bus_map *map = NULL;
+	struct flat_guard *guard;
+	struct flat_domain *d;
+	struct pci_dev *pdev;
+
+	if (!p->domain) {
+		guard = guard_of(p, name);
+		return guard ? &guard->bus_map : NULL;
+	}
+	if (flat_get_function(name, &pdev))
+		return NULL;
+	d = flat_shared_domain(f, &pdev, 1);
+	pci_dev_put(pdev);
+	if (IS_ERR(d))
+		return NULL;
+	if (d == p->domain)
+		map = &d->bus_map;
+	flat_domain_put(d);
+	return map;
+}
+
 /* FLATIOMMU_LOOKUP of a pin */
 int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
 {
-	struct flat_guard *guard;
+	const struct flat_bus_map *map;
 	struct flat_pin *p;
 	int ret;
 
@@ -342,8 +480,8 @@ int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
 	p = get_pin(f, arg->pin);
 	if (!p)
 		return -ENOENT;
-	guard = guard_of(p, &arg->function);
-	ret = guard ? look_up(p, guard, arg) : -ENODEV;
+	map = map_of(f, p, &arg->function);
+	ret = map ? look_up(p, map, arg) : -ENODEV;
 	put_pin(p);
 	return ret;
 }

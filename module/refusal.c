@@ -141,7 +141,9 @@ static bool is_for_lookup(struct flat_domain *d)
 	bool declared;
 
 	spin_lock(&flat_attach_lock);
+	spin_lock(&d->lock);
 	declared = flat_all_declared(d, current->mm);
+	spin_unlock(&d->lock);
 	spin_unlock(&flat_attach_lock);
 	return declared;
 }

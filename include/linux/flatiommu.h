@@ -195,7 +195,8 @@ struct flatiommu_lookup {
  * struct flatiommu_pin - pin memory for functions
  * @size:	sizeof(struct flatiommu_pin)
  * @flags:	FLATIOMMU_PIN_READ_ONLY: the functions will not write to it. Without an IOMMU
- *		nothing keeps them from it, and what they write is not saved to a file then
+ *		nothing keeps them from it, and what they write is not saved to a file then.
+ *		FLATIOMMU_PIN_VFIO: the memory is let go as what VFIO has mapped is, see below
  * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
  * @out_pin:	names the pin, in calls through this file descriptor; not 0
  * @functions:	address of an array of struct flatiommu_function: all that will be told addresses
@@ -220,19 +221,31 @@ struct flatiommu_lookup {
  * the function is removed: the memory stays pinned, and the pin is for it no more, nor for another
  * one that gets its address.
  *
+ * With FLATIOMMU_PIN_VFIO the memory is as such that VFIO has mapped for the functions, but at no
+ * IOVA: neither UNPIN nor closing the file stops a function. The functions are declared through
+ * this file descriptor, the caller has taken them over through VFIO, and they share an address
+ * space, that of their container or IOAS. This address space holds the memory until UNPIN or until
+ * its own end, which comes when VFIO has closed, and so stopped and reset, all functions that are
+ * in it, or iommufd has detached them or moved them elsewhere; those that join it later are
+ * functions of the pin, too. The file holds the memory as well, as long as it is open. A call that
+ * fails after segments were written leaves the memory to the address space. A module that does not
+ * know the flag answers EOPNOTSUPP.
+ *
  * Ioctl FLATIOMMU_PIN. Errors: EPERM the caller has not opened the node itself, or has lost
- * CAP_SYS_RAWIO, or another program has the function through VFIO; EINVAL @length, a range that
- * wraps, @nr_functions; EFAULT not mapped, not readable or, without the flag, not writable, or
- * memory that cannot be pinned: of a device or, from Linux 6.5 on, writable and shared with a file
- * system that tracks changes; ENOMEM over RLIMIT_MEMLOCK; ENODEV no such function, or segments were
- * asked for and the first one was removed meanwhile; EOPNOTSUPP a bridge, or behind an external
- * port; EALREADY an IOMMU translates for it; EAFNOSUPPORT bus addresses do not suffice on this
- * machine, or the function does not see what is in the processor's caches; EACCES the kernel is
- * locked down; EBUSY the function is being bound or unbound, try again, or finds memory at other
- * addresses than when memory that is still pinned for it was, or, but for x86, has no driver that
- * it could be known from; ENOSPC too many pins; ERANGE segments were asked for, and the first
- * function has no bus address for the start of the memory. Where the array of segments cannot be
- * written, or the struct after it, the memory is let go as by UNPIN.
+ * CAP_SYS_RAWIO, or another program has the function through VFIO or, with FLATIOMMU_PIN_VFIO, the
+ * caller has not; EINVAL @length, a range that wraps, @nr_functions; EFAULT not mapped, not
+ * readable or, without FLATIOMMU_PIN_READ_ONLY, not writable, or memory that cannot be pinned: of
+ * a device or, from Linux 6.5 on, writable and shared with a file system that tracks changes;
+ * ENOMEM over RLIMIT_MEMLOCK; ENODEV no such function, or segments were asked for
+ * and the first one was removed meanwhile, or, with FLATIOMMU_PIN_VFIO, none that was declared; ENOENT (with FLATIOMMU_PIN_VFIO) the functions share no address space; EOPNOTSUPP a
+ * bridge, or behind an external port; EALREADY an IOMMU translates for it; EAFNOSUPPORT bus
+ * addresses do not suffice on this machine, or the function does not see what is in the
+ * processor's caches; EACCES the kernel is locked down; EBUSY the function is being bound or
+ * unbound, try again, or finds memory at other addresses than when memory that is still pinned for
+ * it was, or, but for x86, has no driver that it could be known from; ENOSPC too many pins; ERANGE
+ * segments were asked for, and the first function has no bus address for the start of the memory.
+ * Where the array of segments cannot be written, or the struct after it, the memory is let go as
+ * by UNPIN, unless FLATIOMMU_PIN_VFIO was set.
  */
 struct flatiommu_pin {
 	__u32 size;
@@ -249,6 +262,7 @@ struct flatiommu_pin {
 };
 
 #define FLATIOMMU_PIN_READ_ONLY 0x1
+#define FLATIOMMU_PIN_VFIO	0x2
 
 #define FLATIOMMU_PIN _IO(FLATIOMMU_TYPE, 0x83)
 
@@ -257,8 +271,8 @@ struct flatiommu_pin {
  * @size:	sizeof(struct flatiommu_unpin)
  * @pin:	what PIN returned; it may name another pin after this
  *
- * See PIN for what happens to functions that have no other pin; keep one while VFIO has the memory
- * mapped. A LOOKUP of it that is under way in another thread keeps all as it was until it ends.
+ * See PIN for what happens to functions that have no other pin, unless FLATIOMMU_PIN_VFIO was set;
+ * keep one while VFIO has the memory mapped. A LOOKUP of it that is under way in another thread keeps all as it was until it ends.
  *
  * Ioctl FLATIOMMU_UNPIN. Errors: EPERM the caller has not opened the node itself; ENOENT no such
  * pin.

@@ -451,6 +451,8 @@ static void respects_mapping_limit(void **state)
 		skip_for("only type1 has a limit on maps");
 	expect_good(read_text(ENTRY_LIMIT, before, sizeof(before)));
 	expect(0, write_text(ENTRY_LIMIT, "4"));
+	/* Pins are no maps. */
+	setenv("FLATIOMMU_MAP", "vfio", 1);
 	open_edu();
 	expect(0, write_text(ENTRY_LIMIT, before));
 	for (i = 0; i < 5 && !ret; i++)
@@ -459,6 +461,63 @@ static void respects_mapping_limit(void **state)
 	assert_int_equal(i, 5);
 	flatiommu_dma_free(dma);
 	dma = alloc(PAGE, NULL);
+}
+
+/* VFIO does what /dev/flatiommu does otherwise, and with it what that cannot do. */
+static void maps_with_vfio(void **state)
+{
+	char *memory = mem_scattered(16);
+	struct flatiommu_dma *dma = NULL;
+	struct flatiommu_device *edu;
+	void *bar;
+
+	(void)state;
+	assert_non_null(memory);
+	setenv("FLATIOMMU_MAP", "vfio", 1);
+	open_edu();
+	expect(0, flatiommu_dma_map(flat, memory, 16 * PAGE, NULL, &dma));
+	expect_sound(dma);
+	expect_bus_addresses(dma);
+	expect_reach(dma, 5 * PAGE, EDU_COPY);
+	flatiommu_dma_free(dma);
+	setenv("FLATIOMMU_MAP", "no", 1);
+	flatiommu_close(flat);
+	expect(0, flatiommu_open(&flat));
+	if (api_is("flatiommu-") || api_is("noiommu-group")) {
+		api_refused(-EINVAL, "FLATIOMMU_MAP=no", flatiommu_device_open(flat, EDU, &edu));
+		unsetenv("FLATIOMMU_MAP");
+	}
+	/* A BAR cannot be pinned; type1 maps it. */
+	edu = api_open_edu(EDU, &regs);
+	expect(0, flatiommu_bar_map(edu, 0, 0, 0, 0, &bar));
+	if (api_is("type1")) {
+		expect(0, flatiommu_dma_map(flat, bar, PAGE, NULL, &dma));
+		flatiommu_dma_free(dma);
+	}
+	mem_free(memory, 16 * PAGE);
+}
+
+/* Memory stays while the device goes and comes again, and with it the pins. */
+static void stays_when_the_device_goes(void **state)
+{
+	struct flatiommu_device *edu;
+	struct flatiommu_dma *dma;
+	uint64_t address;
+	long held;
+
+	(void)state;
+	edu = api_open_edu(EDU, &regs);
+	dma = alloc(16 * PAGE, NULL);
+	address = flatiommu_dma_address(dma, 0);
+	held = pins();
+	flatiommu_device_close(edu);
+	assert_int_equal(pins(), held);
+	edu = api_open_edu(EDU, &regs);
+	assert_int_equal(pins(), held);
+	assert_int_equal(flatiommu_dma_address(dma, 0), address);
+	expect_reach(dma, 3 * PAGE, EDU_COPY);
+	flatiommu_dma_free(dma);
+	expect(0, flatiommu_bus_master(edu, true));
 }
 
 static void gathers(void **state)
@@ -687,6 +746,8 @@ int main(void)
 		API_TEST(refuses_bad_options),
 		API_TEST(respects_memlock),
 		API_TEST(respects_mapping_limit),
+		API_TEST(maps_with_vfio),
+		API_TEST(stays_when_the_device_goes),
 		API_TEST(gathers),
 		API_TEST(shares_buffers),
 		API_TEST(believes_no_forgery),

@@ -163,8 +163,12 @@ static void each_fails(const struct operation *op, bool rest)
 
 /* Open and closed. */
 
+/* On flatiommu.ko the library does not have VFIO map its buffers. */
+static bool pins_buffers;
+
 static void open_context(void)
 {
+	setenv("FLATIOMMU_MAP", pins_buffers ? "" : "vfio", 1);
 	expect(0, flatiommu_open(&flat));
 	flatiommu_set_log(flat, remember, NULL);
 }
@@ -258,7 +262,7 @@ static void opens_unforced(void **state)
 	close_context();
 }
 
-static void joins(void **state)
+static void join(void **state, bool pinned)
 {
 	const struct operation op = {
 		.name = "flatiommu_device_open beside another", .run = run_open_testdev,
@@ -267,16 +271,30 @@ static void joins(void **state)
 	struct flatiommu_dma *dma[2];
 
 	(void)state;
+	pins_buffers = pinned;
 	new_with_edu();
+	pins_buffers = false;
 	/* Of the test's own memory: a pin for a device that did not stay may be left. */
 	expect(0, flatiommu_dma_map(flat, own, NR_OWN * PAGE, NULL, &dma[0]));
 	expect(0, flatiommu_dma_map(flat, own, 1, NULL, &dma[1]));
 	each_fails(&op, false);
 	each_fails(&op, true);
+	if (pinned) {
+		fault_answer(FLATIOMMU_LOOKUP, -ENODEV);
+		api_refused(-EXDEV, "it has not the bus addresses of the context's other devices",
+			    run_open_testdev());
+	}
 	/* Where they are in the devices' address space is not forgotten. */
 	expect(0, flatiommu_dma_alloc(flat, 1, NULL, &out.dma));
 	flatiommu_dma_free(out.dma);
 	close_context();
+}
+
+static void joins(void **state)
+{
+	join(state, false);
+	if (api_is("flatiommu-"))
+		join(state, true);
 }
 
 /* Buffers. */
@@ -303,12 +321,26 @@ static void out_of_reach_at_first(void)
 /* In a context of its own, as with @rest the kernel may be left with mappings that are to be kept. */
 static void alloc_fails(const struct operation *op)
 {
+	struct operation pinned = *op;
+
 	new_with_edu();
 	each_fails(op, false);
 	close_context();
 	new_with_edu();
 	each_fails(op, true);
 	close_context();
+	if (!api_is("flatiommu-"))
+		return;
+	/* What cannot be pinned is mapped. */
+	pins_buffers = true;
+	pinned.has_other_ways = true;
+	new_with_edu();
+	each_fails(&pinned, false);
+	close_context();
+	new_with_edu();
+	each_fails(&pinned, true);
+	close_context();
+	pins_buffers = false;
 }
 
 static void allocates(void **state)

@@ -245,7 +245,7 @@ static int do_pin(struct dice *d)
 	struct flatiommu_function functions[2] = { flat_function(EDU), flat_function(FN1) };
 	struct flatiommu_pin arg = {
 		.size = sizeof(arg),
-		.flags = one_in(d, 3) ? FLATIOMMU_PIN_READ_ONLY : 0,
+		.flags = (one_in(d, 3) ? FLATIOMMU_PIN_READ_ONLY : 0) | (one_in(d, 3) ? FLATIOMMU_PIN_VFIO : 0),
 		.nr_functions = 1 + below(d, 2),
 		.functions = (uintptr_t)functions,
 		.vaddr = (uintptr_t)memory(d) + below(d, 2) * below(d, (unsigned int)PAGE),
@@ -597,7 +597,7 @@ static const struct call {
 	{ "DECLARE", do_declare, 8, MAY(EPERM, ENODEV, ENOENT), ANY_TIME },
 	{ "LOOKUP", do_lookup, 12, MAY(ENOENT, ENODEV, EPERM), ANY_TIME },
 	{ "LOOKUP of a pin", do_lookup_pin, 12, MAY(ENOENT, ENODEV), ANY_TIME },
-	{ "PIN", do_pin, 16, MAY(ENODEV, EBUSY), ANY_TIME },
+	{ "PIN", do_pin, 16, MAY(ENODEV, EBUSY, ENOENT, EPERM), ANY_TIME },
 	{ "UNPIN", do_unpin, 8, MAY(ENOENT), ANY_TIME },
 	{ "ALLOC", do_alloc, 8, MAY(ENODEV, EBUSY, ERANGE, EPERM, EALREADY, EMFILE), ANY_TIME },
 	{ "BUFFER", do_buffer, 3, MAY(ENOTTY), ANY_TIME },

@@ -46,15 +46,46 @@ static unsigned long parameter(const char *name, unsigned long otherwise)
 struct writer {
 	const char *bdf;
 	bool looks_up, huge;
+	/* Pinned for VFIO's functions, through a file that is closed before those of VFIO, or after them. */
+	bool pins, pins_first;
 	int tell[2], let_go[2];
 };
 
+/* All of it is pinned, for as long as VFIO's files are there. */
+static int pin_all(const struct writer *w, int flat, char *memory, uint64_t *bus)
+{
+	struct flatiommu_function function = flat_function(w->bdf);
+	struct flatiommu_segment segments[PAGES];
+	struct flatiommu_pin arg = {
+		.size = sizeof(arg),
+		.flags = FLATIOMMU_PIN_VFIO,
+		.nr_functions = 1,
+		.functions = (uintptr_t)&function,
+		.vaddr = (uintptr_t)memory,
+		.length = PAGES * PAGE,
+		.nr_segments = PAGES,
+		.segments = (uintptr_t)segments,
+	};
+	unsigned int i, page = 0;
+	uint64_t at;
+	int ret = flat_declare(flat, w->bdf);
+
+	if (!ret)
+		ret = flat_call(flat, FLATIOMMU_PIN, &arg);
+	for (i = 0; !ret && i < arg.nr_segments; i++)
+		for (at = 0; at < segments[i].length; at += PAGE)
+			bus[page++] = segments[i].address + at;
+	return ret ? ret : page == PAGES ? 0 : -EFAULT;
+}
+
 /* Maps it, page by page where addresses are bus addresses, and says where each page is on the bus. */
-static int map_all(const struct writer *w, int container, char *memory, uint64_t *bus)
+static int map_all(const struct writer *w, int flat, int container, char *memory, uint64_t *bus)
 {
 	unsigned int i;
-	int ret, flat;
+	int ret;
 
+	if (w->pins)
+		return pin_all(w, w->pins_first ? flat : flat_open(), memory, bus);
 	if (!w->looks_up) {
 		for (i = 0; i < PAGES; i++) {
 			ret = vfio_map_at_bus(container, memory + i * PAGE, PAGE, &bus[i]);
@@ -63,7 +94,6 @@ static int map_all(const struct writer *w, int container, char *memory, uint64_t
 		}
 		return 0;
 	}
-	flat = flat_open();
 	ret = flat < 0 ? flat : flat_declare(flat, w->bdf);
 	if (!ret)
 		ret = vfio_map(container, memory, LOOKUP_IOVA, PAGES * PAGE);
@@ -83,7 +113,8 @@ static int write_for_ever(void *arg)
 	char *memory = w->huge ? mem_huge() : mem_pages(PAGES);
 	uint64_t bus[PAGES];
 	struct nvme nvme;
-	int container = vfio_container(), ret = memory ? container : -ENOMEM;
+	/* Files are closed in the order of their numbers. */
+	int flat = flat_open(), container = vfio_container(), ret = memory ? container : -ENOMEM;
 	unsigned int i;
 
 	if (ret >= 0)
@@ -91,7 +122,7 @@ static int write_for_ever(void *arg)
 	if (!ret)
 		ret = nvme_start(&nvme, &dev, container);
 	if (!ret)
-		ret = map_all(w, container, memory, bus);
+		ret = map_all(w, flat, container, memory, bus);
 	if (!ret)
 		memcpy(were, bus, sizeof(bus));
 	for (i = 0; !ret; i = (i + 1) % PAGES) {
@@ -109,10 +140,10 @@ static int write_later(void *arg)
 	struct writer *w = arg;
 	char *memory = mem_pages(PAGES);
 	uint64_t bus[PAGES];
-	int container, ret = memory ? vfio_open_alone(&edu, &container, EDU) : -ENOMEM;
+	int flat = flat_open(), container, ret = memory ? vfio_open_alone(&edu, &container, EDU) : -ENOMEM;
 
 	if (!ret)
-		ret = map_all(w, container, memory, bus);
+		ret = map_all(w, flat, container, memory, bus);
 	if (!ret)
 		ret = edu_load(edu.bar0, bus[0], EDU_COPY);
 	if (ret)
@@ -234,7 +265,9 @@ static void killed_under_dma(void **state)
 	expect(0, huge_pages(NR_HUGE));
 	expect(0, pci_take(NVME));
 	for (i = 0; i < kills; i++) {
-		struct writer w = { .bdf = NVME, .looks_up = i & 1, .huge = i & 2 };
+		struct writer w = {
+			.bdf = NVME, .looks_up = i & 1, .huge = i & 2, .pins = i & 4, .pins_first = i & 1,
+		};
 		pid_t pid = begin_writer(&w, write_for_ever);
 
 		usleep((useconds_t)(random() % 50000));
@@ -256,8 +289,10 @@ static void killed_before_dma(void **state)
 
 	(void)state;
 	expect(0, pci_take(EDU));
-	for (i = 0; i < 2; i++) {
-		w.looks_up = i;
+	for (i = 0; i < 4; i++) {
+		w.looks_up = i & 1;
+		w.pins = i & 2;
+		w.pins_first = i & 1;
 		taken += end_writer(&w, begin_writer(&w, write_later));
 	}
 	assert_int_not_equal(taken, 0);
@@ -307,7 +342,7 @@ static void unplugged_under_dma(void **state)
 
 	(void)state;
 	for (i = 0; i < unplugs; i++) {
-		struct writer w = { .bdf = HOT_DEV, .looks_up = i & 1 };
+		struct writer w = { .bdf = HOT_DEV, .looks_up = i & 1, .pins = i & 1, .pins_first = i & 1 };
 		pid_t pid;
 
 		expect(0, pci_take(HOT_DEV));

@@ -174,6 +174,7 @@ static int end(void **state)
 	(void)state;
 	flatiommu_close(flat);
 	flat = NULL;
+	unsetenv("FLATIOMMU_MAP");
 	huge_pages(0);
 	if (!wait_until(pins_are_back, NULL)) {
 		print_error("pins: %ld before, %ld after\n", pins_before, pins());

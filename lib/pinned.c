@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Buffers on flatiommu.ko: pinned through /dev/flatiommu, which takes a huge page at a time, where VFIO
+ * maps each 4 KiB of it, and tells the bus addresses in the same call. The kernel holds what is pinned as
+ * it does what VFIO has mapped (FLATIOMMU_PIN_VFIO in linux/flatiommu.h): until the devices are stopped and
+ * reset, whoever closes what first. What cannot be pinned, such as memory of a device, is left to VFIO.
+ */
+#include <errno.h>
+#include <linux/flatiommu.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define BATCH 4096	/* segments a call */
+
+/* The segments of a buffer, as they come. */
+struct list {
+	struct flatiommu_dma_segment *segments;
+	size_t count;
+	size_t room;
+	size_t bytes;	/* that they have */
+};
+
+static int reserve(struct list *list, size_t more)
+{
+	size_t room = list->room * 2 > list->count + more ? list->room * 2 : list->count + more;
+	struct flatiommu_dma_segment *segments;
+
+	if (list->room >= list->count + more)
+		return 0;
+	segments = realloc(list->segments, room * sizeof(*segments));
+	if (!segments)
+		return -ENOMEM;
+	list->segments = segments;
+	list->room = room;
+	return 0;
+}
+
+/* Up to @max bytes in all: the pages may go on where the buffer ends. Neighbours that could be one are. */
+static int add(struct list *list, const struct flatiommu_segment *batch, size_t n, size_t max)
+{
+	size_t i;
+	int err = reserve(list, n);
+
+	for (i = 0; !err && i < n && list->bytes < max; i++) {
+		struct flatiommu_dma_segment *last = list->count ? &list->segments[list->count - 1] : NULL;
+		uint64_t length = batch[i].length;
+
+		if (length > max - list->bytes)
+			length = max - list->bytes;
+		if (last && last->address + last->length == batch[i].address)
+			last->length += length;
+		else
+			list->segments[list->count++] = (struct flatiommu_dma_segment){ batch[i].address, length };
+		list->bytes += length;
+	}
+	return err;
+}
+
+static struct flatiommu_dma_segment *shrink(const struct list *list)
+{
+	struct flatiommu_dma_segment *less = realloc(list->segments, list->count * sizeof(*less));
+
+	return less ? less : list->segments;
+}
+
+/* What PIN has answered, and the rest. */
+static int read_segments(struct flatiommu *flat, struct buffer *buffer, struct list *list,
+			 struct flatiommu_segment *batch, uint32_t room, uint32_t n)
+{
+	size_t length = buffer->dma.length;
+	int err = add(list, batch, n, length);
+
+	while (!err && list->bytes < length) {
+		n = room;
+		err = flat_look_up_batch(flat, buffer->pin, list->bytes, length - list->bytes, batch, &n);
+		if (err)
+			return err;
+		err = n ? add(list, batch, n, length) : -EIO;
+	}
+	return err ? fail(flat, err, "the segments of a buffer: %s", ERRNO(err)) : 0;
+}
+
+int pin_buffer(struct flatiommu *flat, struct buffer *buffer)
+{
+	size_t most = buffer->span / buffer->dma.page_size;
+	uint32_t room = most < BATCH ? (uint32_t)most : BATCH, n = room;
+	struct list list = { 0 };
+	struct flatiommu_segment *batch;
+	int err;
+
+	if (!flat->backend->pins || !flat->pins)
+		return PIN_NOT_POSSIBLE;
+	batch = calloc(room, sizeof(*batch));
+	if (!batch)
+		return fail(flat, -ENOMEM, "no memory for the segments of a buffer");
+	err = flat_pin_all(flat, buffer, batch, &n);
+	if (!err) {
+		err = read_segments(flat, buffer, &list, batch, room, n);
+		if (err)
+			unpin_buffer(flat, buffer);
+	}
+	free(batch);
+	if (err) {
+		free(list.segments);
+		return err;
+	}
+	buffer->dma.segments = shrink(&list);
+	buffer->dma.nr_segments = list.count;
+	return 0;
+}
+
+int unpin_buffer(struct flatiommu *flat, struct buffer *buffer)
+{
+	int err = flat_unpin(flat, buffer->pin);
+
+	if (!err)
+		buffer->pin = 0;
+	return err;
+}
+
+/* Devices that share their buffers have one address space, which holds the pins. */
+int join_pins(struct flatiommu_device *device)
+{
+	struct flatiommu *flat = device->flat;
+	const struct buffer *buffer;
+
+	for (buffer = flat->buffers; buffer; buffer = buffer->next)
+		if (buffer->pin)
+			return flat_is_pinned_for(device, buffer->pin);
+	return 0;
+}

@@ -28,6 +28,7 @@
  * @offset:	of the first byte in the first page
  * @length:	bytes
  * @writable:	the functions may write to it
+ * @stops:	the functions are stopped before it is let go
  * @told:	a program knows of it, so the functions may be using it; xa_lock(&file->pins)
  * @counted:	the functions' guards count it
  * @nr_accounted: pages
@@ -41,6 +42,7 @@ struct flat_pin {
 	unsigned long offset;
 	u64 length;
 	bool writable;
+	bool stops;
 	bool told;
 	bool counted;
 	unsigned long nr_accounted;
@@ -130,8 +132,9 @@ static struct flat_pin *new_pin(const struct flatiommu_pin *arg)
 	p->offset = offset_in_page(arg->vaddr);
 	p->length = arg->length;
 	p->writable = !(arg->flags & FLATIOMMU_PIN_READ_ONLY);
+	p->stops = !(arg->flags & FLATIOMMU_PIN_NO_STOP);
 	for (i = 0; i < arg->nr_functions; i++) {
-		guard = flat_guard_get(pdevs[i]);
+		guard = flat_guard_get(pdevs[i], p->stops);
 		if (IS_ERR(guard)) {
 			ret = PTR_ERR(guard);
 			destroy_pin(p, false);
@@ -191,11 +194,13 @@ static int look_up(const struct flat_pin *p, const struct flat_guard *guard,
 	return flat_segments_end(&s, arg, length - left, ret);
 }
 
-/* The functions' guards count the pin from now on. */
+/* The functions' guards count the pin from now on, if it stops them. */
 static void count_pin(struct flat_pin *p)
 {
 	unsigned int i;
 
+	if (!p->stops)
+		return;
 	for (i = 0; i < p->nr_guards; i++)
 		flat_guard_pinned(p->guards[i]);
 	p->counted = true;
@@ -314,7 +319,7 @@ void flat_unpin_all(struct flat_file *f)
 
 	flat_guard_new_close(&closing);
 	xa_for_each(&f->pins, id, p)
-		for (i = 0; i < p->nr_guards; i++)
+		for (i = 0; p->stops && i < p->nr_guards; i++)
 			flat_guard_close(p->guards[i], &closing);
 	xa_for_each(&f->pins, id, p)
 		destroy_pin(p, false);

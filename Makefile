@@ -155,8 +155,25 @@ endef
 build/lib/libflatiommu.a: $(lib-objects)
 	$(make-archive)
 
+# What flatiommu run preloads, so that pagemap is answered from pins. It is nobody's to link with.
+preload := libflatiommu-pagemap.so
+preload-objects := $(patsubst preload/%.c,build/preload/%.o,$(wildcard preload/*.c))
+# what is defined here and what is declared inline by fortified headers are the same functions
+preload-flags = $(filter-out -D_FORTIFY_SOURCE=%,$(flags)) -fPIC -fvisibility=hidden
+
+preload: build/lib/$(preload)
+
+build/preload/%.o: preload/%.c $(wildcard preload/*.h) include/linux/flatiommu.h $(shared) build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(preload-flags) -c -o $@ $<
+
+build/lib/$(preload): $(preload-objects)
+	mkdir -p $(@D)
+	$(CC) $(preload-flags) $(LDFLAGS) -shared -Wl,-soname,$(preload) -Wl,-z,defs,-z,now -o $@ $^ -ldl -pthread
+
 prefix ?= /usr/local
 libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch)
+preload-dir = $(libdir)/flatiommu
 includedir ?= $(prefix)/include
 mandir ?= $(prefix)/share/man
 install := install -D -m 644
@@ -179,6 +196,7 @@ ldconfig = [ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || PATH=$$PATH:/usr/sbin:
 install: lib tools man
 	$(install) -m 755 -t $(DESTDIR)$(prefix)/sbin build/bin/flatiommu
 	$(install) -t $(DESTDIR)$(prefix)/share/bash-completion/completions tools/completion/flatiommu
+	$(install) -t $(DESTDIR)$(preload-dir) build/lib/$(preload)
 	$(install) -t $(DESTDIR)$(includedir) include/flatiommu.h
 	$(install) -t $(DESTDIR)$(includedir)/flatiommu include/flatiommu/*.h
 	$(install) -t $(DESTDIR)$(includedir)/linux include/linux/flatiommu.h
@@ -258,14 +276,16 @@ $(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h
 # The flatiommu command.
 tool-sources := $(wildcard tools/flatiommu/*.c)
 
-tools: build/bin/flatiommu
+# with what it has programs preload
+tools: build/bin/flatiommu preload
 
 build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) build/lib/libflatiommu.a build/toolchain
 	@printf '#include <%s>\n' pci/pci.h json-c/json.h | $(CC) $(CPPFLAGS) -fsyntax-only -x c - 2>/dev/null || \
 		{ echo "No libpci or json-c: install libpci-dev libjson-c-dev (Debian, Ubuntu), pciutils-devel json-c-devel" \
 			"(Fedora), pciutils-devel libjson-c-devel (openSUSE) or pciutils json-c (Arch)" >&2; exit 1; }
 	mkdir -p $(@D)
-	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) build/lib/libflatiommu.a -lpci -ljson-c
+	$(CC) $(flags) -DVERSION='"$(version)"' -DPRELOAD_DIRECTORY='"$(preload-dir)"' -o $@ $(tool-sources) \
+		build/lib/libflatiommu.a -lpci -ljson-c
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
 test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper own-iova put terminal)
@@ -387,7 +407,7 @@ unit: $(units)
 # tests/fuzz/NAME.c feeds parsers with what libFuzzer makes up; what crashes one is left in build/fuzz.
 FUZZ_SECONDS ?= 5
 fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"' \
+fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"' -DPRELOAD_DIRECTORY='"/"' \
 	-DFLATIOMMU_LIBRARY_VERSION='"$(version)"' -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
 build/fuzz/claim: tests/fuzz/claim.c module/function.c module/function.h $(shared) $(wildcard tests/fuzz/kernel/linux/*.h)

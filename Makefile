@@ -289,16 +289,23 @@ build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) b
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
 test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper own-iova put terminal)
-test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out $(test-tools:build/tests/%=tests/guest/%.c),\
+# what is preloaded is preloaded into what is dynamic
+dynamic-tools := build/tests/reader
+test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out \
+	$(patsubst build/tests/%,tests/guest/%.c,$(test-tools) $(dynamic-tools)),\
 	$(wildcard tests/guest/*.c)))
 test-lib := $(wildcard tests/guest/lib/*.c)
 
-tests: $(test-tools) $(test-programs)
+tests: $(test-tools) $(dynamic-tools) $(test-programs)
 
 # static: an emulated processor takes four times as long to start one that is not
 $(test-tools): build/tests/%: tests/guest/%.c build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -static -o $@ $<
+
+$(dynamic-tools): build/tests/%: tests/guest/%.c build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(flags) -o $@ $<
 
 # tests/guest/NAME/ has more of a test. It may come between the library and libc, in these functions.
 wrapped-api-faults := access calloc close fcntl free fstat ftruncate ioctl madvise malloc memfd_create mmap \
@@ -398,6 +405,20 @@ build/unit/addresses: tests/unit/addresses.c lib/sysfs.c lib/sysfs.h tools/flati
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 
+# preload/, on a machine that is in tests/unit/pagemap
+pagemap-model := tests/unit/pagemap/model.c preload/pins.c preload/ranges.c
+pagemap-headers := tests/unit/pagemap/model.h $(wildcard preload/*.h) include/linux/flatiommu.h
+
+build/unit/pagemap: tests/unit/pagemap.c $(pagemap-model) $(pagemap-headers) build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
+
+# its functions in place of libc's, in the test itself; ASan has functions of these names, too
+build/unit/preload: tests/unit/preload.c tests/unit/pagemap/node.c $(filter-out preload/node.c,$(wildcard preload/*.c)) \
+		$(pagemap-headers) build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(preload-flags) -o $@ $(filter %.c,$^) -ldl -pthread
+
 unit-programs: $(units)
 
 unit: $(units)
@@ -413,6 +434,11 @@ fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"
 build/fuzz/claim: tests/fuzz/claim.c module/function.c module/function.h $(shared) $(wildcard tests/fuzz/kernel/linux/*.h)
 	mkdir -p $(@D)
 	clang $(fuzz-flags) -Itests/fuzz/kernel -o $@ $<
+
+build/fuzz/pagemap: tests/fuzz/pagemap.c $(pagemap-model) preload/files.c preload/functions.c preload/groups.c \
+		$(pagemap-headers) $(shared)
+	mkdir -p $(@D)
+	clang $(fuzz-flags) -o $@ $(filter %.c,$^)
 
 build/fuzz/lib: tests/fuzz/lib.c $(wildcard lib/*.[ch]) $(shared)
 	mkdir -p $(@D)

@@ -130,6 +130,24 @@ static int cut(uint64_t page)
 	return 0;
 }
 
+/* Are the entries all present? And are they all of @shared memory? */
+static bool are_present(uint64_t page, uint64_t pages, bool *shared)
+{
+	uint64_t at, n, i, all = ~0ull;
+
+	for (at = 0; at < pages; at += n) {
+		n = min(pages - at, HUGE);
+		if (node_read(page + at, raw_entries, n))
+			return false;
+		for (i = 0; i < n; i++)
+			all &= raw_entries[i];
+		if (!(all & ENTRY_PRESENT))
+			return false;
+	}
+	*shared = all & ENTRY_SHARED;
+	return true;
+}
+
 /* Pins the range anew, and then lets the pin go that it had, if nothing else has it. 0 or -errno */
 static int renew(struct range *range)
 {
@@ -152,13 +170,16 @@ static int renew(struct range *range)
 
 /*
  * @dropped pages beside the range, which may have been of the same pin, are to be let go: at once where
- * they are a good part of it, else with the next ones. Where that fails the rest stays as it is.
+ * they are a good part of it, else with the next ones. Where that fails the rest stays as it is. A
+ * pin of what is not there would make it.
  */
 static void let_go_beside(struct range *range, uint64_t dropped)
 {
 	const struct pin *pin = range->pin;
+	bool shared;
 
-	if (pin->live < pin->pages && (dropped >= pin->pages / 64 || pin->live <= pin->pages / 2))
+	if (pin->live < pin->pages && (dropped >= pin->pages / 64 || pin->live <= pin->pages / 2) &&
+	    are_present(range->start, range->end - range->start, &shared))
 		renew(range);
 }
 
@@ -200,24 +221,6 @@ void pins_move(uint64_t from, uint64_t end, uint64_t to)
 		moved = range->left;
 		ranges_add(range);
 	}
-}
-
-/* Are the entries all present? And are they all of @shared memory? */
-static bool are_present(uint64_t page, uint64_t pages, bool *shared)
-{
-	uint64_t at, n, i, all = ~0ull;
-
-	for (at = 0; at < pages; at += n) {
-		n = min(pages - at, HUGE);
-		if (node_read(page + at, raw_entries, n))
-			return false;
-		for (i = 0; i < n; i++)
-			all &= raw_entries[i];
-		if (!(all & ENTRY_PRESENT))
-			return false;
-	}
-	*shared = all & ENTRY_SHARED;
-	return true;
 }
 
 /* The segments say the same of the first @pages pages. */
@@ -284,7 +287,7 @@ static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 
 void pins_sweep(bool all)
 {
-	uint64_t page = 0, n, i;
+	uint64_t page = 0, n, i, absent;
 	struct range *range;
 	int64_t same;
 
@@ -297,8 +300,10 @@ void pins_sweep(bool all)
 		for (i = 0; i < n && raw_entries[i] & ENTRY_PRESENT; i++)
 			;
 		if (i < n) {
-			n = i + 1;
-			pins_drop(page + i, page + n);
+			for (absent = i; i < n && !(raw_entries[i] & ENTRY_PRESENT); i++)
+				;
+			n = i;
+			pins_drop(page + absent, page + n);
 		} else if (all && !range->pin->shared) {
 			same = check(range, page, n);
 			n = same > 0 ? (uint64_t)same : 1;

@@ -130,16 +130,19 @@ static void (*const readers[])(const char *addr, uint64_t *entries, size_t n) = 
 	read_each, read_bulk, read_anew, read_stdio
 };
 
-/* Asks for the page on the other node. Is it somewhere else then? */
+/* Asks for the page on one node and on the other. Is it somewhere else then? */
 static bool moves(char *addr)
 {
 	uint64_t before = frame(addr);
 	void *page = addr;
 	int node, status;
 
-	for (node = 0; node < 2; node++)
+	for (node = 0; node < 2; node++) {
 		syscall(SYS_move_pages, 0, 1, &page, &node, &status, MPOL_MF_MOVE);
-	return frame(addr) != before;
+		if (frame(addr) != before)
+			return true;
+	}
+	return false;
 }
 
 static void is_told_and_pinned(char *addr, size_t size, bool may_move)
@@ -264,22 +267,31 @@ static void forks(void)
 	is_told_and_pinned(private, 4 * PAGE, true);
 }
 
-/* Not memory: nothing is told. Nor of what nobody has written to. */
-static void refusals(const char *resource)
+static bool is_told(uint64_t entry)
 {
-	int fd = open(resource, O_RDONLY);
-	char *bar = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
-	char *none = mmap(NULL, 4 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return entry & (PRESENT | FRAME);
+}
+
+/* Of what nobody has written to nothing is told, nor of what cannot be pinned: memory that the kernel does not see. */
+static void refusals(void)
+{
+	char *none = mmap(NULL, 4 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *secret;
+	int fd = (int)syscall(447 /* memfd_secret */, 0);
 	uint64_t entries[4];
 
-	CHECK(bar != MAP_FAILED);
-	read_each(bar, entries, 1);
-	CHECK(!entries[0]);
 	read_bulk(none, entries, 4);
-	CHECK(!entries[0] && !entries[3]);
+	CHECK(!is_told(entries[0]) && !is_told(entries[3]));
 	CHECK(!munmap(none, 4 * PAGE));
 	read_bulk(none, entries, 4);
-	CHECK(!entries[0]);
+	CHECK(!is_told(entries[0]));
+	if (fd < 0)
+		return;
+	CHECK(!ftruncate(fd, 4 * PAGE));
+	secret = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(secret != MAP_FAILED);
+	memset(secret, 1, 3 * PAGE);
+	read_bulk(secret, entries, 4);
+	CHECK(!is_told(entries[0]) && !is_told(entries[2]));
 }
 
 /* Says where its memory is, and waits. */
@@ -384,8 +396,8 @@ int main(int argc, char **argv)
 		ends();
 	else if (!strcmp(what, "forks"))
 		forks();
-	else if (!strcmp(what, "refusals") && argc == 3)
-		refusals(argv[2]);
+	else if (!strcmp(what, "refusals"))
+		refusals();
 	else if (!strcmp(what, "hold"))
 		hold();
 	else if (!strcmp(what, "speed") && argc == 3)

@@ -24,13 +24,14 @@ unsigned int (*model_next)(unsigned int limit);
 /**
  * struct page - of the program's memory
  * @frame:	0 for none
+ * @hole:	there is none, but a pin would make one
  * @shared:	libc unmaps it never by itself
  * @stubborn:	it cannot be pinned
  * @told:	the program knows the frame, and has not let go of it
  */
 static struct page {
 	uint64_t frame;
-	bool shared, stubborn, told;
+	bool hole, shared, stubborn, told;
 } pages[PAGES];
 
 /* What a pin holds: frames, one after another. */
@@ -94,7 +95,7 @@ int node_pin(uint64_t page, uint64_t n, struct answer *answer)
 	if (page < BASE || at + n > PAGES)
 		return -EFAULT;
 	for (i = 0; i < n; i++)
-		if (!pages[at + i].frame || pages[at + i].stubborn)
+		if ((!pages[at + i].frame && !pages[at + i].hole) || pages[at + i].stubborn)
 			return -EFAULT;
 	if (nr_held + n > limit)
 		return -ENOMEM;
@@ -107,6 +108,9 @@ int node_pin(uint64_t page, uint64_t n, struct answer *answer)
 	pin->n = n;
 	pin->function = function;
 	for (i = 0; i < n; i++) {
+		if (!pages[at + i].frame)
+			pages[at + i].frame = ++next_frame;
+		pages[at + i].hole = false;
 		pin->frames[i] = pages[at + i].frame;
 		held[pin->frames[i]]++;
 	}
@@ -246,6 +250,7 @@ void model_begin(void)
 void model_step(void)
 {
 	unsigned int at = model_next(PAGES), n = 1 + model_next(model_next(4) ? 40 : 1000), i;
+	bool hole;
 
 	if (n > PAGES - at)
 		n = PAGES - at;
@@ -275,9 +280,19 @@ void model_step(void)
 			map(at, i - at, false, model_next(2));
 		break;
 	case 5:
-		/* a file was truncated */
-		unmap(at, n);
+		/* a file was truncated, or has a hole */
+		hole = model_next(2);
+		for (i = at; i < at + n; i++)
+			pages[i] = (struct page){ .hole = hole && (pages[i].frame || pages[i].hole),
+						  .shared = pages[i].shared };
+		if (model_next(2)) {
+			for (i = 0; i < n; i += 7)
+				pages[at + i].hole = false;
+		}
 		pins_sweep(model_next(2));
+		/* which is no reason to fill it */
+		for (i = at; i < at + n; i++)
+			CHECK(!pages[i].frame);
 		break;
 	case 6:
 		i = model_next(PAGES);

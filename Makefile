@@ -169,7 +169,7 @@ build/preload/%.o: preload/%.c $(wildcard preload/*.h) include/linux/flatiommu.h
 
 build/lib/$(preload): $(preload-objects)
 	mkdir -p $(@D)
-	$(CC) $(preload-flags) $(LDFLAGS) -shared -Wl,-soname,$(preload) -Wl,-z,defs,-z,now -o $@ $^ -ldl -pthread
+	$(CC) $(preload-flags) $(LDFLAGS) -shared -Wl,-z,defs,-z,now -o $@ $^ -ldl -pthread
 
 prefix ?= /usr/local
 libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch)
@@ -423,6 +423,7 @@ unit-programs: $(units)
 
 unit: $(units)
 	@for unit in $(units) tests/unit/dead-processor; do $$unit || exit; done
+	@! command -v valgrind >/dev/null || UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 build/unit/preload
 	@prove --quiet --exec bash tests/unit/kernel
 
 # tests/fuzz/NAME.c feeds parsers with what libFuzzer makes up; what crashes one is left in build/fuzz.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A number may be closed unseen, and be another file by now. So an entry has the file's inode, which
- * no other file has while it is open.
+ * A number may be closed unseen, and be another file by now. So an entry has the file's inode,
+ * which no other file has while it is open.
  */
 #include "files.h"
 

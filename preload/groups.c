@@ -3,7 +3,10 @@
 
 #include <stddef.h>
 
-/* Linux keeps this directory for those who look whether it is there, and has had nothing in it since 6.1 at least. */
+/*
+ * Linux keeps this directory for those who look whether it is there, and has had nothing in it
+ * since 6.1 at least.
+ */
 #define EMPTY "/proc/tty/ldisc"
 
 static const char *skip_slashes(const char *path)

@@ -66,7 +66,8 @@ INTERPOSER int openat(int dir, const char *path, int flags, ...)
 
 INTERPOSER int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 INTERPOSER int __open(const char *path, int flags, ...) __attribute__((nonnull(1), alias("open")));
-INTERPOSER int __open64(const char *path, int flags, ...) __attribute__((nonnull(1), alias("open")));
+INTERPOSER int __open64(const char *path, int flags, ...)
+	__attribute__((nonnull(1), alias("open")));
 INTERPOSER int openat64(int dir, const char *path, int flags, ...) __attribute__((alias("openat")));
 
 /* Programs that were built with _FORTIFY_SOURCE call these when there is no mode. */
@@ -84,7 +85,8 @@ int __openat_2(int dir, const char *path, int flags)
 }
 
 INTERPOSER int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
-INTERPOSER int __openat64_2(int dir, const char *path, int flags) __attribute__((alias("__openat_2")));
+INTERPOSER int __openat64_2(int dir, const char *path, int flags)
+	__attribute__((alias("__openat_2")));
 
 INTERPOSER FILE *fopen(const char *path, const char *mode)
 {
@@ -266,7 +268,8 @@ INTERPOSER ssize_t pread(int fd, void *buf, size_t n, off_t offset)
 	       real()->pread(fd, buf, n, offset);
 }
 
-INTERPOSER ssize_t pread64(int fd, void *buf, size_t n, off_t offset) __attribute__((alias("pread")));
+INTERPOSER ssize_t pread64(int fd, void *buf, size_t n, off_t offset)
+	__attribute__((alias("pread")));
 
 /* Of a buffer that is too small libc says it, and ends the program. */
 INTERPOSER ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);

@@ -75,6 +75,7 @@ int __lxstat(int version, const char *path, struct stat *st)
 	return real()->lstat(groups_path(path), st);
 }
 
-INTERPOSER int __xstat64(int version, const char *path, struct stat *st) __attribute__((alias("__xstat")));
+INTERPOSER int __xstat64(int version, const char *path, struct stat *st)
+	__attribute__((alias("__xstat")));
 INTERPOSER int __lxstat64(int version, const char *path, struct stat *st)
 	__attribute__((alias("__lxstat")));

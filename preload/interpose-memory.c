@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What ends a mapping, or puts another one in its place. The lock is held from before the call until
- * the pins are dropped: whoever is given the addresses next asks after that.
+ * What ends a mapping, or puts another one in its place. The lock is held from before the call
+ * until the pins are dropped: whoever is given the addresses next asks after that.
  */
 #undef _FORTIFY_SOURCE
 #include "interpose.h"

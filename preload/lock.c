@@ -14,10 +14,11 @@ static pid_t owner;		/* the process whose pins these are */
 static sigset_t before_fork;
 
 /*
- * A child has a copy of private memory: pages that were pinned are copied at once, and the parent keeps
- * those that devices know. So its parent's addresses are not its own, and it pins for itself what it
- * asks for. What it shares with its parent has the same frames. The parent's node stays open in it:
- * who goes on as a daemon has the devices' files from there, too.
+ * A child has a copy of private memory: pages that were pinned are copied at once, and the
+ * parent keeps those that devices know. So its parent's addresses are not its own, and it pins
+ * for itself what it asks for. What it shares with its parent has the same frames. The
+ * parent's node stays open in it: who goes on as a daemon has the devices' files from there,
+ * too.
  */
 static void become_child(void)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory is pinned for one function, which stands for all: pagemap has one answer, and so the others
- * must see memory where that one does. These pins stop nothing as they end (FLATIOMMU_PIN_NO_STOP). A
- * function that the program has opened is stopped by a pin of its own, of a page of this library's,
- * before any of the program's memory is let go: the kernel does so when the file is closed.
+ * Memory is pinned for one function, which stands for all: pagemap has one answer, and so the
+ * others must see memory where that one does. These pins stop nothing as they end
+ * (FLATIOMMU_PIN_NO_STOP). A function that the program has opened is stopped by a pin of its
+ * own, of a page of this library's, before any of the program's memory is let go: the kernel
+ * does so when the file is closed.
  */
 #include "node.h"
 
@@ -104,7 +105,8 @@ static int pin_for(const struct flatiommu_function *function, void *memory, uint
 }
 
 /* A function that is being bound has no answer for a moment. */
-static int pin_anchor(const struct flatiommu_function *function, uint32_t flags, struct answer *answer)
+static int pin_anchor(const struct flatiommu_function *function, uint32_t flags,
+		      struct answer *answer)
 {
 	const struct timespec moment = { .tv_nsec = 20000000 };
 	struct flatiommu_pin pin;
@@ -133,7 +135,10 @@ static void compare(const struct flatiommu_function *function, uint64_t address)
 
 static struct answer anchor_answer;
 
-/* The first one that takes a pin stands for all. What the others say of the same page is compared. */
+/*
+ * The first one that takes a pin stands for all. What the others say of the same page is
+ * compared.
+ */
 static bool try_function(const char *address)
 {
 	struct flatiommu_info info = { .size = sizeof(info), .flags = FLATIOMMU_INFO_FUNCTION };

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every answer is true when it is given: the page is pinned at that address, and mapped. Most of what
- * ends a mapping is seen (memory.c); not what libc does for itself, such as free() of a large block.
- * So of private memory a page is pinned once more before it is told again, and compared: as the
- * old frame is held, the same frame is the same page. What has ended unseen is found then, or by
- * a sweep, which comes whenever twice as much is pinned as the last one has left.
+ * Every answer is true when it is given: the page is pinned at that address, and mapped. Most
+ * of what ends a mapping is seen (interpose-memory.c); not what libc does for itself, such as
+ * free() of a large block. So of private memory a page is pinned once more before it is told
+ * again, and compared: as the old frame is held, the same frame is the same page. What has
+ * ended unseen is found then, or by a sweep, which comes whenever twice as much is pinned as
+ * the last one has left.
  */
 #include "pins.h"
 
@@ -169,9 +170,9 @@ static int renew(struct range *range)
 }
 
 /*
- * @dropped pages beside the range, which may have been of the same pin, are to be let go: at once where
- * they are a good part of it, else with the next ones. Where that fails the rest stays as it is. A
- * pin of what is not there would make it.
+ * @dropped pages beside the range, which may have been of the same pin, are to be let go: at
+ * once where they are a good part of it, else with the next ones. Where that fails the rest
+ * stays as it is. A pin of what is not there would make it.
  */
 static void let_go_beside(struct range *range, uint64_t dropped)
 {
@@ -252,7 +253,10 @@ static int look_up(const struct range *range, uint64_t page, uint64_t pages, str
 	return 0;
 }
 
-/* Is what is mapped there what is pinned? At most HUGE pages. 1, 0, or -errno when that is not known. */
+/*
+ * Is what is mapped there what is pinned? At most HUGE pages. 1, 0, or -errno when that is not
+ * known.
+ */
 static int is_as_it_was(const struct range *range, uint64_t page, uint64_t pages)
 {
 	int ret;
@@ -268,8 +272,8 @@ static int is_as_it_was(const struct range *range, uint64_t page, uint64_t pages
 }
 
 /*
- * Drops what is not as it was at the beginning of the pages, of one range: the others may be in use.
- * Returns how many are as they were, 0 when one was dropped, or -errno.
+ * Drops what is not as it was at the beginning of the pages, of one range: the others may be
+ * in use. Returns how many are as they were, 0 when one was dropped, or -errno.
  */
 static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 {
@@ -412,7 +416,10 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 	return 0;
 }
 
-/* Pins a page of a range, or up to @n of them, anew before the range's own pin lets go of them. 0 or -errno */
+/*
+ * Pins a page of a range, or up to @n of them, anew before the range's own pin lets go of
+ * them. 0 or -errno
+ */
 static int replace(uint64_t page, uint64_t n)
 {
 	bool shared = ranges_at(page)->pin->shared;

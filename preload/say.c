@@ -6,7 +6,10 @@
 
 #include "raw.h"
 
-/* A program that asks for all of its memory gets as many answers, and nobody reads as many lines. */
+/*
+ * A program that asks for all of its memory gets as many answers, and nobody reads as many
+ * lines.
+ */
 #define MOST_LINES 20
 
 static int nr_lines;

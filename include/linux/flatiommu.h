@@ -221,10 +221,10 @@ struct flatiommu_lookup {
  * the function is removed: the memory stays pinned, and the pin is for it no more, nor for another
  * one that gets its address.
  *
- * With FLATIOMMU_PIN_NO_STOP none of this is so: the pin says where memory is and keeps it there, and
- * whoever uses the functions stops them. It is for a program that does not run them itself, such as
- * one that joins another program that does. A pin without it in the same file, of a page, stops its
- * functions before all of the file's memory is let go.
+ * With FLATIOMMU_PIN_NO_STOP none of this is so: the pin says where memory is and keeps it there,
+ * and whoever uses the functions stops them. It is for a program that does not run them itself,
+ * such as one that joins another program that does. A pin without it in the same file, of a page,
+ * stops its functions before all of the file's memory is let go.
  *
  * Ioctl FLATIOMMU_PIN. Errors: EPERM the caller has not opened the node itself, or has lost
  * CAP_SYS_RAWIO, or another program has the function through VFIO and NO_STOP is not set; EINVAL

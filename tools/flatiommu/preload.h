@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The library that answers pagemap from pins, and which programs the dynamic linker loads it into. */
+/*
+ * The library that answers pagemap from pins, and which programs the dynamic linker loads it
+ * into.
+ */
 #ifndef PRELOAD_H
 #define PRELOAD_H
 

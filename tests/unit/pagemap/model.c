@@ -196,10 +196,17 @@ static void map_huge(unsigned int at, bool shared)
 /* What it knows of and has not let go is pinned, whatever else became of it. */
 static void check_held(void)
 {
+	const struct range *range;
+	uint64_t page = 0;
 	unsigned int i;
 
 	for (i = 0; i < PAGES; i++)
 		CHECK(!pages[i].told || held[pages[i].frame]);
+	/* no two ranges overlap */
+	while ((range = ranges_from(page))) {
+		CHECK(range->start >= page && range->end > range->start && range->pin->refs);
+		page = range->end;
+	}
 }
 
 static void read_pages(unsigned int at, unsigned int n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/pins.c on a machine of a few thousand pages, whose kernel is here: what is mapped where, which
- * frames are held by pins. Steps are taken by what next() returns.
+ * preload/pins.c on a machine of a few thousand pages, whose kernel is here: what is mapped
+ * where, which frames are held by pins. Steps are taken by what next() returns.
  */
 #ifndef TESTS_MODEL_H
 #define TESTS_MODEL_H

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* A kernel that pins whatever it is asked to, and says that a page's frame is the page's number, turned a bit. */
+/*
+ * A kernel that pins whatever it is asked to, and says that a page's frame is the page's
+ * number, turned a bit.
+ */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -152,7 +152,7 @@ static int duplicated(int fd, int to)
 	sigset_t before;
 	int ret = 0;
 
-	if (to < 0 || to == fd || !files_any())
+	if (to < 0 || to == fd || !files_any() || files_is(fd) == FILES_NONE)
 		return to;
 	lock(&before);
 	ret = files_duplicated(fd, to);

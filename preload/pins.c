@@ -508,10 +508,11 @@ void pins_answer(uint64_t page, uint64_t *entries, size_t n)
 
 		for (end = i + 1; end < n && !(entries[end] & ENTRY_PRESENT) == !present; end++)
 			;
-		if (!present) {
+		if (!present)
 			pins_drop(page + i, page + end);
-			i = end;
-		}
+		/* of what was swapped out it is not a frame, and programs do not look */
+		for (; !present && i < end; i++)
+			entries[i] &= ~ENTRY_FRAME;
 		while (i < end)
 			i += answer(page + i, entries + i, end - i);
 	}

@@ -53,7 +53,7 @@ without_admin flatiommu run -- reader hold >/tmp/told 2>/tmp/said &
 until_true 30 grep -q 0x /tmp/told
 pid=$(pidof reader)
 read -r at told </tmp/told
-is "$told" "$(flatiommu --json addresses $pid "$at" 4K | jq -r '.segments[0].address')" "the address is the one that root sees"
+is "$told" "$(flatiommu --json addresses "$pid" "$at" 4K | jq -r '.segments[0].address')" "the address is the one that root sees"
 is "$(($(pins) - pinned))" 2 "its huge page is pinned, and a page of the library's"
 is "$(</tmp/said)" '' "there is nothing to say"
 kill -9 "$pid"
@@ -67,8 +67,11 @@ output=$(ulimit -l 1000; setpriv --inh-caps=-all,+sys_rawio --bounding-set=-all,
 like "$output" "bytes cannot be pinned: RLIMIT_MEMLOCK.*Cure: ulimit -l unlimited" "what is over the limit is not told"
 
 diag "speed"
-echo 600 >/proc/sys/vm/nr_hugepages
-output=$(flatiommu run -- reader speed 256 2>&1)
+# of a gigabyte, where there is so much
+size=512
+(($(awk '/^MemTotal/ { print $2 }' /proc/meminfo) > 3000000)) || size=64
+echo $((size + 16)) >/proc/sys/vm/nr_hugepages
+output=$(flatiommu run -- reader speed $size 2>&1)
 diag "$output"
 is "$(echo "$output" | grep -o 'ratio [0-9.]*' | awk '$2 > 1.5 { n++ } END { print n + 0 }')" 0 "it is no slower than pagemap by more than a half"
 echo 0 >/proc/sys/vm/nr_hugepages
@@ -85,7 +88,7 @@ if modprobe uio_pci_generic; then
 	is "$(flatiommu --json run --check -- reader | jq -r '.hidden, .pagemap' | xargs)" "false pins" "run takes it"
 	reader drive "$EDU" >/tmp/drives 2>&1 &
 	until_true 60 grep -q copied /tmp/drives
-	is "$(xargs </tmp/drives)" "moved copied elsewhere" "by itself its memory moves away under the device"
+	[[ ! -e /sys/devices/system/node/node1 ]] || is "$(xargs </tmp/drives)" "moved copied elsewhere" "by itself its memory moves away under the device"
 	kill -9 $!
 	wait
 	without_admin flatiommu run -- reader drive "$EDU" >/tmp/drives 2>&1 &

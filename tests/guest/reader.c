@@ -145,6 +145,12 @@ static bool moves(char *addr)
 	return false;
 }
 
+/* It would, if it were not pinned: a machine of one node has nowhere to move it. */
+static bool can_move(char *addr)
+{
+	return moves(addr) || access("/sys/devices/system/node/node1", F_OK);
+}
+
 static void is_told_and_pinned(char *addr, size_t size, bool may_move)
 {
 	const size_t n = size / PAGE;
@@ -171,11 +177,11 @@ static void kinds(void)
 	char *page = map(32 * PAGE, MAP_PRIVATE), *huge;
 	long before;
 
-	CHECK(moves(page));
+	CHECK(can_move(page));
 	is_told_and_pinned(page, 32 * PAGE, true);
 	is_told_and_pinned(map(32 * PAGE, MAP_SHARED), 32 * PAGE, true);
 	huge = map(2 * HUGE, MAP_PRIVATE | MAP_HUGETLB);
-	CHECK(moves(huge));
+	CHECK(can_move(huge));
 	before = pinned();
 	is_told_and_pinned(huge, 2 * HUGE, true);
 	CHECK(pinned() == before + 2);

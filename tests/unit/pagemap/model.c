@@ -153,8 +153,9 @@ int node_read(uint64_t page, uint64_t *entries, size_t n)
 	for (i = 0; i < n; i++) {
 		uint64_t at = page + i - BASE;
 
+		/* what is not there may be somewhere else */
 		entries[i] = at < PAGES && pages[at].frame ?
-			     ENTRY_PRESENT | (pages[at].shared ? ENTRY_SHARED : 0) : 0;
+			     ENTRY_PRESENT | (pages[at].shared ? ENTRY_SHARED : 0) : at & 1;
 	}
 	return 0;
 }

@@ -157,8 +157,25 @@ endef
 build/lib/libflatiommu.a: $(lib-objects)
 	$(make-archive)
 
+# What flatiommu run preloads, so that pagemap is answered from pins. It is nobody's to link with.
+preload := libflatiommu-pagemap.so
+preload-objects := $(patsubst preload/%.c,build/preload/%.o,$(wildcard preload/*.c))
+# what is defined here and what is declared inline by fortified headers are the same functions
+preload-flags = $(filter-out -D_FORTIFY_SOURCE=%,$(flags)) -fPIC -fvisibility=hidden
+
+preload: build/lib/$(preload)
+
+build/preload/%.o: preload/%.c $(wildcard preload/*.h) include/linux/flatiommu.h $(shared) build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(preload-flags) -c -o $@ $<
+
+build/lib/$(preload): $(preload-objects)
+	mkdir -p $(@D)
+	$(CC) $(preload-flags) $(LDFLAGS) -shared -Wl,-z,defs,-z,now -o $@ $^ -ldl -pthread
+
 prefix ?= /usr/local
 libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch)
+preload-dir = $(libdir)/flatiommu
 includedir ?= $(prefix)/include
 mandir ?= $(prefix)/share/man
 install := install -D -m 644
@@ -181,6 +198,7 @@ ldconfig = [ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || PATH=$$PATH:/usr/sbin:
 install: lib tools man
 	$(install) -m 755 -t $(DESTDIR)$(prefix)/sbin build/bin/flatiommu
 	$(install) -t $(DESTDIR)$(prefix)/share/bash-completion/completions tools/completion/flatiommu
+	$(install) -t $(DESTDIR)$(preload-dir) build/lib/$(preload)
 	$(install) -t $(DESTDIR)$(includedir) include/flatiommu.h
 	$(install) -t $(DESTDIR)$(includedir)/flatiommu include/flatiommu/*.h
 	$(install) -t $(DESTDIR)$(includedir)/linux include/linux/flatiommu.h
@@ -260,27 +278,36 @@ $(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h
 # The flatiommu command.
 tool-sources := $(wildcard tools/flatiommu/*.c)
 
-tools: build/bin/flatiommu
+# with what it has programs preload
+tools: build/bin/flatiommu preload
 
 build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) build/lib/libflatiommu.a build/toolchain
 	@printf '#include <%s>\n' pci/pci.h json-c/json.h | $(CC) $(CPPFLAGS) -fsyntax-only -x c - 2>/dev/null || \
 		{ echo "No libpci or json-c: install libpci-dev libjson-c-dev (Debian, Ubuntu), pciutils-devel json-c-devel" \
 			"(Fedora), pciutils-devel libjson-c-devel (openSUSE) or pciutils json-c (Arch)" >&2; exit 1; }
 	mkdir -p $(@D)
-	$(CC) $(flags) -DVERSION='"$(version)"' -o $@ $(tool-sources) build/lib/libflatiommu.a -lpci -ljson-c
+	$(CC) $(flags) -DVERSION='"$(version)"' -DPRELOAD_DIRECTORY='"$(preload-dir)"' -o $@ $(tool-sources) \
+		build/lib/libflatiommu.a -lpci -ljson-c
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
 test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper own-iova put terminal)
-test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out $(test-tools:build/tests/%=tests/guest/%.c),\
+# what is preloaded is preloaded into what is dynamic
+dynamic-tools := build/tests/reader
+test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out \
+	$(patsubst build/tests/%,tests/guest/%.c,$(test-tools) $(dynamic-tools)),\
 	$(wildcard tests/guest/*.c)))
 test-lib := $(wildcard tests/guest/lib/*.c)
 
-tests: $(test-tools) $(test-programs)
+tests: $(test-tools) $(dynamic-tools) $(test-programs)
 
 # static: an emulated processor takes four times as long to start one that is not
 $(test-tools): build/tests/%: tests/guest/%.c build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -static -o $@ $<
+
+$(dynamic-tools): build/tests/%: tests/guest/%.c build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(flags) -o $@ $<
 
 # tests/guest/NAME/ has more of a test. It may come between the library and libc, in these functions.
 wrapped-api-faults := access calloc close fcntl free fstat ftruncate ioctl madvise malloc memfd_create mmap \
@@ -380,21 +407,41 @@ build/unit/addresses: tests/unit/addresses.c lib/sysfs.c lib/sysfs.h tools/flati
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 
+# preload/, on a machine that is in tests/unit/pagemap
+pagemap-model := tests/unit/pagemap/model.c preload/pins.c preload/ranges.c
+pagemap-headers := tests/unit/pagemap/model.h $(wildcard preload/*.h) include/linux/flatiommu.h
+
+build/unit/pagemap: tests/unit/pagemap.c $(pagemap-model) $(pagemap-headers) build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
+
+# its functions in place of libc's, in the test itself; ASan has functions of these names, too
+build/unit/preload: tests/unit/preload.c tests/unit/pagemap/node.c $(filter-out preload/node.c,$(wildcard preload/*.c)) \
+		$(pagemap-headers) build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(preload-flags) -o $@ $(filter %.c,$^) -ldl -pthread
+
 unit-programs: $(units)
 
 unit: $(units)
 	@for unit in $(units) tests/unit/dead-processor; do $$unit || exit; done
+	@! command -v valgrind >/dev/null || UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 build/unit/preload
 	@prove --quiet --exec bash tests/unit/kernel
 
 # tests/fuzz/NAME.c feeds parsers with what libFuzzer makes up; what crashes one is left in build/fuzz.
 FUZZ_SECONDS ?= 5
 fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"' \
+fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"' -DPRELOAD_DIRECTORY='"/"' \
 	-DFLATIOMMU_LIBRARY_VERSION='"$(version)"' -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
 build/fuzz/claim: tests/fuzz/claim.c module/function.c module/function.h $(shared) $(wildcard tests/fuzz/kernel/linux/*.h)
 	mkdir -p $(@D)
 	clang $(fuzz-flags) -Itests/fuzz/kernel -o $@ $<
+
+build/fuzz/pagemap: tests/fuzz/pagemap.c $(pagemap-model) preload/files.c preload/functions.c preload/groups.c \
+		$(pagemap-headers) $(shared)
+	mkdir -p $(@D)
+	clang $(fuzz-flags) -o $@ $(filter %.c,$^)
 
 build/fuzz/lib: tests/fuzz/lib.c $(wildcard lib/*.[ch]) $(shared)
 	mkdir -p $(@D)

@@ -99,10 +99,11 @@ static bool sees_memory_as_before(const struct flat_guard *guard)
 /**
  * flat_guard_get() - memory is to be pinned for a function
  * @pdev:	the function
+ * @stops:	the end of the pin stops it
  *
  * Returns the guard, or an error of FLATIOMMU_PIN as an error pointer.
  */
-struct flat_guard *flat_guard_get(struct pci_dev *pdev)
+struct flat_guard *flat_guard_get(struct pci_dev *pdev, bool stops)
 {
 	struct flat_guard *guard;
 	int ret;
@@ -112,8 +113,7 @@ struct flat_guard *flat_guard_get(struct pci_dev *pdev)
 	ret = flat_uses_bus_addresses(pdev);
 	if (ret)
 		return ERR_PTR(ret);
-	/* The end of the pin would stop it. */
-	if (flat_is_anothers(pdev))
+	if (stops && flat_is_anothers(pdev))
 		return ERR_PTR(-EPERM);
 	if (flat_locked_down(pdev))
 		return ERR_PTR(-EACCES);

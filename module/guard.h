@@ -45,7 +45,7 @@ struct flat_closing {
 	unsigned long until;
 };
 
-struct flat_guard *flat_guard_get(struct pci_dev *pdev);
+struct flat_guard *flat_guard_get(struct pci_dev *pdev, bool stops);
 void flat_guard_put(struct flat_guard *guard);
 void flat_guard_pinned(struct flat_guard *guard);
 void flat_guard_unpinned(struct flat_guard *guard, bool stop);

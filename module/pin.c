@@ -37,6 +37,7 @@
  * @offset:	of the first byte in the first page
  * @length:	bytes
  * @writable:	the functions may write to it
+ * @stops:	the functions are stopped before it is let go
  * @told:	a program knows of it, so the functions may be using it; xa_lock(&file->pins)
  * @counted:	the functions' guards count it; of one that a domain holds: a program may know of it
  * @nr_accounted: pages
@@ -52,6 +53,7 @@ struct flat_pin {
 	unsigned long offset;
 	u64 length;
 	bool writable;
+	bool stops;
 	bool told;
 	bool counted;
 	unsigned long nr_accounted;
@@ -153,7 +155,7 @@ static int guard_functions(struct flat_pin *p, struct pci_dev **pdevs, unsigned 
 	unsigned int i;
 
 	for (i = 0; i < n; i++) {
-		guard = flat_guard_get(pdevs[i]);
+		guard = flat_guard_get(pdevs[i], p->stops);
 		if (IS_ERR(guard))
 			return PTR_ERR(guard);
 		p->guards[p->nr_guards++] = guard;
@@ -200,6 +202,7 @@ static struct flat_pin *new_pin(struct flat_file *f, const struct flatiommu_pin 
 	p->offset = offset_in_page(arg->vaddr);
 	p->length = arg->length;
 	p->writable = !(arg->flags & FLATIOMMU_PIN_READ_ONLY);
+	p->stops = !(arg->flags & FLATIOMMU_PIN_NO_STOP);
 	ret = vfio ? find_domain(p, f, pdevs, arg->nr_functions) :
 		     guard_functions(p, pdevs, arg->nr_functions);
 	if (ret)
@@ -256,11 +259,13 @@ static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
 	return flat_segments_end(&s, arg, length - left, ret);
 }
 
-/* The functions may be using the memory from now on. */
+/* The functions' guards count the pin from now on, if it stops them. */
 static void count_pin(struct flat_pin *p)
 {
 	unsigned int i;
 
+	if (!p->stops)
+		return;
 	for (i = 0; i < p->nr_guards; i++)
 		flat_guard_pinned(p->guards[i]);
 	p->counted = true;
@@ -323,6 +328,9 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 	if (f->mm != current->mm || !capable(CAP_SYS_RAWIO))
 		return -EPERM;
 	if (!arg->length || check_add_overflow(arg->vaddr, arg->length - 1, &last))
+		return -EINVAL;
+	/* The domain's pins never stop a function. */
+	if (arg->flags & FLATIOMMU_PIN_VFIO && arg->flags & FLATIOMMU_PIN_NO_STOP)
 		return -EINVAL;
 	if (!access_ok((void __user *)(unsigned long)arg->vaddr, arg->length))
 		return -EFAULT;
@@ -406,7 +414,7 @@ void flat_unpin_all(struct flat_file *f)
 
 	flat_guard_new_close(&closing);
 	xa_for_each(&f->pins, id, p)
-		for (i = 0; i < p->nr_guards; i++)
+		for (i = 0; p->stops && i < p->nr_guards; i++)
 			flat_guard_close(p->guards[i], &closing);
 	xa_for_each(&f->pins, id, p)
 		if (refcount_dec_and_test(&p->refs))

@@ -197,6 +197,7 @@ struct flatiommu_lookup {
  * @flags:	FLATIOMMU_PIN_READ_ONLY: the functions will not write to it. Without an IOMMU
  *		nothing keeps them from it, and what they write is not saved to a file then.
  *		FLATIOMMU_PIN_VFIO: the memory is let go as what VFIO has mapped is, see below
+ *		FLATIOMMU_PIN_NO_STOP: the functions are not stopped as this memory is let go; not with FLATIOMMU_PIN_VFIO
  * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
  * @out_pin:	names the pin, in calls through this file descriptor; not 0
  * @functions:	address of an array of struct flatiommu_function: all that will be told addresses
@@ -231,21 +232,27 @@ struct flatiommu_lookup {
  * fails after segments were written leaves the memory to the address space. A module that does not
  * know the flag answers EOPNOTSUPP.
  *
+ * With FLATIOMMU_PIN_NO_STOP none of this is so: the pin says where memory is and keeps it there,
+ * and whoever uses the functions stops them. It is for a program that does not run them itself,
+ * such as one that joins another program that does. A pin without it in the same file, of a page,
+ * stops its functions before all of the file's memory is let go.
+ *
  * Ioctl FLATIOMMU_PIN. Errors: EPERM the caller has not opened the node itself, or has lost
- * CAP_SYS_RAWIO, or another program has the function through VFIO or, with FLATIOMMU_PIN_VFIO, the
- * caller has not; EINVAL @length, a range that wraps, @nr_functions; EFAULT not mapped, not
- * readable or, without FLATIOMMU_PIN_READ_ONLY, not writable, or memory that cannot be pinned: of
- * a device or, from Linux 6.5 on, writable and shared with a file system that tracks changes;
- * ENOMEM over RLIMIT_MEMLOCK; ENODEV no such function, or segments were asked for
- * and the first one was removed meanwhile, or, with FLATIOMMU_PIN_VFIO, none that was declared; ENOENT (with FLATIOMMU_PIN_VFIO) the functions share no address space; EOPNOTSUPP a
- * bridge, or behind an external port; EALREADY an IOMMU translates for it; EAFNOSUPPORT bus
- * addresses do not suffice on this machine, or the function does not see what is in the
- * processor's caches; EACCES the kernel is locked down; EBUSY the function is being bound or
- * unbound, try again, or finds memory at other addresses than when memory that is still pinned for
- * it was, or, but for x86, has no driver that it could be known from; ENOSPC too many pins; ERANGE
- * segments were asked for, and the first function has no bus address for the start of the memory.
- * Where the array of segments cannot be written, or the struct after it, the memory is let go as
- * by UNPIN, unless FLATIOMMU_PIN_VFIO was set.
+ * CAP_SYS_RAWIO, or another program has the function through VFIO and NO_STOP is not set, or, with
+ * FLATIOMMU_PIN_VFIO, the caller has not; EINVAL @length, a range that wraps, @nr_functions, two
+ * flags that exclude each other; EFAULT not mapped, not readable or, without
+ * FLATIOMMU_PIN_READ_ONLY, not writable, or memory that cannot be pinned: of a device or, from Linux
+ * 6.5 on, writable and shared with a file system that tracks changes; ENOMEM over RLIMIT_MEMLOCK;
+ * ENODEV no such function, or segments were asked for and the first one was removed meanwhile, or,
+ * with FLATIOMMU_PIN_VFIO, none that was declared; ENOENT (with FLATIOMMU_PIN_VFIO) the functions
+ * share no address space; EOPNOTSUPP a bridge, or behind an external port; EALREADY an IOMMU
+ * translates for it; EAFNOSUPPORT bus addresses do not suffice on this machine, or the function does
+ * not see what is in the processor's caches; EACCES the kernel is locked down; EBUSY the function is
+ * being bound or unbound, try again, or finds memory at other addresses than when memory that is
+ * still pinned for it was, or, but for x86, has no driver that it could be known from; ENOSPC too
+ * many pins; ERANGE segments were asked for, and the first function has no bus address for the start
+ * of the memory. Where the array of segments cannot be written, or the struct after it, the memory
+ * is let go as by UNPIN, unless FLATIOMMU_PIN_VFIO was set.
  */
 struct flatiommu_pin {
 	__u32 size;
@@ -263,6 +270,7 @@ struct flatiommu_pin {
 
 #define FLATIOMMU_PIN_READ_ONLY 0x1
 #define FLATIOMMU_PIN_VFIO	0x2
+#define FLATIOMMU_PIN_NO_STOP	0x4
 
 #define FLATIOMMU_PIN _IO(FLATIOMMU_TYPE, 0x83)
 

@@ -155,7 +155,7 @@ succeeds "which cures it" hello "$EDU"
 
 diag "namespaces"
 says "run --force without the capability" "it takes CAP_SYS_ADMIN, and a seccomp filter that lets unshare\(\) be" \
-	setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin flatiommu run --force -- true
+	setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin flatiommu run --force -- busybox true
 read_only() {
 	unshare -m bash -c 'mount -o remount,bind,ro /sys && "$@"' bash "$@"
 }
@@ -166,7 +166,7 @@ done
 limit=/proc/sys/user/max_mnt_namespaces
 most=$(<$limit)
 echo 0 >$limit
-says "a machine with no more of them" "max_mnt_namespaces has no more" flatiommu run --force -- true
+says "a machine with no more of them" "max_mnt_namespaces has no more" flatiommu run --force -- busybox true
 echo "$most" >$limit
 
 diag "an IOVA that the program chose"

@@ -245,7 +245,9 @@ static int do_pin(struct dice *d)
 	struct flatiommu_function functions[2] = { flat_function(EDU), flat_function(FN1) };
 	struct flatiommu_pin arg = {
 		.size = sizeof(arg),
-		.flags = (one_in(d, 3) ? FLATIOMMU_PIN_READ_ONLY : 0) | (one_in(d, 3) ? FLATIOMMU_PIN_VFIO : 0),
+		.flags = (one_in(d, 3) ? FLATIOMMU_PIN_READ_ONLY : 0) |
+			(one_in(d, 3) ? FLATIOMMU_PIN_VFIO : 0) |
+			(one_in(d, 3) ? FLATIOMMU_PIN_NO_STOP : 0),
 		.nr_functions = 1 + below(d, 2),
 		.functions = (uintptr_t)functions,
 		.vaddr = (uintptr_t)memory(d) + below(d, 2) * below(d, (unsigned int)PAGE),

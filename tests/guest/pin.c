@@ -398,6 +398,52 @@ static void unpin_stops_the_function(void **state)
 	mem_free(page, 2 * PAGE);
 }
 
+static int joins(void *arg)
+{
+	struct flatiommu_segment segment;
+	int own = flat_open();
+	uint32_t pin;
+
+	if (flat_pin(own, EDU, arg, PAGE, 0, &pin) != -EPERM)
+		return -EPERM;
+	if (flat_pin(own, EDU, arg, PAGE, FLATIOMMU_PIN_NO_STOP, &pin))
+		return -EIO;
+	return flat_lookup_pin(own, EDU, pin, 0, PAGE, &segment, 1) == 1 ? 0 : -ENOENT;
+}
+
+/* Neither its end by UNPIN nor that of the program that joined another one. */
+static void no_stop_stops_nobody(void **state)
+{
+	char *page = mem_shared(2);
+	uint32_t pin[2];
+	int own;
+
+	(void)state;
+	assert_non_null(page);
+	expect(0, log_mark());
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, FLATIOMMU_PIN_NO_STOP, &pin[0]));
+	expect(0, flat_unpin(alone.flat, pin[0]));
+	expect(1, vfio_bus_master(&alone.edu));
+	expect(0, in_child(joins, page));
+	assert_int_equal(pins(), alone.pins_before);
+	expect(1, vfio_bus_master(&alone.edu));
+	assert_int_equal(log_count(CLEARED), 0);
+	/* One that stops counts alone, and one in the same file stops before all of it is let go. */
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, 0, &pin[0]));
+	expect(0, flat_pin(alone.flat, EDU, page, PAGE, FLATIOMMU_PIN_NO_STOP, &pin[1]));
+	expect(0, flat_unpin(alone.flat, pin[0]));
+	expect(0, vfio_bus_master(&alone.edu));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
+	own = expect_good(flat_open());
+	expect(0, flat_pin(own, EDU, page + PAGE, PAGE, FLATIOMMU_PIN_NO_STOP, &pin[0]));
+	expect(0, flat_pin(own, EDU, page, PAGE, 0, &pin[0]));
+	close_fd(&own);
+	expect(0, vfio_bus_master(&alone.edu));
+	assert_int_equal(log_count(EDU ": " CLEARED), 2);
+	expect(0, flat_unpin(alone.flat, pin[1]));
+	mem_free(page, 2 * PAGE);
+}
+
 /* A kernel driver has it, whose bus mastering is not ours. */
 static void kernel_driver_is_left_alone(void **state)
 {
@@ -1009,6 +1055,7 @@ int main(void)
 		TEST(numbers),
 		TEST(memlock_is_accounted),
 		TEST(unpin_stops_the_function),
+		TEST(no_stop_stops_nobody),
 		TEST(kernel_driver_is_left_alone),
 		TEST(death_stops_the_function),
 		TEST(death_of_one_of_two),

@@ -53,15 +53,19 @@ refuses "no huge pages" 125 "none are reserved.*; try: echo" flatiommu run -- tr
 echo 64 >/proc/sys/vm/nr_hugepages
 refuses "without CAP_SYS_RAWIO" 125 "CAP_SYS_RAWIO is missing" without_rawio flatiommu run -- true
 refuses "by anybody" 125 "CAP_SYS_RAWIO is missing.*; try: sudo flatiommu run" as_nobody flatiommu run -- true
-refuses "without CAP_SYS_ADMIN" 125 "CAP_SYS_ADMIN is missing.*pagemap" \
-	setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin flatiommu run -- true
+without_admin() {
+	setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock "$@"
+}
+refuses "a static program without CAP_SYS_ADMIN" 125 "CAP_SYS_ADMIN is missing.*pagemap.*it is static" \
+	without_admin flatiommu run -- busybox true
+succeeds "another one without it" without_admin flatiommu run -- true
 small() {
 	(
 		ulimit -l 1024
 		setpriv --inh-caps=-ipc_lock --bounding-set=-ipc_lock flatiommu run "$@"
 	)
 }
-refuses "RLIMIT_MEMLOCK too small" 125 "RLIMIT_MEMLOCK is 1024 KiB, huge pages are 131072 KiB: .*; try: ulimit -l unlimited" \
+refuses "RLIMIT_MEMLOCK too small" 125 "RLIMIT_MEMLOCK is 1024 KiB, huge pages, pinned by pagemap and by VFIO, are 262144 KiB: .*; try: ulimit -l unlimited" \
 	small -- true
 succeeds "and with --force it goes on" small --force -- true
 
@@ -94,7 +98,8 @@ unlike "$(</tmp/alone)" "TX-packets: [1-9]" "and sends nothing"
 broken "refused maps" refusals warning "^1 programs .* may have gone on" "echo fence >.*/on_refusal" flatiommu --json doctor
 echo warn >/sys/module/flatiommu/parameters/on_refusal
 before=$(awk '/^nr_foll_pin_acquired/ { print $2 }' /proc/vmstat)
-testpmd /tmp/run 300 flatiommu run --
+# as a process that has CAP_SYS_RAWIO and may lock memory, and nothing else
+testpmd /tmp/run 300 setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock flatiommu run --
 succeeds "run by flatiommu, it sends" until_true 80 grep -qE "TX-packets: [1-9]" /tmp/run
 pid=$(pidof dpdk-testpmd | tr ' ' '\n' | head -n 1)
 like "$(</tmp/run)" "Selected IOVA mode 'PA'" "with physical addresses"
@@ -106,8 +111,9 @@ read -r map _ < <(grep rtemap_ "/proc/$pid/maps")
 flatiommu --json addresses "$pid" "0x${map%-*}" 2M >/tmp/addresses
 is "$(jq -r '.segments[] | .kind, .state, .length' /tmp/addresses | xargs)" "hugetlb present 2097152" \
 	"addresses shows one of its huge pages, in one piece"
-flatiommu run -- timeout 60 dpdk-proc-info -a "$NIC" -- --stats >/tmp/secondary 2>&1 </dev/null
+without_admin flatiommu run -- timeout 60 dpdk-proc-info -a "$NIC" -- --stats >/tmp/secondary 2>&1 </dev/null
 like "$(</tmp/secondary)" "TX-packets: [1-9]" "a secondary process joins it"
+is "$(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$NIC/config" | awk '{ print int($1 / 4) % 2 }')" 1 "which leaves the device at work as it ends"
 kill -INT "$pid"
 wait
 [[ $_failed == 0 ]] || diag "$(tail -n 40 /tmp/run)"

@@ -11,6 +11,7 @@
 #include "doctor.h"
 #include "flat.h"
 #include "modules.h"
+#include "preload.h"
 #include "privilege.h"
 #include "record.h"
 #include "sysfs.h"
@@ -171,7 +172,7 @@ static void check_capabilities(struct doctor *doctor)
 	} wanted[] = {
 		{ CAP_SYS_RAWIO, PROBLEM, "CAP_SYS_RAWIO", "use a function that has no IOMMU" },
 		{ CAP_SYS_ADMIN, WARNING, "CAP_SYS_ADMIN",
-		  "see physical addresses in /proc/self/pagemap, as DPDK and SPDK do; libflatiommu asks /dev/flatiommu instead" },
+		  "see physical addresses in /proc/self/pagemap, as DPDK and SPDK do; libflatiommu and flatiommu run ask /dev/flatiommu instead" },
 	};
 	char lack[400];
 	bool all = true;
@@ -188,6 +189,24 @@ static void check_capabilities(struct doctor *doctor)
 	}
 	if (all)
 		say(doctor, OK, "CAP_SYS_RAWIO and CAP_SYS_ADMIN");
+}
+
+/* Which way run takes. */
+static void check_pagemap(struct doctor *doctor)
+{
+	char library[512];
+
+	if (!is_wanted(doctor))
+		return;
+	preload_find(library, sizeof(library));
+	if (!*library)
+		say(doctor, WARNING,
+		    "libflatiommu-pagemap.so is not there: programs read the kernel's, with CAP_SYS_ADMIN, and what they read is not pinned");
+	else if (has_capability(CAP_SYS_ADMIN))
+		say(doctor, OK, "flatiommu run answers it from pins");
+	else
+		say(doctor, OK,
+		    "flatiommu run answers it from pins, and hides groups by the same library, as there is no CAP_SYS_ADMIN for a mount namespace");
 }
 
 /* It opens for CAP_SYS_RAWIO alone, whatever its mode. */
@@ -330,6 +349,7 @@ const struct check machine_checks[] = {
 	{ "interrupts", check_interrupts },
 	{ "memory", check_memory },
 	{ "capability", check_capabilities },
+	{ "pagemap", check_pagemap },
 	{ "flatiommu", check_flat_node },
 	{ "container", check_container },
 	{ "refusals", check_refusals },

@@ -156,6 +156,8 @@ static void check_memlock(struct doctor *doctor)
 	const char *service = doctor->memory.service;
 	char beside[64] = "";
 
+	if (doctor->pinned_twice)
+		bytes *= 2;
 	if (has_capability(CAP_IPC_LOCK)) {
 		say(doctor, OK, "no limit, by CAP_IPC_LOCK");
 		return;
@@ -169,8 +171,8 @@ static void check_memlock(struct doctor *doctor)
 	}
 	mend_memlock(doctor);
 	say(doctor, PROBLEM,
-	    "RLIMIT_MEMLOCK is %llu KiB, huge pages are %llu KiB%s: DPDK goes on with memory that is not pinned%s%s",
-	    limit / 1024, bytes / 1024, beside,
+	    "RLIMIT_MEMLOCK is %llu KiB, huge pages%s are %llu KiB%s: DPDK goes on with memory that is not pinned%s%s",
+	    limit / 1024, doctor->pinned_twice ? ", pinned by pagemap and by VFIO," : "", bytes / 1024, beside,
 	    *service ? "; once it is started again, LimitMEMLOCK= decides in " : "", service);
 }
 

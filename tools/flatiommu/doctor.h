@@ -25,6 +25,7 @@ enum verdict { OK, UNSEEN, WARNING, PROBLEM };
  * @memory:	that the process can get
  * @pid:	of the process that is asked for, or NULL for this one
  * @program:	the process is a program that is to run now, and takes huge pages
+ * @pinned_twice:	and they count against RLIMIT_MEMLOCK twice
  * @named:	functions were named, and are looked at by themselves
  */
 struct doctor {
@@ -38,7 +39,7 @@ struct doctor {
 	struct processes processes;
 	struct memory memory;
 	const char *pid;
-	bool program, named;
+	bool program, pinned_twice, named;
 };
 
 /* Says a line of the current check. */

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * flatiommu run: a program that chooses physical addresses by itself.
+ * flatiommu run: a program that chooses physical addresses by itself, and gets them pinned.
  *
  * DPDK and SPDK take the presence of any IOMMU group for the presence of an IOMMU, and then map at
  * virtual addresses, which no claimed function has. In a mount namespace of its own the program
- * sees no group; its way to one, through the function's link, stays.
+ * sees no group; its way to one, through the function's link, stays. That takes CAP_SYS_ADMIN.
+ *
+ * A library that is preloaded (preload/) answers pagemap from pins, and hides the groups, too. Other ways
+ * were weighed. A file of the module's over /proc/PID/pagemap has to be mounted for each process,
+ * by CAP_SYS_ADMIN. A seccomp notifier would see static programs, too, but every read() would go
+ * through this process, which would have to pin memory of another one, and the program would have to
+ * run with no_new_privs or CAP_SYS_ADMIN. The library needs nothing, and costs nothing but where
+ * pagemap is read or pinned memory unmapped.
  */
 #include <errno.h>
 #include <sched.h>
@@ -18,6 +25,7 @@
 #include "modules.h"
 #include "output.h"
 #include "pci.h"
+#include "preload.h"
 #include "privilege.h"
 #include "sysfs.h"
 
@@ -30,6 +38,25 @@ static const struct flag run_flags[] = {
 	[CHECK] = { "check", NULL, "only say whether it would run, and how" },
 	{ NULL, NULL, NULL }
 };
+
+/**
+ * struct way - how a program is run
+ * @claimed:	functions are, so that groups are to be hidden
+ * @uio:	functions have a uio driver
+ * @may_mount:	a mount namespace may be made
+ * @library:	what is preloaded, or ""
+ * @why_not:	nothing is, or NULL
+ */
+struct way {
+	bool claimed, uio, may_mount;
+	char library[512];
+	const char *why_not;
+};
+
+static bool has_library(const struct way *way)
+{
+	return *way->library && !way->why_not;
+}
 
 static unsigned int count_behind(const struct functions *functions, enum behind behind)
 {
@@ -72,6 +99,31 @@ static int refuse(struct tool *tool, struct json_object *lines)
 	return 0;
 }
 
+static unsigned int count_uio(const struct functions *functions)
+{
+	unsigned int count = 0;
+	size_t i;
+
+	for (i = 0; i < functions->n; i++)
+		count += functions->function[i].behind == BEHIND_NOTHING &&
+			 strstr(functions->function[i].driver, "uio");
+	return count;
+}
+
+static void find_way(struct way *way, const char *program, const struct functions *functions)
+{
+	way->claimed = count_behind(functions, BEHIND_FLATIOMMU);
+	way->uio = count_uio(functions);
+	if (!way->claimed && !way->uio)
+		return;
+	way->may_mount = has_capability(CAP_SYS_ADMIN);
+	preload_find(way->library, sizeof(way->library));
+	if (!*way->library)
+		way->why_not = "libflatiommu-pagemap.so is not there";
+	else
+		way->why_not = preload_not_for(program);
+}
+
 static bool has_word(const struct args *args, const char *word)
 {
 	int i;
@@ -83,12 +135,14 @@ static bool has_word(const struct args *args, const char *word)
 }
 
 static int check_memory_of(struct tool *tool, const struct args *args,
-			   const struct functions *functions)
+			   const struct functions *functions, const struct way *way)
 {
 	struct doctor doctor = { .program = true, .functions = *functions };
 	const struct check *check;
 	int ret;
 
+	/* once by pagemap's pins, and once by VFIO */
+	doctor.pinned_twice = has_library(way) && way->claimed;
 	doctor.lines = json_object_new_array();
 	memory_read(&doctor.memory, "self");
 	for (check = memory_checks; check->name; check++) {
@@ -104,25 +158,32 @@ static int check_memory_of(struct tool *tool, const struct args *args,
 }
 
 static int check_program(struct tool *tool, const struct args *args,
-			 const struct functions *functions)
+			 const struct functions *functions, const struct way *way)
 {
+	char why[200];
 	int ret;
 
 	ret = need_capability(tool, CAP_SYS_RAWIO, "CAP_SYS_RAWIO",
 			      "nobody else may have a function without an IOMMU");
-	if (!ret)
-		ret = need_capability(tool, CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
-				      "for the namespace, and DPDK reads /proc/self/pagemap with it");
-	return ret ? ret : check_memory_of(tool, args, functions);
+	if (!ret && !has_library(way)) {
+		snprintf(why, sizeof(why),
+			 "for the namespace, and DPDK reads /proc/self/pagemap with it; without it a library that is preloaded does, but %s",
+			 way->why_not);
+		ret = need_capability(tool, CAP_SYS_ADMIN, "CAP_SYS_ADMIN", why);
+	}
+	return ret ? ret : check_memory_of(tool, args, functions, way);
 }
 
 /* Nothing of this reaches other processes: the namespace's mounts are made private first. */
-static int hide_groups(struct tool *tool)
+static int hide_groups(struct tool *tool, bool has_other_way)
 {
-	if (unshare(CLONE_NEWNS))
+	if (unshare(CLONE_NEWNS)) {
+		if (has_other_way)
+			return 0;
 		return fail(tool, -errno, "run: no mount namespace: %s%s", strerror(errno),
 			    errno == EPERM ? ": it takes CAP_SYS_ADMIN, and a seccomp filter that lets unshare() be" :
 			    errno == ENOSPC ? ": /proc/sys/user/max_mnt_namespaces has no more" : "");
+	}
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return fail(tool, -errno, "run: /: %s", strerror(errno));
 	if (mount("flatiommu", GROUPS, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -131,43 +192,80 @@ static int hide_groups(struct tool *tool)
 	return 0;
 }
 
+/* Without a namespace the library hides them. */
+static int prepare(struct tool *tool, const struct way *way)
+{
+	int ret = 0;
+
+	if (way->claimed && (way->may_mount || !has_library(way)))
+		ret = hide_groups(tool, has_library(way));
+	if (!ret && has_library(way))
+		ret = preload_set(way->library);
+	return ret;
+}
+
+static struct json_object *way_json(const struct way *way, const char *program)
+{
+	struct json_object *what = json_object_new_object();
+	bool any = way->claimed || way->uio;
+
+	put_string(what, "program", program);
+	put_bool(what, "hidden", way->claimed);
+	put_string(what, "hidden_by", !way->claimed ? NULL : way->may_mount || !has_library(way) ?
+		   "mount namespace" : "library");
+	put_string(what, "pagemap", !any ? NULL : has_library(way) ? "pins" : "kernel");
+	put_string(what, "library", has_library(way) ? way->library : NULL);
+	put_string(what, "why", !any ? "no function is claimed or on a uio driver" : way->why_not);
+	return what;
+}
+
 static void run_text(const struct tool *tool, struct json_object *what)
 {
+	const char *program = get_string(what, "program"), *by = get_string(what, "hidden_by");
+	const char *pagemap = get_string(what, "pagemap");
+
 	(void)tool;
-	printf("%s: %s\n", get_string(what, "program"),
-	       json_object_get_boolean(get(what, "hidden")) ?
-	       "IOMMU groups are hidden: it will use physical addresses" :
-	       "nothing is hidden: no function is claimed");
+	if (by && !strcmp(by, "library"))
+		printf("%s: IOMMU groups are hidden by the library, as there is no CAP_SYS_ADMIN for a mount namespace: it will use physical addresses\n",
+		       program);
+	else if (by)
+		printf("%s: IOMMU groups are hidden by a mount namespace: it will use physical addresses\n",
+		       program);
+	else
+		printf("%s: nothing is hidden: no function is claimed\n", program);
+	if (pagemap && !strcmp(pagemap, "pins"))
+		printf("%s: pagemap is answered from pins, by %s\n", program, get_string(what, "library"));
+	else if (pagemap)
+		printf("%s: pagemap is the kernel's, and what it reads there is not pinned: %s\n", program,
+		       get_string(what, "why"));
 }
 
 static int run_run(struct tool *tool, const struct args *args)
 {
 	struct functions functions = { 0 };
-	bool hide, iommu;
+	struct way way = { 0 };
+	bool iommu, any;
 	int ret = 0;
 
 	functions_scan(&functions);
-	hide = count_behind(&functions, BEHIND_FLATIOMMU);
+	find_way(&way, args->words[0], &functions);
+	any = way.claimed || way.uio;
 	iommu = count_behind(&functions, BEHIND_IOMMU);
 	/* where an IOMMU translates, it may as well use it */
-	if (hide && !args->values[FORCE])
-		ret = check_program(tool, args, &functions);
+	if (any && !args->values[FORCE])
+		ret = check_program(tool, args, &functions, &way);
 	functions_free(&functions);
 	if (ret)
 		return ret;
-	if (!hide && !iommu && !args->values[FORCE]) {
+	if (!any && !iommu && !args->values[FORCE]) {
 		cure(tool, "flatiommu bind DEVICE");
 		return fail(tool, -ENODEV, "run: no function is claimed");
 	}
 	if (args->values[CHECK]) {
-		struct json_object *what = json_object_new_object();
-
-		put_string(what, "program", args->words[0]);
-		put_bool(what, "hidden", hide);
-		show(tool, what, run_text);
+		show(tool, way_json(&way, args->words[0]), run_text);
 		return 0;
 	}
-	ret = hide ? hide_groups(tool) : 0;
+	ret = prepare(tool, &way);
 	if (ret)
 		return ret;
 	execvp(args->words[0], args->words);

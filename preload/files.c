@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A number may be closed unseen, and be another file by now. So an entry has the file's inode,
+ * which no other file has while it is open.
+ */
+#include "files.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "node.h"
+#include "raw.h"
+
+#define MOST_FILES 256
+#define PROC_MAGIC 0x9fa0
+
+/**
+ * struct file - a pagemap that is open
+ * @fd:		its number and one, 0 for none. Written last, and read first
+ * @process:	that opened it
+ */
+struct file {
+	_Atomic int fd;
+	pid_t process;
+	dev_t device;
+	ino_t inode;
+};
+
+static struct file files[MOST_FILES];
+/* All behind this many are free. */
+static _Atomic unsigned int nr_files;
+
+bool files_any(void)
+{
+	return atomic_load_explicit(&nr_files, memory_order_relaxed);
+}
+
+static bool identify(int fd, struct stat *st)
+{
+	return raw(SYS_newfstatat, fd, "", st, AT_EMPTY_PATH) == 0;
+}
+
+static struct file *find(int fd)
+{
+	unsigned int i, n = atomic_load(&nr_files);
+
+	for (i = 0; i < n; i++)
+		if (atomic_load(&files[i].fd) == fd + 1)
+			return &files[i];
+	return NULL;
+}
+
+enum files files_is(int fd)
+{
+	struct file *file = fd < 0 ? NULL : find(fd);
+	struct stat st;
+
+	if (!file)
+		return FILES_NONE;
+	if (!identify(fd, &st) || st.st_dev != file->device || st.st_ino != file->inode) {
+		/* another thread may have put another number there */
+		atomic_compare_exchange_strong(&file->fd, &(int){ fd + 1 }, 0);
+		return FILES_NONE;
+	}
+	return file->process == getpid() ? FILES_OWN : FILES_OTHERS;
+}
+
+static int add(int fd, const struct file *of)
+{
+	struct file *file = find(fd);
+	unsigned int i;
+
+	for (i = 0; !file && i < MOST_FILES; i++)
+		if (!atomic_load(&files[i].fd))
+			file = &files[i];
+	if (!file)
+		return -EMFILE;
+	atomic_store(&file->fd, 0);
+	file->process = of->process;
+	file->device = of->device;
+	file->inode = of->inode;
+	atomic_store(&file->fd, fd + 1);
+	i = (unsigned int)(file - files) + 1;
+	if (i > nr_files)
+		atomic_store(&nr_files, i);
+	return 0;
+}
+
+static const char *last_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+bool files_may_be(const char *path, int flags)
+{
+	const char *last = last_of(path);
+
+	if (!strcmp(last, "pagemap"))
+		return true;
+	return (flags & O_ACCMODE) != O_RDONLY &&
+	       (!strncmp(last, "uio", 3) || !strncmp(last, "vfio", 4) || !strcmp(last, "config") ||
+		!strncmp(last, "resource", 8) || (*last >= '0' && *last <= '9'));
+}
+
+/* Cuts "/NAME" off. */
+static bool cut_last(char *path, const char *name)
+{
+	char *last = strrchr(path, '/');
+
+	if (!last || (name && strcmp(last + 1, name)))
+		return false;
+	*last = '\0';
+	return true;
+}
+
+/* @path is PROC/PID/pagemap or PROC/PID/task/TID/pagemap: is it this process's? */
+static bool is_own(char *path)
+{
+	char self[32], link[128], *task;
+
+	if (!cut_last(path, "pagemap"))
+		return false;
+	task = strrchr(path, '/');
+	if (task && task - path > 5 && !strncmp(task - 5, "/task", 5)) {
+		cut_last(path, NULL);
+		cut_last(path, "task");
+	}
+	if (snprintf(link, sizeof(link), "%.*s/self", (int)(last_of(path) - path), path) >=
+	    (int)sizeof(link) || raw_readlink(link, self, sizeof(self)))
+		return false;
+	return !strcmp(last_of(path), self);
+}
+
+int files_opened(int fd, int flags)
+{
+	struct file file = { .process = getpid() };
+	char link[32], path[512];
+	struct statfs fs;
+	struct stat st;
+	int ret = 0;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (raw_readlink(link, path, sizeof(path)))
+		return 0;
+	if (strcmp(last_of(path), "pagemap")) {
+		if ((flags & O_ACCMODE) != O_RDONLY)
+			node_uses(path);
+		return 0;
+	}
+	if (raw(SYS_fstatfs, fd, &fs) || fs.f_type != PROC_MAGIC || !is_own(path))
+		return 0;
+	if (identify(fd, &st)) {
+		file.device = st.st_dev;
+		file.inode = st.st_ino;
+		ret = add(fd, &file);
+	}
+	if (!ret)
+		node_retry();
+	return ret;
+}
+
+int files_duplicated(int fd, int to)
+{
+	const struct file *file = find(fd);
+
+	return file && files_is(fd) != FILES_NONE ? add(to, file) : 0;
+}
+
+void files_closed(int fd)
+{
+	struct file *file = fd < 0 ? NULL : find(fd);
+
+	if (file)
+		atomic_compare_exchange_strong(&file->fd, &(int){ fd + 1 }, 0);
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What ends a mapping, or puts another one in its place. The lock is held from before the call
+ * until the pins are dropped: whoever is given the addresses next asks after that.
+ */
+#undef _FORTIFY_SOURCE
+#include "interpose.h"
+
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include "lock.h"
+#include "node.h"
+#include "pins.h"
+#include "ranges.h"
+#include "raw.h"
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+/* Pages, from the first to the one behind the last. */
+struct pages {
+	uint64_t start, end;
+};
+
+static struct pages pages_of(const void *addr, size_t length)
+{
+	uint64_t at = (uintptr_t)addr, size = 1ull << node_page_shift(), end;
+
+	if (__builtin_add_overflow(at, length, &end) || end > UINT64_MAX - size)
+		end = UINT64_MAX - size;
+	return (struct pages){ at >> node_page_shift(), (end + size - 1) >> node_page_shift() };
+}
+
+static bool may_be_pinned(struct pages pages)
+{
+	return pages.start < pages.end && ranges_may_have(pages.start, pages.end);
+}
+
+/* A call that failed may have come to a part of it. */
+static void end_pages(struct pages pages, bool all)
+{
+	if (all)
+		pins_drop(pages.start, pages.end);
+	else
+		pins_sweep(false);
+}
+
+INTERPOSER int munmap(void *addr, size_t length)
+{
+	struct pages pages = pages_of(addr, length);
+	const struct real *libc = real();
+	sigset_t before;
+	int ret;
+
+	if (!may_be_pinned(pages))
+		return libc->munmap(addr, length);
+	lock(&before);
+	ret = libc->munmap(addr, length);
+	end_pages(pages, !ret);
+	unlock(&before);
+	return ret;
+}
+
+INTERPOSER void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	struct pages pages = pages_of(addr, length);
+	const struct real *libc = real();
+	sigset_t before;
+	void *ret;
+
+	if (!(flags & MAP_FIXED) || !may_be_pinned(pages))
+		return libc->mmap(addr, length, prot, flags, fd, offset);
+	lock(&before);
+	ret = libc->mmap(addr, length, prot, flags, fd, offset);
+	end_pages(pages, ret != MAP_FAILED);
+	unlock(&before);
+	return ret;
+}
+
+INTERPOSER void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+	__attribute__((alias("mmap")));
+
+/* The pages themselves go along, and stay pinned. */
+static void moved(struct pages from, struct pages to, bool is_copy)
+{
+	uint64_t end = from.start + (to.end - to.start);
+
+	if (from.start != to.start) {
+		pins_drop(to.start, to.end);
+		if (is_copy)
+			return;
+		pins_move(from.start, end < from.end ? end : from.end, to.start);
+	}
+	if (end < from.end)
+		pins_drop(end, from.end);
+}
+
+INTERPOSER void *mremap(void *addr, size_t old, size_t length, int flags, ...)
+{
+	struct pages from = pages_of(addr, old);
+	const struct real *libc = real();
+	sigset_t before;
+	void *to, *ret;
+	va_list args;
+
+	va_start(args, flags);
+	to = flags & MREMAP_FIXED ? va_arg(args, void *) : NULL;
+	va_end(args);
+	if (!may_be_pinned(from) && !(flags & MREMAP_FIXED && may_be_pinned(pages_of(to, length))))
+		return libc->mremap(addr, old, length, flags, to);
+	lock(&before);
+	ret = libc->mremap(addr, old, length, flags, to);
+	if (ret == MAP_FAILED)
+		pins_sweep(false);
+	else
+		moved(from, pages_of(ret, length), !old);
+	unlock(&before);
+	return ret;
+}
+
+INTERPOSER int madvise(void *addr, size_t length, int advice)
+{
+	struct pages pages = pages_of(addr, length);
+	const struct real *libc = real();
+	sigset_t before;
+	int ret;
+
+	if ((advice != MADV_DONTNEED && advice != MADV_DONTNEED_LOCKED && advice != MADV_REMOVE) ||
+	    !may_be_pinned(pages))
+		return libc->madvise(addr, length, advice);
+	lock(&before);
+	ret = libc->madvise(addr, length, advice);
+	end_pages(pages, !ret);
+	unlock(&before);
+	return ret;
+}
+
+INTERPOSER int remap_file_pages(void *addr, size_t length, int prot, size_t offset, int flags)
+{
+	struct pages pages = pages_of(addr, length);
+	const struct real *libc = real();
+	sigset_t before;
+	int ret;
+
+	if (!may_be_pinned(pages))
+		return libc->remap_file_pages(addr, length, prot, offset, flags);
+	lock(&before);
+	ret = libc->remap_file_pages(addr, length, prot, offset, flags);
+	end_pages(pages, !ret);
+	unlock(&before);
+	return ret;
+}
+
+static void end_heap(const char *before, const char *now)
+{
+	sigset_t set;
+
+	if (now >= before || !may_be_pinned(pages_of(now, (size_t)(before - now))))
+		return;
+	lock(&set);
+	pins_sweep(false);
+	unlock(&set);
+}
+
+INTERPOSER int brk(void *end)
+{
+	const struct real *libc = real();
+	char *before = libc->sbrk(0);
+	int ret = libc->brk(end);
+
+	if (!ret)
+		end_heap(before, end);
+	return ret;
+}
+
+INTERPOSER void *sbrk(intptr_t more)
+{
+	char *before = real()->sbrk(more);
+
+	if (more < 0 && before != (void *)-1)
+		end_heap(before, before + more);
+	return before;
+}
+
+/* The kernel knows how long it is. */
+INTERPOSER int shmdt(const void *addr)
+{
+	const struct real *libc = real();
+	sigset_t before;
+	int ret;
+
+	if (!may_be_pinned(pages_of(addr, SIZE_MAX)))
+		return libc->shmdt(addr);
+	lock(&before);
+	ret = libc->shmdt(addr);
+	pins_sweep(false);
+	unlock(&before);
+	return ret;
+}
+
+static void end_file(bool is_shorter)
+{
+	sigset_t before;
+
+	if (!is_shorter || !ranges_may_have(0, UINT64_MAX))
+		return;
+	lock(&before);
+	pins_sweep(false);
+	unlock(&before);
+}
+
+INTERPOSER int truncate(const char *path, off_t length)
+{
+	int ret = real()->truncate(path, length);
+
+	end_file(!ret);
+	return ret;
+}
+
+INTERPOSER int ftruncate(int fd, off_t length)
+{
+	bool is_shorter = false;
+	struct stat st;
+	int ret;
+
+	/* hugetlbfs's files are made as long as they are to be, one by one */
+	if (ranges_may_have(0, UINT64_MAX))
+		is_shorter = raw(SYS_fstat, fd, &st) || length < st.st_size;
+	ret = real()->ftruncate(fd, length);
+	end_file(is_shorter && !ret);
+	return ret;
+}
+
+INTERPOSER int fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	int ret = real()->fallocate(fd, mode, offset, length);
+
+	end_file(mode & ~FALLOC_FL_KEEP_SIZE && !ret);
+	return ret;
+}
+
+INTERPOSER int truncate64(const char *path, off_t length) __attribute__((alias("truncate")));
+INTERPOSER int ftruncate64(int fd, off_t length) __attribute__((alias("ftruncate")));
+INTERPOSER int fallocate64(int fd, int mode, off_t offset, off_t length)
+	__attribute__((alias("fallocate")));

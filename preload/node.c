@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory is pinned for one function, which stands for all: pagemap has one answer, and so the
+ * others must see memory where that one does. These pins stop nothing as they end
+ * (FLATIOMMU_PIN_NO_STOP). A function that the program has opened is stopped by a pin of its
+ * own, of a page of this library's, before any of the program's memory is let go: the kernel
+ * does so when the file is closed.
+ */
+#include "node.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "functions.h"
+#include "raw.h"
+#include "say.h"
+
+#define NODE "/dev/flatiommu"
+/* Above the numbers that programs give files on purpose. */
+#define HIGH_FD 500
+#define MOST_USED 64
+/* Of this process and of those that it was forked from. */
+#define MOST_NODES 16
+
+/**
+ * struct used - a function that the program has opened
+ * @function:	its address
+ * @guarded:	it is stopped with the program, or is another program's
+ */
+struct used {
+	struct flatiommu_function function;
+	bool guarded;
+};
+
+static int nodes[MOST_NODES];
+static unsigned int nr_nodes;
+static int node = -1, map = -1;
+static int failure;			/* why there is no node, or no function */
+static bool may_try = true;
+static struct flatiommu_function told;	/* the function that stands for all */
+static struct flatiommu_function odd;	/* sees memory elsewhere: nothing is told then */
+static bool has_told, is_odd;
+static void *anchor;			/* the page that guards are for */
+static uint64_t anchor_address;
+static struct used used[MOST_USED];
+static unsigned int nr_used;
+
+unsigned int node_page_shift(void)
+{
+	static unsigned int shift;
+
+	if (!shift)
+		shift = (unsigned int)__builtin_ctzl(getauxval(AT_PAGESZ));
+	return shift;
+}
+
+static uint64_t page_size(void)
+{
+	return 1ull << node_page_shift();
+}
+
+static int call(unsigned long request, void *arg)
+{
+	return (int)raw(SYS_ioctl, node, request, arg);
+}
+
+/* Moves a file of ours out of the program's way. */
+static int move_up(int fd)
+{
+	long high;
+
+	if (fd < 0)
+		return fd;
+	high = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	if (high < 0)
+		return fd;
+	raw_close(fd);
+	return (int)high;
+}
+
+static int pin_for(const struct flatiommu_function *function, void *memory, uint64_t length,
+		   uint32_t flags, struct flatiommu_pin *pin, struct answer *answer)
+{
+	int ret;
+
+	*pin = (struct flatiommu_pin){
+		.size = sizeof(*pin),
+		.flags = flags,
+		.nr_functions = 1,
+		.functions = (uintptr_t)function,
+		.vaddr = (uintptr_t)memory,
+		.length = length,
+		.nr_segments = NODE_SEGMENTS,
+		.segments = (uintptr_t)answer->segments,
+	};
+	ret = call(FLATIOMMU_PIN, pin);
+	if (ret)
+		return ret;
+	answer->pin = pin->out_pin;
+	answer->nr = pin->nr_segments;
+	answer->pages = pin->out_length >> node_page_shift();
+	return 0;
+}
+
+/* A function that is being bound has no answer for a moment. */
+static int pin_anchor(const struct flatiommu_function *function, uint32_t flags,
+		      struct answer *answer)
+{
+	const struct timespec moment = { .tv_nsec = 20000000 };
+	struct flatiommu_pin pin;
+	int ret, i;
+
+	if (!anchor)
+		anchor = raw_memory(page_size());
+	if (!anchor)
+		return -ENOMEM;
+	for (i = 0; i < 50; i++) {
+		ret = pin_for(function, anchor, page_size(), flags, &pin, answer);
+		if (ret != -EBUSY)
+			break;
+		raw(SYS_nanosleep, &moment, NULL);
+	}
+	return ret;
+}
+
+static void compare(const struct flatiommu_function *function, uint64_t address)
+{
+	if (address == anchor_address)
+		return;
+	odd = *function;
+	is_odd = true;
+}
+
+static struct answer anchor_answer;
+
+/*
+ * The first one that takes a pin stands for all. What the others say of the same page is
+ * compared.
+ */
+static bool try_function(const char *address)
+{
+	struct flatiommu_info info = { .size = sizeof(info), .flags = FLATIOMMU_INFO_FUNCTION };
+	int ret;
+
+	if (!function_of(address, &info.function) || call(FLATIOMMU_INFO, &info) ||
+	    !(info.out_state & FLATIOMMU_STATE_BUS_ADDRESSES))
+		return true;
+	if (!(info.out_state & FLATIOMMU_STATE_CLAIMED) && !function_is_on_uio(address))
+		return true;
+	ret = pin_anchor(&info.function, FLATIOMMU_PIN_NO_STOP, &anchor_answer);
+	if (ret) {
+		failure = ret;
+		return true;
+	}
+	if (has_told) {
+		compare(&info.function, anchor_answer.segments[0].address);
+		node_unpin(anchor_answer.pin);
+		return true;
+	}
+	/* This one stays, so that the function is known to the module. */
+	told = info.function;
+	anchor_address = anchor_answer.segments[0].address;
+	has_told = true;
+	return true;
+}
+
+/* Those that another program has are stopped by that one. */
+static void guard(struct used *u)
+{
+	int ret;
+
+	if (u->guarded || !has_told)
+		return;
+	ret = pin_anchor(&u->function, 0, &anchor_answer);
+	if (!ret)
+		compare(&u->function, anchor_answer.segments[0].address);
+	else if (ret != -EPERM && ret != -EALREADY)
+		say("%04x:%02x:%02x.%x is not stopped when this program dies: %s", u->function.segment,
+		    u->function.bus, u->function.devfn >> 3, u->function.devfn & 7, strerrordesc_np(-ret));
+	u->guarded = true;
+}
+
+static void find_function(void)
+{
+	unsigned int i;
+
+	has_told = false;
+	is_odd = false;
+	failure = -ENODEV;
+	functions_each(try_function);
+	for (i = 0; i < nr_used; i++)
+		guard(&used[i]);
+}
+
+/* The node, and a function. After a failure the next pagemap that is opened is another chance. */
+static int begin(void)
+{
+	if (node < 0) {
+		if (!may_try)
+			return failure;
+		may_try = false;
+		if (nr_nodes == MOST_NODES)
+			return failure = -EMFILE;
+		node = move_up(raw_open(NODE, O_RDWR));
+		if (node < 0)
+			return failure = node;
+		nodes[nr_nodes++] = node;
+		find_function();
+	} else if (!has_told && may_try) {
+		may_try = false;
+		find_function();
+	}
+	if (is_odd)
+		return -EXDEV;
+	return has_told ? 0 : failure;
+}
+
+static int pin_with(uint64_t page, uint64_t pages, struct answer *answer)
+{
+	void *memory = (void *)(uintptr_t)(page << node_page_shift());
+	uint64_t length = pages << node_page_shift();
+	struct flatiommu_pin pin;
+	int ret;
+
+	ret = pin_for(&told, memory, length, FLATIOMMU_PIN_NO_STOP, &pin, answer);
+	/* What the program cannot write to, devices should not. */
+	if (ret == -EFAULT)
+		ret = pin_for(&told, memory, length, FLATIOMMU_PIN_NO_STOP | FLATIOMMU_PIN_READ_ONLY, &pin,
+			      answer);
+	return ret;
+}
+
+int node_pin(uint64_t page, uint64_t pages, struct answer *answer)
+{
+	int ret = begin();
+
+	if (ret)
+		return ret;
+	ret = pin_with(page, pages, answer);
+	if (ret != -ENODEV)
+		return ret;
+	/* It was unplugged. */
+	find_function();
+	return has_told && !is_odd ? pin_with(page, pages, answer) : ret;
+}
+
+int node_look_up(uint64_t offset, uint64_t pages, struct answer *answer)
+{
+	struct flatiommu_lookup lookup = {
+		.size = sizeof(lookup),
+		.flags = FLATIOMMU_LOOKUP_PIN,
+		.function = told,
+		.pin = answer->pin,
+		.nr_segments = NODE_SEGMENTS,
+		.start = offset << node_page_shift(),
+		.length = pages << node_page_shift(),
+		.segments = (uintptr_t)answer->segments,
+	};
+	int ret = call(FLATIOMMU_LOOKUP, &lookup);
+
+	answer->nr = lookup.nr_segments;
+	answer->pages = lookup.length >> node_page_shift();
+	return ret;
+}
+
+void node_unpin(uint32_t pin)
+{
+	struct flatiommu_unpin unpin = { .size = sizeof(unpin), .pin = pin };
+
+	call(FLATIOMMU_UNPIN, &unpin);
+}
+
+int node_read(uint64_t page, uint64_t *entries, size_t n)
+{
+	long ret;
+
+	if (map < 0)
+		map = move_up(raw_open("/proc/self/pagemap", O_RDONLY));
+	if (map < 0)
+		return map;
+	ret = raw(SYS_pread64, map, entries, n * sizeof(*entries), page * sizeof(*entries));
+	if (ret < 0)
+		return (int)ret;
+	/* There is nothing behind the end of what a process may have. */
+	memset((char *)entries + ret, 0, n * sizeof(*entries) - (size_t)ret);
+	return 0;
+}
+
+void node_uses(const char *path)
+{
+	struct flatiommu_function function;
+	int asked = node >= 0 ? node : raw_open(NODE, O_RDWR);
+	bool is = function_behind(path, asked, &function);
+	unsigned int i;
+
+	if (node < 0 && asked >= 0)
+		raw_close(asked);
+	if (!is)
+		return;
+	for (i = 0; i < nr_used; i++)
+		if (!memcmp(&used[i].function, &function, sizeof(function)))
+			break;
+	if (i == MOST_USED) {
+		say("more than %d functions are open: the others are not stopped when this program dies",
+		    MOST_USED);
+		return;
+	}
+	if (i == nr_used)
+		used[nr_used++] = (struct used){ .function = function };
+	if (node >= 0)
+		guard(&used[i]);
+}
+
+int node_next(int fd)
+{
+	int next = map >= fd ? map : -1;
+	unsigned int i;
+
+	for (i = 0; i < nr_nodes; i++)
+		if (nodes[i] >= fd && (next < 0 || nodes[i] < next))
+			next = nodes[i];
+	return next;
+}
+
+bool node_has(int fd)
+{
+	return fd >= 0 && node_next(fd) == fd;
+}
+
+int node_make_way(int fd)
+{
+	int to = (int)raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	unsigned int i;
+
+	if (to < 0)
+		return to;
+	for (i = 0; i < nr_nodes; i++)
+		if (nodes[i] == fd)
+			nodes[i] = to;
+	if (node == fd)
+		node = to;
+	if (map == fd)
+		map = to;
+	/* The program's file takes its place. */
+	return 0;
+}
+
+void node_forget(void)
+{
+	unsigned int i;
+
+	node = -1;
+	if (map >= 0)
+		raw_close(map);
+	map = -1;
+	has_told = false;
+	is_odd = false;
+	may_try = true;
+	for (i = 0; i < nr_used; i++)
+		used[i].guarded = false;
+}
+
+void node_retry(void)
+{
+	may_try = true;
+}
+
+void node_say(int err, uint64_t page, uint64_t pages)
+{
+	unsigned long long addr = page << node_page_shift(), length = pages << node_page_shift();
+	const char *error = strerrordesc_np(-err);
+
+	if (!has_told && err == -EPERM)
+		say(NODE ": %s: no address is told. Cure: CAP_SYS_RAWIO, and a cgroup that allows the node", error);
+	else if (!has_told && (err == -ENOENT || err == -ENXIO))
+		say(NODE ": %s: no address is told. Cure: modprobe flatiommu; for a container, --device " NODE,
+		    error);
+	else if (!has_told && err == -ENODEV)
+		say("no function is claimed or on a uio driver: no address is told. Cure: flatiommu bind DEVICE");
+	else if (!has_told && err == -EOPNOTSUPP)
+		say("flatiommu.ko is older than this library: no address is told. Cure: load the one of its version");
+	else if (!has_told)
+		say(NODE ": %s: no address is told", error);
+	else if (err == -EXDEV)
+		say("%04x:%02x:%02x.%x sees memory at other addresses than another function, and pagemap has one: none is told. Cure: bind one of them alone",
+		    odd.segment, odd.bus, odd.devfn >> 3, odd.devfn & 7);
+	else if (err == -ENOMEM)
+		say("%#llx: %llu bytes cannot be pinned: RLIMIT_MEMLOCK, or no memory that stays. Cure: ulimit -l unlimited, or CAP_IPC_LOCK",
+		    addr, length);
+	else if (err == -EFAULT)
+		say("%#llx: %llu bytes cannot be pinned: it is a device's, or a file's on a disk. Cure: hugetlbfs, shared or anonymous memory",
+		    addr, length);
+	else
+		say("%#llx: %llu bytes cannot be pinned: %s", addr, length, error);
+}

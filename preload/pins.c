@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Every answer is true when it is given: the page is pinned at that address, and mapped. Most
+ * of what ends a mapping is seen (interpose-memory.c); not what libc does for itself, such as
+ * free() of a large block. So of private memory a page is pinned once more before it is told
+ * again, and compared: as the old frame is held, the same frame is the same page. What has
+ * ended unseen is found then, or by a sweep, which comes whenever twice as much is pinned as
+ * the last one has left.
+ */
+#include "pins.h"
+
+#include <errno.h>
+
+#include "node.h"
+#include "ranges.h"
+
+/* Pages of a huge page of 2 MiB, and of 1 GiB. The next size up is tried where a frame fits it. */
+#define HUGE	512u
+#define GIANT	(HUGE * HUGE)
+/* Pages of one pin, at most. */
+#define MOST	GIANT
+/* Pages that may be pinned without a sweep. */
+#define SLACK	(32 * HUGE)
+
+static struct answer fresh, old;
+static uint64_t raw_entries[HUGE];
+static uint64_t serial;		/* of pins_answer() */
+static uint64_t live, swept;	/* pages in ranges; how many the last sweep has left */
+/* Of the last pin that was made: what follows it, and its size. */
+static uint64_t next_page, last_size;
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t frame_of(const struct flatiommu_segment *segment)
+{
+	return segment->address >> node_page_shift();
+}
+
+static uint64_t pages_of(const struct flatiommu_segment *segment)
+{
+	return segment->length >> node_page_shift();
+}
+
+static void put_pin(struct pin *pin)
+{
+	if (--pin->refs)
+		return;
+	node_unpin(pin->id);
+	pin_free(pin);
+}
+
+/* Takes it out of the table. */
+static void end_range(struct range *range)
+{
+	uint64_t pages = range->end - range->start;
+
+	ranges_remove(range);
+	live -= pages;
+	range->pin->live -= pages;
+	put_pin(range->pin);
+	range_free(range);
+}
+
+/* The pin that @fresh tells of, for a range; it is let go where there is no memory. */
+static struct pin *new_pin(uint64_t pages, bool shared)
+{
+	struct pin *pin = pin_new();
+
+	if (!pin) {
+		node_unpin(fresh.pin);
+		return NULL;
+	}
+	*pin = (struct pin){ .id = fresh.pin, .refs = 1, .pages = pages, .live = pages,
+			     .shared = shared, .made = serial, .frame = NO_FRAME };
+	if (fresh.nr == 1 && fresh.pages == pages)
+		pin->frame = frame_of(fresh.segments);
+	return pin;
+}
+
+/* Of a file's page that was private, and not written to, the pin has made a copy. */
+static bool is_shared_still(uint64_t page)
+{
+	uint64_t entry;
+
+	return !node_read(page, &entry, 1) && entry & ENTRY_SHARED;
+}
+
+/* What @fresh says was pinned, from @page on; NULL without memory, and then it is let go. */
+static struct range *keep(uint64_t page, uint64_t pages, bool shared)
+{
+	struct range *range = range_new();
+	struct pin *pin;
+
+	if (!range) {
+		node_unpin(fresh.pin);
+		return NULL;
+	}
+	pin = new_pin(pages, shared && is_shared_still(page));
+	if (!pin) {
+		range_free(range);
+		return NULL;
+	}
+	range->start = page;
+	range->end = page + pages;
+	range->pin = pin;
+	ranges_add(range);
+	live += pages;
+	return range;
+}
+
+/* Makes a range end at @page, and another one begin there. */
+static int cut(uint64_t page)
+{
+	struct range *range = ranges_at(page), *rest;
+
+	if (!range || range->start == page)
+		return 0;
+	rest = range_new();
+	if (!rest)
+		return -ENOMEM;
+	rest->start = page;
+	rest->end = range->end;
+	rest->pin = range->pin;
+	rest->pin->refs++;
+	rest->offset = range->offset + (page - range->start);
+	range->end = page;
+	ranges_add(rest);
+	return 0;
+}
+
+/* Are the entries all present? And are they all of @shared memory? */
+static bool are_present(uint64_t page, uint64_t pages, bool *shared)
+{
+	uint64_t at, n, i, all = ~0ull;
+
+	for (at = 0; at < pages; at += n) {
+		n = min(pages - at, HUGE);
+		if (node_read(page + at, raw_entries, n))
+			return false;
+		for (i = 0; i < n; i++)
+			all &= raw_entries[i];
+		if (!(all & ENTRY_PRESENT))
+			return false;
+	}
+	*shared = all & ENTRY_SHARED;
+	return true;
+}
+
+/* Pins the range anew, and then lets the pin go that it had, if nothing else has it. 0 or -errno */
+static int renew(struct range *range)
+{
+	uint64_t pages = range->end - range->start;
+	struct pin *before = range->pin, *pin;
+	int ret;
+
+	ret = node_pin(range->start, pages, &fresh);
+	if (ret)
+		return ret;
+	pin = new_pin(pages, before->shared);
+	if (!pin)
+		return -ENOMEM;
+	range->pin = pin;
+	range->offset = 0;
+	before->live -= pages;
+	put_pin(before);
+	return 0;
+}
+
+/*
+ * @dropped pages beside the range, which may have been of the same pin, are to be let go: at
+ * once where they are a good part of it, else with the next ones. Where that fails the rest
+ * stays as it is. A pin of what is not there would make it.
+ */
+static void let_go_beside(struct range *range, uint64_t dropped)
+{
+	const struct pin *pin = range->pin;
+	bool shared;
+
+	if (pin->live < pin->pages && (dropped >= pin->pages / 64 || pin->live <= pin->pages / 2) &&
+	    are_present(range->start, range->end - range->start, &shared))
+		renew(range);
+}
+
+void pins_drop(uint64_t start, uint64_t end)
+{
+	uint64_t dropped = end - start;
+	struct range *range;
+
+	/* Without memory less is dropped, as the rest is in use. */
+	if (cut(start))
+		start = ranges_at(start)->end;
+	if (cut(end))
+		end = ranges_at(end)->start;
+	while ((range = ranges_from(start)) && range->start < end)
+		end_range(range);
+	range = start ? ranges_at(start - 1) : NULL;
+	if (range)
+		let_go_beside(range, dropped);
+	range = ranges_at(end);
+	if (range)
+		let_go_beside(range, dropped);
+}
+
+void pins_move(uint64_t from, uint64_t end, uint64_t to)
+{
+	struct range *range, *moved = NULL;
+
+	/* Without memory a part stays pinned, where it is not found any more. */
+	if (cut(from) || cut(end))
+		return;
+	while ((range = ranges_from(from)) && range->start < end) {
+		ranges_remove(range);
+		range->start += to - from;
+		range->end += to - from;
+		range->left = moved;
+		moved = range;
+	}
+	while ((range = moved)) {
+		moved = range->left;
+		ranges_add(range);
+	}
+}
+
+/* The segments say the same of the first @pages pages. */
+static bool are_alike(const struct answer *a, const struct answer *b, uint64_t pages)
+{
+	unsigned int i;
+
+	if (a->pages != pages || b->pages != pages || a->nr != b->nr)
+		return false;
+	for (i = 0; i < a->nr; i++)
+		if (a->segments[i].address != b->segments[i].address ||
+		    a->segments[i].length != b->segments[i].length)
+			return false;
+	return true;
+}
+
+/* Where the pin has pages of the range, to @answer; it may be fewer. */
+static int look_up(const struct range *range, uint64_t page, uint64_t pages, struct answer *answer)
+{
+	uint64_t offset = range->offset + (page - range->start);
+
+	answer->pin = range->pin->id;
+	if (range->pin->frame == NO_FRAME)
+		return node_look_up(offset, pages, answer);
+	answer->pages = pages;
+	answer->nr = 1;
+	answer->segments[0].address = (range->pin->frame + offset) << node_page_shift();
+	answer->segments[0].length = pages << node_page_shift();
+	return 0;
+}
+
+/*
+ * Is what is mapped there what is pinned? At most HUGE pages. 1, 0, or -errno when that is not
+ * known.
+ */
+static int is_as_it_was(const struct range *range, uint64_t page, uint64_t pages)
+{
+	int ret;
+
+	ret = node_pin(page, pages, &fresh);
+	if (ret)
+		return ret == -EFAULT ? 0 : ret;
+	ret = look_up(range, page, pages, &old);
+	if (!ret)
+		ret = are_alike(&fresh, &old, pages);
+	node_unpin(fresh.pin);
+	return ret;
+}
+
+/*
+ * Drops what is not as it was at the beginning of the pages, of one range: the others may be
+ * in use. Returns how many are as they were, 0 when one was dropped, or -errno.
+ */
+static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
+{
+	int ret;
+
+	pages = min(pages, HUGE);
+	while ((ret = is_as_it_was(range, page, pages)) <= 0 && pages > 1)
+		pages /= 2;
+	if (ret > 0)
+		return (int64_t)pages;
+	if (!ret)
+		pins_drop(page, page + 1);
+	return ret;
+}
+
+void pins_sweep(bool all)
+{
+	uint64_t page = 0, n, i, absent;
+	struct range *range;
+	int64_t same;
+
+	while ((range = ranges_from(page))) {
+		if (page < range->start)
+			page = range->start;
+		n = min(range->end - page, HUGE);
+		if (node_read(page, raw_entries, n))
+			return;
+		for (i = 0; i < n && raw_entries[i] & ENTRY_PRESENT; i++)
+			;
+		if (i < n) {
+			for (absent = i; i < n && !(raw_entries[i] & ENTRY_PRESENT); i++)
+				;
+			n = i;
+			pins_drop(page + absent, page + n);
+		} else if (all && !range->pin->shared) {
+			same = check(range, page, n);
+			n = same > 0 ? (uint64_t)same : 1;
+		}
+		page += n;
+	}
+	if (all)
+		swept = live;
+}
+
+/* Are there no pins, and is all of it present? */
+static bool is_free(uint64_t page, uint64_t pages, bool *shared)
+{
+	const struct range *range = ranges_from(page);
+
+	return (!range || range->start >= page + pages) && are_present(page, pages, shared);
+}
+
+/* Pins the page of a size in which @page is. A @part of it that was pinned is let go then. */
+static struct range *pin_huge(uint64_t page, uint64_t size, struct range *part)
+{
+	uint64_t start = page & ~(size - 1);
+	bool shared;
+
+	if (part ? !are_present(start, size, &shared) : !is_free(start, size, &shared))
+		return NULL;
+	if (node_pin(start, size, &fresh))
+		return NULL;
+	if (fresh.nr != 1 || fresh.pages != size) {
+		node_unpin(fresh.pin);
+		return NULL;
+	}
+	if (part)
+		end_range(part);
+	return keep(start, size, shared);
+}
+
+/* Could the range be a part of a page of that size, of which nothing else is pinned? */
+static bool may_be_of(const struct range *range, uint64_t size)
+{
+	uint64_t start = range->start & ~(size - 1);
+	const struct range *next = ranges_from(range->end);
+
+	return range->end - range->start < size && range->end <= start + size &&
+	       range->pin->frame != NO_FRAME && !((range->pin->frame ^ range->start) & (size - 1)) &&
+	       ranges_from(start) == range && (!next || next->start >= start + size);
+}
+
+/* Pins some of @pages. 0 or -errno, of the first one */
+static int pin_some(uint64_t page, uint64_t pages, bool shared, struct range **result)
+{
+	static uint64_t failed, swept_for;
+	int ret;
+
+	/* where one fails the next one is likely to */
+	if (page == failed + 1)
+		pages = 1;
+	while ((ret = node_pin(page, pages, &fresh))) {
+		if (ret == -ENOMEM && swept_for != serial) {
+			swept_for = serial;
+			pins_sweep(true);
+		} else if (pages > 1) {
+			pages /= 2;
+		} else {
+			failed = page;
+			return ret;
+		}
+	}
+	*result = keep(page, pages, shared);
+	return *result ? 0 : -ENOMEM;
+}
+
+/* Pins @pages that are read, or some of them, or more where a reader goes on page by page. */
+static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **result)
+{
+	uint64_t window = min(2 * last_size, HUGE);
+	struct range *range = NULL, *huge;
+	bool alike;
+	int ret;
+
+	if (live > 2 * swept + SLACK)
+		pins_sweep(true);
+	if (last_size == HUGE && pages < HUGE)
+		range = pin_huge(page, HUGE, NULL);
+	if (!range && page == next_page && pages < window && is_free(page, window, &alike) &&
+	    !node_pin(page, window, &fresh))
+		range = keep(page, window, alike);
+	if (!range) {
+		ret = pin_some(page, min(pages, MOST), shared, &range);
+		if (ret)
+			return ret;
+	}
+	if (may_be_of(range, HUGE)) {
+		huge = pin_huge(page, HUGE, range);
+		range = huge ? huge : ranges_at(page);
+	}
+	if (range && may_be_of(range, GIANT)) {
+		huge = pin_huge(page, GIANT, range);
+		range = huge ? huge : ranges_at(page);
+	}
+	if (!range)
+		return -ENOMEM;
+	next_page = range->end;
+	last_size = range->end - range->start;
+	*result = range;
+	return 0;
+}
+
+/*
+ * Pins a page of a range, or up to @n of them, anew before the range's own pin lets go of
+ * them. 0 or -errno
+ */
+static int replace(uint64_t page, uint64_t n)
+{
+	bool shared = ranges_at(page)->pin->shared;
+	int ret = node_pin(page, n, &fresh);
+
+	if (ret && n > 1) {
+		n = 1;
+		ret = node_pin(page, n, &fresh);
+	}
+	if (ret)
+		return ret;
+	if (cut(page) || cut(page + n)) {
+		node_unpin(fresh.pin);
+		return -ENOMEM;
+	}
+	end_range(ranges_at(page));
+	return keep(page, n, shared) ? 0 : -ENOMEM;
+}
+
+/* Puts frames into entries, as far as one look-up goes. Returns how many, or -errno. */
+static int64_t fill(const struct range *range, uint64_t page, uint64_t *entries, uint64_t n)
+{
+	uint64_t done = 0, frame, i, pages;
+	unsigned int s;
+	int ret;
+
+	ret = look_up(range, page, n, &old);
+	if (ret)
+		return ret;
+	for (s = 0; s < old.nr; s++) {
+		frame = frame_of(&old.segments[s]);
+		pages = min(pages_of(&old.segments[s]), n - done);
+		for (i = 0; i < pages; i++, done++)
+			entries[done] = (entries[done] & ~ENTRY_FRAME) | ((frame + i) & ENTRY_FRAME);
+	}
+	return done ? (int64_t)done : -ERANGE;
+}
+
+/* Answers some of @n pages, which are present. Returns how many. */
+static uint64_t answer(uint64_t page, uint64_t *entries, uint64_t n)
+{
+	struct range *range = ranges_at(page);
+	bool shared = true;
+	int64_t done;
+	uint64_t i;
+
+	if (!range) {
+		range = ranges_from(page);
+		if (range)
+			n = min(n, range->start - page);
+		for (i = 0; i < n; i++)
+			shared &= !!(entries[i] & ENTRY_SHARED);
+		done = pin_more(page, n, shared, &range);
+		if (done)
+			goto refuse;
+	}
+	n = min(n, range->end - page);
+	if (range->pin->made != serial) {
+		/* The function that it was pinned for may be gone. Another one's pin tells. */
+		if (look_up(range, page, 1, &old))
+			done = replace(page, n);
+		else
+			done = range->pin->shared ? (int64_t)n : check(range, page, n);
+		if (done < 0)
+			goto refuse;
+		if (!done)
+			return 0;
+		n = (uint64_t)done;
+	}
+	done = fill(range, page, entries, n);
+	if (done > 0)
+		return (uint64_t)done;
+refuse:
+	node_say((int)done, page, 1);
+	entries[0] = 0;
+	return 1;
+}
+
+void pins_answer(uint64_t page, uint64_t *entries, size_t n)
+{
+	size_t i, end;
+
+	serial++;
+	for (i = 0; i < n; ) {
+		bool present = entries[i] & ENTRY_PRESENT;
+
+		for (end = i + 1; end < n && !(entries[end] & ENTRY_PRESENT) == !present; end++)
+			;
+		if (!present)
+			pins_drop(page + i, page + end);
+		/* of what was swapped out it is not a frame, and programs do not look */
+		for (; !present && i < end; i++)
+			entries[i] &= ~ENTRY_FRAME;
+		while (i < end)
+			i += answer(page + i, entries + i, end - i);
+	}
+}
+
+void pins_forget(void)
+{
+	ranges_forget();
+	live = 0;
+	swept = 0;
+	next_page = 0;
+	last_size = 0;
+}

@@ -1,0 +1,79 @@
+#!/bin/bash
+# DPDK as Debian has it, in its default mode and without CAP_SYS_ADMIN, by flatiommu run: on vfio-pci, and on uio_pci_generic, where
+# nothing but pagemap's answers pins its memory.
+. "${0%/*}/lib.sh"
+. "${0%/*}/peers.sh"
+
+packets=$(parameter packets 10000 1000000)
+kills=$(parameter kills 2 50)
+before=$(iommus)
+pinned=$(pins)
+modprobe vfio-pci
+insmod "$MODULE"
+huge_pages 64
+
+# without_admin COMMAND...: with what it takes, and nothing besides
+without_admin() {
+	setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock "$@"
+}
+
+# pages PID: of huge pages that it has mapped
+pages() {
+	awk '/rtemap_/ { huge = 1 } huge && /^(Shared|Private)_Hugetlb:/ { n += $2 }
+		/^VmFlags:/ { huge = 0 } END { print n / 4 }' "/proc/$1/smaps"
+}
+
+# the pins that there are, in huge pages and a few: pagemap's, and as many pages of VFIO's as $vfio says
+meanwhile() {
+	local pid count
+	pid=$(pidof dpdk-testpmd | tr ' ' '\n' | head -n 1)
+	count=$(pages "$pid")
+	isnt "$count" 0 "$way: it has huge pages"
+	is $((($(pins) - pinned) >= (vfio ? count : 0) + count / 512)) 1 "$way: each is pinned by pagemap$( ((vfio)) && echo ', and by VFIO')"
+	is $((($(pins) - pinned) <= (vfio ? count : 0) + count / 512 + 64)) 1 "$way: and little else is"
+}
+
+# from cold: no huge page of the last start is taken over
+begin() {
+	rm -rf /run/dpdk /hugepages/rtemap_*
+}
+
+way=vfio-pci vfio=1
+succeeds "dpdk-devbind binds to vfio-pci" dpdk-devbind.py -b vfio-pci "$NIC" "$NIC_PEER"
+begin
+wired "vfio-pci" "$NIC" "$NIC_PEER" "$packets" without_admin flatiommu run -- dpdk-testpmd
+is "$(pins)" "$pinned" "vfio-pci: nothing stays pinned"
+for device in "$NIC" "$NIC_PEER"; do
+	release "$device"
+done
+
+modprobe uio_pci_generic
+way=uio_pci_generic vfio=0
+succeeds "dpdk-devbind binds to uio_pci_generic" dpdk-devbind.py -b uio_pci_generic "$NIC" "$NIC_PEER"
+begin
+wired "uio_pci_generic" "$NIC" "$NIC_PEER" "$packets" without_admin flatiommu run -- dpdk-testpmd
+is "$(pins)" "$pinned" "uio_pci_generic: nothing stays pinned"
+
+# its memory is somebody else's at once, and the card has been stopped before
+for ((i = 1; i <= kills; i++)); do
+	begin
+	without_admin flatiommu run -- dpdk-testpmd -l 0,1 -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- \
+		--no-mlockall --auto-start --forward-mode=txonly --total-num-mbufs=8192 --stats-period=1 \
+		>/tmp/testpmd 2>&1 </dev/null &
+	succeeds "kill $i: it sends" until_true 120 grep -qE "TX-packets: [1-9]" /tmp/testpmd
+	pid=$(pidof dpdk-testpmd | tr ' ' '\n' | head -n 1)
+	kill -KILL "$pid"
+	until_true 30 gone "$pid"
+	is "$(bus_master "$NIC") $(bus_master "$NIC_PEER")" "0 0" "kill $i: the cards are stopped"
+	wait
+	is "$(pins)" "$pinned" "kill $i: nothing stays pinned"
+done 2>/dev/null
+for device in "$NIC" "$NIC_PEER"; do
+	release "$device"
+done
+rm -rf /run/dpdk /hugepages/rtemap_*
+huge_pages 0
+modprobe -r vfio-pci uio_pci_generic
+rmmod flatiommu
+is "$(iommus)" "$before" "nothing is left"
+done_testing

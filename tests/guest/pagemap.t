@@ -1,0 +1,113 @@
+#!/bin/bash
+# pagemap, answered from pins by what flatiommu run preloads: what programs are told that know nothing of flatiommu, by
+# every kind of reader, with CAP_SYS_ADMIN and without; what ends a pin; and a program on uio_pci_generic.
+. "${0%/*}/lib.sh"
+
+pins() {
+	echo 1 >/proc/sys/vm/stat_refresh
+	awk '/^nr_foll_pin_acquired/ { n += $2 } /^nr_foll_pin_released/ { n -= $2 } END { print n }' /proc/vmstat
+}
+
+bus_master() {
+	echo $(($(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$1/config") >> 2 & 1))
+}
+
+# without_admin COMMAND...: with the two capabilities that it takes, and none besides
+without_admin() {
+	setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock "$@"
+}
+
+gone() {
+	[[ ! -e /proc/$1 || $(<"/proc/$1/stat") == *') Z '* ]]
+} 2>/dev/null
+
+before=$(iommus)
+pinned=$(pins)
+flatiommu bind "$EDU" >/dev/null
+echo 64 >/proc/sys/vm/nr_hugepages
+
+diag "which way"
+is "$(flatiommu --json run --check -- reader | jq -r '.hidden_by, .pagemap' | xargs)" "mount namespace pins" \
+	"with CAP_SYS_ADMIN groups are hidden by a namespace"
+is "$(without_admin flatiommu --json run --check -- reader | jq -r '.hidden_by, .pagemap' | xargs)" "library pins" \
+	"without it by the library"
+like "$(flatiommu run --check -- busybox)" "pagemap is the kernel's.*: it is static" "a static program has the kernel's pagemap"
+output=$(without_admin flatiommu run -- busybox true 2>&1)
+like "$output" "CAP_SYS_ADMIN is missing.*but it is static" "and takes CAP_SYS_ADMIN"
+like "$(without_admin flatiommu doctor)" "ok +pagemap +flatiommu run answers it from pins, and hides groups by the same library" \
+	"doctor says it"
+is "$(without_admin flatiommu run -- sh -c '/bin/ls /sys/kernel/iommu_groups | wc -l; [ -e /sys/kernel/iommu_groups/0 ]; echo $?' | xargs)" \
+	"0 1" "the program sees no group"
+is "$(without_admin flatiommu run -- /usr/bin/readlink "/sys/bus/pci/devices/$EDU/iommu_group" | sed 's,.*/,,')" \
+	"$(group_of "$EDU")" "but its function's"
+
+diag "what is told"
+for what in kinds ends forks refusals; do
+	is "$(flatiommu run -- reader $what 2>/tmp/said)" ok "$what"
+	diag "$(</tmp/said)"
+	is "$(pins)" "$pinned" "$what: nothing stays pinned"
+done
+
+diag "without CAP_SYS_ADMIN"
+without_admin flatiommu run -- reader hold >/tmp/told 2>/tmp/said &
+until_true 30 grep -q 0x /tmp/told
+pid=$(pidof reader)
+read -r at told </tmp/told
+is "$told" "$(flatiommu --json addresses "$pid" "$at" 4K | jq -r '.segments[0].address')" "the address is the one that root sees"
+is "$(($(pins) - pinned))" 2 "its huge page is pinned, and a page of the library's"
+is "$(</tmp/said)" '' "there is nothing to say"
+kill -9 "$pid"
+wait
+is "$(pins)" "$pinned" "it dies, and is not pinned any more"
+output=$(setpriv --inh-caps=-all --bounding-set=-all flatiommu run --force -- timeout 10 reader hold 2>&1)
+like "$output" "/dev/flatiommu: Operation not permitted: no address is told. Cure: CAP_SYS_RAWIO" "without CAP_SYS_RAWIO nothing is"
+like "$output" " 0$" "not even an address"
+output=$(ulimit -l 1000; setpriv --inh-caps=-all,+sys_rawio --bounding-set=-all,+sys_rawio \
+	flatiommu run --force -- timeout 20 reader kinds 2>&1)
+like "$output" "bytes cannot be pinned: RLIMIT_MEMLOCK.*Cure: ulimit -l unlimited" "what is over the limit is not told"
+
+diag "speed"
+# of a gigabyte, where there is so much
+size=512
+(($(awk '/^MemTotal/ { print $2 }' /proc/meminfo) > 3000000)) || size=64
+echo $((size + 16)) >/proc/sys/vm/nr_hugepages
+output=$(flatiommu run -- reader speed $size 2>&1)
+diag "$output"
+is "$(echo "$output" | grep -o 'ratio [0-9.]*' | awk '$2 > 1.5 { n++ } END { print n + 0 }')" 0 "it is no slower than pagemap by more than a half"
+echo 0 >/proc/sys/vm/nr_hugepages
+flatiommu unbind "$EDU" >/dev/null
+
+diag "uio"
+modprobe flatiommu 2>/dev/null || insmod "$MODULE" 2>/dev/null
+if modprobe uio_pci_generic; then
+	[[ -z $(driver_of "$EDU") ]] || unbind "$EDU"
+	override "$EDU" uio_pci_generic
+	probe "$EDU"
+	is "$(driver_of "$EDU")" uio_pci_generic "uio_pci_generic has the device"
+	echo 8 >/proc/sys/vm/nr_hugepages
+	is "$(flatiommu --json run --check -- reader | jq -r '.hidden, .pagemap' | xargs)" "false pins" "run takes it"
+	reader drive "$EDU" >/tmp/drives 2>&1 &
+	until_true 60 grep -q copied /tmp/drives
+	[[ ! -e /sys/devices/system/node/node1 ]] || is "$(xargs </tmp/drives)" "moved copied elsewhere" "by itself its memory moves away under the device"
+	kill -9 $!
+	wait
+	without_admin flatiommu run -- reader drive "$EDU" >/tmp/drives 2>&1 &
+	until_true 60 grep -q copied /tmp/drives
+	pid=$(pidof reader)
+	is "$(xargs </tmp/drives)" "pinned copied" "by run it is pinned, and the device finds it"
+	is "$(bus_master "$EDU")" 1 "the device is at work"
+	log_mark
+	kill -9 "$pid"
+	until_true 20 gone "$pid"
+	is "$(bus_master "$EDU")" 0 "the program dies, and the device is stopped"
+	like "$(flat_log)" "$EDU: bus mastering is cleared, as reader" "before its memory is let go"
+	wait
+	is "$(pins)" "$pinned" "nothing stays pinned"
+	unbind "$EDU"
+	override "$EDU" ''
+	echo 0 >/proc/sys/vm/nr_hugepages
+	modprobe -r uio_pci_generic
+fi
+rmmod flatiommu
+is "$(iommus)" "$before" "nothing is left"
+done_testing

@@ -182,7 +182,7 @@ static int nearest_node(const struct flatiommu_alloc *arg, struct pci_dev *pdev)
 
 static int alloc_for(struct flatiommu_alloc *arg, struct pci_dev *pdev, struct file **buffer)
 {
-	struct flat_guard *guard = flat_guard_get(pdev);
+	struct flat_guard *guard = flat_guard_get(pdev, true);
 	struct flat_reach r = {
 		.last = U64_MAX >> (64 - arg->address_bits),
 		.node = nearest_node(arg, pdev),

@@ -134,10 +134,10 @@ static inline bool flat_compat_is_added(struct pci_dev *pdev)
 
 /*
  * Finds out what firmware says of a function's DMA: whether an IOMMU is in front of it, which takes
- * it then, and whether it is coherent. On x86 that does not hang on the function. From 6.15 on it is
- * known since the function was added; up to 6.14 the driver core asks no sooner than a driver binds.
- * Caller holds device_lock(), or no driver can bind yet. Returns 0, or -EPROBE_DEFER where the
- * IOMMU's driver is not there yet.
+ * it then, and whether it is coherent. On x86 that does not hang on the function, and from 6.15 on
+ * it is known since the function was added; else the driver core asks no sooner than a driver
+ * binds. Caller holds device_lock(), or no driver can bind yet. Returns 0, or -EPROBE_DEFER where
+ * the IOMMU's driver is not there yet.
  */
 static inline int flat_compat_configure_dma(struct pci_dev *pdev)
 {
@@ -175,8 +175,8 @@ static inline bool flat_compat_needs_doorbell(void)
  * mapped something already; BUS_NOTIFY_BIND_DRIVER comes before the probe. Hidden, the core
  * configures the function's DMA a second time, which changes nothing, but for a copy of
  * dma_range_map that takes the place of the first one. Nobody else sets these fields meanwhile: the
- * caller holds device_lock(), or no driver can bind yet. Hidden wherever the one-driver rule is gone
- * (6.8), as the warning cannot be probed for.
+ * caller holds device_lock(), or no driver can bind yet. Hidden wherever the one-driver rule is
+ * gone (6.8), as the warning cannot be probed for.
  */
 static inline int flat_compat_register(struct iommu_device *iommu, const struct iommu_ops *ops,
 				       struct device *dev)

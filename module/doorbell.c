@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where MSIs go: a page of the interrupt controller's, the doorbell. From 6.15 on the kernel maps it
- * for a function that a program has, and type1 says at which IOVA: the one that the function has
+ * Where MSIs go: a page of the interrupt controller's, the doorbell. From 6.15 on the kernel maps
+ * it for a function that a program has, and type1 says at which IOVA: the one that the function has
  * reserved for that. A flat map has it at its own address alone, so that is what is reserved.
  */
 #include <linux/iommu.h>
@@ -12,7 +12,7 @@
 #include "compat.h"
 #include "flatiommu.h"
 
-/* Of one vector, which is there for a moment. Neither the function's driver nor a program has it. */
+/* Of one vector, which is there for a moment; the function's driver and programs never see it. */
 static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
 {
 	struct msi_msg msg = { };

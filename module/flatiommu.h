@@ -106,8 +106,8 @@ struct flat_claim {
  * @declared_at: when that was so, see flat_all_declared(); flat_attach_lock
  * @name:	the first function attached, for the log; written once under @lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
- * @doorbell:	of that one; what has another one does not share the domain, as the core is told of one
- *		alone. Written once under @lock, at the first attach
+ * @doorbell:	of that one; what has another one does not share the domain, as the core is told of
+ *		one alone. Written once under @lock, at the first attach
  * @bus_known:	@bus_map, @doorbell and @name are set; @lock
  * @lock:	taken over no other lock of ours; never held over an allocation or an access to user
  *		memory

@@ -140,7 +140,8 @@ struct flatiommu_info {
  *
  * Ioctl FLATIOMMU_DECLARE. Errors: EPERM the caller has not opened the node itself, or has lost
  * CAP_SYS_RAWIO; ENODEV no such function; ENOENT it is not claimed; EPROTONOSUPPORT it does not see
- * what is in the processor's caches; EACCES the kernel is locked down; EINVAL @nr_functions; ENOSPC 64 other programs have declared it.
+ * what is in the processor's caches; EACCES the kernel is locked down; EINVAL @nr_functions; ENOSPC
+ * 64 other programs have declared it.
  */
 struct flatiommu_declare {
 	__u32 size;
@@ -226,12 +227,13 @@ struct flatiommu_lookup {
  * memory that cannot be pinned: of a device or, from Linux 6.5 on, writable and shared with a file
  * system that tracks changes; ENOMEM over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a
  * bridge, or behind an external port; EALREADY an IOMMU translates for it; EAFNOSUPPORT bus
- * addresses do not suffice on this machine; EPROTONOSUPPORT the function does not see what is in the
- * processor's caches; EACCES the kernel is locked down; EBUSY the function is being bound or unbound, try
- * again, or finds memory at other addresses than when memory that is still pinned for it was, or,
- * but for x86, has no driver that it could be known from; ENOSPC too many pins; ERANGE segments
- * were asked for, and the first function has no bus address for the start of the memory. Where the
- * array of segments cannot be written, or the struct after it, the memory is let go as by UNPIN.
+ * addresses do not suffice on this machine; EPROTONOSUPPORT the function does not see what is in
+ * the processor's caches; EACCES the kernel is locked down; EBUSY the function is being bound or
+ * unbound, try again, or finds memory at other addresses than when memory that is still pinned for
+ * it was, or, but for x86, has no driver that it could be known from; ENOSPC too many pins; ERANGE
+ * segments were asked for, and the first function has no bus address for the start of the memory.
+ * Where the array of segments cannot be written, or the struct after it, the memory is let go as by
+ * UNPIN.
  */
 struct flatiommu_pin {
 	__u32 size;

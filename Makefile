@@ -12,10 +12,11 @@
 #                       benches in short: an hour or more
 # make check            everything: build, lint, the tests in the emulated machine
 # make check-all        the same with every test on every kernel that it can run on: hours
+# make check-arm64      all tests of arm64, on its kernels and in its machines: hours
 # make check-tomorrow   what is for the newest kernel, on those of sid and experimental
 # make check-builder    ./demo and ./check on a fresh Debian 12 and 13, as root and as a user with sudo: hours
 # make check-compilers  library, command, examples and tests by gcc 12, 14 and 16
-# make guest            what runs in the emulated machine, with the C library that it has
+# make guest            what runs in the emulated machine, with the C library that it has; guest-arm64: of that architecture
 # make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=;
 #                       BENCH=quick: whether all of it works; BENCH=again: whether it says the same)
 # make unit             tests of parts of the library, here
@@ -49,7 +50,8 @@ PEERS_KERNELS ?= $(shell tests/vm/kernel --list STOCK)
 DEBUG_KERNELS ?= $(shell tests/vm/kernel --list DEBUG)
 DEBUG_MACHINES ?= pc movable intel-iommu
 DEBUG_APPEND ?= life_kills=1000 life_unplugs=200 fuzz_calls=1000000 fuzz_sequence=1500 rcupdate.rcu_expedited=1
-kernels := $(shell tests/vm/kernel --list && tests/vm/kernel --list TOMORROW && tests/vm/kernel --list DEBUG)
+arm64-kernels := $(shell tests/vm/kernel --list ARM64)
+kernels := $(shell tests/vm/kernel --list && tests/vm/kernel --list TOMORROW && tests/vm/kernel --list DEBUG) $(arm64-kernels)
 machines := $(shell tests/vm/machine --list)
 
 module-sources := $(wildcard module/*.c module/*.h module/*.sh) module/Kbuild \
@@ -68,6 +70,18 @@ build/toolchain: FORCE
 # What runs in the machines, built with the C library that they have.
 guest:
 	+tests/vm/in "$$(tests/vm/rootfs --suite)" $(MAKE) -s $(if $(filter peers,$(GUEST)),DPDK="$$(tests/vm/dpdk)") \
+		$(if $(GUEST),$(GUEST),tools examples tests)
+
+# The same for another architecture, in a tree of its own: links that lead here, and what is built.
+triplet-arm64 := aarch64-linux-gnu
+triplet-riscv64 := riscv64-linux-gnu
+parts := Makefile VERSION include lib module tools examples tests bench
+
+guest-arm64 guest-riscv64: guest-%: FORCE
+	@mkdir -p build/$*
+	@ln -sfn -t build/$* $(parts:%=../../%)
+	+tests/vm/in "$$(tests/vm/rootfs --suite):$*" $(MAKE) -s -C build/$* LD=$(triplet-$*)-ld AR=$(triplet-$*)-ar \
+		OBJCOPY=$(triplet-$*)-objcopy CC="$(triplet-$*)-gcc --sysroot=$$(tests/vm/sysroot $*)" \
 		$(if $(GUEST),$(GUEST),tools examples tests)
 
 module:
@@ -375,7 +389,7 @@ bench:
 	BENCH_KERNEL=$(BENCH_KERNEL) bench/run $(BENCH)
 
 $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%:
-	+@$(MAKE) -s guest GUEST='tests peers asan examples tools'
+	+@$(if $(findstring -arm64-,$*),$(MAKE) -s guest-arm64,$(MAKE) -s guest GUEST='tests peers asan examples tools')
 	@for k in $(kernels); do for m in $(machines); do \
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
@@ -473,6 +487,13 @@ check:
 check-all:
 	FLATIOMMU_ALL=1 ./check
 
+check-arm64:
+	tests/vm/deps arm64
+	tests/vm/kernel --update ARM64
+	$(MAKE) -s $(arm64-kernels:%=build/%/flatiommu.ko) $(arm64-kernels:%=build/%/extra) guest-arm64 WERROR=-Werror
+	prove --jobs $$(nproc) --exec tests/vm/run --timer $$(tests/vm/run --list ARM64)
+	tests/counts
+
 check-tomorrow:
 	./check TOMORROW
 
@@ -505,4 +526,4 @@ clean:
 
 FORCE:
 
-.PHONY: FORCE guest unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: FORCE guest guest-arm64 guest-riscv64 check-arm64 unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean

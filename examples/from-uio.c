@@ -18,8 +18,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SIZE 4096
-#define HALF (SIZE / 2)
+#define SIZE ((size_t)sysconf(_SC_PAGESIZE))	/* VFIO maps whole pages */
+#define HALF 2048
 #define DEVICE_MEMORY 0x40000
 
 static int device, container, irq;

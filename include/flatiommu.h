@@ -59,7 +59,7 @@ struct flatiommu_device;
  *
  * A context belongs to the process that opened it. A child that was forked may do nothing with it.
  *
- * Errors: -EOPNOTSUPP the machine's pages are not of 4096 bytes.
+ * Errors: -ENOMEM.
  */
 FLATIOMMU_API int flatiommu_open(struct flatiommu **flat);
 
@@ -249,7 +249,7 @@ struct flatiommu_dma_segment {
  * @segments: the whole of it in order, as few as there can be: one, where an IOMMU translates
  * @nr_segments: length of @segments
  * @page_size: bytes that surely are consecutive on the bus, wherever they begin at a multiple in
- *	@memory: 4096, or the size of a huge page of hugetlb
+ *	@memory: of an ordinary page (sysconf(_SC_PAGESIZE)), or of a huge page of hugetlb
  * @bases: for flatiommu_dma_address(): bus addresses less offsets, of each 1 << @shift bytes
  * @skipped: for it, too: bytes of the first of these before @memory
  * @shift: for it, too
@@ -268,19 +268,26 @@ struct flatiommu_dma {
 /* Which pages memory is allocated from; without FLATIOMMU_DMA_NO_FALLBACK, or the next one here. */
 enum flatiommu_dma_pages {
 	/*
-	 * Huge pages of 2 MiB from half of that on, else 4 KiB. Without an IOMMU, contiguous memory and
-	 * what 32 address bits or fewer reach is the module's, as with FLATIOMMU_PAGES_4K.
+	 * Huge pages from half of one on, else ordinary ones. Without an IOMMU, contiguous memory and
+	 * what 32 address bits or fewer reach is the module's, as with FLATIOMMU_PAGES_SMALL.
 	 */
 	FLATIOMMU_PAGES_ANY,
 	/* hugetlb of 1 GiB; as many as the length takes */
 	FLATIOMMU_PAGES_1G,
-	/* hugetlb of 2 MiB; the same */
-	FLATIOMMU_PAGES_2M,
+	/*
+	 * hugetlb; the same. Of 2 MiB where ordinary pages are of 4 KiB, as on x86; of 32 MiB where they
+	 * are of 16 KiB, and of 512 MiB where they are of 64 KiB
+	 */
+	FLATIOMMU_PAGES_HUGE,
 	/* ordinary memory, as transparent huge pages where the kernel has some at hand */
 	FLATIOMMU_PAGES_TRANSPARENT,
 	/* ordinary memory, or what the module has where devices reach it */
-	FLATIOMMU_PAGES_4K,
+	FLATIOMMU_PAGES_SMALL,
 };
+
+/* Their names in version 0.1.0. */
+#define FLATIOMMU_PAGES_2M FLATIOMMU_PAGES_HUGE
+#define FLATIOMMU_PAGES_4K FLATIOMMU_PAGES_SMALL
 
 /* The pages asked for, unless any are, and with FLATIOMMU_DMA_ON_NODE that node, or -ENOMEM. */
 #define FLATIOMMU_DMA_NO_FALLBACK	0x1

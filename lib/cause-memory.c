@@ -136,9 +136,12 @@ static long read_huge(size_t size, const char *name)
 int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int err)
 {
 	size_t size = huge_page_size(pages);
-	const char *kind = pages == FLATIOMMU_PAGES_1G ? "1 GiB" : pages == FLATIOMMU_PAGES_2M ? "2 MiB" :
-			   "ordinary";
+	char kind[32] = "ordinary";
 	long all, left;
+
+	if (size)
+		snprintf(kind, sizeof(kind), "%zu %s", size >> (size < 1ul << 30 ? 20 : 30),
+			 size < 1ul << 30 ? "MiB" : "GiB");
 
 	/* Nothing else of it asks for a privilege. */
 	if (err == -EPERM)
@@ -155,7 +158,7 @@ int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int
 		return fail(flat, err, "%zu bytes of memory (%s pages): %s: %ld are free, and this cgroup "
 			    "(hugetlb.*.max) or the node asked for has not enough of them", length, kind,
 			    ERRNO(err), left);
-	if (size > 2ul << 20)
+	if (pages == FLATIOMMU_PAGES_1G)
 		return fail(flat, err, "%zu bytes of memory (%s pages): %s: %ld are reserved, %ld of them free. Cure: "
 			    "hugepagesz=1G hugepages=N on the kernel's command line", length, kind, ERRNO(err), all,
 			    left);

@@ -2,7 +2,6 @@
 /* The life of a context. */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -12,8 +11,6 @@ int flatiommu_open(struct flatiommu **flat)
 
 	if (!flat)
 		return -EINVAL;
-	if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE)
-		return -EOPNOTSUPP;
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return -ENOMEM;

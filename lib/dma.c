@@ -31,18 +31,19 @@ static int alloc_iova(struct flatiommu *flat, struct buffer *buffer, unsigned in
 {
 	const struct backend *backend = flat->backend;
 	uint64_t max = backend->look_up ? UINT64_MAX : last_address(address_bits);
-	uint64_t align = PAGE_SIZE;
+	uint64_t align = small_page_size();
 	int err;
 
 	/* So that huge pages can be huge in the IOMMU's tables, too. */
 	if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_1G))
 		align = huge_page_size(FLATIOMMU_PAGES_1G);
-	else if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_2M))
-		align = huge_page_size(FLATIOMMU_PAGES_2M);
+	else if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_HUGE))
+		align = huge_page_size(FLATIOMMU_PAGES_HUGE);
 	err = iova_alloc(&flat->iovas, buffer->span, align, (uintptr_t)buffer->pages,
 			 backend->look_up ? ABOVE_MEMORY : ABOVE_32_BITS, max, &buffer->iova);
 	if (err == -ENOSPC)
-		err = iova_alloc(&flat->iovas, buffer->span, PAGE_SIZE, 0, LOWEST, max, &buffer->iova);
+		err = iova_alloc(&flat->iovas, buffer->span, small_page_size(), 0, LOWEST, max,
+				 &buffer->iova);
 	if (err == -ENOSPC && max != UINT64_MAX)
 		return fail(flat, -ERANGE, "no IOVAs below %#llx are left for %zu bytes",
 			    (unsigned long long)max + 1, buffer->span);
@@ -198,8 +199,8 @@ static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t f
 
 	if (flags & FLATIOMMU_DMA_CONTIGUOUS && buffer->dma.nr_segments != 1)
 		return fail(flat, -ENOMEM, "%zu bytes of consecutive memory are not to be had. Cure: "
-			    "reserve huge pages (sysctl vm.nr_hugepages; hugepagesz=1G for more than 2 MiB)",
-			    buffer->dma.length);
+			    "reserve huge pages (sysctl vm.nr_hugepages; hugepagesz=1G for more than %zu MiB)",
+			    buffer->dma.length, huge_page_size(FLATIOMMU_PAGES_HUGE) >> 20);
 	for (i = 0; i < buffer->dma.nr_segments; i++)
 		if (buffer->dma.segments[i].address + (buffer->dma.segments[i].length - 1) > max)
 			return fail(flat, -ERANGE, "the memory is at bus address %#llx, and the device "
@@ -268,7 +269,7 @@ void flatiommu_dma_free(struct flatiommu_dma *dma)
 }
 
 /* Beside those of the public enum: what the kernel has within reach. */
-#define PAGES_IN_REACH ((enum flatiommu_dma_pages)(FLATIOMMU_PAGES_4K + 1))
+#define PAGES_IN_REACH ((enum flatiommu_dma_pages)(FLATIOMMU_PAGES_SMALL + 1))
 
 static int get_memory(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
 		      const struct flatiommu_dma_options *options, struct memory *memory)
@@ -326,7 +327,7 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 	if (huge_page_size(pages))
 		tries = HUGE_TRIES;
 	else if (draw)
-		tries = DRAWN_SIZE / (length > PAGE_SIZE ? length : PAGE_SIZE) + 1;
+		tries = DRAWN_SIZE / (length > small_page_size() ? length : small_page_size()) + 1;
 	rejects = calloc(tries, sizeof(*rejects));
 	if (!rejects)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
@@ -356,15 +357,15 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 /* Where FLATIOMMU_PAGES_ANY begins. */
 static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t length, bool draw, uint32_t flags)
 {
-	size_t huge = huge_page_size(FLATIOMMU_PAGES_2M);
+	size_t huge = huge_page_size(FLATIOMMU_PAGES_HUGE);
 	bool in_one_page = flags & FLATIOMMU_DMA_CONTIGUOUS && !flatiommu_isolated(flat);
 
 	if (in_one_page && length > huge)
 		return FLATIOMMU_PAGES_1G;
 	/* Of huge pages those reserved at boot lie low. */
-	if ((in_one_page && length > PAGE_SIZE) || length >= huge / 2 || draw)
-		return FLATIOMMU_PAGES_2M;
-	return FLATIOMMU_PAGES_4K;
+	if ((in_one_page && length > small_page_size()) || length >= huge / 2 || draw)
+		return FLATIOMMU_PAGES_HUGE;
+	return FLATIOMMU_PAGES_SMALL;
 }
 
 /* The kinds of pages, from the one that was asked for on. */
@@ -378,7 +379,7 @@ static int alloc_kinds(struct flatiommu *flat, size_t length, bool draw, const s
 		pages = best_pages(flat, length, draw, options->flags);
 	for (;;) {
 		err = alloc_pages(flat, length, pages, draw, options, buffer);
-		if ((err != -ENOMEM && err != -ERANGE) || pages == FLATIOMMU_PAGES_4K ||
+		if ((err != -ENOMEM && err != -ERANGE) || pages == FLATIOMMU_PAGES_SMALL ||
 		    (options->flags & FLATIOMMU_DMA_NO_FALLBACK && options->pages != FLATIOMMU_PAGES_ANY))
 			return err;
 		pages++;
@@ -393,7 +394,7 @@ static bool is_narrow(const struct flatiommu_dma_options *options)
 /* Is it of several pages that have to follow each other? */
 static bool is_long(size_t length, const struct flatiommu_dma_options *options)
 {
-	return options->flags & FLATIOMMU_DMA_CONTIGUOUS && length > PAGE_SIZE;
+	return options->flags & FLATIOMMU_DMA_CONTIGUOUS && length > small_page_size();
 }
 
 /*
@@ -404,7 +405,7 @@ static int alloc_in_reach(struct flatiommu *flat, size_t length, const struct fl
 			  struct buffer **buffer)
 {
 	/* What the module gives is of 4 KiB pages. */
-	bool ordinary = options->pages == FLATIOMMU_PAGES_ANY || options->pages == FLATIOMMU_PAGES_4K;
+	bool ordinary = options->pages == FLATIOMMU_PAGES_ANY || options->pages == FLATIOMMU_PAGES_SMALL;
 	bool may_ask = ordinary || !(options->flags & FLATIOMMU_DMA_NO_FALLBACK), asked = false;
 	bool first = ordinary && (is_long(length, options) || options->address_bits <= 32);
 	bool narrow = is_narrow(options);
@@ -434,7 +435,7 @@ static int check_options(struct flatiommu *flat, size_t length,
 	if (options->flags & ~KNOWN_FLAGS || options->reserved[0] || options->reserved[1])
 		return fail(flat, -EOPNOTSUPP, "options of a buffer: unknown flags %#x, or reserved is not 0",
 			    options->flags & ~KNOWN_FLAGS);
-	if (options->pages > FLATIOMMU_PAGES_4K || (bits && (bits < 12 || bits > 64)))
+	if (options->pages > FLATIOMMU_PAGES_SMALL || (bits && (bits < 12 || bits > 64)))
 		return fail(flat, -EINVAL, "options of a buffer: pages %u, address_bits %u", options->pages,
 			    bits);
 	return 0;
@@ -470,12 +471,13 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
 {
 	const struct flatiommu_dma_options any = { 0 };
 	uintptr_t start = (uintptr_t)memory, end;
+	size_t page = small_page_size();
 	struct buffer *new;
 	int err;
 
 	if (!flat)
 		return -EINVAL;
-	if (!memory || !dma || start > SIZE_MAX - PAGE_SIZE || length > SIZE_MAX - PAGE_SIZE - start)
+	if (!memory || !dma || start > SIZE_MAX - page || length > SIZE_MAX - page - start)
 		return fail(flat, -EINVAL, "flatiommu_dma_map: %zu bytes at %p", length, memory);
 	if (!options)
 		options = &any;
@@ -487,9 +489,9 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
-	end = (start + length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-	start &= ~(PAGE_SIZE - 1);
-	new->dma = (struct flatiommu_dma){ .memory = memory, .length = length, .page_size = PAGE_SIZE };
+	end = (start + length + page - 1) & ~(page - 1);
+	start &= ~(page - 1);
+	new->dma = (struct flatiommu_dma){ .memory = memory, .length = length, .page_size = page };
 	new->pages = (char *)start;
 	new->span = end - start;
 	new->file = -1;

@@ -95,6 +95,8 @@ int explain_flat(struct flatiommu *flat, const char *name, const char *step, int
 		{ -EOPNOTSUPP, "it is a bridge, or behind an external port" },
 		{ -EALREADY, "an IOMMU translates for it. Cure: open it once more" },
 		{ -EAFNOSUPPORT, "bus addresses do not suffice on this machine. Cure: flatiommu doctor" },
+		{ -EPROTONOSUPPORT, "it does not see what is in the processor's caches. Cure: a driver in the "
+		  "kernel" },
 		{ -EACCES, "the kernel is locked down. Cure: doc/secure-boot.md" },
 		{ -EBUSY, "it is being bound or unbound. Cure: try again" },
 		{ -ENOSPC, "/dev/flatiommu has no pin left. Cure: fewer, larger buffers" },

@@ -19,10 +19,12 @@
 #include "iova.h"
 #include "sysfs.h"
 
-#define PAGE_SIZE	4096ul
 #define NR_REGIONS	9	/* VFIO_PCI_NUM_REGIONS */
 #define NR_IRQS		5	/* VFIO_PCI_NUM_IRQS */
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+/* Bytes of an ordinary page of the kernel that runs: 4096, or 16 or 64 KiB on some of arm64. */
+size_t small_page_size(void);
 
 /* A file descriptor of a VFIO group, for as long as devices of it are in the context. */
 struct group {

@@ -13,13 +13,19 @@
 
 #define MAX_NODES 1024
 
+size_t small_page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
 size_t huge_page_size(enum flatiommu_dma_pages pages)
 {
 	switch (pages) {
 	case FLATIOMMU_PAGES_1G:
 		return 1ul << 30;
-	case FLATIOMMU_PAGES_2M:
-		return 2ul << 20;
+	case FLATIOMMU_PAGES_HUGE:
+		/* What a page of page table entries, 8 bytes each, is for. */
+		return small_page_size() / 8 * small_page_size();
 	default:
 		return 0;
 	}
@@ -89,14 +95,14 @@ static void *map_memory(const struct memory *memory, enum flatiommu_dma_pages pa
 	if (huge && memory->file < 0)
 		flags |= MAP_HUGETLB | huge_flags(huge);
 	if (pages == FLATIOMMU_PAGES_TRANSPARENT) {
-		addr = map_aligned(memory->size, 2ul << 20, flags, memory->file);
+		addr = map_aligned(memory->size, huge_page_size(FLATIOMMU_PAGES_HUGE), flags, memory->file);
 		/* Advice: kernels without them say no. */
 		if (addr != MAP_FAILED)
 			madvise(addr, memory->size, MADV_HUGEPAGE);
 		return addr;
 	}
 	addr = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, flags, memory->file, 0);
-	if (pages == FLATIOMMU_PAGES_4K && addr != MAP_FAILED)
+	if (pages == FLATIOMMU_PAGES_SMALL && addr != MAP_FAILED)
 		madvise(addr, memory->size, MADV_NOHUGEPAGE);
 	return addr;
 }
@@ -130,12 +136,12 @@ int memory_get(size_t length, enum flatiommu_dma_pages pages,
 	       const struct flatiommu_dma_options *options, struct memory *memory)
 {
 	size_t huge = huge_page_size(pages);
-	size_t page = huge ? huge : PAGE_SIZE, unit = page;
+	size_t page = huge ? huge : small_page_size(), unit = page;
 	int err;
 
 	/* Only a whole transparent huge page can be one, and in one piece. */
 	if (pages == FLATIOMMU_PAGES_TRANSPARENT && options->flags & FLATIOMMU_DMA_CONTIGUOUS)
-		unit = huge_page_size(FLATIOMMU_PAGES_2M);
+		unit = huge_page_size(FLATIOMMU_PAGES_HUGE);
 	/* More than that is no size of a file, rounded up to pages. */
 	if (length > SIZE_MAX / 4)
 		return -ENOMEM;

@@ -78,8 +78,8 @@ int reach_get(struct flatiommu *flat, size_t length, const struct flatiommu_dma_
 	if (fd < 0)
 		return fd;
 	*memory = (struct memory){
-		.size = (length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1),
-		.page_size = PAGE_SIZE,
+		.size = (length + small_page_size() - 1) & ~(small_page_size() - 1),
+		.page_size = small_page_size(),
 		.file = fd,
 	};
 	memory->addr = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -244,8 +244,8 @@ static int check_mappable(struct flatiommu_device *device, unsigned int bar, uin
 static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 		      size_t length, void **memory)
 {
-	uint64_t start = offset & ~(PAGE_SIZE - 1);
-	uint64_t end = (offset + length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	uint64_t page = small_page_size();
+	uint64_t start = offset & ~(page - 1), end = (offset + length + page - 1) & ~(page - 1);
 	struct view *view;
 	int err = check_mappable(device, bar, start, end);
 

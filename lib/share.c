@@ -129,7 +129,7 @@ static int read_table(int fd, struct table **table)
 	    (size_t)st.st_size < sizeof(*t))
 		return -EBADMSG;
 	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || memcmp(head.magic, magic, sizeof(head.magic)) ||
-	    head.nr_segments > head.span / PAGE_SIZE ||
+	    head.nr_segments > head.span / small_page_size() ||
 	    (uint64_t)st.st_size != sizeof(head) + head.nr_segments * sizeof(struct flatiommu_dma_segment))
 		return -EBADMSG;
 	t = malloc((size_t)st.st_size);
@@ -145,7 +145,7 @@ static int read_table(int fd, struct table **table)
 
 static bool is_page_size(uint64_t size)
 {
-	return size == PAGE_SIZE || size == huge_page_size(FLATIOMMU_PAGES_2M) ||
+	return size == small_page_size() || size == huge_page_size(FLATIOMMU_PAGES_HUGE) ||
 	       size == huge_page_size(FLATIOMMU_PAGES_1G);
 }
 

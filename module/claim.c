@@ -18,7 +18,6 @@
 #include <linux/notifier.h>
 #include <linux/panic.h>
 #include <linux/pci.h>
-#include <linux/platform_device.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
@@ -164,6 +163,31 @@ void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task)
 	mutex_unlock(&flat_claims_lock);
 }
 
+/*
+ * A driver is about to bind to @pdev, which is in its power then: it is asked where its MSIs go.
+ * Caller holds device_lock().
+ */
+void flat_claim_finds_doorbell(struct pci_dev *pdev)
+{
+	struct flat_claim *claim;
+	u64 doorbell;
+	bool claimed;
+
+	if (!flat_compat_needs_doorbell() || !to_pci_driver(pdev->dev.driver)->driver_managed_dma)
+		return;
+	mutex_lock(&flat_claims_lock);
+	claimed = find_claim(&pdev->dev);
+	mutex_unlock(&flat_claims_lock);
+	if (!claimed)
+		return;
+	doorbell = flat_find_doorbell(pdev);
+	mutex_lock(&flat_claims_lock);
+	claim = find_claim(&pdev->dev);
+	if (claim)
+		WRITE_ONCE(claim->doorbell, doorbell);
+	mutex_unlock(&flat_claims_lock);
+}
+
 /* Is @pdev about to leave the bus? It is not used for anything new then. */
 bool flat_function_is_going(struct pci_dev *pdev)
 {
@@ -251,6 +275,7 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 	claim->judged = false;
 	claim->suspect = false;
 	claim->binder = NULL;
+	claim->doorbell = 0;
 	claim->paused = false;
 	claim->domain = NULL;
 	INIT_LIST_HEAD(&claim->attached);
@@ -317,7 +342,7 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 		ret = -ENODEV;
 		goto unlock;
 	}
-	ret = flat_may_claim(pdev);
+	ret = flat_may_claim(pdev, binding);
 	if (ret)
 		goto unlock;
 	if (pdev->dev.driver && !binding) {
@@ -459,6 +484,8 @@ void flat_claim_exit(void)
 	struct notifier_block nb = { .notifier_call = ignore_event };
 	struct going_function *g, *next_g;
 	struct flat_claim *claim, *next;
+	struct bus_type *bus;
+	unsigned int i;
 
 	flush_workqueue(flat_wq);
 	mutex_lock(&flat_claims_lock);
@@ -466,10 +493,10 @@ void flat_claim_exit(void)
 	flat_compat_forget_ops(&flat_iommu_ops);
 	mutex_unlock(&flat_claims_lock);
 	/* A device may be being added, by a core that read the ops before they were gone. */
-	bus_register_notifier(&pci_bus_type, &nb);
-	bus_unregister_notifier(&pci_bus_type, &nb);
-	bus_register_notifier(&platform_bus_type, &nb);
-	bus_unregister_notifier(&platform_bus_type, &nb);
+	for (i = 0; (bus = flat_compat_bus(i)); i++) {
+		bus_register_notifier(bus, &nb);
+		bus_unregister_notifier(bus, &nb);
+	}
 	list_for_each_entry_safe(g, next_g, &going, entry)
 		kfree(g);
 	list_for_each_entry_safe(claim, next, &spares, entry)

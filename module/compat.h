@@ -6,14 +6,27 @@
 #ifndef FLATIOMMU_COMPAT_H
 #define FLATIOMMU_COMPAT_H
 
+#include <linux/acpi.h>
+#include <linux/amba/bus.h>
 #include <linux/device.h>
+#include <linux/fsl/mc.h>
 #include <linux/gfp.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
+#include <linux/of.h>
+#include <linux/of_device.h>
 #include <linux/pci-ats.h>
 #include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
+#include <linux/property.h>
+#include <linux/slab.h>
+#ifdef CONFIG_TEGRA_HOST1X_CONTEXT_BUS
+#include <linux/host1x_context_bus.h>
+#endif
+#ifdef CONFIG_CDX_BUS
+#include <linux/cdx/cdx_bus.h>
+#endif
 
 #ifdef FLATIOMMU_PROBES_FAILED
 #error "probe.sh failed, see its message"
@@ -162,49 +175,106 @@ static inline bool flat_compat_is_added(struct pci_dev *pdev)
 }
 
 /*
+ * Finds out what firmware says of a function's DMA: whether an IOMMU is in front of it, which takes
+ * it then, and whether it is coherent. On x86 that does not hang on the function, and from 6.15 on
+ * it is known since the function was added; else the driver core asks no sooner than a driver
+ * binds. Caller holds device_lock(), or no driver can bind yet. Returns 0, or -EPROBE_DEFER where
+ * the IOMMU's driver is not there yet.
+ */
+static inline int flat_compat_configure_dma(struct pci_dev *pdev)
+{
+	int ret = 0;
+#if !defined(CONFIG_X86) && !defined(HAVE_DOMAIN_COOKIE)
+	struct device *bridge = &pci_find_host_bridge(pdev->bus)->dev;
+
+	if (IS_ENABLED(CONFIG_OF) && bridge->parent && bridge->parent->of_node)
+		ret = of_dma_configure_id(&pdev->dev, bridge->parent->of_node, true, NULL);
+	else if (has_acpi_companion(bridge))
+		ret = acpi_dma_configure_id(&pdev->dev, device_get_dma_attr(bridge), NULL);
+	/* There is one while a driver is bound, which is given its own. */
+	kfree(pdev->dev.dma_range_map);
+	pdev->dev.dma_range_map = NULL;
+#endif
+	return ret;
+}
+
+/*
+ * Must a domain that type1 makes be told where MSIs go? On x86 they go to a window that is no
+ * memory's, and up to 6.14 nobody asks.
+ */
+static inline bool flat_compat_needs_doorbell(void)
+{
+#if !defined(CONFIG_X86) && defined(HAVE_DOMAIN_COOKIE)
+	return IS_ENABLED(CONFIG_IRQ_MSI_IOMMU);
+#else
+	return false;
+#endif
+}
+
+/*
  * iommu_device_register() for one function that may just be binding to its driver. From 6.15 the
  * core warns of a "late IOMMU probe" when it finds dev->driver set. It means drivers that may have
  * mapped something already; BUS_NOTIFY_BIND_DRIVER comes before the probe. Hidden, the core
- * configures the function's DMA a second time, which changes nothing. Nobody else sets the field
- * meanwhile: the caller holds device_lock(), or no driver can bind yet. Hidden wherever the
- * one-driver rule is gone (6.8), as the warning cannot be probed for.
+ * configures the function's DMA a second time, which changes nothing, but for a copy of
+ * dma_range_map that takes the place of the first one. Nobody else sets these fields meanwhile: the
+ * caller holds device_lock(), or no driver can bind yet. Hidden wherever the one-driver rule is
+ * gone (6.8), as the warning cannot be probed for.
  */
 static inline int flat_compat_register(struct iommu_device *iommu, const struct iommu_ops *ops,
 				       struct device *dev)
 {
 #ifndef HAVE_BUS_IOMMU_OPS
+	const struct bus_dma_region *regions = dev->dma_range_map;
 	struct device_driver *driver = dev->driver;
 	int ret;
 
 	WRITE_ONCE(dev->driver, NULL);
 	ret = iommu_device_register(iommu, ops, NULL);
 	WRITE_ONCE(dev->driver, driver);
+	if (dev->dma_range_map != regions)
+		kfree(regions);
 	return ret;
 #else
 	return iommu_device_register(iommu, ops, NULL);
 #endif
 }
 
-#ifdef HAVE_BUS_IOMMU_OPS
-#if defined(CONFIG_ARM_AMBA) || IS_ENABLED(CONFIG_FSL_MC_BUS) || \
-	defined(CONFIG_TEGRA_HOST1X_CONTEXT_BUS)
-#error "flat_compat_forget_ops() does not know all buses of this kernel"
-#endif
-static inline void flat_compat_forget_bus(const struct bus_type *bus, const struct iommu_ops *ops)
+/* The buses whose devices the core asks our IOMMUs for; NULL behind the last one. */
+static inline struct bus_type *flat_compat_bus(unsigned int i)
 {
-	cmpxchg(&((struct bus_type *)bus)->iommu_ops, ops, NULL);
-}
+	static const struct bus_type *const buses[] = {
+		&pci_bus_type,
+		&platform_bus_type,
+#ifdef CONFIG_ARM_AMBA
+		&amba_bustype,
 #endif
+#ifdef CONFIG_FSL_MC_BUS
+		&fsl_mc_bus_type,
+#endif
+#ifdef CONFIG_TEGRA_HOST1X_CONTEXT_BUS
+		&host1x_context_device_bus_type,
+#endif
+#ifdef CONFIG_CDX_BUS
+		&cdx_bus_type,
+#endif
+	};
+
+	/* Newer kernels have them const. */
+	return i < ARRAY_SIZE(buses) ? (struct bus_type *)buses[i] : NULL;
+}
 
 /*
- * Up to 6.7 the core leaves bus->iommu_ops behind on both buses when the last IOMMU unregisters,
+ * Up to 6.7 the core leaves bus->iommu_ops behind on these buses when the last IOMMU unregisters,
  * and refuses every other IOMMU driver because of it. Caller excludes registrations.
  */
 static inline void flat_compat_forget_ops(const struct iommu_ops *ops)
 {
 #ifdef HAVE_BUS_IOMMU_OPS
-	flat_compat_forget_bus(&pci_bus_type, ops);
-	flat_compat_forget_bus(&platform_bus_type, ops);
+	struct bus_type *bus;
+	unsigned int i;
+
+	for (i = 0; (bus = flat_compat_bus(i)); i++)
+		cmpxchg(&bus->iommu_ops, ops, NULL);
 #endif
 }
 

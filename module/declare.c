@@ -293,6 +293,8 @@ static int declare(struct flat_file *f, struct pci_dev **pdevs, unsigned int n)
 			ret = -ENOMEM;
 		else if (flat_locked_down(pdevs[i]))
 			ret = -EACCES;
+		else if (flat_is_incoherent(pdevs[i], "not declared"))
+			ret = -EPROTONOSUPPORT;
 	}
 	if (!ret)
 		ret = declare_all(f, pdevs, d->new, d->spares, n, &first, &ended);

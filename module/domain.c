@@ -30,8 +30,18 @@ static struct flat_domain *to_flat_domain(struct iommu_domain *domain)
 	return container_of(domain, struct flat_domain, domain);
 }
 
+/* Does @claim's function see memory as those before it, and do its MSIs go to where theirs go? */
+static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
+{
+	u64 doorbell = READ_ONCE(claim->doorbell);
+
+	lockdep_assert_held(&d->lock);
+	return flat_bus_map_fits(&d->bus_map, claim->pdev) &&
+	       (!doorbell || doorbell == d->doorbell);
+}
+
 /* The first function attached says how the domain sees memory; the others must see it likewise. */
-static int adopt_bus_map(struct flat_domain *d, struct pci_dev *pdev)
+static int adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
 {
 	struct flat_bus_map map;
 	bool known;
@@ -40,21 +50,22 @@ static int adopt_bus_map(struct flat_domain *d, struct pci_dev *pdev)
 	/* An attach to what it was attached to before, after a reset, must not need memory. */
 	spin_lock(&d->lock);
 	known = d->bus_known;
-	ret = known && !flat_bus_map_fits(&d->bus_map, pdev) ? -EINVAL : 0;
+	ret = known && !fits(d, claim) ? -EINVAL : 0;
 	spin_unlock(&d->lock);
 	if (known)
 		return ret;
 
-	ret = flat_bus_map_take(&map, pdev);
+	ret = flat_bus_map_take(&map, claim->pdev);
 	if (ret)
 		return ret;
 	spin_lock(&d->lock);
 	if (!d->bus_known &&
 	    (flat_bus_map_is_plain(&map) || RB_EMPTY_ROOT(&d->extents.root))) {
 		swap(d->bus_map, map);
-		strscpy(d->name, pci_name(pdev), sizeof(d->name));
+		d->doorbell = READ_ONCE(claim->doorbell);
+		strscpy(d->name, pci_name(claim->pdev), sizeof(d->name));
 		d->bus_known = true;
-	} else if (!d->bus_known || !flat_bus_map_fits(&d->bus_map, pdev)) {
+	} else if (!d->bus_known || !fits(d, claim)) {
 		ret = -EINVAL;
 	}
 	spin_unlock(&d->lock);
@@ -190,9 +201,9 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 	/* VFIO comes by way of the blocked domain; vhost-vdpa, for one, does not. */
 	if (!claim->judged && !flat_may_take_over(claim))
 		return -EPERM;
-	ret = adopt_bus_map(d, claim->pdev);
+	ret = adopt_bus_map(d, claim);
 	if (ret == -EINVAL)
-		pr_warn_ratelimited("%s: not attached: its bus addresses differ from those of what shares its address space\n",
+		pr_warn_ratelimited("%s: not attached: its bus addresses, or where its MSIs go, differ from those of what shares its address space\n",
 				    pci_name(claim->pdev));
 	if (ret)
 		return ret;
@@ -273,6 +284,16 @@ static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct 
 }
 
 /*
+ * The core maps it as a program asks for the first MSI, and never unmaps it. No program has it, and
+ * messages are not moved on the bus by what moves memory.
+ */
+static bool is_doorbell(const struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
+{
+	lockdep_assert_held(&d->lock);
+	return d->doorbell && iova == d->doorbell && phys == iova && size == PAGE_SIZE;
+}
+
+/*
  * A page of zeros is refused at its own address, too: up to 6.1 that is what a read-only pin of
  * memory gets to which nothing was written yet, and the first write would go to another page.
  */
@@ -301,7 +322,9 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 
 	spin_lock(&d->lock);
 	bus = flat_bus_address(&d->bus_map, phys, size);
-	if (zero || bus == DMA_MAPPING_ERROR)
+	if (is_doorbell(d, iova, phys, size))
+		ret = flat_extents_insert(&d->extents, new);
+	else if (zero || bus == DMA_MAPPING_ERROR)
 		ret = -EADDRNOTAVAIL;
 	else if (bus == iova)
 		ret = insert_strict(d, new, &old);

@@ -58,6 +58,8 @@ struct flat_wc_bar {
  * @judged:	whoever has it was allowed to take it over; written as @attachment
  * @suspect:	somebody who may not take it over has tried, through iommufd
  * @binder:	who binds a driver to it now, or NULL; not to be followed
+ * @doorbell:	the page that its MSIs are written to, or 0; written under flat_claims_lock before a
+ *		driver that gives it to programs is there
  * @paused:	its bus mastering was cleared as it was blocked, and nothing was unmapped since
  *		from @domain, as long as its count is @unmaps; flat_attach_lock
  * @unmaps:	@domain's count when the function was paused; flat_attach_lock
@@ -78,6 +80,7 @@ struct flat_claim {
 	bool judged;
 	bool suspect;
 	struct task_struct *binder;
+	u64 doorbell;
 	bool paused;
 	u64 unmaps;
 	struct flat_domain *domain;
@@ -115,7 +118,9 @@ struct flat_hole {
  * @declared_at: when that was so, see flat_was_declared(); @lock
  * @name:	the first function attached, for the log; written once under @lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
- * @bus_known:	@bus_map and @name are set; @lock
+ * @doorbell:	of that one; what has another one does not share the domain, as the core is told of
+ *		one alone. Written once under @lock, at the first attach
+ * @bus_known:	@bus_map, @doorbell and @name are set; @lock
  * @lock:	taken over no other lock of ours; never held over an allocation or an access to user
  *		memory
  * @extents:	what is mapped; @lock
@@ -137,6 +142,7 @@ struct flat_domain {
 	u64 declared_at;
 	char name[FLAT_NAME_LEN];
 	struct flat_bus_map bus_map;
+	u64 doorbell;
 	bool bus_known;
 	spinlock_t lock;	/* see above */
 	struct flat_extents extents;
@@ -176,6 +182,7 @@ int flat_uses_bus_addresses(struct pci_dev *pdev);
 bool flat_is_anothers(struct pci_dev *pdev);
 bool flat_stop(struct pci_dev *pdev);
 void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task);
+void flat_claim_finds_doorbell(struct pci_dev *pdev);
 int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 			unsigned long wc_bars);
 int flat_release_function(struct pci_dev *pdev);
@@ -185,10 +192,11 @@ bool flat_function_is_going(struct pci_dev *pdev);
 int flat_group_of(struct pci_dev *pdev);
 
 /* policy.c */
-int flat_may_claim(struct pci_dev *pdev);
+int flat_may_claim(struct pci_dev *pdev, bool binding);
 const char *flat_not_plain(struct pci_dev *pdev);
 const char *flat_not_for_programs(struct pci_dev *pdev);
 bool flat_locked_down(struct pci_dev *pdev);
+bool flat_is_incoherent(struct pci_dev *pdev, const char *refusal);
 
 /* domain.c */
 struct iommu_domain *flat_domain_alloc(void);
@@ -197,6 +205,10 @@ bool flat_may_take_over(struct flat_claim *claim);
 void flat_pause(struct flat_claim *claim);
 int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		struct flat_domain *domain);
+
+/* doorbell.c */
+u64 flat_find_doorbell(struct pci_dev *pdev);
+void flat_get_doorbell_region(const struct flat_claim *claim, struct list_head *head);
 
 /* busmaster.c */
 bool flat_answers(struct pci_dev *pdev);

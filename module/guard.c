@@ -6,7 +6,6 @@
  */
 #include <linux/atomic.h>
 #include <linux/delay.h>
-#include <linux/dma-map-ops.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/mutex.h>
@@ -60,9 +59,8 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	/* Off x86 the driver core finds out how it sees memory as a driver is bound. */
 	if (!IS_ENABLED(CONFIG_X86) && !pdev->dev.driver) {
 		ret = -EBUSY;
-	} else if (!dev_is_dma_coherent(&pdev->dev)) {
-		/* Nobody but the kernel can write the caches back. */
-		ret = -EAFNOSUPPORT;
+	} else if (flat_is_incoherent(pdev, "memory is not pinned for it")) {
+		ret = -EPROTONOSUPPORT;
 	} else if (is_there(pdev)) {
 		guard->name.segment = pci_domain_nr(pdev->bus);
 		guard->name.bus = pdev->bus->number;

@@ -81,6 +81,8 @@ static void flat_get_resv_regions(struct device *dev, struct list_head *head)
 	if (region)
 		list_add_tail(&region->list, head);
 #endif
+	if (flat_compat_needs_doorbell())
+		flat_get_doorbell_region(dev_iommu_priv_get(dev), head);
 }
 
 /* Until somebody takes the function over, its kernel driver does DMA as if nothing was claimed. */

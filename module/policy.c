@@ -4,11 +4,14 @@
  * a bus address is all that the function needs to reach memory.
  */
 #include <linux/cc_platform.h>
+#include <linux/dma-map-ops.h>
+#include <linux/iommu.h>
 #include <linux/pci.h>
 #include <linux/security.h>
 #include <linux/swiotlb.h>
 #include <xen/xen.h>
 
+#include "compat.h"
 #include "flatiommu.h"
 
 /* Returns why bus addresses do not suffice on this machine, or NULL. */
@@ -57,19 +60,50 @@ bool flat_locked_down(struct pci_dev *pdev)
 #endif
 }
 
+/* Does @pdev not see what is in the processor's caches? Logs @refusal, and why, then. */
+bool flat_is_incoherent(struct pci_dev *pdev, const char *refusal)
+{
+	if (dev_is_dma_coherent(&pdev->dev))
+		return false;
+	pr_warn_ratelimited("%s: %s: its DMA is not coherent with the processor's caches, which no program can write back\n",
+			    pci_name(pdev), refusal);
+	return true;
+}
+
+/* Has another IOMMU @pdev, or will it have it once its driver is there? Logs it. */
+static bool has_iommu(struct pci_dev *pdev)
+{
+	struct iommu_group *group = iommu_group_get(&pdev->dev);
+
+	if (group) {
+		pr_warn("%s: not claimed: it is in IOMMU group %d already; VFIO works on it without this module\n",
+			pci_name(pdev), iommu_group_id(group));
+		iommu_group_put(group);
+		return true;
+	}
+	if (dev_iommu_fwspec_get(&pdev->dev)) {
+		pr_warn("%s: not claimed: firmware has an IOMMU in front of it, which has no driver\n",
+			pci_name(pdev));
+		return true;
+	}
+	return false;
+}
+
 /**
  * flat_may_claim() - would a claim keep its promises?
- * @pdev:	a function that is not claimed
+ * @pdev:	a function that is not claimed; as for flat_claim_function()
+ * @binding:	a driver is about to bind to it
  *
  * Returns 0, or logs the reason and returns
  * -EOPNOTSUPP		not an endpoint, or behind an external port
+ * -EAGAIN		whether an IOMMU will have it is not known yet
  * -EALREADY		another IOMMU has it
  * -EAFNOSUPPORT	bus addresses do not suffice on this machine
+ * -EPROTONOSUPPORT	its DMA is not coherent
  * -EACCES		kernel lockdown
  */
-int flat_may_claim(struct pci_dev *pdev)
+int flat_may_claim(struct pci_dev *pdev, bool binding)
 {
-	struct iommu_group *group;
 	const char *why;
 
 	why = flat_not_for_programs(pdev);
@@ -77,17 +111,20 @@ int flat_may_claim(struct pci_dev *pdev)
 		pr_warn("%s: not claimed: %s\n", pci_name(pdev), why);
 		return -EOPNOTSUPP;
 	}
-	group = iommu_group_get(&pdev->dev);
-	if (group) {
-		pr_warn("%s: not claimed: it is in IOMMU group %d already; VFIO works on it without this module\n",
-			pci_name(pdev), iommu_group_id(group));
-		iommu_group_put(group);
-		return -EALREADY;
+	/* As the driver core has done for a function that has a driver. */
+	if (!binding && !pdev->dev.driver && flat_compat_configure_dma(pdev) == -EPROBE_DEFER) {
+		pr_warn("%s: not claimed: the driver of the IOMMU in front of it is not there yet; try again\n",
+			pci_name(pdev));
+		return -EAGAIN;
 	}
+	if (has_iommu(pdev))
+		return -EALREADY;
 	why = flat_not_plain(pdev);
 	if (why) {
 		pr_warn("%s: not claimed: %s\n", pci_name(pdev), why);
 		return -EAFNOSUPPORT;
 	}
+	if (flat_is_incoherent(pdev, "not claimed"))
+		return -EPROTONOSUPPORT;
 	return flat_locked_down(pdev) ? -EACCES : 0;
 }

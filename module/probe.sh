@@ -76,6 +76,11 @@ const char *name(struct device *dev);
 const char *name(struct device *dev) { return dev->driver_override.name; }
 END
 
+probe DOMAIN_COOKIE << 'END'
+#include <linux/iommu.h>
+unsigned long at = offsetof(struct iommu_domain, cookie_type);
+END
+
 probe GUP_READS_COW << 'END'
 #include <linux/mm.h>
 int unshare(void);

@@ -203,6 +203,7 @@ static int on_bus_event(struct notifier_block *nb, unsigned long event, void *da
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
 		function_binds(to_pci_dev(dev));
+		flat_claim_finds_doorbell(to_pci_dev(dev));
 		flat_claim_binds(to_pci_dev(dev), current);
 		break;
 	case BUS_NOTIFY_BOUND_DRIVER:
@@ -299,7 +300,7 @@ static int release_by_hand(struct pci_dev *pdev, const struct flat_request *r)
  * to be write-combined: 0000:00:04.0/wc=2 or /wc=0+2. The errors of claim:
  * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address, or not BARs
  * -ENODEV		no such function, or it is being removed
- * -EAGAIN		the module is being loaded, or the function being added
+ * -EAGAIN		the module is being loaded, the function being added, or its IOMMU's driver
  * -EINTR		a signal, while a bind or unbind of the function was waited for
  * -EEXIST, -EBUSY	claimed already; a driver is bound
  *			and those of flat_may_claim() and flat_wc_hold()

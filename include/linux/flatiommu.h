@@ -139,8 +139,9 @@ struct flatiommu_info {
  * declared.
  *
  * Ioctl FLATIOMMU_DECLARE. Errors: EPERM the caller has not opened the node itself, or has lost
- * CAP_SYS_RAWIO; ENODEV no such function; ENOENT it is not claimed; EACCES the kernel is locked
- * down; EINVAL @nr_functions; ENOSPC 64 other programs have declared it.
+ * CAP_SYS_RAWIO; ENODEV no such function; ENOENT it is not claimed; EPROTONOSUPPORT it does not see
+ * what is in the processor's caches; EACCES the kernel is locked down; EINVAL @nr_functions; ENOSPC
+ * 64 other programs have declared it.
  */
 struct flatiommu_declare {
 	__u32 size;
@@ -246,8 +247,8 @@ struct flatiommu_lookup {
  * ENODEV no such function, or segments were asked for and the first one was removed meanwhile, or,
  * with FLATIOMMU_PIN_VFIO, none that was declared; ENOENT (with FLATIOMMU_PIN_VFIO) the functions
  * share no address space; EOPNOTSUPP a bridge, or behind an external port; EALREADY an IOMMU
- * translates for it; EAFNOSUPPORT bus addresses do not suffice on this machine, or the function does
- * not see what is in the processor's caches; EACCES the kernel is locked down; EBUSY the function is
+ * translates for it; EAFNOSUPPORT bus addresses do not suffice on this machine;
+ * EPROTONOSUPPORT the function does not see what is in the processor's caches; EACCES the kernel is locked down; EBUSY the function is
  * being bound or unbound, try again, or finds memory at other addresses than when memory that is
  * still pinned for it was, or, but for x86, has no driver that it could be known from; ENOSPC too
  * many pins; ERANGE segments were asked for, and the first function has no bus address for the start

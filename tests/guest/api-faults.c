@@ -345,7 +345,7 @@ static void alloc_fails(const struct operation *op)
 
 static void allocates(void **state)
 {
-	static const struct {
+	const struct {
 		const char *name;
 		size_t length;
 		struct flatiommu_dma_options options;

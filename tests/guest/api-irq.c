@@ -171,18 +171,24 @@ static void enables_any_subset(void **state)
 static void adds_vectors_where_the_kernel_can(void **state)
 {
 	struct flatiommu_device *nvme = api_open(NVME);
+	/* What gives MSIs on arm64 cannot add any. */
+#ifdef __x86_64__
+	bool can = kernel_is(6, 5);
+#else
+	bool can = false;
+#endif
 
 	(void)state;
 	make_events();
 	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 2, events));
-	if (kernel_is(6, 5) && api_isolated()) {
+	if (can && api_isolated()) {
 		/* What the machine's interrupt controller allows decides, too. */
 		int ret = flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 2, VECTORS - 2, &events[2]);
 
 		assert_true(!ret || ret == -EOPNOTSUPP);
 		trigger_all(nvme, ret ? 2 : VECTORS);
 		expect_signals(ret ? 0x03 : 0xff);
-	} else if (kernel_is(6, 5)) {
+	} else if (can) {
 		expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 2, VECTORS - 2, &events[2]));
 		trigger_all(nvme, VECTORS);
 		expect_signals(0xff);

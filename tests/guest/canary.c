@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_PAGE ((size_t)sysconf(_SC_PAGESIZE) / 8 * (size_t)sysconf(_SC_PAGESIZE))
 
 static size_t free_huge_pages(void)
 {

@@ -212,7 +212,7 @@ static pid_t begin_writer(struct writer *w, int (*fn)(void *arg))
 /* How many of the killed program's pages are there. */
 static unsigned int count_taken(const char *memory, size_t size)
 {
-	static uint64_t bus[CANARY / PAGE];
+	static uint64_t bus[8 * MAX_PAGE / 8];
 	unsigned int taken = 0, i;
 	size_t page;
 

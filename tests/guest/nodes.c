@@ -29,7 +29,8 @@ static int set_huge_pages(const char *count)
 	int node, ret = 0;
 
 	for (node = 0; node < 2 && !ret; node++) {
-		snprintf(path, sizeof(path), NODE "hugepages/hugepages-2048kB/nr_hugepages", node);
+		snprintf(path, sizeof(path), NODE "hugepages/hugepages-%zukB/nr_hugepages", node,
+			 HUGE_PAGE >> 10);
 		ret = write_text(path, count);
 	}
 	return ret;

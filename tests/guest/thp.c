@@ -36,12 +36,13 @@
 #endif
 
 #define PAGES (HUGE_PAGE / PAGE)
+#define MAX_PAGES (MAX_PAGE / 8)
 #define DEFAULT_ROUNDS 24
 #define COUNTED 4		/* to count pins takes as long as a round */
 
 static const char *const devices[] = { EDU, NULL };
 
-static uint64_t bus[2 * PAGES];
+static uint64_t bus[2 * MAX_PAGES];
 
 static int begin(void **state)
 {
@@ -78,7 +79,7 @@ static int split(const void *addr)
 /* Pins, and says what that costs. Where each page is goes to bus[]. */
 static uint32_t pin(char *addr, size_t size, uint32_t flags, long cost)
 {
-	static struct flatiommu_segment segments[2 * PAGES];
+	static struct flatiommu_segment segments[2 * MAX_PAGES];
 	size_t page = 0;
 	uint64_t at;
 	uint32_t id;
@@ -104,7 +105,7 @@ static void unpin(uint32_t id)
 /* The pages from @first to @last are where the device was told. */
 static void expect_there(const char *addr, size_t first, size_t last)
 {
-	static uint64_t now[PAGES];
+	static uint64_t now[MAX_PAGES];
 	size_t i;
 
 	expect(0, bus_addresses(addr, now, PAGES));
@@ -406,7 +407,7 @@ static unsigned long rounds(void)
 
 static void races(void **state)
 {
-	static struct flatiommu_segment segments[PAGES];
+	static struct flatiommu_segment segments[MAX_PAGES];
 	unsigned long n = rounds(), i, whole = 0, apart = 0, failed = 0;
 	char *addr = NULL;
 	pthread_t thread;

@@ -4,6 +4,8 @@
 # the archive for consistent: each package is taken in its own newest version, and what is gone is looked for once more
 # in new lists.
 #
+# With $foreign set to an architecture, packages are of that one unless NAME:ARCHITECTURE says otherwise.
+#
 # FLATIOMMU_MIRROR	where Debian is; by default where the builder has its own packages from
 # A suite is one that tests/vm/kernels names. What a configuration of apt in APT_CONFIG says holds here, too.
 
@@ -23,9 +25,11 @@ mirror() {
 	echo "${own%/}"
 }
 
+foreign=
+
 # archive_dir SUITE
 archive_dir() {
-	echo "$cache/apt/$1${FLATIOMMU_MIRROR:+-$(sha256sum <<<"$FLATIOMMU_MIRROR" | cut -c 1-8)}"
+	echo "$cache/apt/$1${foreign:+-$foreign}${FLATIOMMU_MIRROR:+-$(sha256sum <<<"$FLATIOMMU_MIRROR" | cut -c 1-8)}"
 }
 
 # sources SUITE SECURITY
@@ -70,6 +74,12 @@ archive_update() {
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
 	END
+	# the builder's own architecture has the programs that build for another one
+	[[ -z $foreign ]] || cat >>"$dir/apt.conf.new" <<-END
+		#clear APT::Architectures;
+		APT::Architecture "$foreign";
+		APT::Architectures { "$foreign"; "$(dpkg --print-architecture)"; };
+	END
 	mv "$dir/apt.conf.new" "$dir/apt.conf"
 	for security in 1 ''; do
 		[[ -z $security || ($suite != sid && $suite != experimental) ]] || continue
@@ -98,7 +108,7 @@ archive_fetch() {
 		say "the lists of $1 are those of $(date -r "$fetched" '+%F %R'), in a cache that $(stat -c %U "$cache") has made"
 		return
 	fi
-	lock "apt-$1"
+	lock "apt-$1${foreign:+-$foreign}"
 	[[ -e $fetched && -z $(find "$fetched" -mmin +"${2:-9999999}") ]] || archive_update "$1"
 	unlock
 }
@@ -158,7 +168,7 @@ download() {
 	no_room "$(basename "$debs" .debs)" "$debs.log"
 	sed 's/^/    /' "$debs.log" >&2
 	for package; do
-		compgen -G "$debs/${package%%=*}_*.deb" >/dev/null ||
+		compgen -G "$debs/${package%%[:=]*}_*.deb" >/dev/null ||
 			say "cannot get $package of Debian's $suite from $(mirror '')"
 	done
 	return 1
@@ -236,7 +246,7 @@ made() {
 		[[ -z ${ask:-} ]] || return 1
 		((try == 2)) || {
 			say "once more, with new lists"
-			lock "apt-$suite"
+			lock "apt-$suite${foreign:+-$foreign}"
 			archive_update "$suite"
 			unlock
 		}
@@ -273,7 +283,8 @@ unpack_system() {
 	[[ ! -e $root/usr/bin/which.debianutils ]] || ln -sf which.debianutils "$root/usr/bin/which"
 	[[ ! -e $root/usr/bin/gcc ]] || ln -sf gcc "$root/usr/bin/cc"
 	[[ ! -e $root/usr/bin/g++ ]] || ln -sf g++ "$root/usr/bin/c++"
-	ldconfig -r "$root"
+	# the loader finds what is where Debian has it without a cache, too
+	[[ -n $foreign ]] || ldconfig -r "$root"
 	# unpacked by a user, what would change to root would change to that user
 	find "$root" -type f -perm /6000 -exec chmod ug-s '{}' +
 	mkdir -p "$root"/{dev,proc,sys,run,tmp}

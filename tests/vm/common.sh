@@ -21,6 +21,15 @@ die() {
 	exit 1
 }
 
+# triplet ARCHITECTURE: what its compiler is called
+triplet() {
+	case $1 in
+	arm64) echo aarch64-linux-gnu ;;
+	riscv64) echo riscv64-linux-gnu ;;
+	*) die "no compiler for $1" ;;
+	esac
+}
+
 # room: megabytes that are free in the cache
 room() {
 	df --output=avail -B 1M "$cache" | tail -n 1 | tr -d ' '

@@ -71,6 +71,26 @@ static int bind_vfio(struct tool *tool, const struct record *record)
 	return ret;
 }
 
+/* Up to 6.14 Linux on arm64 looks for a function's IOMMU no sooner than for a driver, or a claim. */
+static int claim_or_find_iommu(struct tool *tool, struct json_object *changes, struct function *f,
+			       const char *wc)
+{
+	struct tool claim = *tool;
+	int ret = flat_claim(&claim, f->address, wc);
+
+	if (!ret) {
+		note(changes, "%s: claimed", f->address);
+	} else if (ret == -EALREADY && !wc && !function_read(f, f->address) &&
+		   f->behind == BEHIND_IOMMU) {
+		note(changes, "%s: not claimed: it has an IOMMU, of which the kernel learns now",
+		     f->address);
+		ret = 0;
+	} else {
+		*tool = claim;
+	}
+	return ret;
+}
+
 int bind_function(struct tool *tool, struct json_object *changes, const struct function *function,
 		  const char *wc)
 {
@@ -93,10 +113,9 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	if (function_read(&f, f.address))
 		return fail(tool, -ENODEV, "%s: is gone", f.address);
 	if (f.behind == BEHIND_NOTHING) {
-		ret = flat_claim(tool, f.address, wc);
+		ret = claim_or_find_iommu(tool, changes, &f, wc);
 		if (ret)
 			return ret;
-		note(changes, "%s: claimed", f.address);
 	}
 	ret = bind_vfio(tool, &record);
 	if (!ret)

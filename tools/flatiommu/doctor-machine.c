@@ -39,8 +39,8 @@ static void check_platform(struct doctor *doctor)
 	struct utsname uts;
 
 	uname(&uts);
-	if (strcmp(uts.machine, "x86_64"))
-		say(doctor, PROBLEM, "%s: flatiommu is for x86-64 so far", uts.machine);
+	if (strcmp(uts.machine, "x86_64") && strcmp(uts.machine, "aarch64"))
+		say(doctor, PROBLEM, "%s: flatiommu is for x86-64 and arm64 so far", uts.machine);
 	file_read(type, sizeof(type), "/sys/hypervisor/type");
 	file_read(guest, sizeof(guest), "/sys/hypervisor/guest_type");
 	if (!strcmp(type, "xen") &&
@@ -69,11 +69,46 @@ static bool has_iommufd(void)
 	return file_exists("/dev/iommu") || module_is_known("iommufd");
 }
 
+/*
+ * On arm64 firmware describes IOMMUs in the IORT table, which also has what is none, or in the device
+ * tree. Those that a driver has are in /sys/class/iommu; flatiommu's own are, too.
+ */
+static bool has_idle_smmu(void)
+{
+	return any_file("/sys/firmware/devicetree/base/*/iommu-map") ||
+	       any_file("/sys/firmware/devicetree/base/*/*/iommu-map") ||
+	       any_file("/sys/firmware/devicetree/base/*/*/*/iommu-map") ||
+	       any_file("/sys/bus/platform/devices/arm-smmu*");
+}
+
+/* It is the host bridge's, and so all functions': a property in the device tree, or _CCA in ACPI. */
+static void check_coherence(struct doctor *doctor)
+{
+	static const char *const bridges[] = {
+		"/sys/firmware/devicetree/base/pcie@*", "/sys/firmware/devicetree/base/*/pcie@*",
+		"/sys/firmware/devicetree/base/*/*/pcie@*",
+	};
+	char property[128];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bridges); i++) {
+		snprintf(property, sizeof(property), "%s/dma-coherent", bridges[i]);
+		if (!any_file(bridges[i]) || any_file(property))
+			continue;
+		/* of the root of the tree it is for all */
+		snprintf(property, sizeof(property), "%s/../dma-coherent", bridges[i]);
+		if (!any_file(property) && !file_exists("/sys/firmware/devicetree/base/dma-coherent"))
+			say(doctor, PROBLEM,
+			    "PCI's DMA is not coherent with the processor's caches, says the device tree: neither VFIO nor flatiommu works on such functions, only drivers in the kernel do");
+	}
+}
+
 static void check_iommu(struct doctor *doctor)
 {
 	bool intel = any_file("/sys/firmware/acpi/tables/DMAR*");
 	bool amd = any_file("/sys/firmware/acpi/tables/IVRS*");
 
+	check_coherence(doctor);
 	if (doctor->behind[BEHIND_IOMMU])
 		say(doctor, OK,
 		    "there is one, and %u functions are behind it: vfio-pci works on them as it is",
@@ -85,6 +120,9 @@ static void check_iommu(struct doctor *doctor)
 		say(doctor, OK,
 		    "the firmware has one that the kernel does not use (%s): what flatiommu is for",
 		    intel ? "intel_iommu=on would" : "its log has why, by AMD-Vi");
+	else if (has_idle_smmu())
+		say(doctor, OK,
+		    "the firmware has an SMMU, and no function is behind it yet: the kernel looks as a driver binds");
 	else
 		say(doctor, OK, "the firmware offers none: what flatiommu is for");
 	if (doctor->behind[BEHIND_NOIOMMU])

@@ -186,17 +186,16 @@ static bool is_whole(const struct flatiommu_dma *dma)
 
 static void map_memory(struct run *run)
 {
-	static const struct {
+	const size_t page = sysconf(_SC_PAGESIZE), huge = page / 8 * page;
+	const struct {
 		enum flatiommu_dma_pages pages;
 		size_t length;
-		const char *name;
-		const char *file;
+		const char *before, *after;
 	} kinds[] = {
-		{ FLATIOMMU_PAGES_1G, 1UL << 30, "a huge page of 1 GiB", "hugepages-1048576kB" },
-		{ FLATIOMMU_PAGES_2M, 2UL << 20, "a huge page of 2 MiB", "hugepages-2048kB" },
-		{ FLATIOMMU_PAGES_TRANSPARENT, 2UL << 20, "2 MiB, transparent huge pages if any",
-		  NULL },
-		{ FLATIOMMU_PAGES_4K, 64UL << 10, "64 KiB of ordinary pages", NULL },
+		{ FLATIOMMU_PAGES_1G, 1UL << 30, "a huge page of ", "" },
+		{ FLATIOMMU_PAGES_HUGE, huge, "a huge page of ", "" },
+		{ FLATIOMMU_PAGES_TRANSPARENT, huge, "", ", transparent huge pages if any" },
+		{ FLATIOMMU_PAGES_SMALL, 16 * page, "", " of ordinary pages" },
 	};
 	struct flatiommu_dma *dma;
 	size_t i;
@@ -207,7 +206,8 @@ static void map_memory(struct run *run)
 			.pages = kinds[i].pages,
 		};
 
-		if (kinds[i].file && !file_number(0, HUGEPAGES "/%s/free_hugepages", kinds[i].file))
+		if (*kinds[i].before &&
+		    !file_number(0, HUGEPAGES "/hugepages-%zukB/free_hugepages", kinds[i].length >> 10))
 			continue;
 		if (flatiommu_dma_alloc(run->flat, kinds[i].length, &options, &dma)) {
 			if (!may_lock(kinds[i].length))
@@ -216,11 +216,12 @@ static void map_memory(struct run *run)
 			continue;
 		}
 		if (is_whole(dma))
-			say(run->doctor, OK, "%s: pinned, %zu bus address%s", kinds[i].name,
-			    dma->nr_segments, dma->nr_segments == 1 ? "" : "es");
+			say(run->doctor, OK, "%s%s%s: pinned, %zu bus address%s", kinds[i].before,
+			    SIZE_TEXT(kinds[i].length), kinds[i].after, dma->nr_segments,
+			    dma->nr_segments == 1 ? "" : "es");
 		else
-			say(run->doctor, PROBLEM, "%s: its bus addresses are not all of it",
-			    kinds[i].name);
+			say(run->doctor, PROBLEM, "%s%s%s: its bus addresses are not all of it",
+			    kinds[i].before, SIZE_TEXT(kinds[i].length), kinds[i].after);
 		flatiommu_dma_free(dma);
 	}
 }

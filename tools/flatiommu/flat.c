@@ -36,6 +36,7 @@ static const struct meaning of_claim[] = {
 	{ EALREADY, "an IOMMU has it, and VFIO works on it without flatiommu",
 	  "flatiommu bind %s" },
 	{ EAFNOSUPPORT, "bus addresses do not suffice on this machine", "flatiommu doctor %s" },
+	{ EPROTONOSUPPORT, "its DMA is not coherent with the processor's caches", "flatiommu doctor %s" },
 	{ EAGAIN, "it was just added; once more will do", "flatiommu claim %s" },
 	/* of --wc alone */
 	{ EINVAL, "no BARs such as 2 or 2+4, or a module without write combining", NULL },

@@ -12,7 +12,7 @@
 
 #include "sysfs.h"
 
-#define NR_HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+#define NR_HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages"
 
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_PRESENT (1ull << 63)
@@ -144,14 +144,15 @@ void *mem_scattered(size_t count)
 
 int huge_pages(long count)
 {
-	char text[32];
+	char path[96], text[32];
 	int ret;
 
+	snprintf(path, sizeof(path), NR_HUGEPAGES, HUGE_PAGE >> 10);
 	snprintf(text, sizeof(text), "%ld", count);
-	ret = write_text(NR_HUGEPAGES, text);
+	ret = write_text(path, text);
 	if (ret)
 		return ret;
-	return read_number(NR_HUGEPAGES) == count ? 0 : -ENOMEM;
+	return read_number(path) == count ? 0 : -ENOMEM;
 }
 
 int bus_addresses(const void *addr, uint64_t *bus, size_t count)

@@ -6,9 +6,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
-#define PAGE ((size_t)4096)
-#define HUGE_PAGE ((size_t)2 << 20)
+/* An ordinary page of the kernel that runs, and what a page of page table entries is for. */
+#define PAGE ((size_t)sysconf(_SC_PAGESIZE))
+#define MAX_PAGE 65536	/* of any kernel */
+#define HUGE_PAGE (PAGE / 8 * PAGE)
 #define GIANT_PAGE ((size_t)1 << 30)
 
 /* Ordinary pages, written to, none of them part of a huge one; NULL when there are none. */

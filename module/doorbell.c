@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where MSIs go: a page of the interrupt controller's, the doorbell. From 6.15 on the kernel maps
+ * it for a function that a program has, and type1 says at which IOVA: the one that the function has
+ * reserved for that. A flat map has it at its own address alone, so that is what is reserved.
+ */
+#include <linux/iommu.h>
+#include <linux/msi.h>
+#include <linux/pci.h>
+#include <linux/pm_runtime.h>
+
+#include "compat.h"
+#include "flatiommu.h"
+
+/* Of one vector, which is there for a moment; the function's driver and programs never see it. */
+static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
+{
+	struct msi_msg msg = { };
+
+	if (pci_alloc_irq_vectors(pdev, 1, 1, type) != 1)
+		return 0;
+	get_cached_msi_msg(pci_irq_vector(pdev, 0), &msg);
+	pci_free_irq_vectors(pdev);
+	return ((u64)msg.address_hi << 32 | msg.address_lo) & PAGE_MASK;
+}
+
+/**
+ * flat_find_doorbell() - the page that a function's MSIs are written to
+ * @pdev:	the function; the caller holds its device_lock(). A driver is about to bind to it,
+ *		which will have what is left of this in its devres, and is not there yet
+ *
+ * Nobody says so but the interrupt controller, in a message that it makes for the function. The
+ * function is enabled for that, as the vectors of MSI-X are in a BAR; its bus mastering is not.
+ *
+ * Returns the address, or 0.
+ */
+u64 flat_find_doorbell(struct pci_dev *pdev)
+{
+	u64 doorbell = 0;
+	int ret;
+
+	if (!pdev->msi_cap && !pdev->msix_cap)
+		return 0;
+	pm_runtime_get_sync(&pdev->dev);
+	ret = pci_enable_device(pdev);
+	if (!ret) {
+		doorbell = doorbell_of(pdev, PCI_IRQ_MSI);
+		if (!doorbell)
+			doorbell = doorbell_of(pdev, PCI_IRQ_MSIX);
+		pci_disable_device(pdev);
+	}
+	pm_runtime_put(&pdev->dev);
+	if (!doorbell)
+		pr_notice("%s: no MSIs for programs: this machine has no vector for it (%d)\n",
+			  pci_name(pdev), ret);
+	return doorbell;
+}
+
+/* For flat_get_resv_regions(). */
+void flat_get_doorbell_region(const struct flat_claim *claim, struct list_head *head)
+{
+	u64 doorbell = READ_ONCE(claim->doorbell);
+	struct iommu_resv_region *region;
+
+	if (!doorbell)
+		return;
+	region = iommu_alloc_resv_region(doorbell, PAGE_SIZE,
+					 IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO,
+					 IOMMU_RESV_SW_MSI, GFP_KERNEL);
+	if (region)
+		list_add_tail(&region->list, head);
+}

@@ -220,7 +220,7 @@ int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu
 	for (device = flat->devices; device; device = device->next) {
 		if (arg.nr_functions == FLATIOMMU_MAX_FUNCTIONS)
 			return PIN_NOT_POSSIBLE;
-		functions[arg.nr_functions++] = name_of(device);
+		functions[arg.nr_functions++] = flat_name(device);
 	}
 	err = call(flat->flat, FLATIOMMU_PIN, &arg);
 	/* An older module does not know the flag, nor one before that the segments. */
@@ -242,7 +242,7 @@ int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size
 	struct flatiommu_lookup arg = {
 		.size = sizeof(arg),
 		.flags = FLATIOMMU_LOOKUP_PIN,
-		.function = name_of(flat->devices),
+		.function = flat_name(flat->devices),
 		.pin = pin,
 		.nr_segments = *n,
 		.start = offset,
@@ -261,7 +261,7 @@ int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin)
 	struct flatiommu_lookup arg = {
 		.size = sizeof(arg),
 		.flags = FLATIOMMU_LOOKUP_PIN,
-		.function = name_of(device),
+		.function = flat_name(device),
 		.pin = pin,
 		.nr_segments = 1,
 		.length = 1,

@@ -14,7 +14,7 @@
 
 #define NOWHERE FLATIOMMU_LOOKUP_FIRST
 
-static int iommufd = -1, device = -1;
+static int iommufd = -1, device = -1, devices[2] = { -1, -1 }, flat = -1;
 static long pins_before;
 static char unsafe_before[8];
 
@@ -43,8 +43,12 @@ static int clean_up(void **state)
 {
 	(void)state;
 	close_fd(&device);
+	close_fd(&devices[0]);
+	close_fd(&devices[1]);
+	close_fd(&flat);
 	close_fd(&iommufd);
 	pci_give_back(EDU);
+	pci_give_back(FN1);
 	if (!module_is_loaded("flatiommu"))
 		return 0;
 	return wait_until(unload, NULL) ? 0 : -1;
@@ -143,7 +147,7 @@ static void unmaps_many(void **state)
 	static const char *const both[] = { EDU, FN1 };
 	enum { COUNT = 1000 };
 	char *pages = mem_scattered(COUNT);
-	int devices[2], ioas, flat, i;
+	int ioas, i;
 	uint32_t hwpt;
 
 	(void)state;
@@ -188,7 +192,7 @@ static void unmaps_many(void **state)
 static void is_not_looked_up(void **state)
 {
 	struct flatiommu_segment segment;
-	int id, ioas, flat;
+	int id, ioas;
 	uint32_t hwpt;
 	char *page = mem_pages(1);
 

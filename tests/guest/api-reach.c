@@ -189,7 +189,7 @@ static int exceed_memlock(void *arg)
 	if (ret)
 		return ret;
 	ret = flatiommu_dma_alloc(mine, 512 << 10, &options, &dma);
-	if (ret == -ENOMEM && !strstr(flatiommu_reason(mine), "RLIMIT_MEMLOCK (262144 bytes)"))
+	if (ret == -ENOMEM && !strstr(flatiommu_reason(mine), "more than RLIMIT_MEMLOCK (262144 bytes)"))
 		ret = -EBADMSG;
 	if (ret == -ENOMEM) {
 		/* What was refused does not count. */
@@ -254,7 +254,10 @@ static void says_that_there_is_none(void **state)
 		api_refused(-ERANGE, "28 address bits", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
 	}
 	options.node = 99;
-	api_refused(-EINVAL, "", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
+	api_refused(-EINVAL, "there is no such NUMA node", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
+	/* Where other pages were to be tried first. */
+	options = (struct flatiommu_dma_options){ .address_bits = 13, .pages = FLATIOMMU_PAGES_TRANSPARENT };
+	api_refused(-ERANGE, "there is no such memory, and none can", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
 	assert_null(dma);
 }
 

@@ -381,7 +381,7 @@ void node_say(int err, uint64_t page, uint64_t pages)
 		say("no function is claimed or on a uio driver: no address is told. Cure: flatiommu bind DEVICE");
 	else if (!has_told && err == -EOPNOTSUPP)
 		say("flatiommu.ko is older than this library: no address is told. Cure: load the one of its version");
-	else if (!has_told)
+	else if (!has_told && err != -ENOMEM)
 		say(NODE ": %s: no address is told", error);
 	else if (err == -EXDEV)
 		say("%04x:%02x:%02x.%x sees memory at other addresses than another function, and pagemap has one: none is told. Cure: bind one of them alone",

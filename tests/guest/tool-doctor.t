@@ -20,7 +20,7 @@ cp "$(command -v flatiommu)" /tmp/elsewhere
 is "$?" "$(jq -r '.worst | if . == "problem" then 2 elif . == "ok" then 0 else 1 end' /tmp/said)" \
 	"the exit status is the worst that was found"
 like "$(as_nobody flatiommu doctor "$NVME")" "unseen +vectors" "it runs for anybody, and says what it cannot see"
-for check in platform encryption iommu vfio lockdown module interrupts hugepages memlock capability container dpdk spdk; do
+for check in platform encryption iommu vfio lockdown module interrupts hugepages memlock capability pagemap container dpdk spdk; do
 	isnt "$(jq -r --arg check $check '.checks[] | select(.check == $check) | .state' /tmp/said)" '' "there is a line on $check"
 done
 for check in group driver bars vectors reset; do

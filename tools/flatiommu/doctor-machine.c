@@ -234,8 +234,10 @@ static void check_pagemap(struct doctor *doctor)
 {
 	char library[512];
 
-	if (!is_wanted(doctor))
+	if (!is_wanted(doctor)) {
+		say(doctor, OK, "programs need none: they use the IOMMU");
 		return;
+	}
 	preload_find(library, sizeof(library));
 	if (!*library)
 		say(doctor, WARNING,

@@ -199,9 +199,10 @@ static int prepare(struct tool *tool, const struct way *way)
 
 	if (way->claimed && (way->may_mount || !has_library(way)))
 		ret = hide_groups(tool, has_library(way));
-	if (!ret && has_library(way))
-		ret = preload_set(way->library);
-	return ret;
+	if (ret || !has_library(way))
+		return ret;
+	ret = preload_set(way->library);
+	return ret ? fail(tool, ret, "run: LD_PRELOAD: %s", strerror(-ret)) : 0;
 }
 
 static struct json_object *way_json(const struct way *way, const char *program)

@@ -61,9 +61,9 @@ unsigned int node_page_shift(void)
 
 static void add_segment(struct answer *answer, uint64_t frame)
 {
-	struct flatiommu_segment *last = &answer->segments[answer->nr - 1];
+	struct flatiommu_segment *last = answer->nr ? &answer->segments[answer->nr - 1] : NULL;
 
-	if (answer->nr && last->address + last->length == frame << 12)
+	if (last && last->address + last->length == frame << 12)
 		last->length += 1 << 12;
 	else
 		answer->segments[answer->nr++] = (struct flatiommu_segment){ frame << 12, 1 << 12, 0, 0 };

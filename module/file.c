@@ -161,8 +161,8 @@ static const struct flat_call {
 	     .writes = true),
 	CALL(FLATIOMMU_DECLARE, declare, functions, 0),
 	CALL(FLATIOMMU_LOOKUP, lookup, segments, FLATIOMMU_LOOKUP_PIN, .writes = true),
-	CALL(FLATIOMMU_PIN, pin, length, FLATIOMMU_PIN_READ_ONLY | FLATIOMMU_PIN_VFIO, .writes = true,
-	     .end = end_pin),
+	CALL(FLATIOMMU_PIN, pin, length, FLATIOMMU_PIN_READ_ONLY | FLATIOMMU_PIN_VFIO,
+	     .writes = true, .end = end_pin),
 	CALL(FLATIOMMU_UNPIN, unpin, pin, 0, .no_flags = true),
 };
 

@@ -51,7 +51,8 @@ static int add(struct list *list, const struct flatiommu_segment *batch, size_t 
 		if (last && last->address + last->length == batch[i].address)
 			last->length += length;
 		else
-			list->segments[list->count++] = (struct flatiommu_dma_segment){ batch[i].address, length };
+			list->segments[list->count++] =
+				(struct flatiommu_dma_segment){ batch[i].address, length };
 		list->bytes += length;
 	}
 	return err;

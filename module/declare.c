@@ -350,8 +350,8 @@ struct flat_domain *flat_declared_domain(struct flat_file *f, const struct pci_d
  * @pdevs:	the functions
  * @n:		length of @pdevs, not 0
  *
- * Returns the domain, which the caller puts, or an error pointer: -ENODEV one is not declared through
- * @f, -EPERM the program has not taken it over, -ENOENT they share no domain.
+ * Returns the domain, which the caller puts, or an error pointer: -ENODEV one is not declared
+ * through @f, -EPERM the program has not taken it over, -ENOENT they share no domain.
  */
 struct flat_domain *flat_shared_domain(struct flat_file *f, struct pci_dev **pdevs, unsigned int n)
 {

@@ -3,7 +3,7 @@
  * The paging domain: it maps nothing, it only accepts the maps that are true already, those whose
  * IOVA is the bus address of the memory, and those of programs that look the bus address up, and
  * remembers them. VFIO unpins what iova_to_phys() answers, so an address that is not mapped must
- * answer 0.
+ * answer 0. What is pinned for it to hold (pin.c) is at no IOVA, and nobody asks for it.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>

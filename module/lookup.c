@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Look-up mode: which IOVAs are for that, and the look-up. */
+#include <linux/bits.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
 #include <linux/ioport.h>
@@ -24,7 +25,7 @@ static bool is_hole(u64 iova, size_t size)
 }
 
 /* So much is asked about at once: IOVAs are mostly given out one after the other. */
-#define HOLE_SIZE (1ULL << 40)
+#define HOLE_SIZE BIT_ULL(40)
 
 /*
  * Memory that is plugged in within the second is as such that comes after the map: it finds the map

@@ -4,9 +4,9 @@
  * they are for. Guards have the functions, which are stopped before the pages go; or a domain holds
  * the pages, with FLATIOMMU_PIN_VFIO, until VFIO has stopped all that was attached to it.
  *
- * The core frees a domain when nothing is attached to it. VFIO detaches a function when it has closed
- * it, that is, stopped and reset it, and iommufd also by DETACH, where flat_blocked_attach() stops
- * it. So what the domain holds is let go in the order of what type1 and iommufd have mapped,
+ * The core frees a domain when nothing is attached to it. VFIO detaches a function when it has
+ * closed it, that is, stopped and reset it, and iommufd also by DETACH, where flat_blocked_attach()
+ * stops it. So what the domain holds is let go in the order of what type1 and iommufd have mapped,
  * whichever file is closed first, and whoever has the others.
  */
 #include <linux/capability.h>

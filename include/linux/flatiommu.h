@@ -281,7 +281,8 @@ struct flatiommu_pin {
  * @pin:	what PIN returned; it may name another pin after this
  *
  * See PIN for what happens to functions that have no other pin, unless FLATIOMMU_PIN_VFIO was set;
- * keep one while VFIO has the memory mapped. A LOOKUP of it that is under way in another thread keeps all as it was until it ends.
+ * keep one while VFIO has the memory mapped. A LOOKUP of it that is under way in another thread
+ * keeps all as it was until it ends.
  *
  * Ioctl FLATIOMMU_UNPIN. Errors: EPERM the caller has not opened the node itself; ENOENT no such
  * pin.

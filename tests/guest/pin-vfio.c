@@ -101,13 +101,17 @@ static uint64_t last_page(const char *bdf, uint32_t pin)
 
 static void unpin_stops_nothing(void **state)
 {
-	struct flatiommu_segment segments[PAGES];
+	struct flatiommu_segment segments[PAGES + 1] = { 0 };
+	unsigned int last = 0;
 	uint32_t pin;
 
 	(void)state;
 	expect(0, pin_with(alone.flat, edu_alone, pages, PAGES * PAGE, 0, segments, PAGES, &pin));
 	assert_int_equal(pins(), alone.pins_before + (long)PAGES);
-	assert_int_equal(segments[PAGES - 1].address, last_page(EDU, pin));
+	/* Pages that follow each other are one segment. */
+	while (segments[last + 1].length)
+		last++;
+	assert_int_equal(segments[last].address + segments[last].length - PAGE, last_page(EDU, pin));
 	expect_dma(&alone.edu, last_page(EDU, pin));
 	expect(0, flat_unpin(alone.flat, pin));
 	assert_int_equal(pins(), alone.pins_before);

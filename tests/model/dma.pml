@@ -23,7 +23,8 @@
  *
  * Not here: kernel drivers, which the module leaves alone, and programs that unmap what the function still uses, that
  * have put it to sleep as they detach, stop it as somebody looks whether it can be reset, or tell it addresses while
- * it is being reset; see doc/safety.md. How one pin holds a huge page is in thp.pml.
+ * it is being reset; see doc/safety.md. What a domain holds is in held.pml, and how one pin holds a huge page in
+ * thp.pml.
  */
 mtype = { NONE, VFIO };
 mtype driver;

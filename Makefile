@@ -27,6 +27,8 @@
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
 
+comma := ,
+
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -378,10 +380,25 @@ build/unit/addresses: tests/unit/addresses.c lib/sysfs.c lib/sysfs.h tools/flati
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 
+# tests/unit/library/NAME.c has all of the library, on a machine that fake.c makes up: with ASan, and again with TSan,
+# which knows no children of programs with threads.
+fake-sources := $(wildcard lib/*.c) tests/unit/library/fake.c
+fake-flags = $(flags) -Wno-missing-prototypes -DFLATIOMMU_LIBRARY_VERSION='"$(version)"' \
+	$(patsubst %,-Wl$(comma)--wrap=%,access close ioctl open opendir pread pwrite readlink)
+library-units := $(patsubst tests/unit/library/%.c,%,$(filter-out %/fake.c,$(wildcard tests/unit/library/*.c)))
+
+$(library-units:%=build/unit/library/%): build/unit/library/%: tests/unit/library/%.c $(fake-sources) \
+		$(wildcard lib/*.h include/*.h include/*/*.h tests/unit/library/*.h) $(shared) VERSION build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(fake-flags) $(sanitize) -o $@ $(filter %.c,$^)
+	$(CC) $(fake-flags) -fsanitize=thread -o $@-tsan $(filter %.c,$^)
+
+units += $(library-units:%=build/unit/library/%)
+
 unit-programs: $(units)
 
 unit: $(units)
-	@for unit in $(units) tests/unit/dead-processor; do $$unit || exit; done
+	@for unit in $(units) $(patsubst %,build/unit/library/%-tsan,$(filter-out fork,$(library-units))) tests/unit/dead-processor; do $$unit || exit; done
 	@prove --quiet --exec bash tests/unit/kernel
 
 # tests/fuzz/NAME.c feeds parsers with what libFuzzer makes up; what crashes one is left in build/fuzz.
@@ -403,8 +420,6 @@ build/fuzz/tool: tests/fuzz/tool.c $(filter-out %/main.c,$(tool-sources)) $(wild
 	mkdir -p $(@D)
 	clang $(fuzz-flags) $(patsubst %,-Wl$(comma)--wrap=%,open fopen readlink access realpath) -o $@ \
 		$(filter %.c %.a,$^) -lpci -ljson-c
-
-comma := ,
 
 fuzz: $(fuzzers)
 	@for fuzzer in $(fuzzers); do \

@@ -21,8 +21,12 @@
  * must not be NULL unless said otherwise; neither may contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call anything at any time, as long as nobody uses what is being closed or
- * freed. Calls of one context wait for each other where they change it. What is "data path" below
- * takes no lock and enters no kernel.
+ * freed. What takes long keeps no other call waiting. What is "data path" below takes no lock and enters
+ * no kernel. No thread is cancelled within a call.
+ *
+ * fork(): in the child every call with the context, a device or a buffer is refused with -ECHILD, and
+ * flatiommu_close() only frees what the child has copies of. It does not have what was allocated, unless shared,
+ * or mapped of BARs.
  *
  * Errors that every function may return besides its own: -ENOMEM; -EINVAL for an argument that is
  * none of those described; whatever the kernel's call returned, in the rare cases not named here.
@@ -57,8 +61,6 @@ struct flatiommu_device;
  * names that flatiommu_backend() returns but for the last; another name is an error of
  * flatiommu_device_open().
  *
- * A context belongs to the process that opened it. A child that was forked may do nothing with it.
- *
  * Errors: -EOPNOTSUPP the machine's pages are not of 4096 bytes.
  */
 FLATIOMMU_API int flatiommu_open(struct flatiommu **flat);
@@ -77,20 +79,28 @@ FLATIOMMU_API void flatiommu_close(struct flatiommu *flat);
 /**
  * flatiommu_reason() - why the latest call of this thread that failed in this context did
  *
- * A line for a person, without a newline: what failed, with which thing, and the cure. "" when
- * nothing has failed yet. It holds until the next failure in this thread.
+ * A line for a person, without a newline: what failed, with which thing, and the cure. "" when no call of
+ * this thread has failed yet. It holds until the next failure in this thread.
  */
 FLATIOMMU_API const char *flatiommu_reason(struct flatiommu *flat);
 
+/* Of the log's lines. */
+enum flatiommu_log {
+	FLATIOMMU_LOG_ERROR,	/* a call fails, or could not do all of it, and this is its reason */
+	/* Something else made it good; or a program that asks is told no, as of a capability. */
+	FLATIOMMU_LOG_NOTE,
+};
+
 /**
- * flatiommu_set_log() - has each reason told as it arises, also of attempts that something else made good
- * @log: called with @arg and the line, in the thread that fails and before its call returns; it may
- *	call nothing of the library. NULL: nobody
+ * flatiommu_set_log() - has each reason told, and each attempt that failed
+ * @log: called with @arg, the level and the line, in the thread that fails and before its call returns; it
+ *	may call nothing of the library, and others may wait for it. NULL: nobody
  *
  * To be called before other threads use the context.
  */
 FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat,
-				     void (*log)(void *arg, const char *line), void *arg);
+				     void (*log)(void *arg, enum flatiommu_log level, const char *line),
+				     void *arg);
 
 /**
  * flatiommu_backend() - what stands behind the context
@@ -150,9 +160,12 @@ FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
  *
  * Interrupts and mappings of its regions end. Bus mastering is cleared, and the kernel resets the
  * function where it can. Buffers stay, with the same addresses, for the context's other devices and
- * those yet to come; so while buffers are left, the last device is stopped but kept.
+ * those yet to come; so while buffers are left, the last device is stopped but kept. Its
+ * FLATIOMMU_REQUEST still signals then: buffers are to be freed.
+ *
+ * Returns 0, or 1 when it is kept. For a function that is gone the kernel may take a minute.
  */
-FLATIOMMU_API void flatiommu_device_close(struct flatiommu_device *device);
+FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
 
 /* Of struct flatiommu_device_info. */
 #define FLATIOMMU_DEVICE_CAN_RESET	0x1
@@ -173,10 +186,9 @@ struct flatiommu_device_info {
 
 /**
  * flatiommu_device_get_info() - fills @info in
- * @size: sizeof(*info), as the program has it. What the library does not know is 0
  */
 FLATIOMMU_API int flatiommu_device_get_info(struct flatiommu_device *device,
-					    struct flatiommu_device_info *info, size_t size);
+					    struct flatiommu_device_info *info);
 
 /** flatiommu_device_name() - its full address, 0000:00:06.0, until it is closed */
 FLATIOMMU_API const char *flatiommu_device_name(const struct flatiommu_device *device);
@@ -313,7 +325,8 @@ struct flatiommu_dma_options {
  * @options: or NULL: flags 0, any pages, 64 address bits
  * @dma: to be freed with flatiommu_dma_free()
  *
- * It is there, and pinned: it counts against RLIMIT_MEMLOCK. With few @address_bits and no IOMMU, the
+ * It is there, and pinned: it counts against RLIMIT_MEMLOCK, which is looked at before memory is filled. It is
+ * not to be unmapped, moved or discarded (MADV_DONTNEED). With few @address_bits and no IOMMU, the
  * kernel is asked for memory a number of times: up to all free huge pages, and 64 MiB of others.
  *
  * Errors: -ENODEV no device is open or kept, or all were imported; -ENOMEM there is no such memory, or
@@ -345,9 +358,9 @@ FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t
  * @dma: or NULL
  *
  * No device may be using it: without an IOMMU nothing would stop it. Of an imported buffer only this
- * process's part ends. Memory that the kernel does not unmap from the devices is not freed either.
+ * process's part ends. Memory that the kernel does not unmap from the devices is kept, and that is an error.
  */
-FLATIOMMU_API void flatiommu_dma_free(struct flatiommu_dma *dma);
+FLATIOMMU_API int flatiommu_dma_free(struct flatiommu_dma *dma);
 
 /**
  * flatiommu_dma_address() - the bus address of a byte

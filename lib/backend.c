@@ -65,12 +65,19 @@ static bool fits(const struct candidate *c, const struct function *f)
 	return c->has(f) && (c->needs_cdev ? has_cdev(f) : has_vfio_groups());
 }
 
+static void set_backend(struct flatiommu *flat, const struct backend *backend)
+{
+	pthread_mutex_lock(&flat->lock);
+	flat->backend = backend;
+	pthread_mutex_unlock(&flat->lock);
+}
+
 static int try_backend(struct flatiommu_device *device, const struct backend *backend)
 {
 	struct flatiommu *flat = device->flat;
 	int err;
 
-	flat->backend = backend;
+	set_backend(flat, backend);
 	err = backend->start(flat);
 	if (!err) {
 		err = backend->attach(device);
@@ -79,7 +86,7 @@ static int try_backend(struct flatiommu_device *device, const struct backend *ba
 	}
 	if (err) {
 		close_fd(&flat->flat);
-		flat->backend = NULL;
+		set_backend(flat, NULL);
 	}
 	return err;
 }
@@ -177,7 +184,7 @@ int choose_backend(struct flatiommu_device *device)
 			continue;
 		first_err = err;
 		snprintf(refused, sizeof(refused), "%s was refused: %.340s", c->backend->name,
-			 flatiommu_reason(flat));
+			 latest_reason());
 	}
 	if (forced && !known)
 		return fail(flat, -EINVAL, "FLATIOMMU_BACKEND=%s: there is no such backend. There are: "
@@ -186,7 +193,7 @@ int choose_backend(struct flatiommu_device *device)
 	if (tried > 1) {
 		char last[512];
 
-		snprintf(last, sizeof(last), "%.511s", flatiommu_reason(flat));
+		snprintf(last, sizeof(last), "%.511s", latest_reason());
 		return fail(flat, first_err, "%s; after that, %s", refused, last);
 	}
 	return tried ? first_err : refuse(device, forced);

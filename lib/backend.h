@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ways to reach a device: one table of operations each. backend.c chooses, type1.c, iommufd.c and
- * noiommu.c have them. All are called with the context's lock held, and what fails has called fail(),
- * but for unmap().
+ * noiommu.c have them. What fails has called fail(), but for unmap().
+ *
+ * What is about the devices is called with open_lock held, the rest with no lock: the buffer is listed,
+ * and so devices stay attached.
  */
 #ifndef LIB_BACKEND_H
 #define LIB_BACKEND_H
@@ -27,7 +29,10 @@ struct backend {
 	int (*start)(struct flatiommu *flat);
 	void (*stop)(struct flatiommu *flat);
 
-	/* Makes device->fd, with all buffers in its reach; and ends both. */
+	/* Maps and unmaps for each device by itself: these, too, are called with open_lock held. */
+	bool for_each_device;
+
+	/* Makes device->fd, with all buffers in its reach; and ends what is left once that is closed. */
 	int (*attach)(struct flatiommu_device *device);
 	void (*detach)(struct flatiommu_device *device);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "internal.h"
 #include "memory.h"
@@ -123,47 +124,97 @@ void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err)
 	buffer->owned = false;
 }
 
-static void unmap(struct flatiommu *flat, struct buffer *buffer)
+/* Where devices have their own maps, none comes or goes as they are made. */
+static void lock_devices(struct flatiommu *flat, const struct backend *backend)
 {
-	int err = flat->backend->unmap(flat, buffer);
-
-	if (err)
-		keep_memory(flat, buffer, err);
-	else if (flat->backend->iovas)
-		iova_free(&flat->iovas, buffer->iova, buffer->span);
+	if (backend->for_each_device)
+		pthread_mutex_lock(&flat->open_lock);
 }
 
-static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+static void unlock_devices(struct flatiommu *flat, const struct backend *backend)
 {
-	const struct backend *backend = flat->backend;
-	int err;
+	if (backend->for_each_device)
+		pthread_mutex_unlock(&flat->open_lock);
+}
 
-	if (!backend || backend == &imported)
-		return fail(flat, -ENODEV, "no device is open that memory could be for. Cure: open one first%s",
-			    backend ? " (of imported devices, the memory is imported, too)" : "");
-	if (backend->iovas) {
+static int no_device(struct flatiommu *flat, const struct backend *backend)
+{
+	return fail(flat, -ENODEV, "no device is open that memory could be for. Cure: open one first%s",
+		    backend ? " (of imported devices, the memory is imported, too)" : "");
+}
+
+/* With an IOVA, if the backend has any. From now on the context is not without a device. */
+static int list_buffer(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend,
+		       unsigned int address_bits, unsigned int *iovas_changed)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&flat->lock);
+	*iovas_changed = flat->iovas_changed;
+	if (!flat->devices || flat->backend != backend)
+		err = no_device(flat, NULL);
+	else if (backend->iovas)
 		err = alloc_iova(flat, buffer, address_bits);
-		if (err)
-			return err;
+	if (!err) {
+		buffer->flat = flat;
+		buffer->next = flat->buffers;
+		buffer->prev = &flat->buffers;
+		if (buffer->next)
+			buffer->next->prev = &buffer->next;
+		flat->buffers = buffer;
 	}
-	err = backend->map(flat, buffer);
-	if (err) {
-		if (backend->iovas)
-			iova_free(&flat->iovas, buffer->iova, buffer->span);
-		return err;
-	}
-	err = look_up(flat, buffer);
-	if (err) {
-		unmap(flat, buffer);
-		return err;
-	}
-	buffer->flat = flat;
-	buffer->next = flat->buffers;
-	buffer->prev = &flat->buffers;
+	pthread_mutex_unlock(&flat->lock);
+	return err;
+}
+
+/* Nothing of it is mapped any more, unless @kept. */
+static void unlist_buffer(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend,
+			  bool kept)
+{
+	pthread_mutex_lock(&flat->lock);
+	*buffer->prev = buffer->next;
 	if (buffer->next)
-		buffer->next->prev = &buffer->next;
-	flat->buffers = buffer;
-	return 0;
+		buffer->next->prev = buffer->prev;
+	if (backend->iovas && !kept)
+		iova_free(&flat->iovas, buffer->iova, buffer->span);
+	pthread_mutex_unlock(&flat->lock);
+}
+
+/* Does a device that is being opened take fewer than there were? */
+static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
+{
+	bool changed;
+
+	pthread_mutex_lock(&flat->open_lock);
+	pthread_mutex_lock(&flat->lock);
+	changed = flat->iovas_changed != before;
+	pthread_mutex_unlock(&flat->lock);
+	pthread_mutex_unlock(&flat->open_lock);
+	return changed;
+}
+
+static int map_once(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend,
+		    unsigned int address_bits, unsigned int *iovas_changed)
+{
+	int err, left = 0;
+
+	lock_devices(flat, backend);
+	err = list_buffer(flat, buffer, backend, address_bits, iovas_changed);
+	if (err)
+		goto out;
+	err = backend->map(flat, buffer);
+	if (!err) {
+		err = look_up(flat, buffer);
+		if (!err)
+			goto out;
+		left = backend->unmap(flat, buffer);
+		if (left)
+			keep_memory(flat, buffer, left);
+	}
+	unlist_buffer(flat, buffer, backend, left);
+out:
+	unlock_devices(flat, backend);
+	return err;
 }
 
 /* Is all of it below the device's limit, and in one piece if so wished? */
@@ -189,11 +240,17 @@ static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t f
 /* A buffer of these pages, mapped, but not checked. 0 or -errno; *buffer is not linked on failure. */
 static int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
 {
+	const struct backend *backend = open_backend(flat);
+	unsigned int changed;
 	int err;
 
-	pthread_mutex_lock(&flat->lock);
-	err = map_locked(flat, buffer, address_bits);
-	pthread_mutex_unlock(&flat->lock);
+	if (!backend || backend == &imported)
+		return no_device(flat, backend);
+	do {
+		err = map_once(flat, buffer, backend, address_bits, &changed);
+	} while (err == -EINVAL && backend->iovas && fewer_iovas(flat, changed));
+	if (err)
+		drop_stopped_devices(flat);
 	return err;
 }
 
@@ -213,39 +270,63 @@ static void free_memory(struct buffer *buffer)
 	free(buffer);
 }
 
-void free_buffer(struct buffer *buffer)
+/* 0, or -errno: the kernel has not unmapped it, and its memory is kept. */
+int free_buffer(struct buffer *buffer)
 {
 	struct flatiommu *flat = buffer->flat;
+	const struct backend *backend;
+	int err = 0;
 
 	if (flat) {
-		*buffer->prev = buffer->next;
-		if (buffer->next)
-			buffer->next->prev = buffer->prev;
-		unmap(flat, buffer);
+		/* As there is a buffer, there is a device. */
+		backend = open_backend(flat);
+		lock_devices(flat, backend);
+		err = backend->unmap(flat, buffer);
+		if (err)
+			keep_memory(flat, buffer, err);
+		unlist_buffer(flat, buffer, backend, err);
+		unlock_devices(flat, backend);
 	}
+	free_memory(buffer);
+	return err;
+}
+
+/* In a child, where its memory is not, but for what is shared. */
+void forget_buffer(struct buffer *buffer)
+{
+	struct pin *pin;
+
+	while ((pin = buffer->pins)) {
+		buffer->pins = pin->next;
+		free(pin);
+	}
+	buffer->owned = buffer->owned && buffer->file >= 0;
 	free_memory(buffer);
 }
 
-void flatiommu_dma_free(struct flatiommu_dma *dma)
+static int free_dma(struct flatiommu *flat, struct buffer *buffer)
+{
+	int err = free_buffer(buffer);
+
+	drop_stopped_devices(flat);
+	return err;
+}
+
+int flatiommu_dma_free(struct flatiommu_dma *dma)
 {
 	struct flatiommu *flat;
 
 	if (!dma)
-		return;
+		return 0;
 	flat = buffer_of(dma)->flat;
-	if (!flat) {
-		free_buffer(buffer_of(dma));
-		return;
-	}
-	pthread_mutex_lock(&flat->lock);
-	free_buffer(buffer_of(dma));
-	if (!flat->buffers)
-		drop_stopped_devices(flat, NULL);
-	pthread_mutex_unlock(&flat->lock);
+	if (!flat)
+		return free_buffer(buffer_of(dma));
+	return CALL(flat, free_dma(flat, buffer_of(dma)));
 }
 
+/* @no_pages: it failed, and other pages may do. */
 static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
-		      const struct flatiommu_dma_options *options, struct buffer **buffer)
+		      const struct flatiommu_dma_options *options, struct buffer **buffer, bool *no_pages)
 {
 	struct buffer *new = calloc(1, sizeof(*new));
 	struct memory memory;
@@ -253,11 +334,21 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 
 	if (!new)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
-	err = memory_get(length, pages, options, &memory);
+	*no_pages = false;
+	err = check_room(flat, length, pages);
+	if (!err) {
+		err = memory_get(length, pages, options, &memory);
+		*no_pages = err == -ENOMEM;
+		if (err)
+			explain_alloc(flat, length, pages, err);
+	}
 	if (err) {
 		free(new);
-		return explain_alloc(flat, length, pages, err);
+		return err;
 	}
+	/* What is pinned would be copied as the process forks. No kernel that has it refuses. */
+	if (memory.file < 0)
+		madvise(memory.addr, memory.size, MADV_DONTFORK);
 	new->dma = (struct flatiommu_dma){
 		.memory = memory.addr,
 		.length = length,
@@ -280,7 +371,7 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
  * out the same again.
  */
 static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
-		       const struct flatiommu_dma_options *options, struct buffer **buffer)
+		       const struct flatiommu_dma_options *options, struct buffer **buffer, bool *no_pages)
 {
 	struct buffer **rejects;
 	size_t tries = TRIES, count = 0;
@@ -290,18 +381,20 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 		tries = HUGE_TRIES;
 	else if (length > TRIES_SIZE / TRIES)
 		tries = TRIES_SIZE / length + 1;
+	*no_pages = false;
 	rejects = calloc(tries, sizeof(*rejects));
 	if (!rejects)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
 	for (;;) {
 		struct buffer *new = NULL;
 
-		err = alloc_once(flat, length, pages, options, &new);
+		err = alloc_once(flat, length, pages, options, &new, no_pages);
 		if (err == -ENOMEM && count)
 			err = -ERANGE;
 		if (err)
 			break;
 		err = check(flat, new, options->flags, options->address_bits);
+		*no_pages = err == -ENOMEM || err == -ERANGE;
 		if (!err) {
 			*buffer = new;
 			break;
@@ -311,7 +404,7 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 			break;
 	}
 	while (count)
-		flatiommu_dma_free(&rejects[--count]->dma);
+		free_dma(flat, rejects[--count]);
 	free(rejects);
 	return err;
 }
@@ -345,16 +438,15 @@ static int check_options(struct flatiommu *flat, size_t length,
 	return 0;
 }
 
-int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
-			const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
+static int alloc(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
+		 struct flatiommu_dma **dma)
 {
 	const struct flatiommu_dma_options any = { 0 };
 	enum flatiommu_dma_pages pages;
 	struct buffer *buffer = NULL;
+	bool no_pages;
 	int err;
 
-	if (!flat)
-		return -EINVAL;
 	if (!dma)
 		return fail(flat, -EINVAL, "flatiommu_dma_alloc: NULL is no buffer");
 	if (!options)
@@ -366,8 +458,8 @@ int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 	if (pages == FLATIOMMU_PAGES_ANY)
 		pages = best_pages(flat, length, options->flags);
 	for (;;) {
-		err = alloc_pages(flat, length, pages, options, &buffer);
-		if ((err != -ENOMEM && err != -ERANGE) || pages == FLATIOMMU_PAGES_4K ||
+		err = alloc_pages(flat, length, pages, options, &buffer, &no_pages);
+		if (!err || !no_pages || pages == FLATIOMMU_PAGES_4K ||
 		    (options->flags & FLATIOMMU_DMA_NO_FALLBACK && options->pages != FLATIOMMU_PAGES_ANY))
 			break;
 		pages++;
@@ -377,7 +469,13 @@ int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 	return err;
 }
 
-int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
+int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
+			const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
+{
+	return CALL(flat, alloc(flat, length, options, dma));
+}
+
+static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 		      const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
 {
 	const struct flatiommu_dma_options any = { 0 };
@@ -385,8 +483,6 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
 	struct buffer *new;
 	int err;
 
-	if (!flat)
-		return -EINVAL;
 	if (!memory || !dma || start > SIZE_MAX - PAGE_SIZE || length > SIZE_MAX - PAGE_SIZE - start)
 		return fail(flat, -EINVAL, "flatiommu_dma_map: %zu bytes at %p", length, memory);
 	if (!options)
@@ -412,8 +508,14 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
 	}
 	err = check(flat, new, 0, options->address_bits);
 	if (err)
-		flatiommu_dma_free(&new->dma);
+		free_dma(flat, new);
 	else
 		*dma = &new->dma;
 	return err;
+}
+
+int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
+		      const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
+{
+	return CALL(flat, map_memory(flat, memory, length, options, dma));
 }

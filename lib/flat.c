@@ -5,6 +5,7 @@
 #include <linux/flatiommu.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -25,19 +26,16 @@ int flat_open(struct flatiommu *flat)
 	if (flat->flat >= 0)
 		return 0;
 	flat->flat = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
-	flat->opener = getpid();
 	if (flat->flat >= 0)
 		return 0;
 	return explain_open(flat, "", "/dev/flatiommu", -errno);
 }
 
 /* EPERM is about who asks. */
-static const char *why_not_ours(const struct flatiommu *flat)
+static const char *why_not_ours(void)
 {
 	const char *why = why_no_rawio();
 
-	if (flat->opener != getpid())
-		return "another process opened this context. Cure: after fork, a context of the child's own";
 	return why ? why : "another program has the function through VFIO";
 }
 
@@ -45,7 +43,7 @@ static int explain_declare(struct flatiommu_device *device, int err)
 {
 	const struct meaning meanings[] = {
 		{ -EACCES, "the kernel is locked down. Cure: doc/secure-boot.md" },
-		{ -EPERM, why_not_ours(device->flat) },
+		{ -EPERM, why_not_ours() },
 		{ -ENODEV, "it is being removed" },
 		{ -ENOENT, "its claim was released. Cure: unbind it and bind it" },
 		{ -ENOSPC, "64 other programs look its addresses up" },
@@ -58,7 +56,7 @@ static int explain_declare(struct flatiommu_device *device, int err)
 static int explain_lookup(struct flatiommu *flat, uint64_t start, int err)
 {
 	const struct meaning meanings[] = {
-		{ -EPERM, why_not_ours(flat) },
+		{ -EPERM, why_not_ours() },
 		{ -ENOENT, "nothing is mapped there" },
 		{ -ENODEV, "the device was removed, or its claim released" },
 		{ -ERANGE, "the device has no bus address for it. Cure: other memory" },
@@ -73,7 +71,7 @@ static int explain_lookup(struct flatiommu *flat, uint64_t start, int err)
 static int explain_pin(struct flatiommu_device *device, const struct buffer *buffer, int err)
 {
 	const struct meaning meanings[] = {
-		{ -EPERM, why_not_ours(device->flat) },
+		{ -EPERM, why_not_ours() },
 		{ -ENODEV, "it was removed" },
 		{ -EOPNOTSUPP, "it is a bridge, or behind an external port" },
 		{ -EALREADY, "an IOMMU translates for it. Cure: open it once more" },
@@ -125,16 +123,34 @@ static int look_up(struct flatiommu *flat, struct flatiommu_lookup *lookup,
 	return (int)lookup->nr_segments;
 }
 
+/* Devices of one context have the same addresses, or the kernel does not let them in. */
+static struct flatiommu_function any_function(struct flatiommu *flat)
+{
+	struct flatiommu_function function;
+
+	pthread_mutex_lock(&flat->lock);
+	function = name_of(flat->devices);
+	pthread_mutex_unlock(&flat->lock);
+	return function;
+}
+
 int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		 struct flatiommu_dma_segment *segments, size_t room)
 {
-	/* Devices of one context have the same addresses, or the kernel does not let them in. */
+	struct flatiommu_function function = any_function(flat);
 	struct flatiommu_lookup lookup = {
-		.function = name_of(flat->devices),
+		.function = function,
 		.start = buffer->iova + offset,
 		.length = buffer->span - offset,
 	};
+	int ret = look_up(flat, &lookup, segments, room);
 
+	if (ret > 0)
+		return ret;
+	/* That device may have been closed meanwhile; there is another one then. */
+	lookup.function = any_function(flat);
+	if (!memcmp(&lookup.function, &function, sizeof(function)))
+		return ret;
 	return look_up(flat, &lookup, segments, room);
 }
 

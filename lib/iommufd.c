@@ -111,9 +111,10 @@ static int attach_flat(struct flatiommu_device *device)
 	return err ? err : attach(device);
 }
 
+/* Its file was all. */
 static void detach(struct flatiommu_device *device)
 {
-	close_fd(&device->fd);
+	(void)device;
 }
 
 static int iovas(struct flatiommu *flat, struct iova_range **ranges)

@@ -14,8 +14,6 @@ static const char *const names[NR_IRQS] = { "INTx", "MSI", "MSI-X", "error", "re
 
 static int check(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
-	if (!device)
-		return -EINVAL;
 	if ((unsigned int)irq < NR_IRQS)
 		return 0;
 	return fail(device->flat, -EINVAL, "%s: there is no interrupt %u", device->name, irq);
@@ -38,7 +36,7 @@ static int get_info(struct flatiommu_device *device, enum flatiommu_irq irq, str
 	return 0;
 }
 
-int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq irq)
+static int vectors(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	struct vfio_irq_info info;
 	int err = check(device, irq);
@@ -46,6 +44,11 @@ int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq ir
 	if (!err)
 		err = get_info(device, irq, &info);
 	return err ? err : (int)info.count;
+}
+
+int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	return CALL_DEVICE(device, vectors(device, irq));
 }
 
 /* Of these VFIO enables one only. */
@@ -159,8 +162,8 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 	return 0;
 }
 
-int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
-			 unsigned int count, const int *eventfds)
+static int enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
+		  unsigned int count, const int *eventfds)
 {
 	int err = check(device, irq);
 
@@ -169,10 +172,16 @@ int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq
 	if (!count || !eventfds)
 		return fail(device->flat, -EINVAL, "%s: flatiommu_irq_enable: no %s", device->name,
 			    count ? "eventfds" : "vectors");
-	pthread_mutex_lock(&device->flat->lock);
+	pthread_mutex_lock(&device->lock);
 	err = enable_locked(device, irq, first, count, eventfds);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
+}
+
+int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
+			 unsigned int count, const int *eventfds)
+{
+	return CALL_DEVICE(device, enable(device, irq, first, count, eventfds));
 }
 
 /* An action without data. */
@@ -194,7 +203,7 @@ static int set_action(struct flatiommu_device *device, enum flatiommu_irq irq, u
 	return 0;
 }
 
-static int disable(struct flatiommu_device *device, enum flatiommu_irq irq)
+static int disable_locked(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	int err = 0;
 
@@ -217,26 +226,32 @@ static void disable_others(struct flatiommu_device *device, enum flatiommu_irq i
 	call(device->fd, VFIO_DEVICE_SET_IRQS, &set);
 }
 
-void disable_irqs(struct flatiommu_device *device)
+void disable_irqs(struct flatiommu_device *device, bool all)
 {
 	unsigned int i;
 
 	for (i = 0; i < NR_IRQS; i++)
-		disable(device, i);
+		if (all || i != FLATIOMMU_REQUEST)
+			disable_locked(device, i);
 }
 
-int flatiommu_irq_disable(struct flatiommu_device *device, enum flatiommu_irq irq)
+static int disable(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	int err = check(device, irq);
 
 	if (err)
 		return err;
-	pthread_mutex_lock(&device->flat->lock);
-	err = disable(device, irq);
+	pthread_mutex_lock(&device->lock);
+	err = disable_locked(device, irq);
 	if (device->flat->backend == &imported)
 		disable_others(device, irq);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
+}
+
+int flatiommu_irq_disable(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	return CALL_DEVICE(device, disable(device, irq));
 }
 
 static int act(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t action,
@@ -244,21 +259,26 @@ static int act(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t
 {
 	int err;
 
-	pthread_mutex_lock(&device->flat->lock);
+	pthread_mutex_lock(&device->lock);
 	if (vector >= device->enabled[irq])
 		err = fail(device->flat, -ENXIO, "%s: vector %u of %s is not enabled", device->name, vector,
 			   names[irq]);
 	else
 		err = set_action(device, irq, action, vector, 1);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
 }
 
-int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
+static int trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
 {
 	int err = check(device, irq);
 
 	return err ? err : act(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, vector);
+}
+
+int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
+{
+	return CALL_DEVICE(device, trigger(device, irq, vector));
 }
 
 static int act_on_intx(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t action)
@@ -275,10 +295,10 @@ static int act_on_intx(struct flatiommu_device *device, enum flatiommu_irq irq, 
 
 int flatiommu_irq_mask(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
-	return act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_MASK);
+	return CALL_DEVICE(device, act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_MASK));
 }
 
 int flatiommu_irq_unmask(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
-	return act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_UNMASK);
+	return CALL_DEVICE(device, act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_UNMASK));
 }

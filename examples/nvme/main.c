@@ -185,7 +185,7 @@ static int show_info(struct flatiommu *flat, struct flatiommu_device *device)
 		err = vectors[i] < 0 ? vectors[i] : 0;
 	}
 	if (!err)
-		err = flatiommu_device_get_info(device, &info, sizeof(info));
+		err = flatiommu_device_get_info(device, &info);
 	if (err) {
 		log_error("%s", flatiommu_reason(flat));
 		return err;

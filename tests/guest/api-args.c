@@ -24,9 +24,10 @@ static const char *const devices[] = { EDU, NULL };
 static char said[1024];
 static struct flatiommu_device *edu;
 
-static void remember(void *arg, const char *line)
+static void remember(void *arg, enum flatiommu_log level, const char *line)
 {
 	(void)arg;
+	(void)level;
 	snprintf(said, sizeof(said), "%s", line);
 }
 
@@ -139,7 +140,7 @@ static void no_device(void **state)
 	(void)state;
 	flatiommu_device_close(NULL);
 	assert_string_equal(flatiommu_device_name(NULL), "");
-	expect(-EINVAL, flatiommu_device_get_info(NULL, &info, sizeof(info)));
+	expect(-EINVAL, flatiommu_device_get_info(NULL, &info));
 	expect(-EINVAL, flatiommu_device_fd(NULL));
 	expect(-EINVAL, flatiommu_bus_master(NULL, true));
 	expect(-EINVAL, flatiommu_reset(NULL));

@@ -48,9 +48,10 @@ static union {
 	int files[2];
 } out;
 
-static void remember(void *arg, const char *line)
+static void remember(void *arg, enum flatiommu_log level, const char *line)
 {
 	(void)arg;
+	(void)level;
 	snprintf(said, sizeof(said), "%s", line);
 }
 

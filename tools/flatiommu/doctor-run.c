@@ -111,7 +111,7 @@ static bool attach(struct run *run)
 	}
 	err = flatiommu_device_open(run->flat, doctor->subject->address, &run->device);
 	if (!err)
-		err = flatiommu_device_get_info(run->device, &run->info, sizeof(run->info));
+		err = flatiommu_device_get_info(run->device, &run->info);
 	if (err) {
 		mend_attach(doctor, err);
 		say_reason(run, PROBLEM);

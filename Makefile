@@ -131,7 +131,9 @@ shared := module/address.h
 
 # The library. In the archive, too, nothing but its functions has a name that programs see.
 version := $(shell cat VERSION)
-soname := libflatiommu.so.$(firstword $(subst ., ,$(version)))
+# The ABI's own number: tests/abi compares it with what is kept in lib/libflatiommu.abi.
+soname := libflatiommu.so.1
+library := $(soname).$(version)
 lib-objects := $(patsubst lib/%.c,build/lib/obj/%.o,$(wildcard lib/*.c))
 
 lib: build/lib/libflatiommu.so build/lib/libflatiommu.a
@@ -141,7 +143,7 @@ build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(share
 	$(CC) $(lib-flags) -c -o $@ $<
 
 build/lib/$(soname): $(lib-objects) lib/libflatiommu.map
-	$(CC) $(flags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,--version-script,lib/libflatiommu.map \
+	$(CC) $(flags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,-z,nodelete -Wl,--version-script,lib/libflatiommu.map \
 		-Wl,-z,defs -o $@ $(lib-objects)
 
 build/lib/libflatiommu.so: build/lib/$(soname)
@@ -184,8 +186,8 @@ install: lib tools man
 	$(install) -t $(DESTDIR)$(includedir) include/flatiommu.h
 	$(install) -t $(DESTDIR)$(includedir)/flatiommu include/flatiommu/*.h
 	$(install) -t $(DESTDIR)$(includedir)/linux include/linux/flatiommu.h
-	$(install) -T build/lib/$(soname) $(DESTDIR)$(libdir)/libflatiommu.so.$(version)
-	ln -sf libflatiommu.so.$(version) $(DESTDIR)$(libdir)/$(soname)
+	$(install) -T build/lib/$(soname) $(DESTDIR)$(libdir)/$(library)
+	ln -sf $(library) $(DESTDIR)$(libdir)/$(soname)
 	ln -sf $(soname) $(DESTDIR)$(libdir)/libflatiommu.so
 	$(install) -t $(DESTDIR)$(libdir) build/lib/libflatiommu.a
 	sed 's,@prefix@,$(prefix),; s,@libdir@,$(libdir),; s,@includedir@,$(includedir),; s,@version@,$(version),' \
@@ -463,6 +465,9 @@ check-packages:
 	tests/packages/secure-boot
 	$(MAKE) bench BENCH=quick
 
+abi:
+	tests/abi
+
 lint:
 	tests/lint
 
@@ -471,4 +476,4 @@ clean:
 
 FORCE:
 
-.PHONY: FORCE guest unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: FORCE abi guest unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean

@@ -44,6 +44,20 @@
 extern "C" {
 #endif
 
+/* Of this header; flatiommu_library_version() is the library's that runs. */
+#define LIBFLATIOMMU_VERSION_MAJOR	0
+#define LIBFLATIOMMU_VERSION_MINOR	1
+#define LIBFLATIOMMU_VERSION_PATCH	0
+#define LIBFLATIOMMU_VERSION_CODE(major, minor, patch) ((major) * 1000000 + (minor) * 1000 + (patch))
+#define LIBFLATIOMMU_VERSION \
+	LIBFLATIOMMU_VERSION_CODE(LIBFLATIOMMU_VERSION_MAJOR, LIBFLATIOMMU_VERSION_MINOR, LIBFLATIOMMU_VERSION_PATCH)
+
+/*
+ * Structures that a program fills in or has filled in have their size for ever, with room in @reserved. What is
+ * reserved is 0: a library that does not know what is not 0 there, or a flag, says -EOPNOTSUPP, and what it does not
+ * know to tell it leaves 0. All of it 0 is what NULL means. Structures that the library makes may grow.
+ */
+
 #ifndef FLATIOMMU_API
 #define FLATIOMMU_API __attribute__((visibility("default")))
 #endif
@@ -64,6 +78,27 @@ struct flatiommu_device;
  * Errors: -EOPNOTSUPP the machine's pages are not of 4096 bytes.
  */
 FLATIOMMU_API int flatiommu_open(struct flatiommu **flat);
+
+/**
+ * struct flatiommu_options - how a context is
+ * @backend: the one that it has, by a name that flatiommu_backend() returns but the last, whatever FLATIOMMU_BACKEND
+ *	says; NULL: that, or the first that works
+ * @flags: 0
+ * @reserved: 0
+ */
+struct flatiommu_options {
+	const char *backend;
+	uint64_t flags;
+	uint64_t reserved[6];
+};
+
+/**
+ * flatiommu_open_with() - flatiommu_open() with options
+ * @options: or NULL
+ *
+ * Errors: as flatiommu_open(), too: -EOPNOTSUPP flags or reserved is not 0.
+ */
+FLATIOMMU_API int flatiommu_open_with(const struct flatiommu_options *options, struct flatiommu **flat);
 
 /** flatiommu_library_version() - such as "0.1.0" */
 FLATIOMMU_API const char *flatiommu_library_version(void);
@@ -155,13 +190,34 @@ FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
 					struct flatiommu_device **device);
 
 /**
+ * struct flatiommu_device_options - how a device is opened
+ * @vf_token: a UUID, or NULL: that of FLATIOMMU_VF_TOKEN, if any
+ * @flags: 0
+ * @reserved: 0
+ */
+struct flatiommu_device_options {
+	const char *vf_token;
+	uint64_t flags;
+	uint64_t reserved[6];
+};
+
+/**
+ * flatiommu_device_open_with() - flatiommu_device_open() with options
+ * @bdf: its address alone
+ * @options: or NULL
+ */
+FLATIOMMU_API int flatiommu_device_open_with(struct flatiommu *flat, const char *bdf,
+					     const struct flatiommu_device_options *options,
+					     struct flatiommu_device **device);
+
+/**
  * flatiommu_device_close() - stops the device and gives it back
  * @device: or NULL
  *
  * Interrupts and mappings of its regions end. Bus mastering is cleared, and the kernel resets the
  * function where it can. Buffers stay, with the same addresses, for the context's other devices and
  * those yet to come; so while buffers are left, the last device is stopped but kept. Its
- * FLATIOMMU_REQUEST still signals then: buffers are to be freed.
+ * FLATIOMMU_IRQ_REQUEST still signals then: buffers are to be freed.
  *
  * Returns 0, or 1 when it is kept. For a function that is gone the kernel may take a minute.
  */
@@ -176,12 +232,14 @@ FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
  * @group: the number of its IOMMU group, -1 for none
  * @node: the NUMA node that it is nearest to, -1 for none
  * @wc_bars: a bit for each BAR that its claim holds write-combined
+ * @reserved: 0
  */
 struct flatiommu_device_info {
 	uint32_t flags;
 	int32_t group;
 	int32_t node;
 	uint32_t wc_bars;
+	uint64_t reserved[14];
 };
 
 /**
@@ -265,6 +323,9 @@ struct flatiommu_dma_segment {
  * @bases: for flatiommu_dma_address(): bus addresses less offsets, of each 1 << @shift bytes
  * @skipped: for it, too: bytes of the first of these before @memory
  * @shift: for it, too
+ * @impl: what the library has of it
+ *
+ * A copy of it is as good as itself until the buffer is freed.
  */
 struct flatiommu_dma {
 	void *memory;
@@ -274,7 +335,9 @@ struct flatiommu_dma {
 	size_t page_size;
 	const uint64_t *bases;
 	size_t skipped;
-	unsigned int shift;
+	uint32_t shift;
+	uint32_t reserved;
+	struct flatiommu_buffer *impl;
 };
 
 /* Which pages memory is allocated from; without FLATIOMMU_DMA_NO_FALLBACK, or the next one here. */
@@ -303,6 +366,12 @@ enum flatiommu_dma_pages {
 /* In a file in memory, that flatiommu_dma_export() can hand to other processes. */
 #define FLATIOMMU_DMA_SHARED		0x8
 
+/*
+ * Devices only read it: then the program's own memory may be read-only, as a file that is mapped so. An IOMMU keeps
+ * them to that. Of flatiommu_dma_map() alone.
+ */
+#define FLATIOMMU_DMA_READ_ONLY		0x10
+
 /**
  * struct flatiommu_dma_options - what kind of memory
  * @flags: FLATIOMMU_DMA_*
@@ -316,7 +385,7 @@ struct flatiommu_dma_options {
 	uint32_t pages;
 	int32_t node;
 	uint32_t address_bits;
-	uint64_t reserved[2];
+	uint64_t reserved[4];
 };
 
 /**
@@ -340,10 +409,11 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 
 /**
  * flatiommu_dma_map() - makes the caller's own memory a buffer
- * @memory: readable, writable, of any alignment. Its pages are reached as a whole. Buffers may share
+ * @memory: readable, writable unless FLATIOMMU_DMA_READ_ONLY, of any alignment. Its pages are reached as a whole. Buffers may share
  *	pages, and overlap
  * @length: bytes
- * @options: or NULL. Only @address_bits of it is for memory that there is: the rest is 0
+ * @options: or NULL. Only @address_bits, and of @flags FLATIOMMU_DMA_READ_ONLY, is for memory that there is: the rest
+ *	is 0
  * @dma: to be freed with flatiommu_dma_free() before the memory is unmapped
  *
  * Errors: as flatiommu_dma_alloc(), and -EFAULT memory that is not mapped, read-only, or that cannot
@@ -368,7 +438,7 @@ FLATIOMMU_API int flatiommu_dma_free(struct flatiommu_dma *dma);
  *
  * Data path, in O(1), however many segments there are.
  */
-static inline uint64_t flatiommu_dma_address(const struct flatiommu_dma *dma, size_t offset)
+FLATIOMMU_INLINE uint64_t flatiommu_dma_address(const struct flatiommu_dma *dma, size_t offset)
 {
 	if (offset >= dma->length)
 		return UINT64_MAX;
@@ -392,7 +462,7 @@ struct flatiommu_dma_limits {
 	uint64_t alignment;
 	uint32_t address_bits;
 	uint32_t flags;
-	uint64_t reserved[2];
+	uint64_t reserved[4];
 };
 
 /**
@@ -437,6 +507,92 @@ FLATIOMMU_API int flatiommu_dma_export(const struct flatiommu_dma *dma, int *mem
  * or is of another memory.
  */
 FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma);
+
+/**
+ * flatiommu_dma_find() - the buffer that has a byte of the program's memory, or NULL
+ * @offset: where in it; may be NULL
+ *
+ * In O(log n) of the context's buffers; of those that overlap, any. Buffers of pools are among them, and are not
+ * to be freed.
+ */
+FLATIOMMU_API struct flatiommu_dma *flatiommu_dma_find(struct flatiommu *flat, const void *memory,
+						       size_t *offset);
+
+/** flatiommu_bus_address() - of a byte of any buffer of the context, or UINT64_MAX. The same */
+FLATIOMMU_API uint64_t flatiommu_bus_address(struct flatiommu *flat, const void *memory);
+
+/* Small objects and rings. */
+
+struct flatiommu_pool;
+
+/* What was freed is filled with 0x6b, and looked at before it is used again. For debugging. */
+#define FLATIOMMU_POOL_POISON	0x1
+
+/**
+ * struct flatiommu_pool_options - what kind of objects
+ * @memory: of the buffers that they are in. Of its flags FLATIOMMU_DMA_NO_FALLBACK and FLATIOMMU_DMA_ON_NODE
+ * @alignment: of each object, a power of two up to 2 MiB. An object is at a multiple of its size, rounded up to a
+ *	power of two and 64 bytes at least, whatever this is
+ * @boundary: a power of two, 64 at least: no object crosses a multiple of it. So this is the largest one
+ * @flags: FLATIOMMU_POOL_*
+ * @reserved_32: 0
+ * @reserved: 0
+ */
+struct flatiommu_pool_options {
+	struct flatiommu_dma_options memory;
+	uint64_t alignment;
+	uint64_t boundary;
+	uint32_t flags;
+	uint32_t reserved_32;
+	uint64_t reserved[4];
+};
+
+/**
+ * struct flatiommu_object - an object of a pool
+ * @memory: where the program has it
+ * @address: what the device is to be told; it is in one piece
+ * @length: bytes, as it was asked for, rounded up
+ */
+struct flatiommu_object {
+	void *memory;
+	uint64_t address;
+	size_t length;
+};
+
+/**
+ * flatiommu_pool_create() - a pool of objects, of up to 2 MiB each
+ * @options: or NULL: all of it 0
+ * @pool: to be ended with flatiommu_pool_destroy(), or with the context
+ *
+ * Objects are cut from buffers of 2 MiB, of huge pages where there are some: what is larger than a page is not to
+ * be had without one, unless an IOMMU translates. Buffers come and go as they are needed, one is kept.
+ *
+ * Errors: -EOPNOTSUPP unknown flags, reserved is not 0.
+ */
+FLATIOMMU_API int flatiommu_pool_create(struct flatiommu *flat, const struct flatiommu_pool_options *options,
+					struct flatiommu_pool **pool);
+
+/** flatiommu_pool_destroy() - frees all its objects, too. 0, or as flatiommu_dma_free(). @pool: or NULL */
+FLATIOMMU_API int flatiommu_pool_destroy(struct flatiommu_pool *pool);
+
+/**
+ * flatiommu_pool_alloc() - an object that is all zero
+ * @size: bytes
+ * @object: to be freed with flatiommu_pool_free() of its @memory
+ *
+ * Errors: -E2BIG more than the pool's largest; -EUCLEAN a freed object was written to, and is left as it is; as
+ * flatiommu_dma_alloc().
+ */
+FLATIOMMU_API int flatiommu_pool_alloc(struct flatiommu_pool *pool, size_t size,
+				       struct flatiommu_object *object);
+
+/**
+ * flatiommu_pool_free() - ends an object, which no device may be using
+ * @memory: of the object, or NULL
+ *
+ * Errors: -ENOENT it is none, or was freed already.
+ */
+FLATIOMMU_API int flatiommu_pool_free(struct flatiommu_pool *pool, void *memory);
 
 /* Regions. */
 
@@ -532,12 +688,12 @@ FLATIOMMU_API int flatiommu_extended_capability(struct flatiommu_device *device,
 
 /* As VFIO numbers them. Of INTx, MSI and MSI-X only one can be enabled at a time. */
 enum flatiommu_irq {
-	FLATIOMMU_INTX,		/* masked as it fires, until flatiommu_irq_unmask() */
-	FLATIOMMU_MSI,
-	FLATIOMMU_MSIX,
-	FLATIOMMU_ERROR,	/* PCIe reported an error of the device: reset it */
+	FLATIOMMU_IRQ_INTX,		/* masked as it fires, until flatiommu_irq_unmask() */
+	FLATIOMMU_IRQ_MSI,
+	FLATIOMMU_IRQ_MSIX,
+	FLATIOMMU_IRQ_ERROR,	/* PCIe reported an error of the device: reset it */
 	/* It is asked for, or being pulled out: close it and, after the context's last one, free buffers. */
-	FLATIOMMU_REQUEST,
+	FLATIOMMU_IRQ_REQUEST,
 };
 
 /** flatiommu_irq_vectors() - how many vectors there are of the kind, 0 for none, or -errno */

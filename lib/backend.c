@@ -104,11 +104,17 @@ static const char *why_not_iommufd(const struct candidate *c, const struct funct
 static void tell_choice(struct flatiommu_device *device, const struct candidate *c, bool forced,
 			const char *refused)
 {
-	const char *why = forced ? ", and FLATIOMMU_BACKEND says so" :
+	const char *why = forced ? device->flat->wanted[0] ? ", and the program says so" :
+					   ", and FLATIOMMU_BACKEND says so" :
 			  refused[0] ? "; " : why_not_iommufd(c, &device->function);
 
 	snprintf(device->flat->backend_reason, sizeof(device->flat->backend_reason), "%s: %s%s%.120s",
 		 c->backend->name, c->behind, why, refused);
+}
+
+static const char *whose_wish(const struct flatiommu *flat)
+{
+	return flat->wanted[0] ? "options.backend" : "FLATIOMMU_BACKEND";
 }
 
 /* What stands in the way of every backend. */
@@ -132,8 +138,8 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 		}
 	}
 	if (forced)
-		return fail(device->flat, -EOPNOTSUPP, "%s: FLATIOMMU_BACKEND=%s is not possible: %s",
-			    f->bdf, forced, behind);
+		return fail(device->flat, -EOPNOTSUPP, "%s: %s=%s is not possible: %s", f->bdf,
+			    whose_wish(device->flat), forced, behind);
 	if (f->cdev[0])
 		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu; into a container "
 			    "it is to be passed", f->bdf, behind);
@@ -156,7 +162,7 @@ static int join_backend(struct flatiommu_device *device)
 int choose_backend(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
-	const char *forced = secure_getenv("FLATIOMMU_BACKEND");
+	const char *forced = flat->wanted[0] ? flat->wanted : secure_getenv("FLATIOMMU_BACKEND");
 	char refused[400] = "";
 	int err, first_err = 0;
 	bool known = false;
@@ -187,9 +193,9 @@ int choose_backend(struct flatiommu_device *device)
 			 latest_reason());
 	}
 	if (forced && !known)
-		return fail(flat, -EINVAL, "FLATIOMMU_BACKEND=%s: there is no such backend. There are: "
-			    "iommu-iommufd, iommu-type1, flatiommu-iommufd, flatiommu-type1, "
-			    "noiommu-iommufd, noiommu-group", forced);
+		return fail(flat, -EINVAL, "%s=%s: there is no such backend. There are: iommu-iommufd, iommu-type1, "
+			    "flatiommu-iommufd, flatiommu-type1, noiommu-iommufd, noiommu-group", whose_wish(flat),
+			    forced);
 	if (tried > 1) {
 		char last[512];
 

@@ -2,6 +2,7 @@
 /* The life of a context. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -30,7 +31,31 @@ static void drop_mark(const struct flatiommu *flat)
 	munmap((void *)flat->ours, PAGE_SIZE);
 }
 
+/* There is no context to say why by. */
+static int read_options(struct flatiommu *flat, const struct flatiommu_options *options)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(options->reserved); i++)
+		if (options->reserved[i])
+			return -EOPNOTSUPP;
+	if (options->flags)
+		return -EOPNOTSUPP;
+	if (!options->backend)
+		return 0;
+	/* Whether there is such a backend is said as the first device is opened. */
+	if (!options->backend[0] || strlen(options->backend) >= sizeof(flat->wanted))
+		return -EINVAL;
+	strcpy(flat->wanted, options->backend);
+	return 0;
+}
+
 int flatiommu_open(struct flatiommu **flat)
+{
+	return flatiommu_open_with(NULL, flat);
+}
+
+int flatiommu_open_with(const struct flatiommu_options *options, struct flatiommu **flat)
 {
 	struct flatiommu *new;
 	int err;
@@ -45,7 +70,9 @@ int flatiommu_open(struct flatiommu **flat)
 	new->container = -1;
 	new->iommufd = -1;
 	new->flat = -1;
-	err = make_mark(new);
+	err = options ? read_options(new, options) : 0;
+	if (!err)
+		err = make_mark(new);
 	if (err)
 		goto error;
 	err = begin_reasons(new);
@@ -99,6 +126,7 @@ static void close_copy(struct flatiommu *flat)
 	/* What another thread of the parent was at is as it left it, and is no list to be freed. */
 	if (pthread_mutex_trylock(&flat->open_lock) || pthread_mutex_trylock(&flat->lock))
 		return;
+	forget_pools(flat);
 	while ((buffer = flat->buffers)) {
 		flat->buffers = buffer->next;
 		forget_buffer(buffer);
@@ -121,6 +149,7 @@ static void close_context(struct flatiommu *flat)
 	/* All stop before the first one's memory goes. */
 	for (device = flat->devices; device; device = device->next)
 		stop_device(device);
+	forget_pools(flat);
 	/* Buffers before devices: without the last device there is nothing to unmap them from. */
 	while (flat->buffers)
 		free_buffer(flat->buffers);

@@ -306,36 +306,70 @@ static int open_locked(struct flatiommu *flat, const struct function *f, const c
 	return 0;
 }
 
-static int open_device(struct flatiommu *flat, const char *bdf, struct flatiommu_device **device)
+static int open_device(struct flatiommu *flat, const char *bdf, const char *token,
+		       struct flatiommu_device **device)
 {
-	const char *token;
-	char address[32];
 	struct function f;
-	size_t length;
 	int err;
 
-	if (!bdf || !device)
-		return fail(flat, -EINVAL, "flatiommu_device_open: NULL is no %s", bdf ? "device" : "address");
-	/* As VFIO has it: "0000:01:00.1 vf_token=UUID". */
-	token = strstr(bdf, TOKEN);
-	length = token ? (size_t)(token - bdf) : strlen(bdf);
-	if (length < sizeof(address))
-		memcpy(address, bdf, length);
-	address[length < sizeof(address) ? length : 0] = 0;
-	if (parse_bdf(address, &f))
+	if (parse_bdf(bdf, &f))
 		return fail(flat, -EINVAL, "%s: not a PCI address such as 0000:01:00.0 (lspci -D lists "
 			    "them)", bdf);
 	pthread_mutex_lock(&flat->open_lock);
-	err = open_locked(flat, &f, token ? token + strlen(TOKEN) : NULL, device);
+	err = open_locked(flat, &f, token, device);
 	pthread_mutex_unlock(&flat->open_lock);
 	/* Whichever there is one too many of. */
 	drop_stopped_devices(flat);
 	return err;
 }
 
+/* As VFIO has it: "0000:01:00.1 vf_token=UUID". */
+static int open_by_name(struct flatiommu *flat, const char *name, struct flatiommu_device **device)
+{
+	const char *token;
+	char address[32];
+	size_t length;
+
+	if (!name || !device)
+		return fail(flat, -EINVAL, "flatiommu_device_open: NULL is no %s", name ? "device" : "address");
+	token = strstr(name, TOKEN);
+	if (!token)
+		return open_device(flat, name, NULL, device);
+	length = (size_t)(token - name);
+	if (length < sizeof(address))
+		memcpy(address, name, length);
+	address[length < sizeof(address) ? length : 0] = 0;
+	return open_device(flat, address, token + strlen(TOKEN), device);
+}
+
 int flatiommu_device_open(struct flatiommu *flat, const char *bdf, struct flatiommu_device **device)
 {
-	return CALL(flat, open_device(flat, bdf, device));
+	return CALL(flat, open_by_name(flat, bdf, device));
+}
+
+static int open_with(struct flatiommu *flat, const char *bdf, const struct flatiommu_device_options *options,
+		     struct flatiommu_device **device)
+{
+	static const struct flatiommu_device_options any;
+	uint64_t used;
+	size_t i;
+
+	if (!bdf || !device)
+		return fail(flat, -EINVAL, "flatiommu_device_open_with: NULL is no %s", bdf ? "device" : "address");
+	if (!options)
+		options = &any;
+	used = options->flags;
+	for (i = 0; i < ARRAY_SIZE(options->reserved); i++)
+		used |= options->reserved[i];
+	if (used)
+		return fail(flat, -EOPNOTSUPP, "%s: options of a device: flags or reserved is not 0", bdf);
+	return open_device(flat, bdf, options->vf_token, device);
+}
+
+int flatiommu_device_open_with(struct flatiommu *flat, const char *bdf,
+			       const struct flatiommu_device_options *options, struct flatiommu_device **device)
+{
+	return CALL(flat, open_with(flat, bdf, options, device));
 }
 
 /*

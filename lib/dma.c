@@ -14,7 +14,7 @@
 #define TRIES_SIZE	(64ul << 20)
 
 #define KNOWN_FLAGS (FLATIOMMU_DMA_NO_FALLBACK | FLATIOMMU_DMA_ON_NODE | FLATIOMMU_DMA_CONTIGUOUS | \
-		     FLATIOMMU_DMA_SHARED)
+		     FLATIOMMU_DMA_SHARED | FLATIOMMU_DMA_READ_ONLY)
 
 /*
  * IOVAs that are names only lie above all memory, where nothing is that a device could hit when it is
@@ -23,6 +23,15 @@
 #define ABOVE_MEMORY	(1ull << 52)
 #define ABOVE_32_BITS	(1ull << 32)
 #define LOWEST		(1ull << 16)
+
+static bool is_any_set(const uint64_t *words, size_t count)
+{
+	uint64_t any = 0;
+
+	while (count)
+		any |= words[--count];
+	return any;
+}
 
 static uint64_t last_address(unsigned int bits)
 {
@@ -180,6 +189,23 @@ static void unlist_buffer(struct flatiommu *flat, struct buffer *buffer, const s
 	pthread_mutex_unlock(&flat->lock);
 }
 
+/* It can be found by what is in it, from when it is mapped on until it is to be unmapped. */
+static void let_find(struct flatiommu *flat, struct buffer *buffer)
+{
+	buffer->place.start = (uintptr_t)buffer->dma.memory;
+	buffer->place.end = buffer->place.start + buffer->dma.length;
+	pthread_mutex_lock(&flat->lock);
+	place_insert(&flat->places, &buffer->place);
+	pthread_mutex_unlock(&flat->lock);
+}
+
+static void do_not_find(struct flatiommu *flat, struct buffer *buffer)
+{
+	pthread_mutex_lock(&flat->lock);
+	place_remove(&flat->places, &buffer->place);
+	pthread_mutex_unlock(&flat->lock);
+}
+
 /* Does a device that is being opened take fewer than there were? */
 static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
 {
@@ -205,8 +231,10 @@ static int map_once(struct flatiommu *flat, struct buffer *buffer, const struct 
 	err = backend->map(flat, buffer);
 	if (!err) {
 		err = look_up(flat, buffer);
-		if (!err)
+		if (!err) {
+			let_find(flat, buffer);
 			goto out;
+		}
 		left = backend->unmap(flat, buffer);
 		if (left)
 			keep_memory(flat, buffer, left);
@@ -278,6 +306,7 @@ int free_buffer(struct buffer *buffer)
 	int err = 0;
 
 	if (flat) {
+		do_not_find(flat, buffer);
 		/* As there is a buffer, there is a device. */
 		backend = open_backend(flat);
 		lock_devices(flat, backend);
@@ -304,9 +333,9 @@ void forget_buffer(struct buffer *buffer)
 	free_memory(buffer);
 }
 
-static int free_dma(struct flatiommu *flat, struct buffer *buffer)
+int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma)
 {
-	int err = free_buffer(buffer);
+	int err = free_buffer(buffer_of(dma));
 
 	drop_stopped_devices(flat);
 	return err;
@@ -321,7 +350,7 @@ int flatiommu_dma_free(struct flatiommu_dma *dma)
 	flat = buffer_of(dma)->flat;
 	if (!flat)
 		return free_buffer(buffer_of(dma));
-	return CALL(flat, free_dma(flat, buffer_of(dma)));
+	return CALL(flat, free_dma(flat, dma));
 }
 
 /* @no_pages: it failed, and other pages may do. */
@@ -353,6 +382,7 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 		.memory = memory.addr,
 		.length = length,
 		.page_size = memory.page_size,
+		.impl = (void *)new,
 	};
 	new->pages = memory.addr;
 	new->span = memory.size;
@@ -404,7 +434,7 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 			break;
 	}
 	while (count)
-		free_dma(flat, rejects[--count]);
+		free_dma(flat, &rejects[--count]->dma);
 	free(rejects);
 	return err;
 }
@@ -422,14 +452,14 @@ static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t 
 	return FLATIOMMU_PAGES_4K;
 }
 
-static int check_options(struct flatiommu *flat, size_t length,
+int check_dma_options(struct flatiommu *flat, size_t length,
 			 const struct flatiommu_dma_options *options)
 {
 	uint32_t bits = options->address_bits;
 
 	if (!length)
 		return fail(flat, -EINVAL, "a buffer of 0 bytes");
-	if (options->flags & ~KNOWN_FLAGS || options->reserved[0] || options->reserved[1])
+	if (options->flags & ~KNOWN_FLAGS || is_any_set(options->reserved, ARRAY_SIZE(options->reserved)))
 		return fail(flat, -EOPNOTSUPP, "options of a buffer: unknown flags %#x, or reserved is not 0",
 			    options->flags & ~KNOWN_FLAGS);
 	if (options->pages > FLATIOMMU_PAGES_4K || (bits && (bits < 12 || bits > 64)))
@@ -438,8 +468,8 @@ static int check_options(struct flatiommu *flat, size_t length,
 	return 0;
 }
 
-static int alloc(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
-		 struct flatiommu_dma **dma)
+int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
+	      struct flatiommu_dma **dma)
 {
 	const struct flatiommu_dma_options any = { 0 };
 	enum flatiommu_dma_pages pages;
@@ -451,9 +481,11 @@ static int alloc(struct flatiommu *flat, size_t length, const struct flatiommu_d
 		return fail(flat, -EINVAL, "flatiommu_dma_alloc: NULL is no buffer");
 	if (!options)
 		options = &any;
-	err = check_options(flat, length, options);
+	err = check_dma_options(flat, length, options);
 	if (err)
 		return err;
+	if (options->flags & FLATIOMMU_DMA_READ_ONLY)
+		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_alloc: nobody could write to read-only memory");
 	pages = options->pages;
 	if (pages == FLATIOMMU_PAGES_ANY)
 		pages = best_pages(flat, length, options->flags);
@@ -472,7 +504,7 @@ static int alloc(struct flatiommu *flat, size_t length, const struct flatiommu_d
 int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 			const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
 {
-	return CALL(flat, alloc(flat, length, options, dma));
+	return CALL(flat, alloc_dma(flat, length, options, dma));
 }
 
 static int map_memory(struct flatiommu *flat, void *memory, size_t length,
@@ -487,20 +519,26 @@ static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 		return fail(flat, -EINVAL, "flatiommu_dma_map: %zu bytes at %p", length, memory);
 	if (!options)
 		options = &any;
-	err = check_options(flat, length, options);
+	err = check_dma_options(flat, length, options);
 	if (err)
 		return err;
-	if (options->flags || options->pages || options->node)
+	if (options->flags & ~FLATIOMMU_DMA_READ_ONLY || options->pages || options->node)
 		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_map: options that are for memory yet to be had");
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
 	end = (start + length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 	start &= ~(PAGE_SIZE - 1);
-	new->dma = (struct flatiommu_dma){ .memory = memory, .length = length, .page_size = PAGE_SIZE };
+	new->dma = (struct flatiommu_dma){
+		.memory = memory,
+		.length = length,
+		.page_size = PAGE_SIZE,
+		.impl = (void *)new,
+	};
 	new->pages = (char *)start;
 	new->span = end - start;
 	new->file = -1;
+	new->read_only = options->flags & FLATIOMMU_DMA_READ_ONLY;
 	err = map_buffer(flat, new, options->address_bits);
 	if (err) {
 		free_memory(new);
@@ -508,7 +546,7 @@ static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 	}
 	err = check(flat, new, 0, options->address_bits);
 	if (err)
-		free_dma(flat, new);
+		free_dma(flat, &new->dma);
 	else
 		*dma = &new->dma;
 	return err;

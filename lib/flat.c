@@ -173,6 +173,7 @@ int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *p
 	struct flatiommu_function function = name_of(device);
 	struct flatiommu_pin arg = {
 		.size = sizeof(arg),
+		.flags = buffer->read_only ? FLATIOMMU_PIN_READ_ONLY : 0,
 		.nr_functions = 1,
 		.functions = (uintptr_t)&function,
 		.vaddr = (uintptr_t)buffer->pages,

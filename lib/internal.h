@@ -17,6 +17,7 @@
 #include "backend.h"
 #include "cause.h"
 #include "iova.h"
+#include "place.h"
 #include "sysfs.h"
 
 #define PAGE_SIZE	4096ul
@@ -64,8 +65,11 @@ struct flatiommu {
 	pthread_mutex_t lock;
 	const struct backend *backend;	/* NULL: no device was opened yet */
 	char backend_reason[256];
+	char wanted[32];		/* by the options; "": any */
 	struct flatiommu_device *devices;
 	struct buffer *buffers;
+	struct place *places;		/* of those that are mapped, in the program's memory */
+	struct flatiommu_pool *pools;
 	struct iova_space iovas;
 	unsigned int iovas_changed;	/* how often */
 
@@ -128,7 +132,8 @@ struct pin {
 };
 
 struct buffer {
-	struct flatiommu_dma dma;	/* the first member, see buffer_of() */
+	struct flatiommu_dma dma;	/* its impl is the buffer, see buffer_of() */
+	struct place place;		/* flat->lock */
 	struct flatiommu *flat;		/* NULL: imported */
 	struct buffer *next, **prev;	/* flat->lock */
 	size_t *starts;			/* of each segment, in the buffer */
@@ -138,12 +143,13 @@ struct buffer {
 	uint64_t iova;
 	struct pin *pins;		/* flat->lock */
 	bool owned;			/* pages are the library's */
+	bool read_only;			/* for devices */
 	int file;			/* of shared memory, or -1 */
 };
 
 static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
 {
-	return (struct buffer *)dma;
+	return (struct buffer *)dma->impl;
 }
 
 /*
@@ -222,6 +228,10 @@ int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages p
 
 /* dma.c */
 /* Devices may still reach it, as @err kept it from being unmapped: it must not become anybody else's. */
+int check_dma_options(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options);
+int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
+	      struct flatiommu_dma **dma);
+int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma);
 void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
 int free_buffer(struct buffer *buffer);
 void forget_buffer(struct buffer *buffer);
@@ -240,6 +250,9 @@ void free_regions(struct flatiommu_device *device);
 void unmap_views(struct flatiommu_device *device);
 int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
 		  size_t length, bool write);
+
+/* pool.c: all of them, but for their memory. */
+void forget_pools(struct flatiommu *flat);
 
 /* config.c: the first one, without a word when there is none. */
 int find_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset);

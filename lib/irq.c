@@ -56,7 +56,7 @@ static int check_others(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	unsigned int i;
 
-	for (i = FLATIOMMU_INTX; irq <= FLATIOMMU_MSIX && i <= FLATIOMMU_MSIX; i++)
+	for (i = FLATIOMMU_IRQ_INTX; irq <= FLATIOMMU_IRQ_MSIX && i <= FLATIOMMU_IRQ_MSIX; i++)
 		if (i != irq && device->enabled[i])
 			return fail(device->flat, -EBUSY, "%s: %s is enabled. Cure: disable it first",
 				    device->name, names[i]);
@@ -80,7 +80,7 @@ static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq 
 {
 	const struct meaning meanings[] = {
 		{ -EBUSY, "another driver has its interrupt line for itself. Cure: MSI or MSI-X" },
-		{ -ENODEV, irq == FLATIOMMU_INTX ? "it has no interrupt line" :
+		{ -ENODEV, irq == FLATIOMMU_IRQ_INTX ? "it has no interrupt line" :
 		  "the kernel gives no MSI (pci=nomsi)" },
 		{ -ENOSPC, "the machine has no vectors left" },
 		{ 0, NULL }
@@ -155,7 +155,7 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 	if (err)
 		return err;
 	/* Of these two the kernel knows nothing while they have no eventfd. */
-	if (irq > FLATIOMMU_MSIX)
+	if (irq > FLATIOMMU_IRQ_MSIX)
 		*enabled = eventfds[0] >= 0;
 	else if (end > *enabled)
 		*enabled = end;
@@ -231,7 +231,7 @@ void disable_irqs(struct flatiommu_device *device, bool all)
 	unsigned int i;
 
 	for (i = 0; i < NR_IRQS; i++)
-		if (all || i != FLATIOMMU_REQUEST)
+		if (all || i != FLATIOMMU_IRQ_REQUEST)
 			disable_locked(device, i);
 }
 
@@ -287,7 +287,7 @@ static int act_on_intx(struct flatiommu_device *device, enum flatiommu_irq irq, 
 
 	if (err)
 		return err;
-	if (irq != FLATIOMMU_INTX)
+	if (irq != FLATIOMMU_IRQ_INTX)
 		return fail(device->flat, -EOPNOTSUPP, "%s: VFIO can mask INTx only, not %s", device->name,
 			    names[irq]);
 	return act(device, irq, action, 0);

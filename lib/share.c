@@ -209,6 +209,7 @@ int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma)
 	buffer = calloc(1, sizeof(*buffer));
 	if (buffer) {
 		buffer->file = -1;
+		buffer->dma.impl = (void *)buffer;
 		err = import(buffer, memory, contents);
 	} else {
 		err = -ENOMEM;

@@ -106,7 +106,7 @@ static int map(struct flatiommu *flat, struct buffer *buffer)
 {
 	struct vfio_iommu_type1_dma_map arg = {
 		.argsz = sizeof(arg),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.flags = VFIO_DMA_MAP_FLAG_READ | (buffer->read_only ? 0 : VFIO_DMA_MAP_FLAG_WRITE),
 		.vaddr = (uintptr_t)buffer->pages,
 		.iova = buffer->iova,
 		.size = buffer->span,

@@ -26,7 +26,7 @@ static void use(const char *bdf)
 	request = expect_good(event_new());
 	device = api_open_edu(bdf, &regs);
 	expect(0, flatiommu_dma_alloc(flat, 64 * PAGE, NULL, &dma));
-	expect(0, flatiommu_irq_enable(device, FLATIOMMU_REQUEST, 0, 1, &request));
+	expect(0, flatiommu_irq_enable(device, FLATIOMMU_IRQ_REQUEST, 0, 1, &request));
 }
 
 static void is_asked_for(void **state)

@@ -27,6 +27,7 @@ static int calls_are_refused(void)
 	uint16_t word;
 	uint32_t value;
 	void *view;
+	struct flatiommu_pool *pool = NULL;
 	int files[2];
 
 	EACH(flatiommu_device_open(flat, FN1, &other), -ECHILD);
@@ -35,6 +36,8 @@ static int calls_are_refused(void)
 	EACH(flatiommu_dma_map(flat, &info, 1, NULL, &new), -ECHILD);
 	EACH(flatiommu_dma_export(shared, &files[0], &files[1]), -ECHILD);
 	EACH(flatiommu_dma_free(dma), -ECHILD);
+	EACH(flatiommu_pool_create(flat, NULL, &pool), -ECHILD);
+	EACH(flatiommu_dma_find(flat, dma->memory, NULL) != NULL, 0);
 	EACH(flatiommu_bus_master(device, false), -ECHILD);
 	EACH(flatiommu_reset(device), -ECHILD);
 	EACH(flatiommu_hot_reset(device), -ECHILD);
@@ -53,12 +56,12 @@ static int calls_are_refused(void)
 	EACH(flatiommu_config_write32(device, PCI_COMMAND, 0), -ECHILD);
 	EACH(flatiommu_capability(device, 1, &offset), -ECHILD);
 	EACH(flatiommu_extended_capability(device, 1, &offset), -ECHILD);
-	EACH(flatiommu_irq_vectors(device, FLATIOMMU_MSIX), -ECHILD);
-	EACH(flatiommu_irq_enable(device, FLATIOMMU_MSIX, 0, 1, files), -ECHILD);
-	EACH(flatiommu_irq_disable(device, FLATIOMMU_MSIX), -ECHILD);
-	EACH(flatiommu_irq_trigger(device, FLATIOMMU_MSIX, 0), -ECHILD);
-	EACH(flatiommu_irq_mask(device, FLATIOMMU_INTX), -ECHILD);
-	EACH(flatiommu_irq_unmask(device, FLATIOMMU_INTX), -ECHILD);
+	EACH(flatiommu_irq_vectors(device, FLATIOMMU_IRQ_MSIX), -ECHILD);
+	EACH(flatiommu_irq_enable(device, FLATIOMMU_IRQ_MSIX, 0, 1, files), -ECHILD);
+	EACH(flatiommu_irq_disable(device, FLATIOMMU_IRQ_MSIX), -ECHILD);
+	EACH(flatiommu_irq_trigger(device, FLATIOMMU_IRQ_MSIX, 0), -ECHILD);
+	EACH(flatiommu_irq_mask(device, FLATIOMMU_IRQ_INTX), -ECHILD);
+	EACH(flatiommu_irq_unmask(device, FLATIOMMU_IRQ_INTX), -ECHILD);
 	EACH(flatiommu_device_close(device), -ECHILD);
 	EACH(!strstr(flatiommu_reason(flat), "forked"), 0);
 	EACH(flatiommu_backend(flat)[0], 0);

@@ -177,12 +177,12 @@ static void kept_hears(void)
 	CHECK(event >= 0);
 	device = must_open(FN0);
 	dma = must_alloc(4096);
-	CHECK(!flatiommu_irq_enable(device, FLATIOMMU_REQUEST, 0, 1, &event));
+	CHECK(!flatiommu_irq_enable(device, FLATIOMMU_IRQ_REQUEST, 0, 1, &event));
 	CHECK(flatiommu_device_close(device) == 1);
 	CHECK(fake_request(FN0) == event);
 	device = must_open(FN0);
 	CHECK(fake_request(FN0) == -1);
-	CHECK(!flatiommu_irq_enable(device, FLATIOMMU_REQUEST, 0, 1, &event));
+	CHECK(!flatiommu_irq_enable(device, FLATIOMMU_IRQ_REQUEST, 0, 1, &event));
 	CHECK(flatiommu_device_close(device) == 1);
 	CHECK(!strcmp(flatiommu_backend(flat), "iommu-type1"));
 	CHECK(!flatiommu_dma_free(dma));

@@ -381,6 +381,10 @@ static int do_map(int container, const struct vfio_iommu_type1_dma_map *arg)
 	int err;
 	size_t i;
 
+	/* The kernel's answer to what may not be written to: this writes what is there. */
+	if (arg->flags & VFIO_DMA_MAP_FLAG_WRITE && madvise((void *)(uintptr_t)arg->vaddr, arg->size,
+							  MADV_POPULATE_WRITE))
+		return -EFAULT;
 	pthread_mutex_lock(&lock);
 	ms = map_ms;
 	err = map_error;

@@ -29,7 +29,8 @@
  * or mapped of BARs.
  *
  * Errors that every function may return besides its own: -ENOMEM; -EINVAL for an argument that is
- * none of those described; whatever the kernel's call returned, in the rare cases not named here.
+ * none of those described; -EOPNOTSUPP for flags and options that this library does not know; -ECHILD
+ * in a forked child; whatever the kernel's call returned, in the rare cases not named here.
  */
 #ifndef FLATIOMMU_H
 #define FLATIOMMU_H
@@ -178,13 +179,12 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
  * with which the physical one was opened. Without one in @bdf the environment variable FLATIOMMU_VF_TOKEN
  * is taken. Functions that want none open with one, too.
  *
- * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV no such function,
- * or it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it, or not the one that was
- * forced; -EXDEV it needs another backend than the devices that are open in this context; -EBUSY
- * somebody has it open, this context included; -ENOENT /dev/flatiommu or /dev/vfio/vfio is missing;
- * -EPERM and -EACCES the process may not, interrupts are not safe and VFIO was not told to take that,
- * functions of its group have other drivers, or the kernel is locked down; -EACCES, too, it takes a VF
- * token, or another one; -EIO it does not answer.
+ * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV no such function;
+ * -ENXIO it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it, or not the one that was forced;
+ * -EXDEV it needs another backend than the devices that are open in this context; -EBUSY somebody has it open, this
+ * context included; -ENOENT /dev/flatiommu or /dev/vfio/vfio is missing; -EPERM and -EACCES the process may not,
+ * interrupts are not safe and VFIO was not told to take that, functions of its group have other drivers, or the kernel is
+ * locked down; -ENOKEY it takes a VF token, -EKEYREJECTED another one; -EIO it does not answer.
  */
 FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
 					struct flatiommu_device **device);
@@ -622,12 +622,12 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  * be had of such a BAR. Of an imported device the library cannot tell.
  *
  * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is one
- * of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or write-combining is
- * not to be had (the reason says how), or unknown flags; -EINVAL write-combining of a BAR that is not
- * prefetchable.
+ * of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or not write-combined without a claim,
+ * or unknown flags; -EBUSY it is held write-combined, or is not (the reason has the cure); -EINVAL write-combining of a
+ * BAR that is not prefetchable.
  */
 FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
-				size_t length, unsigned int flags, void **memory);
+				    size_t length, unsigned int flags, void **memory);
 
 /**
  * flatiommu_bar_unmap() - ends what flatiommu_bar_map() began

@@ -27,7 +27,7 @@ static int look_at(struct flatiommu_device *device)
 			    ERRNO(err));
 	if (!strncmp(f->driver, "vfio", strlen("vfio")) || f->cdev[0])
 		return 0;
-	return fail(device->flat, -ENODEV, "%s: %s%s, not to vfio-pci. Cure: flatiommu bind %s", f->bdf,
+	return fail(device->flat, -ENXIO, "%s: %s%s, not to vfio-pci. Cure: flatiommu bind %s", f->bdf,
 		    f->driver[0] ? "bound to " : "bound to no driver", f->driver, f->bdf);
 }
 

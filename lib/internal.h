@@ -217,7 +217,7 @@ void forget_device(struct flatiommu_device *device);
 int read_token(struct flatiommu_device *device, const char *token);
 /* The token as the kernel has it, of a device that has one. */
 void token_bytes(const struct flatiommu_device *device, uint8_t bytes[16]);
-/* What -EACCES of the call @step means, with the cure. Returns it. */
+/* What -EACCES of the call @step means, with the cure. Returns -ENOKEY, or -EKEYREJECTED. */
 int explain_token(struct flatiommu_device *device, const char *step);
 
 /* context.c: NULL: no device is open or kept. */

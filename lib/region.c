@@ -224,11 +224,11 @@ static int check_write_combined(struct flatiommu_device *device, unsigned int ba
 		return fail(device->flat, -EOPNOTSUPP, "%s: write-combining takes a claim of flatiommu.ko",
 			    device->name);
 	if (claimed && wanted && !(held >> bar & 1))
-		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u is not held write-combined. Cure: "
+		return fail(device->flat, -EBUSY, "%s: BAR %u is not held write-combined. Cure: "
 			    "flatiommu unbind %s && flatiommu bind --wc %u %s", device->name, bar,
 			    device->name, bar, device->name);
 	if (!wanted && held >> bar & 1)
-		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u is held write-combined. Cure: "
+		return fail(device->flat, -EBUSY, "%s: BAR %u is held write-combined. Cure: "
 			    "FLATIOMMU_BAR_WRITE_COMBINED, or a claim without wc=%u", device->name, bar, bar);
 	return 0;
 }

@@ -93,9 +93,9 @@ static void refuses_what_is_no_device(void **state)
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		api_refused(-EINVAL, "not a PCI address", flatiommu_device_open(flat, bad[i], &device));
 	api_refused(-ENODEV, "no such PCI function", flatiommu_device_open(flat, "0000:3f:1f.7", &device));
-	api_refused(-ENODEV, "Cure: flatiommu bind " TESTDEV,
+	api_refused(-ENXIO, "Cure: flatiommu bind " TESTDEV,
 		    flatiommu_device_open(flat, TESTDEV, &device));
-	api_refused(-ENODEV, "bound to virtio-pci", flatiommu_device_open(flat, "0000:00:02.0", &device));
+	api_refused(-ENXIO, "bound to virtio-pci", flatiommu_device_open(flat, "0000:00:02.0", &device));
 	assert_null(device);
 }
 

@@ -21,16 +21,16 @@
  * must not be NULL unless said otherwise; neither may contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call anything at any time, as long as nobody uses what is being closed or
- * freed. What takes long keeps no other call waiting. What is "data path" below takes no lock and enters
- * no kernel. No thread is cancelled within a call.
+ * freed. What takes long keeps no other call waiting. What is "data path" below takes no lock and
+ * enters no kernel. No thread is cancelled within a call.
  *
- * fork(): in the child every call with the context, a device or a buffer is refused with -ECHILD, and
- * flatiommu_close() only frees what the child has copies of. It does not have what was allocated, unless shared,
- * or mapped of BARs.
+ * fork(): in the child every call with the context, a device or a buffer is refused with -ECHILD,
+ * and flatiommu_close() only frees what the child has copies of. It does not have what was
+ * allocated, unless shared, or mapped of BARs.
  *
  * Errors that every function may return besides its own: -ENOMEM; -EINVAL for an argument that is
- * none of those described; -EOPNOTSUPP for flags and options that this library does not know; -ECHILD
- * in a forked child; whatever the kernel's call returned, in the rare cases not named here.
+ * none of those described; -EOPNOTSUPP for flags and options that this library does not know;
+ * -ECHILD in a forked child; whatever the kernel's call returned, in the rare cases not named here.
  */
 #ifndef FLATIOMMU_H
 #define FLATIOMMU_H
@@ -49,14 +49,17 @@ extern "C" {
 #define LIBFLATIOMMU_VERSION_MAJOR	0
 #define LIBFLATIOMMU_VERSION_MINOR	1
 #define LIBFLATIOMMU_VERSION_PATCH	0
-#define LIBFLATIOMMU_VERSION_CODE(major, minor, patch) ((major) * 1000000 + (minor) * 1000 + (patch))
+#define LIBFLATIOMMU_VERSION_CODE(major, minor, patch) \
+	((major) * 1000000 + (minor) * 1000 + (patch))
 #define LIBFLATIOMMU_VERSION \
-	LIBFLATIOMMU_VERSION_CODE(LIBFLATIOMMU_VERSION_MAJOR, LIBFLATIOMMU_VERSION_MINOR, LIBFLATIOMMU_VERSION_PATCH)
+	LIBFLATIOMMU_VERSION_CODE(LIBFLATIOMMU_VERSION_MAJOR, LIBFLATIOMMU_VERSION_MINOR, \
+				  LIBFLATIOMMU_VERSION_PATCH)
 
 /*
- * Structures that a program fills in or has filled in have their size for ever, with room in @reserved. What is
- * reserved is 0: a library that does not know what is not 0 there, or a flag, says -EOPNOTSUPP, and what it does not
- * know to tell it leaves 0. All of it 0 is what NULL means. Structures that the library makes may grow.
+ * Structures that a program fills in or has filled in have their size for ever, with room in
+ * @reserved. What is reserved is 0: a library that does not know what is not 0 there, or a flag,
+ * says -EOPNOTSUPP, and what it does not know to tell it leaves 0. All of it 0 is what NULL means.
+ * Structures that the library makes may grow.
  */
 
 #ifndef FLATIOMMU_API
@@ -82,8 +85,8 @@ FLATIOMMU_API int flatiommu_open(struct flatiommu **flat);
 
 /**
  * struct flatiommu_options - how a context is
- * @backend: the one that it has, by a name that flatiommu_backend() returns but the last, whatever FLATIOMMU_BACKEND
- *	says; NULL: that, or the first that works
+ * @backend: the one that it has, by a name that flatiommu_backend() returns but the last, whatever
+ *	FLATIOMMU_BACKEND says; NULL: that, or the first that works
  * @flags: 0
  * @reserved: 0
  */
@@ -99,7 +102,8 @@ struct flatiommu_options {
  *
  * Errors: as flatiommu_open(), too: -EOPNOTSUPP flags or reserved is not 0.
  */
-FLATIOMMU_API int flatiommu_open_with(const struct flatiommu_options *options, struct flatiommu **flat);
+FLATIOMMU_API int flatiommu_open_with(const struct flatiommu_options *options,
+				      struct flatiommu **flat);
 
 /** flatiommu_library_version() - such as "0.1.0" */
 FLATIOMMU_API const char *flatiommu_library_version(void);
@@ -115,8 +119,8 @@ FLATIOMMU_API void flatiommu_close(struct flatiommu *flat);
 /**
  * flatiommu_reason() - why the latest call of this thread that failed in this context did
  *
- * A line for a person, without a newline: what failed, with which thing, and the cure. "" when no call of
- * this thread has failed yet. It holds until the next failure in this thread.
+ * A line for a person, without a newline: what failed, with which thing, and the cure. "" when no
+ * call of this thread has failed yet. It holds until the next failure in this thread.
  */
 FLATIOMMU_API const char *flatiommu_reason(struct flatiommu *flat);
 
@@ -129,8 +133,8 @@ enum flatiommu_log {
 
 /**
  * flatiommu_set_log() - has each reason told, and each attempt that failed
- * @log: called with @arg, the level and the line, in the thread that fails and before its call returns; it
- *	may call nothing of the library, and others may wait for it. NULL: nobody
+ * @log: called with @arg, the level and the line, in the thread that fails and before its call
+ *	returns; it may call nothing of the library, and others may wait for it. NULL: nobody
  *
  * To be called before other threads use the context.
  */
@@ -179,11 +183,12 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
  * with which the physical one was opened. Without one in @bdf the environment variable FLATIOMMU_VF_TOKEN
  * is taken. Functions that want none open with one, too.
  *
- * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV no such function;
- * -ENXIO it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it, or not the one that was forced;
- * -EXDEV it needs another backend than the devices that are open in this context; -EBUSY somebody has it open, this
- * context included; -ENOENT /dev/flatiommu or /dev/vfio/vfio is missing; -EPERM and -EACCES the process may not,
- * interrupts are not safe and VFIO was not told to take that, functions of its group have other drivers, or the kernel is
+ * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV
+ * no such function; -ENXIO it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it,
+ * or not the one that was forced; -EXDEV it needs another backend than the devices that are open in
+ * this context; -EBUSY somebody has it open, this context included; -ENOENT /dev/flatiommu or
+ * /dev/vfio/vfio is missing; -EPERM and -EACCES the process may not, interrupts are not safe and
+ * VFIO was not told to take that, functions of its group have other drivers, or the kernel is
  * locked down; -ENOKEY it takes a VF token, -EKEYREJECTED another one; -EIO it does not answer.
  */
 FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
@@ -367,8 +372,8 @@ enum flatiommu_dma_pages {
 #define FLATIOMMU_DMA_SHARED		0x8
 
 /*
- * Devices only read it: then the program's own memory may be read-only, as a file that is mapped so. An IOMMU keeps
- * them to that. Of flatiommu_dma_map() alone.
+ * Devices only read it: then the program's own memory may be read-only, as a file that is mapped
+ * so. An IOMMU keeps them to that. Of flatiommu_dma_map() alone.
  */
 #define FLATIOMMU_DMA_READ_ONLY		0x10
 
@@ -394,9 +399,10 @@ struct flatiommu_dma_options {
  * @options: or NULL: flags 0, any pages, 64 address bits
  * @dma: to be freed with flatiommu_dma_free()
  *
- * It is there, and pinned: it counts against RLIMIT_MEMLOCK, which is looked at before memory is filled. It is
- * not to be unmapped, moved or discarded (MADV_DONTNEED). With few @address_bits and no IOMMU, the
- * kernel is asked for memory a number of times: up to all free huge pages, and 64 MiB of others.
+ * It is there, and pinned: it counts against RLIMIT_MEMLOCK, which is looked at before memory is
+ * filled. It is not to be unmapped, moved or discarded (MADV_DONTNEED). With few @address_bits and
+ * no IOMMU, the kernel is asked for memory a number of times: up to all free huge pages, and 64 MiB
+ * of others.
  *
  * Errors: -ENODEV no device is open or kept, or all were imported; -ENOMEM there is no such memory, or
  * RLIMIT_MEMLOCK; -ERANGE none within @address_bits; -EOPNOTSUPP unknown flags, reserved is not 0;
@@ -409,11 +415,11 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 
 /**
  * flatiommu_dma_map() - makes the caller's own memory a buffer
- * @memory: readable, writable unless FLATIOMMU_DMA_READ_ONLY, of any alignment. Its pages are reached as a whole. Buffers may share
- *	pages, and overlap
+ * @memory: readable, writable unless FLATIOMMU_DMA_READ_ONLY, of any alignment. Its pages are
+ *	reached as a whole. Buffers may share pages, and overlap
  * @length: bytes
- * @options: or NULL. Only @address_bits, and of @flags FLATIOMMU_DMA_READ_ONLY, is for memory that there is: the rest
- *	is 0
+ * @options: or NULL. Only @address_bits, and of @flags FLATIOMMU_DMA_READ_ONLY, is for memory that
+ *	there is: the rest is 0
  * @dma: to be freed with flatiommu_dma_free() before the memory is unmapped
  *
  * Errors: as flatiommu_dma_alloc(), and -EFAULT memory that is not mapped, read-only, or that cannot
@@ -427,8 +433,9 @@ FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t
  * flatiommu_dma_free() - no device reaches the buffer any more; memory that was allocated is freed
  * @dma: or NULL
  *
- * No device may be using it: without an IOMMU nothing would stop it. Of an imported buffer only this
- * process's part ends. Memory that the kernel does not unmap from the devices is kept, and that is an error.
+ * No device may be using it: without an IOMMU nothing would stop it. Of an imported buffer only
+ * this process's part ends. Memory that the kernel does not unmap from the devices is kept, and
+ * that is an error.
  */
 FLATIOMMU_API int flatiommu_dma_free(struct flatiommu_dma *dma);
 
@@ -512,8 +519,8 @@ FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_d
  * flatiommu_dma_find() - the buffer that has a byte of the program's memory, or NULL
  * @offset: where in it; may be NULL
  *
- * In O(log n) of the context's buffers; of those that overlap, any. Buffers of pools are among them, and are not
- * to be freed.
+ * In O(log n) of the context's buffers; of those that overlap, any. Buffers of pools are among
+ * them, and are not to be freed.
  */
 FLATIOMMU_API struct flatiommu_dma *flatiommu_dma_find(struct flatiommu *flat, const void *memory,
 						       size_t *offset);
@@ -530,10 +537,12 @@ struct flatiommu_pool;
 
 /**
  * struct flatiommu_pool_options - what kind of objects
- * @memory: of the buffers that they are in. Of its flags FLATIOMMU_DMA_NO_FALLBACK and FLATIOMMU_DMA_ON_NODE
- * @alignment: of each object, a power of two up to 2 MiB. An object is at a multiple of its size, rounded up to a
- *	power of two and 64 bytes at least, whatever this is
- * @boundary: a power of two, 64 at least: no object crosses a multiple of it. So this is the largest one
+ * @memory: of the buffers that they are in. Of its flags FLATIOMMU_DMA_NO_FALLBACK and
+ *	FLATIOMMU_DMA_ON_NODE
+ * @alignment: of each object, a power of two up to 2 MiB. An object is at a multiple of its size,
+ *	rounded up to a power of two and 64 bytes at least, whatever this is
+ * @boundary: a power of two, 64 at least: no object crosses a multiple of it. So this is the
+ *	largest one
  * @flags: FLATIOMMU_POOL_*
  * @reserved_32: 0
  * @reserved: 0
@@ -564,15 +573,20 @@ struct flatiommu_object {
  * @options: or NULL: all of it 0
  * @pool: to be ended with flatiommu_pool_destroy(), or with the context
  *
- * Objects are cut from buffers of 2 MiB, of huge pages where there are some: what is larger than a page is not to
- * be had without one, unless an IOMMU translates. Buffers come and go as they are needed, one is kept.
+ * Objects are cut from buffers of 2 MiB, of huge pages where there are some: what is larger than a
+ * page is not to be had without one, unless an IOMMU translates. Buffers come and go as they are
+ * needed, one is kept.
  *
  * Errors: -EOPNOTSUPP unknown flags, reserved is not 0.
  */
-FLATIOMMU_API int flatiommu_pool_create(struct flatiommu *flat, const struct flatiommu_pool_options *options,
+FLATIOMMU_API int flatiommu_pool_create(struct flatiommu *flat,
+					const struct flatiommu_pool_options *options,
 					struct flatiommu_pool **pool);
 
-/** flatiommu_pool_destroy() - frees all its objects, too. 0, or as flatiommu_dma_free(). @pool: or NULL */
+/**
+ * flatiommu_pool_destroy() - frees all its objects, too. 0, or as flatiommu_dma_free(). @pool: or
+ * NULL
+ */
 FLATIOMMU_API int flatiommu_pool_destroy(struct flatiommu_pool *pool);
 
 /**
@@ -580,8 +594,8 @@ FLATIOMMU_API int flatiommu_pool_destroy(struct flatiommu_pool *pool);
  * @size: bytes
  * @object: to be freed with flatiommu_pool_free() of its @memory
  *
- * Errors: -E2BIG more than the pool's largest; -EUCLEAN a freed object was written to, and is left as it is; as
- * flatiommu_dma_alloc().
+ * Errors: -E2BIG more than the pool's largest; -EUCLEAN a freed object was written to, and is left
+ * as it is; as flatiommu_dma_alloc().
  */
 FLATIOMMU_API int flatiommu_pool_alloc(struct flatiommu_pool *pool, size_t size,
 				       struct flatiommu_object *object);
@@ -621,10 +635,10 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  * Write-combining takes a function that was claimed with that BAR write-combined, and nothing else is to
  * be had of such a BAR. Of an imported device the library cannot tell.
  *
- * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is one
- * of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or not write-combined without a claim,
- * or unknown flags; -EBUSY it is held write-combined, or is not (the reason has the cure); -EINVAL write-combining of a
- * BAR that is not prefetchable.
+ * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is
+ * one of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or not
+ * write-combined without a claim, or unknown flags; -EBUSY it is held write-combined, or is not
+ * (the reason has the cure); -EINVAL write-combining of a BAR that is not prefetchable.
  */
 FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 				    size_t length, unsigned int flags, void **memory);

@@ -3,8 +3,8 @@
  * Ways to reach a device: one table of operations each. backend.c chooses, type1.c, iommufd.c and
  * noiommu.c have them. What fails has called fail(), but for unmap().
  *
- * What is about the devices is called with open_lock held, the rest with no lock: the buffer is listed,
- * and so devices stay attached.
+ * What is about the devices is called with open_lock held, the rest with no lock: the buffer is
+ * listed, and so devices stay attached.
  */
 #ifndef LIB_BACKEND_H
 #define LIB_BACKEND_H
@@ -32,7 +32,10 @@ struct backend {
 	/* Maps and unmaps for each device by itself: these, too, are called with open_lock held. */
 	bool for_each_device;
 
-	/* Makes device->fd, with all buffers in its reach; and ends what is left once that is closed. */
+	/*
+	 * Makes device->fd, with all buffers in its reach; and ends what is left once that is
+	 * closed.
+	 */
 	int (*attach)(struct flatiommu_device *device);
 	void (*detach)(struct flatiommu_device *device);
 

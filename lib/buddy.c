@@ -44,8 +44,9 @@ static size_t first_free(const struct buddy *buddy, unsigned int order)
 static void give_back(struct buddy *buddy, unsigned int order, size_t block)
 {
 	while (order < BUDDY_ORDERS - 1 && is_free(buddy, order, block ^ 1)) {
-		if (order >= BUDDY_PAGE &&
-		    !buddy->is_whole(buddy->arg, (block / 2) * (BUDDY_UNIT << (order + 1)), order + 1))
+		size_t offset = block / 2 * (BUDDY_UNIT << (order + 1));
+
+		if (order >= BUDDY_PAGE && !buddy->is_whole(buddy->arg, offset, order + 1))
 			break;
 		clear_free(buddy, order, block ^ 1);
 		block /= 2;
@@ -54,8 +55,7 @@ static void give_back(struct buddy *buddy, unsigned int order, size_t block)
 	set_free(buddy, order, block);
 }
 
-void buddy_begin(struct buddy *buddy, bool (*is_whole)(const void *arg, size_t offset, unsigned int order),
-		 const void *arg)
+void buddy_begin(struct buddy *buddy, buddy_question *is_whole, const void *arg)
 {
 	size_t page;
 

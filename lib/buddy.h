@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks of a chunk of memory: powers of two of bytes, each at a multiple of its size. What says which are free is
- * not in the chunk, which devices write to.
+ * Blocks of a chunk of memory: powers of two of bytes, each at a multiple of its size. What says
+ * which are free is not in the chunk, which devices write to.
  */
 #ifndef LIB_BUDDY_H
 #define LIB_BUDDY_H
@@ -18,9 +18,11 @@
 /* A bit for each block of each order, in words: 512 for the lowest, 1 at least. */
 #define BUDDY_WORDS	(1023 + BUDDY_ORDERS - 10)
 
+/* May the two halves of this block be one? Asked of blocks above BUDDY_PAGE only. */
+typedef bool buddy_question(const void *arg, size_t offset, unsigned int order);
+
 struct buddy {
-	/* May the two halves of this block be one? Asked of blocks above BUDDY_PAGE only. */
-	bool (*is_whole)(const void *arg, size_t offset, unsigned int order);
+	buddy_question *is_whole;
 	const void *arg;
 	size_t taken;				/* bytes */
 	unsigned int nr_free[BUDDY_ORDERS];
@@ -30,8 +32,7 @@ struct buddy {
 };
 
 /* All free. @buddy is all zero. */
-void buddy_begin(struct buddy *buddy, bool (*is_whole)(const void *arg, size_t offset, unsigned int order),
-		 const void *arg);
+void buddy_begin(struct buddy *buddy, buddy_question *is_whole, const void *arg);
 /* The offset of a block, or -1: there is none. */
 ptrdiff_t buddy_alloc(struct buddy *buddy, unsigned int order);
 /* The order of the block that is taken and begins there, or -1. */

@@ -113,8 +113,8 @@ static void close_files(struct flatiommu *flat)
 }
 
 /*
- * In a child. What stands behind the context is the parent's: here are copies of what describes it, and of the
- * file descriptors. Memory of devices was not copied.
+ * In a child. What stands behind the context is the parent's: here are copies of what describes it,
+ * and of the file descriptors. Memory of devices was not copied.
  */
 static void close_copy(struct flatiommu *flat)
 {

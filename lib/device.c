@@ -223,10 +223,11 @@ void drop_stopped_devices(struct flatiommu *flat)
 }
 
 /*
- * The one that is open, or was closed and kept for the buffers' sake, and is not any more. NULL: there is
- * none.
+ * The one that is open, or was closed and kept for the buffers' sake, and is not any more. NULL:
+ * there is none.
  */
-static struct flatiommu_device *take_known(struct flatiommu *flat, const struct function *f, bool *was_open)
+static struct flatiommu_device *take_known(struct flatiommu *flat, const struct function *f,
+					   bool *was_open)
 {
 	struct flatiommu_device *device;
 
@@ -331,7 +332,8 @@ static int open_by_name(struct flatiommu *flat, const char *name, struct flatiom
 	size_t length;
 
 	if (!name || !device)
-		return fail(flat, -EINVAL, "flatiommu_device_open: NULL is no %s", name ? "device" : "address");
+		return fail(flat, -EINVAL, "flatiommu_device_open: NULL is no %s",
+			    name ? "device" : "address");
 	token = strstr(name, TOKEN);
 	if (!token)
 		return open_device(flat, name, NULL, device);
@@ -347,27 +349,30 @@ int flatiommu_device_open(struct flatiommu *flat, const char *bdf, struct flatio
 	return CALL(flat, open_by_name(flat, bdf, device));
 }
 
-static int open_with(struct flatiommu *flat, const char *bdf, const struct flatiommu_device_options *options,
-		     struct flatiommu_device **device)
+static int open_with(struct flatiommu *flat, const char *bdf,
+		     const struct flatiommu_device_options *options, struct flatiommu_device **device)
 {
 	static const struct flatiommu_device_options any;
 	uint64_t used;
 	size_t i;
 
 	if (!bdf || !device)
-		return fail(flat, -EINVAL, "flatiommu_device_open_with: NULL is no %s", bdf ? "device" : "address");
+		return fail(flat, -EINVAL, "flatiommu_device_open_with: NULL is no %s",
+			    bdf ? "device" : "address");
 	if (!options)
 		options = &any;
 	used = options->flags;
 	for (i = 0; i < ARRAY_SIZE(options->reserved); i++)
 		used |= options->reserved[i];
 	if (used)
-		return fail(flat, -EOPNOTSUPP, "%s: options of a device: flags or reserved is not 0", bdf);
+		return fail(flat, -EOPNOTSUPP, "%s: options of a device: flags or reserved is not 0",
+			    bdf);
 	return open_device(flat, bdf, options->vf_token, device);
 }
 
 int flatiommu_device_open_with(struct flatiommu *flat, const char *bdf,
-			       const struct flatiommu_device_options *options, struct flatiommu_device **device)
+			       const struct flatiommu_device_options *options,
+			       struct flatiommu_device **device)
 {
 	return CALL(flat, open_with(flat, bdf, options, device));
 }
@@ -409,7 +414,10 @@ int stop_device(struct flatiommu_device *device)
 	return err;
 }
 
-/* Without a device the kernel would let the memory go, and it would have other addresses. flat->lock is held. */
+/*
+ * Without a device the kernel would let the memory go, and it would have other addresses.
+ * flat->lock is held.
+ */
 static bool is_needed(const struct flatiommu_device *device)
 {
 	const struct flatiommu *flat = device->flat;
@@ -427,7 +435,10 @@ static bool may_be_kept(const struct flatiommu_device *device)
 	return needed;
 }
 
-/* Whether it is kept. Then it is not the caller's any more: another thread may free the last buffer. */
+/*
+ * Whether it is kept. Then it is not the caller's any more: another thread may free the last
+ * buffer.
+ */
 static bool unlink_or_keep(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
@@ -580,7 +591,8 @@ static int import_locked(struct flatiommu_device *new)
 	return 0;
 }
 
-static int import_device(struct flatiommu *flat, int fd, const char *name, struct flatiommu_device **device)
+static int import_device(struct flatiommu *flat, int fd, const char *name,
+			 struct flatiommu_device **device)
 {
 	struct flatiommu_device *new;
 	int err;

@@ -485,7 +485,8 @@ int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_
 	if (err)
 		return err;
 	if (options->flags & FLATIOMMU_DMA_READ_ONLY)
-		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_alloc: nobody could write to read-only memory");
+		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_alloc: nobody could write to read-only "
+			    "memory");
 	pages = options->pages;
 	if (pages == FLATIOMMU_PAGES_ANY)
 		pages = best_pages(flat, length, options->flags);

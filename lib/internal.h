@@ -45,13 +45,14 @@ struct reason {
 };
 
 /*
- * Two locks, the first one taken before the other, and before any device's. Neither is held as the kernel
- * closes a device, which takes a minute for a function that is gone, and resets or maps something.
+ * Two locks, the first one taken before the other, and before any device's. Neither is held as the
+ * kernel closes a device, which takes a minute for a function that is gone, and resets or maps
+ * something.
  */
 struct flatiommu {
 	/*
-	 * One device is opened or let go at a time. Protects what devices are attached to: the groups, the
-	 * file descriptors, and @attached; @backend changes under both locks.
+	 * One device is opened or let go at a time. Protects what devices are attached to: the
+	 * groups, the file descriptors, and @attached; @backend changes under both locks.
 	 */
 	pthread_mutex_t open_lock;
 	struct group *groups;		/* with type1, and noiommu-group */
@@ -153,8 +154,8 @@ static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
 }
 
 /*
- * entry.c: every call of a program that takes a context begins and ends here. A child that was forked is
- * refused, and no thread is cancelled within the library: it might hold a lock.
+ * entry.c: every call of a program that takes a context begins and ends here. A child that was
+ * forked is refused, and no thread is cancelled within the library: it might hold a lock.
  */
 struct entry {
 	struct flatiommu *flat;
@@ -173,8 +174,9 @@ bool is_ours(const struct flatiommu *flat);
 #define CALL_DEVICE(device, what) CALL((device) ? (device)->flat : NULL, what)
 
 /*
- * reason.c: fail() says why and returns @err. Whether it is why the program's call fails is known as that
- * ends: what something else made good is a note in the log, and no reason. So is the answer of say_no().
+ * reason.c: fail() says why and returns @err. Whether it is why the program's call fails is known
+ * as that ends: what something else made good is a note in the log, and no reason. So is the answer
+ * of say_no().
  */
 int fail(struct flatiommu *flat, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -200,8 +202,8 @@ int use_device(struct flatiommu_device *device);
 int set_bus_master(struct flatiommu_device *device, bool on);
 bool is_bus_master(struct flatiommu_device *device);
 /*
- * What was mapped, interrupts, DMA: all that a program has of it. It stays open, and goes on to say that it
- * is asked for. 0, or -errno when it does not answer.
+ * What was mapped, interrupts, DMA: all that a program has of it. It stays open, and goes on to say
+ * that it is asked for. 0, or -errno when it does not answer.
  */
 int stop_device(struct flatiommu_device *device);
 /* Those that are kept for the buffers' sake, once there are none, or there is another device. */

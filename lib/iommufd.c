@@ -144,7 +144,8 @@ static int map(struct flatiommu *flat, struct buffer *buffer)
 {
 	struct ioas_map arg = {
 		.size = sizeof(arg),
-		.flags = IOAS_MAP_FIXED_IOVA | IOAS_MAP_READABLE | (buffer->read_only ? 0 : IOAS_MAP_WRITEABLE),
+		.flags = IOAS_MAP_FIXED_IOVA | IOAS_MAP_READABLE |
+			 (buffer->read_only ? 0 : IOAS_MAP_WRITEABLE),
 		.ioas_id = flat->ioas,
 		.user_va = (uintptr_t)buffer->pages,
 		.length = buffer->span,

@@ -102,9 +102,9 @@ static int attach(struct flatiommu_device *device)
 }
 
 /*
- * With the last pin of a function the kernel clears its bus mastering, in case that nobody thought of
- * it. The program has, or so it says by freeing memory: it gets back what it has asked for, and what
- * another thread asks for meanwhile comes after that.
+ * With the last pin of a function the kernel clears its bus mastering, in case that nobody thought
+ * of it. The program has, or so it says by freeing memory: it gets back what it has asked for, and
+ * what another thread asks for meanwhile comes after that.
  */
 static int unmap(struct flatiommu *flat, struct buffer *buffer)
 {

@@ -20,7 +20,8 @@ static void update(struct place *place)
 }
 
 /* What is before @at, and what is not. */
-static void split(struct place *root, const struct place *at, struct place **before, struct place **behind)
+static void split(struct place *root, const struct place *at, struct place **before,
+		  struct place **behind)
 {
 	if (!root) {
 		*before = NULL;

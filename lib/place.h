@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Where something is: ranges of addresses that may overlap, and what has a given address, in O(log n). */
+/*
+ * Where something is: ranges of addresses that may overlap, and what has a given address, in O(log
+ * n).
+ */
 #ifndef LIB_PLACE_H
 #define LIB_PLACE_H
 

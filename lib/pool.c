@@ -56,17 +56,17 @@ static bool is_power_of_two(uint64_t n)
 
 static int check_options(struct flatiommu *flat, const struct flatiommu_pool_options *options)
 {
+	uint64_t alignment = options->alignment, boundary = options->boundary;
 	size_t i, used = options->memory.flags & ~MEMORY_FLAGS;
 
 	for (i = 0; i < ARRAY_SIZE(options->reserved); i++)
 		used |= options->reserved[i] != 0;
 	if (used || options->flags & ~KNOWN_FLAGS || options->reserved_32)
 		return fail(flat, -EOPNOTSUPP, "options of a pool: unknown flags, or reserved is not 0");
-	if ((options->alignment && (!is_power_of_two(options->alignment) || options->alignment > BUDDY_CHUNK)) ||
-	    (options->boundary && (!is_power_of_two(options->boundary) || options->boundary < BUDDY_UNIT ||
-				   options->boundary < options->alignment)))
+	if ((alignment && (!is_power_of_two(alignment) || alignment > BUDDY_CHUNK)) ||
+	    (boundary && (!is_power_of_two(boundary) || boundary < BUDDY_UNIT || boundary < alignment)))
 		return fail(flat, -EINVAL, "options of a pool: alignment %llu, boundary %llu",
-			    (unsigned long long)options->alignment, (unsigned long long)options->boundary);
+			    (unsigned long long)alignment, (unsigned long long)boundary);
 	return check_dma_options(flat, BUDDY_CHUNK, &options->memory);
 }
 
@@ -228,8 +228,8 @@ static int grow(struct flatiommu_pool *pool, unsigned int order)
 	buddy_begin(&new->buddy, is_whole, new->dma);
 	if (!has_block(&new->buddy, order)) {
 		free_chunk(pool, new);
-		return fail(pool->flat, -ENOMEM, "%lu bytes of consecutive memory are not to be had. Cure: reserve "
-			    "huge pages (sysctl vm.nr_hugepages)", BUDDY_UNIT << order);
+		return fail(pool->flat, -ENOMEM, "%lu bytes of consecutive memory are not to be had. Cure: "
+			    "reserve huge pages (sysctl vm.nr_hugepages)", BUDDY_UNIT << order);
 	}
 	if (pool->options.flags & FLATIOMMU_POOL_POISON)
 		memset(new->dma->memory, POISON, BUDDY_CHUNK);
@@ -243,7 +243,8 @@ static int grow(struct flatiommu_pool *pool, unsigned int order)
 }
 
 /* Whoever waits for another thread's chunk may find a block in that. */
-static int grow_for(struct flatiommu_pool *pool, unsigned int order, struct chunk **chunk, size_t *offset)
+static int grow_for(struct flatiommu_pool *pool, unsigned int order, struct chunk **chunk,
+		    size_t *offset)
 {
 	int err = 0;
 
@@ -263,9 +264,9 @@ static int check_poison(const struct flatiommu_pool *pool, const unsigned char *
 		;
 	if (i == length)
 		return 0;
-	return fail(pool->flat, -EUCLEAN, "the %zu bytes at %p were written to after they were freed, first at %p: "
-		    "by the program, or a device that has their address still", length, (const void *)memory,
-		    (const void *)(memory + i));
+	return fail(pool->flat, -EUCLEAN, "the %zu bytes at %p were written to after they were freed, first at "
+		    "%p: by the program, or a device that has their address still", length,
+		    (const void *)memory, (const void *)(memory + i));
 }
 
 static int alloc_object(struct flatiommu_pool *pool, size_t size, struct flatiommu_object *object)
@@ -277,7 +278,8 @@ static int alloc_object(struct flatiommu_pool *pool, size_t size, struct flatiom
 	int err;
 
 	if (!size || !object)
-		return fail(pool->flat, -EINVAL, "flatiommu_pool_alloc: %s", object ? "0 bytes" : "NULL is no object");
+		return fail(pool->flat, -EINVAL, "flatiommu_pool_alloc: %s",
+			    object ? "0 bytes" : "NULL is no object");
 	if (order > pool->max_order)
 		return fail(pool->flat, -E2BIG, "%zu bytes: objects of the pool have up to %lu. Cure: "
 			    "flatiommu_dma_alloc()", size, BUDDY_UNIT << pool->max_order);
@@ -353,7 +355,8 @@ static int free_object(struct flatiommu_pool *pool, const void *memory)
 	}
 	pthread_mutex_unlock(&pool->lock);
 	if (at < 0)
-		return fail(pool->flat, -ENOENT, "%p is no object of the pool, or was freed already", memory);
+		return fail(pool->flat, -ENOENT, "%p is no object of the pool, or was freed already",
+			    memory);
 	return empty ? free_chunk(pool, empty) : 0;
 }
 

@@ -2,8 +2,8 @@
 /*
  * Why a call failed, for a person.
  *
- * fail() leaves its line with the thread. As the program's call ends it becomes the reason of that thread in the
- * context, or, where the call succeeded all the same, a note in the log.
+ * fail() leaves its line with the thread. As the program's call ends it becomes the reason of that
+ * thread in the context, or, where the call succeeded all the same, a note in the log.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -20,7 +20,10 @@ enum said {
 	NO,		/* an answer that a program asks for */
 };
 
-/* One that has failed, or opened a context. It outlives the thread while a context has a reason of it. */
+/*
+ * One that has failed, or opened a context. It outlives the thread while a context has a reason of
+ * it.
+ */
 struct thread {
 	atomic_uint users;	/* the thread, and the reasons */
 	atomic_bool ended;

@@ -165,8 +165,8 @@ static int check_access(struct flatiommu_device *device, unsigned int region, co
 	return 0;
 }
 
-static int read_region_part(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
-			    size_t length)
+static int read_region_part(struct flatiommu_device *device, unsigned int region, uint64_t offset,
+			    void *data, size_t length)
 {
 	int err = check_access(device, region, data);
 

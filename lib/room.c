@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Is there room for a buffer? Asked before its memory is filled: a limit is better told at once, and where there
- * is too little memory, the kernel ends some program.
+ * Is there room for a buffer? Asked before its memory is filled: a limit is better told at once,
+ * and where there is too little memory, the kernel ends some program.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -35,7 +35,8 @@ static uint64_t read_kib(const char *path, const char *name)
 static int check_limit(struct flatiommu *flat, uint64_t size)
 {
 	const struct backend *backend = open_backend(flat);
-	bool iommufd = backend == &iommu_iommufd || backend == &flatiommu_iommufd || backend == &noiommu_iommufd;
+	bool iommufd = backend == &iommu_iommufd || backend == &flatiommu_iommufd ||
+		       backend == &noiommu_iommufd;
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 	uint64_t locked;
 
@@ -45,8 +46,8 @@ static int check_limit(struct flatiommu *flat, uint64_t size)
 	locked = read_kib("/proc/self/status", iommufd ? "VmPin" : "VmLck");
 	if (size <= limit.rlim_cur && locked <= limit.rlim_cur - size)
 		return 0;
-	return fail(flat, -ENOMEM, "%llu bytes cannot be pinned: more than RLIMIT_MEMLOCK (%llu bytes) beside the "
-		    "%llu that are. Cure: ulimit -l unlimited", (unsigned long long)size,
+	return fail(flat, -ENOMEM, "%llu bytes cannot be pinned: more than RLIMIT_MEMLOCK (%llu bytes) "
+		    "beside the %llu that are. Cure: ulimit -l unlimited", (unsigned long long)size,
 		    (unsigned long long)limit.rlim_cur, (unsigned long long)locked);
 }
 
@@ -62,9 +63,12 @@ int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages p
 	if (err || huge_page_size(pages))
 		return err;
 	available = read_kib("/proc/meminfo", "MemAvailable");
-	/* Page tables and the kernel's notes of what is pinned are a 64th, if none of it is in one piece. */
+	/*
+	 * Page tables and the kernel's notes of what is pinned are a 64th, if none of it is in one
+	 * piece.
+	 */
 	if (!available || (length <= available && length / 64 <= available - length))
 		return 0;
-	return fail(flat, -ENOMEM, "%zu bytes of memory: the machine has %llu to give. Cure: less, or memory that "
-		    "others let go", length, (unsigned long long)available);
+	return fail(flat, -ENOMEM, "%zu bytes of memory: the machine has %llu to give. Cure: less, or memory "
+		    "that others let go", length, (unsigned long long)available);
 }

@@ -3,16 +3,20 @@
  * Device registers, and the order between them and memory that the device reads and writes.
  *
  * Registers are little endian, as PCI's are, and so is the processor. Each access is one access of
- * that width, and is neither left out nor repeated by the compiler. Any thread may call these; they return
- * no error. A function that is gone answers reads with all bits set. Where its memory space is off (command
- * register) or it sleeps (D3hot), the kernel takes the mapping away, and an access raises SIGBUS.
+ * that width, and is neither left out nor repeated by the compiler. Any thread may call these; they
+ * return no error. A function that is gone answers reads with all bits set. Where its memory space
+ * is off (command register) or it sleeps (D3hot), the kernel takes the mapping away, and an access
+ * raises SIGBUS.
  */
 #ifndef FLATIOMMU_MMIO_H
 #define FLATIOMMU_MMIO_H
 
 #include <stdint.h>
 
-/* Functions that are not called but become part of the program. The library has them, too, for who cannot do that. */
+/*
+ * Functions that are not called but become part of the program. The library has them, too, for who
+ * cannot do that.
+ */
 #ifndef FLATIOMMU_INLINE
 #define FLATIOMMU_INLINE static inline
 #endif
@@ -135,8 +139,8 @@ FLATIOMMU_INLINE void flatiommu_write64(volatile void *reg, uint64_t value)
 }
 
 /*
- * 64 bits in two accesses of 32, for a device that takes no other: the low half first (lh), or the high one (hl),
- * as its data sheet says which one counts.
+ * 64 bits in two accesses of 32, for a device that takes no other: the low half first (lh), or the
+ * high one (hl), as its data sheet says which one counts.
  */
 FLATIOMMU_INLINE uint64_t flatiommu_read64_lh(const volatile void *reg)
 {
@@ -165,8 +169,8 @@ FLATIOMMU_INLINE void flatiommu_write64_hl(volatile void *reg, uint64_t value)
 }
 
 /*
- * Accesses that are in order with others of the same device's registers, and with nothing else: memory takes
- * flatiommu_rmb() or flatiommu_wmb(), once for many of these.
+ * Accesses that are in order with others of the same device's registers, and with nothing else:
+ * memory takes flatiommu_rmb() or flatiommu_wmb(), once for many of these.
  */
 FLATIOMMU_INLINE uint8_t flatiommu_read8_relaxed(const volatile void *reg)
 {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The library's pools: a device reads and writes objects, which take few mappings, and rings few huge pages. */
+/*
+ * The library's pools: a device reads and writes objects, which take few mappings, and rings few
+ * huge pages.
+ */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>

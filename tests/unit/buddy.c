@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * buddy [SEED]: lib/buddy.c: blocks do not overlap, are at multiples of their size, are never across what cannot be one,
- * and when all are free again the chunk is as it was.
+ * buddy [SEED]: lib/buddy.c: blocks do not overlap, are at multiples of their size, are never
+ * across what cannot be one, and when all are free again the chunk is as it was.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * place [SEED]: lib/place.c against a look at every range. They come and go at random, and overlap; and with many of
- * them the way to one is short.
+ * place [SEED]: lib/place.c against a look at every range. They come and go at random, and overlap;
+ * and with many of them the way to one is short.
  */
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* What lasts: copies of structures, options that the library does not know, and functions under the names of inlines. */
+/*
+ * What lasts: copies of structures, options that the library does not know, and functions under the
+ * names of inlines.
+ */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>

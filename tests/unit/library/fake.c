@@ -370,7 +370,8 @@ static struct map *find_map(int container, uint64_t iova)
 	size_t i;
 
 	for (i = 0; i < MAX_MAPS; i++)
-		if (maps[i].size && (container < 0 || maps[i].container == container) && iova >= maps[i].iova && iova - maps[i].iova < maps[i].size)
+		if (maps[i].size && (container < 0 || maps[i].container == container) &&
+		    iova >= maps[i].iova && iova - maps[i].iova < maps[i].size)
 			return &maps[i];
 	return NULL;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A machine with PCI functions on vfio-pci, for tests of the library on this one: sysfs is a directory of files, and
- * VFIO's calls are answered here. Config space and BAR 0 of a function are a file in memory, which a forked child
- * shares, as it shares those of VFIO. The linker puts this between the library and libc (--wrap, see Makefile).
+ * A machine with PCI functions on vfio-pci, for tests of the library on this one: sysfs is a
+ * directory of files, and VFIO's calls are answered here. Config space and BAR 0 of a function are
+ * a file in memory, which a forked child shares, as it shares those of VFIO. The linker puts this
+ * between the library and libc (--wrap, see Makefile).
  */
 #ifndef UNIT_FAKE_H
 #define UNIT_FAKE_H
@@ -39,7 +40,10 @@ extern struct fake_calls *fake_calls;
 void fake_begin(enum fake_machine machine);
 void fake_end(void);
 
-/* The function lost its power: it answers with all bits set, and closing and resetting it takes so long. */
+/*
+ * The function lost its power: it answers with all bits set, and closing and resetting it takes so
+ * long.
+ */
 void fake_gone(const char *bdf, unsigned int milliseconds);
 bool fake_is_master(const char *bdf);
 /* Maps take so long, or fail. 0: neither. */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* fork: what a child has of the context of its parent is nothing, and whatever it does the parent goes on. */
+/*
+ * fork: what a child has of the context of its parent is nothing, and whatever it does the parent
+ * goes on.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/pci_regs.h>

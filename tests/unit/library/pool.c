@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Pools: few maps for many objects, what the options ask for, threads, and what is done wrong with them. */
+/*
+ * Pools: few maps for many objects, what the options ask for, threads, and what is done wrong with
+ * them.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>

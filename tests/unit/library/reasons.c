@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Reasons are of calls that failed, and of the thread that called; and which of them the log is told as errors. */
+/*
+ * Reasons are of calls that failed, and of the thread that called; and which of them the log is
+ * told as errors.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>

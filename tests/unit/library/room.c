@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Limits are looked at before memory is filled, and what cannot be pinned is not tried with other pages. */
+/*
+ * Limits are looked at before memory is filled, and what cannot be pinned is not tried with other
+ * pages.
+ */
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>

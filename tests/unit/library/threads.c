@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Threads: what takes long, of a function that is gone above all, keeps nobody else waiting, and no thread that is
- * cancelled leaves a lock behind. And all of it at once, for TSan.
+ * Threads: what takes long, of a function that is gone above all, keeps nobody else waiting, and no
+ * thread that is cancelled leaves a lock behind. And all of it at once, for TSan.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -30,7 +30,9 @@ static pthread_t run(void *(*fn)(void *arg), void *arg)
 	return thread;
 }
 
-/* The emergency stop, memory, and another one's close, while the kernel waits for one that is gone. */
+/*
+ * The emergency stop, memory, and another one's close, while the kernel waits for one that is gone.
+ */
 static void gone_holds_nobody(void)
 {
 	struct flatiommu_device *third;
@@ -58,7 +60,10 @@ static void gone_holds_nobody(void)
 	fake_end();
 }
 
-/* The last one is kept for the buffers; what has said that it is gone is not reset, and is waited for once. */
+/*
+ * The last one is kept for the buffers; what has said that it is gone is not reset, and is waited
+ * for once.
+ */
 static void gone_is_waited_for_once(void)
 {
 	struct flatiommu_dma *dma;
@@ -167,7 +172,10 @@ static void cancelled_leaves_no_lock(void)
 	fake_end();
 }
 
-/* One that is closed and kept hears that it is asked for, until its buffers are freed or it is opened again. */
+/*
+ * One that is closed and kept hears that it is asked for, until its buffers are freed or it is
+ * opened again.
+ */
 static void kept_hears(void)
 {
 	struct flatiommu_dma *dma;

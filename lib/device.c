@@ -193,32 +193,48 @@ void end_device(struct flatiommu_device *device)
 	forget_device(device);
 }
 
-/* Unlinked; NULL: the buffers need it, or there is none. */
-static struct flatiommu_device *unlink_stopped(struct flatiommu *flat)
+/* NULL: the buffers need it, or there is none. flat->lock is held. */
+static struct flatiommu_device *find_unneeded(const struct flatiommu *flat)
 {
 	struct flatiommu_device *device, *stopped = NULL;
 	bool open = false;
 
-	pthread_mutex_lock(&flat->lock);
 	for (device = flat->devices; device; device = device->next) {
 		if (device->stopped)
 			stopped = device;
 		else
 			open = true;
 	}
-	if (stopped && (open || !flat->buffers))
-		*link_of(stopped) = stopped->next;
-	else
-		stopped = NULL;
+	return open || !flat->buffers ? stopped : NULL;
+}
+
+/* Under both locks: who has open_lock has the list as it is. */
+static struct flatiommu_device *unlink_unneeded(struct flatiommu *flat)
+{
+	struct flatiommu_device *device;
+
+	pthread_mutex_lock(&flat->open_lock);
+	pthread_mutex_lock(&flat->lock);
+	device = find_unneeded(flat);
+	if (device)
+		*link_of(device) = device->next;
 	pthread_mutex_unlock(&flat->lock);
-	return stopped;
+	pthread_mutex_unlock(&flat->open_lock);
+	return device;
 }
 
 void drop_stopped_devices(struct flatiommu *flat)
 {
 	struct flatiommu_device *device;
 
-	while ((device = unlink_stopped(flat)))
+	/* Who frees a buffer does not wait for a device that is being opened. */
+	pthread_mutex_lock(&flat->lock);
+	device = find_unneeded(flat);
+	pthread_mutex_unlock(&flat->lock);
+	if (!device)
+		return;
+	device = unlink_unneeded(flat);
+	if (device)
 		end_device(device);
 }
 
@@ -444,6 +460,7 @@ static bool unlink_or_keep(struct flatiommu_device *device)
 	struct flatiommu *flat = device->flat;
 	bool kept;
 
+	pthread_mutex_lock(&flat->open_lock);
 	pthread_mutex_lock(&flat->lock);
 	kept = is_needed(device);
 	if (kept)
@@ -451,6 +468,7 @@ static bool unlink_or_keep(struct flatiommu_device *device)
 	else
 		*link_of(device) = device->next;
 	pthread_mutex_unlock(&flat->lock);
+	pthread_mutex_unlock(&flat->open_lock);
 	return kept;
 }
 

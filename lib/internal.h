@@ -52,7 +52,7 @@ struct reason {
 struct flatiommu {
 	/*
 	 * One device is opened or let go at a time. Protects what devices are attached to: the
-	 * groups, the file descriptors, and @attached; @backend changes under both locks.
+	 * groups, the file descriptors, and @attached; @backend and @devices change under both locks.
 	 */
 	pthread_mutex_t open_lock;
 	struct group *groups;		/* with type1, and noiommu-group */

@@ -108,7 +108,7 @@ static int attach(struct flatiommu_device *device)
  */
 static int unmap(struct flatiommu *flat, struct buffer *buffer)
 {
-	/* Both lists change under open_lock, with this backend. */
+	/* Both lists change under open_lock alone: devices always, buffers with this backend. */
 	bool last = flat->buffers == buffer && !buffer->next;
 	struct flatiommu_device *device;
 	int err;

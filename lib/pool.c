@@ -384,7 +384,9 @@ void forget_pools(struct flatiommu *flat)
 
 	while ((pool = flat->pools)) {
 		flat->pools = pool->next;
-		forget_pool(pool);
+		/* In a child, of what another thread of the parent was at nothing is to be freed. */
+		if (!pthread_mutex_trylock(&pool->lock))
+			forget_pool(pool);
 	}
 }
 

@@ -224,6 +224,17 @@ int begin_reasons(struct flatiommu *flat)
 	return 0;
 }
 
+/* Unless another context has a reason of it: the main thread does not end before the program. */
+static void forget_this_thread(void)
+{
+	struct thread *thread = known_thread();
+
+	if (!thread || atomic_load(&thread->users) > 1)
+		return;
+	pthread_setspecific(key, NULL);
+	free(thread);
+}
+
 void free_reasons(struct flatiommu *flat)
 {
 	struct reason *reason = flat->reasons.next, *next;
@@ -234,6 +245,7 @@ void free_reasons(struct flatiommu *flat)
 		free(reason);
 	}
 	put_thread(flat->reasons.thread);
+	forget_this_thread();
 }
 
 void flatiommu_set_log(struct flatiommu *flat,

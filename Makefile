@@ -384,16 +384,20 @@ build/unit/addresses: tests/unit/addresses.c lib/sysfs.c lib/sysfs.h tools/flati
 
 # tests/unit/library/NAME.c has all of the library, on a machine that fake.c makes up: with ASan, and again with TSan,
 # which knows no children of programs with threads.
-fake-sources := $(wildcard lib/*.c) tests/unit/library/fake.c
-fake-flags = $(flags) -Wno-missing-prototypes -DFLATIOMMU_LIBRARY_VERSION='"$(version)"' \
-	$(patsubst %,-Wl$(comma)--wrap=%,access close ioctl open opendir pread pwrite readlink)
-library-units := $(patsubst tests/unit/library/%.c,%,$(filter-out %/fake.c,$(wildcard tests/unit/library/*.c)))
-
-$(library-units:%=build/unit/library/%): build/unit/library/%: tests/unit/library/%.c $(fake-sources) \
-		$(wildcard lib/*.h include/*.h include/*/*.h tests/unit/library/*.h) $(shared) VERSION build/toolchain
+build/tsan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(shared) VERSION build/toolchain
 	mkdir -p $(@D)
-	$(CC) $(fake-flags) $(sanitize) -o $@ $(filter %.c,$^)
-	$(CC) $(fake-flags) -fsanitize=thread -o $@-tsan $(filter %.c,$^)
+	$(CC) $(lib-flags) -fsanitize=thread -c -o $@ $<
+
+library-asan := $(patsubst lib/%.c,build/asan/lib/%.o,$(wildcard lib/*.c))
+library-tsan := $(patsubst lib/%.c,build/tsan/lib/%.o,$(wildcard lib/*.c))
+library-units := $(patsubst tests/unit/library/%.c,%,$(filter-out %/fake.c,$(wildcard tests/unit/library/*.c)))
+wrapped-units := access close ioctl open opendir pread pwrite readlink
+
+$(library-units:%=build/unit/library/%): build/unit/library/%: tests/unit/library/%.c tests/unit/library/fake.c \
+		tests/unit/library/fake.h $(library-asan) $(library-tsan)
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^) $(library-asan) $(wrapped-units:%=-Wl,--wrap=%)
+	$(CC) $(flags) -fsanitize=thread -o $@-tsan $(filter %.c,$^) $(library-tsan) $(wrapped-units:%=-Wl,--wrap=%)
 
 units += $(library-units:%=build/unit/library/%)
 

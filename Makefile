@@ -29,6 +29,8 @@
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
 
+comma := ,
+
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -145,7 +147,9 @@ shared := module/address.h
 
 # The library. In the archive, too, nothing but its functions has a name that programs see.
 version := $(shell cat VERSION)
-soname := libflatiommu.so.$(firstword $(subst ., ,$(version)))
+# The ABI's own number: tests/abi compares it with what is kept in lib/libflatiommu.abi.
+soname := libflatiommu.so.1
+library := $(soname).$(version)
 lib-objects := $(patsubst lib/%.c,build/lib/obj/%.o,$(wildcard lib/*.c))
 
 lib: build/lib/libflatiommu.so build/lib/libflatiommu.a
@@ -155,7 +159,7 @@ build/lib/obj/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(share
 	$(CC) $(lib-flags) -c -o $@ $<
 
 build/lib/$(soname): $(lib-objects) lib/libflatiommu.map
-	$(CC) $(flags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,--version-script,lib/libflatiommu.map \
+	$(CC) $(flags) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,-z,nodelete -Wl,--version-script,lib/libflatiommu.map \
 		-Wl,-z,defs -o $@ $(lib-objects)
 
 build/lib/libflatiommu.so: build/lib/$(soname)
@@ -216,8 +220,8 @@ install: lib tools man
 	$(install) -t $(DESTDIR)$(includedir) include/flatiommu.h
 	$(install) -t $(DESTDIR)$(includedir)/flatiommu include/flatiommu/*.h
 	$(install) -t $(DESTDIR)$(includedir)/linux include/linux/flatiommu.h
-	$(install) -T build/lib/$(soname) $(DESTDIR)$(libdir)/libflatiommu.so.$(version)
-	ln -sf libflatiommu.so.$(version) $(DESTDIR)$(libdir)/$(soname)
+	$(install) -T build/lib/$(soname) $(DESTDIR)$(libdir)/$(library)
+	ln -sf $(library) $(DESTDIR)$(libdir)/$(soname)
 	ln -sf $(soname) $(DESTDIR)$(libdir)/libflatiommu.so
 	$(install) -t $(DESTDIR)$(libdir) build/lib/libflatiommu.a
 	sed 's,@prefix@,$(prefix),; s,@libdir@,$(libdir),; s,@includedir@,$(includedir),; s,@version@,$(version),' \
@@ -435,10 +439,29 @@ build/unit/preload: tests/unit/preload.c tests/unit/pagemap/node.c $(filter-out 
 	mkdir -p $(@D)
 	$(CC) $(preload-flags) -o $@ $(filter %.c,$^) -ldl -pthread
 
+# tests/unit/library/NAME.c has all of the library, on a machine that fake.c makes up: with ASan, and again with TSan,
+# which knows no children of programs with threads.
+build/tsan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(shared) VERSION build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(lib-flags) -fsanitize=thread -c -o $@ $<
+
+library-asan := $(patsubst lib/%.c,build/asan/lib/%.o,$(wildcard lib/*.c))
+library-tsan := $(patsubst lib/%.c,build/tsan/lib/%.o,$(wildcard lib/*.c))
+library-units := $(patsubst tests/unit/library/%.c,%,$(filter-out %/fake.c,$(wildcard tests/unit/library/*.c)))
+wrapped-units := access close ioctl open opendir pread pwrite readlink
+
+$(library-units:%=build/unit/library/%): build/unit/library/%: tests/unit/library/%.c tests/unit/library/fake.c \
+		tests/unit/library/fake.h $(library-asan) $(library-tsan)
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^) $(library-asan) $(wrapped-units:%=-Wl,--wrap=%)
+	$(CC) $(flags) -fsanitize=thread -o $@-tsan $(filter %.c,$^) $(library-tsan) $(wrapped-units:%=-Wl,--wrap=%)
+
+units += $(library-units:%=build/unit/library/%)
+
 unit-programs: $(units)
 
 unit: $(units)
-	@for unit in $(units) tests/unit/dead-processor; do $$unit || exit; done
+	@for unit in $(units) $(patsubst %,build/unit/library/%-tsan,$(filter-out fork,$(library-units))) tests/unit/dead-processor; do $$unit || exit; done
 	@! command -v valgrind >/dev/null || UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 build/unit/preload
 	@prove --quiet --exec bash tests/unit/kernel
 
@@ -466,8 +489,6 @@ build/fuzz/tool: tests/fuzz/tool.c $(filter-out %/main.c,$(tool-sources)) $(wild
 	mkdir -p $(@D)
 	clang $(fuzz-flags) $(patsubst %,-Wl$(comma)--wrap=%,open fopen readlink access realpath) -o $@ \
 		$(filter %.c %.a,$^) -lpci -ljson-c
-
-comma := ,
 
 fuzz: $(fuzzers)
 	@for fuzzer in $(fuzzers); do \
@@ -518,6 +539,9 @@ check-packages:
 	tests/packages/secure-boot
 	$(MAKE) bench BENCH=quick
 
+abi:
+	tests/abi
+
 lint:
 	tests/lint
 
@@ -526,4 +550,4 @@ clean:
 
 FORCE:
 
-.PHONY: FORCE guest guest-arm64 guest-riscv64 check-arm64 unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: FORCE abi guest guest-arm64 guest-riscv64 check-arm64 unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean

@@ -57,7 +57,7 @@ static int run(struct flatiommu *flat, const char *bdf, unsigned int bits, int i
 		err = flatiommu_dma_alloc(flat, 2 * SIZE, &(struct flatiommu_dma_options){
 			.address_bits = bits, .flags = FLATIOMMU_DMA_CONTIGUOUS }, &dma);
 	if (!err)
-		err = flatiommu_irq_enable(device, FLATIOMMU_MSI, 0, 1, &irq);
+		err = flatiommu_irq_enable(device, FLATIOMMU_IRQ_MSI, 0, 1, &irq);
 	if (!err)
 		err = flatiommu_bus_master(device, true);
 	if (err)

@@ -21,11 +21,16 @@
  * must not be NULL unless said otherwise; neither may contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call anything at any time, as long as nobody uses what is being closed or
- * freed. Calls of one context wait for each other where they change it. What is "data path" below
- * takes no lock and enters no kernel.
+ * freed. What takes long keeps no other call waiting. What is "data path" below takes no lock and
+ * enters no kernel. No thread is cancelled within a call.
+ *
+ * fork(): in the child every call with the context, a device or a buffer is refused with -ECHILD,
+ * and flatiommu_close() only frees what the child has copies of. It does not have what was
+ * allocated, unless shared, or mapped of BARs.
  *
  * Errors that every function may return besides its own: -ENOMEM; -EINVAL for an argument that is
- * none of those described; whatever the kernel's call returned, in the rare cases not named here.
+ * none of those described; -EOPNOTSUPP for flags and options that this library does not know;
+ * -ECHILD in a forked child; whatever the kernel's call returned, in the rare cases not named here.
  */
 #ifndef FLATIOMMU_H
 #define FLATIOMMU_H
@@ -39,6 +44,23 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Of this header; flatiommu_library_version() is the library's that runs. */
+#define LIBFLATIOMMU_VERSION_MAJOR	0
+#define LIBFLATIOMMU_VERSION_MINOR	1
+#define LIBFLATIOMMU_VERSION_PATCH	0
+#define LIBFLATIOMMU_VERSION_CODE(major, minor, patch) \
+	((major) * 1000000 + (minor) * 1000 + (patch))
+#define LIBFLATIOMMU_VERSION \
+	LIBFLATIOMMU_VERSION_CODE(LIBFLATIOMMU_VERSION_MAJOR, LIBFLATIOMMU_VERSION_MINOR, \
+				  LIBFLATIOMMU_VERSION_PATCH)
+
+/*
+ * Structures that a program fills in or has filled in have their size for ever, with room in
+ * @reserved. What is reserved is 0: a library that does not know what is not 0 there, or a flag,
+ * says -EOPNOTSUPP, and what it does not know to tell it leaves 0. All of it 0 is what NULL means.
+ * Structures that the library makes may grow.
+ */
 
 #ifndef FLATIOMMU_API
 #define FLATIOMMU_API __attribute__((visibility("default")))
@@ -57,11 +79,31 @@ struct flatiommu_device;
  * names that flatiommu_backend() returns but for the last; another name is an error of
  * flatiommu_device_open().
  *
- * A context belongs to the process that opened it. A child that was forked may do nothing with it.
- *
  * Errors: -ENOMEM.
  */
 FLATIOMMU_API int flatiommu_open(struct flatiommu **flat);
+
+/**
+ * struct flatiommu_options - how a context is
+ * @backend: the one that it has, by a name that flatiommu_backend() returns but the last, whatever
+ *	FLATIOMMU_BACKEND says; NULL: that, or the first that works
+ * @flags: 0
+ * @reserved: 0
+ */
+struct flatiommu_options {
+	const char *backend;
+	uint64_t flags;
+	uint64_t reserved[6];
+};
+
+/**
+ * flatiommu_open_with() - flatiommu_open() with options
+ * @options: or NULL
+ *
+ * Errors: as flatiommu_open(), too: -EOPNOTSUPP flags or reserved is not 0.
+ */
+FLATIOMMU_API int flatiommu_open_with(const struct flatiommu_options *options,
+				      struct flatiommu **flat);
 
 /** flatiommu_library_version() - such as "0.1.0" */
 FLATIOMMU_API const char *flatiommu_library_version(void);
@@ -77,20 +119,28 @@ FLATIOMMU_API void flatiommu_close(struct flatiommu *flat);
 /**
  * flatiommu_reason() - why the latest call of this thread that failed in this context did
  *
- * A line for a person, without a newline: what failed, with which thing, and the cure. "" when
- * nothing has failed yet. It holds until the next failure in this thread.
+ * A line for a person, without a newline: what failed, with which thing, and the cure. "" when no
+ * call of this thread has failed yet. It holds until the next failure in this thread.
  */
 FLATIOMMU_API const char *flatiommu_reason(struct flatiommu *flat);
 
+/* Of the log's lines. */
+enum flatiommu_log {
+	FLATIOMMU_LOG_ERROR,	/* a call fails, or could not do all of it, and this is its reason */
+	/* Something else made it good; or a program that asks is told no, as of a capability. */
+	FLATIOMMU_LOG_NOTE,
+};
+
 /**
- * flatiommu_set_log() - has each reason told as it arises, also of attempts that something else made good
- * @log: called with @arg and the line, in the thread that fails and before its call returns; it may
- *	call nothing of the library. NULL: nobody
+ * flatiommu_set_log() - has each reason told, and each attempt that failed
+ * @log: called with @arg, the level and the line, in the thread that fails and before its call
+ *	returns; it may call nothing of the library, and others may wait for it. NULL: nobody
  *
  * To be called before other threads use the context.
  */
 FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat,
-				     void (*log)(void *arg, const char *line), void *arg);
+				     void (*log)(void *arg, enum flatiommu_log level, const char *line),
+				     void *arg);
 
 /**
  * flatiommu_backend() - what stands behind the context
@@ -133,16 +183,37 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
  * with which the physical one was opened. Without one in @bdf the environment variable FLATIOMMU_VF_TOKEN
  * is taken. Functions that want none open with one, too.
  *
- * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV no such function,
- * or it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it, or not the one that was
- * forced; -EXDEV it needs another backend than the devices that are open in this context; -EBUSY
- * somebody has it open, this context included; -ENOENT /dev/flatiommu or /dev/vfio/vfio is missing;
- * -EPERM and -EACCES the process may not, interrupts are not safe and VFIO was not told to take that,
- * functions of its group have other drivers, or the kernel is locked down; -EACCES, too, it takes a VF
- * token, or another one; -EIO it does not answer.
+ * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV
+ * no such function; -ENXIO it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it,
+ * or not the one that was forced; -EXDEV it needs another backend than the devices that are open in
+ * this context; -EBUSY somebody has it open, this context included; -ENOENT /dev/flatiommu or
+ * /dev/vfio/vfio is missing; -EPERM and -EACCES the process may not, interrupts are not safe and
+ * VFIO was not told to take that, functions of its group have other drivers, or the kernel is
+ * locked down; -ENOKEY it takes a VF token, -EKEYREJECTED another one; -EIO it does not answer.
  */
 FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
 					struct flatiommu_device **device);
+
+/**
+ * struct flatiommu_device_options - how a device is opened
+ * @vf_token: a UUID, or NULL: that of FLATIOMMU_VF_TOKEN, if any
+ * @flags: 0
+ * @reserved: 0
+ */
+struct flatiommu_device_options {
+	const char *vf_token;
+	uint64_t flags;
+	uint64_t reserved[6];
+};
+
+/**
+ * flatiommu_device_open_with() - flatiommu_device_open() with options
+ * @bdf: its address alone
+ * @options: or NULL
+ */
+FLATIOMMU_API int flatiommu_device_open_with(struct flatiommu *flat, const char *bdf,
+					     const struct flatiommu_device_options *options,
+					     struct flatiommu_device **device);
 
 /**
  * flatiommu_device_close() - stops the device and gives it back
@@ -150,9 +221,12 @@ FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
  *
  * Interrupts and mappings of its regions end. Bus mastering is cleared, and the kernel resets the
  * function where it can. Buffers stay, with the same addresses, for the context's other devices and
- * those yet to come; so while buffers are left, the last device is stopped but kept.
+ * those yet to come; so while buffers are left, the last device is stopped but kept. Its
+ * FLATIOMMU_IRQ_REQUEST still signals then: buffers are to be freed.
+ *
+ * Returns 0, or 1 when it is kept. For a function that is gone the kernel may take a minute.
  */
-FLATIOMMU_API void flatiommu_device_close(struct flatiommu_device *device);
+FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
 
 /* Of struct flatiommu_device_info. */
 #define FLATIOMMU_DEVICE_CAN_RESET	0x1
@@ -163,20 +237,21 @@ FLATIOMMU_API void flatiommu_device_close(struct flatiommu_device *device);
  * @group: the number of its IOMMU group, -1 for none
  * @node: the NUMA node that it is nearest to, -1 for none
  * @wc_bars: a bit for each BAR that its claim holds write-combined
+ * @reserved: 0
  */
 struct flatiommu_device_info {
 	uint32_t flags;
 	int32_t group;
 	int32_t node;
 	uint32_t wc_bars;
+	uint64_t reserved[14];
 };
 
 /**
  * flatiommu_device_get_info() - fills @info in
- * @size: sizeof(*info), as the program has it. What the library does not know is 0
  */
 FLATIOMMU_API int flatiommu_device_get_info(struct flatiommu_device *device,
-					    struct flatiommu_device_info *info, size_t size);
+					    struct flatiommu_device_info *info);
 
 /** flatiommu_device_name() - its full address, 0000:00:06.0, until it is closed */
 FLATIOMMU_API const char *flatiommu_device_name(const struct flatiommu_device *device);
@@ -253,6 +328,9 @@ struct flatiommu_dma_segment {
  * @bases: for flatiommu_dma_address(): bus addresses less offsets, of each 1 << @shift bytes
  * @skipped: for it, too: bytes of the first of these before @memory
  * @shift: for it, too
+ * @impl: what the library has of it
+ *
+ * A copy of it is as good as itself until the buffer is freed.
  */
 struct flatiommu_dma {
 	void *memory;
@@ -262,7 +340,9 @@ struct flatiommu_dma {
 	size_t page_size;
 	const uint64_t *bases;
 	size_t skipped;
-	unsigned int shift;
+	uint32_t shift;
+	uint32_t reserved;
+	struct flatiommu_buffer *impl;
 };
 
 /* Which pages memory is allocated from; without FLATIOMMU_DMA_NO_FALLBACK, or the next one here. */
@@ -301,6 +381,12 @@ enum flatiommu_dma_pages {
 /* In a file in memory, that flatiommu_dma_export() can hand to other processes. */
 #define FLATIOMMU_DMA_SHARED		0x8
 
+/*
+ * Devices only read it: then the program's own memory may be read-only, as a file that is mapped
+ * so. An IOMMU keeps them to that. Of flatiommu_dma_map() alone.
+ */
+#define FLATIOMMU_DMA_READ_ONLY		0x10
+
 /**
  * struct flatiommu_dma_options - what kind of memory
  * @flags: FLATIOMMU_DMA_*
@@ -314,7 +400,7 @@ struct flatiommu_dma_options {
 	uint32_t pages;
 	int32_t node;
 	uint32_t address_bits;
-	uint64_t reserved[2];
+	uint64_t reserved[4];
 };
 
 /**
@@ -323,10 +409,11 @@ struct flatiommu_dma_options {
  * @options: or NULL: flags 0, any pages, 64 address bits
  * @dma: to be freed with flatiommu_dma_free()
  *
- * It is there, and pinned: it counts against RLIMIT_MEMLOCK. With few @address_bits and no IOMMU it is had
- * from flatiommu.ko, which takes it from where it is low, and then counts twice. Where that module is not
- * loaded, or an older one, memory is asked for until there is some within reach: up to all free huge pages,
- * and 64 MiB of others.
+ * It is there, and pinned: it counts against RLIMIT_MEMLOCK, which is looked at before memory is
+ * filled. It is not to be unmapped, moved or discarded (MADV_DONTNEED). With few @address_bits and
+ * no IOMMU it is had from flatiommu.ko, which takes it from where it is low, and then counts twice.
+ * Where that module is not loaded, or an older one, memory is asked for until there is some within
+ * reach: up to all free huge pages, and 64 MiB of others.
  *
  * Errors: -ENODEV no device is open or kept, or all were imported; -ENOMEM there is no such memory, or
  * RLIMIT_MEMLOCK; -ERANGE none within @address_bits; -EOPNOTSUPP unknown flags, reserved is not 0;
@@ -339,10 +426,11 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 
 /**
  * flatiommu_dma_map() - makes the caller's own memory a buffer
- * @memory: readable, writable, of any alignment. Its pages are reached as a whole. Buffers may share
- *	pages, and overlap
+ * @memory: readable, writable unless FLATIOMMU_DMA_READ_ONLY, of any alignment. Its pages are
+ *	reached as a whole. Buffers may share pages, and overlap
  * @length: bytes
- * @options: or NULL. Only @address_bits of it is for memory that there is: the rest is 0
+ * @options: or NULL. Only @address_bits, and of @flags FLATIOMMU_DMA_READ_ONLY, is for memory that
+ *	there is: the rest is 0
  * @dma: to be freed with flatiommu_dma_free() before the memory is unmapped
  *
  * Errors: as flatiommu_dma_alloc(), and -EFAULT memory that is not mapped, read-only, or that cannot
@@ -356,10 +444,11 @@ FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t
  * flatiommu_dma_free() - no device reaches the buffer any more; memory that was allocated is freed
  * @dma: or NULL
  *
- * No device may be using it: without an IOMMU nothing would stop it. Of an imported buffer only this
- * process's part ends. Memory that the kernel does not unmap from the devices is not freed either.
+ * No device may be using it: without an IOMMU nothing would stop it. Of an imported buffer only
+ * this process's part ends. Memory that the kernel does not unmap from the devices is kept, and
+ * that is an error.
  */
-FLATIOMMU_API void flatiommu_dma_free(struct flatiommu_dma *dma);
+FLATIOMMU_API int flatiommu_dma_free(struct flatiommu_dma *dma);
 
 /**
  * flatiommu_dma_address() - the bus address of a byte
@@ -367,7 +456,7 @@ FLATIOMMU_API void flatiommu_dma_free(struct flatiommu_dma *dma);
  *
  * Data path, in O(1), however many segments there are.
  */
-static inline uint64_t flatiommu_dma_address(const struct flatiommu_dma *dma, size_t offset)
+FLATIOMMU_INLINE uint64_t flatiommu_dma_address(const struct flatiommu_dma *dma, size_t offset)
 {
 	if (offset >= dma->length)
 		return UINT64_MAX;
@@ -391,7 +480,7 @@ struct flatiommu_dma_limits {
 	uint64_t alignment;
 	uint32_t address_bits;
 	uint32_t flags;
-	uint64_t reserved[2];
+	uint64_t reserved[4];
 };
 
 /**
@@ -437,6 +526,99 @@ FLATIOMMU_API int flatiommu_dma_export(const struct flatiommu_dma *dma, int *mem
  */
 FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma);
 
+/**
+ * flatiommu_dma_find() - the buffer that has a byte of the program's memory, or NULL
+ * @offset: where in it; may be NULL
+ *
+ * In O(log n) of the context's buffers; of those that overlap, any. Buffers of pools are among
+ * them, and are not to be freed.
+ */
+FLATIOMMU_API struct flatiommu_dma *flatiommu_dma_find(struct flatiommu *flat, const void *memory,
+						       size_t *offset);
+
+/** flatiommu_bus_address() - of a byte of any buffer of the context, or UINT64_MAX. The same */
+FLATIOMMU_API uint64_t flatiommu_bus_address(struct flatiommu *flat, const void *memory);
+
+/* Small objects and rings. */
+
+struct flatiommu_pool;
+
+/* What was freed is filled with 0x6b, and looked at before it is used again. For debugging. */
+#define FLATIOMMU_POOL_POISON	0x1
+
+/**
+ * struct flatiommu_pool_options - what kind of objects
+ * @memory: of the buffers that they are in. Of its flags FLATIOMMU_DMA_NO_FALLBACK and
+ *	FLATIOMMU_DMA_ON_NODE
+ * @alignment: of each object, a power of two up to 2 MiB. An object is at a multiple of its size,
+ *	rounded up to a power of two and 64 bytes at least, whatever this is
+ * @boundary: a power of two, 64 at least: no object crosses a multiple of it. So this is the
+ *	largest one
+ * @flags: FLATIOMMU_POOL_*
+ * @reserved_32: 0
+ * @reserved: 0
+ */
+struct flatiommu_pool_options {
+	struct flatiommu_dma_options memory;
+	uint64_t alignment;
+	uint64_t boundary;
+	uint32_t flags;
+	uint32_t reserved_32;
+	uint64_t reserved[4];
+};
+
+/**
+ * struct flatiommu_object - an object of a pool
+ * @memory: where the program has it
+ * @address: what the device is to be told; it is in one piece
+ * @length: bytes, as it was asked for, rounded up
+ */
+struct flatiommu_object {
+	void *memory;
+	uint64_t address;
+	size_t length;
+};
+
+/**
+ * flatiommu_pool_create() - a pool of objects, of up to 2 MiB each
+ * @options: or NULL: all of it 0
+ * @pool: to be ended with flatiommu_pool_destroy(), or with the context
+ *
+ * Objects are cut from buffers of 2 MiB, of huge pages where there are some: what is larger than a
+ * page is not to be had without one, unless an IOMMU translates. Buffers come and go as they are
+ * needed, one is kept.
+ *
+ * Errors: -EOPNOTSUPP unknown flags, reserved is not 0.
+ */
+FLATIOMMU_API int flatiommu_pool_create(struct flatiommu *flat,
+					const struct flatiommu_pool_options *options,
+					struct flatiommu_pool **pool);
+
+/**
+ * flatiommu_pool_destroy() - frees all its objects, too. 0, or as flatiommu_dma_free(). @pool: or
+ * NULL
+ */
+FLATIOMMU_API int flatiommu_pool_destroy(struct flatiommu_pool *pool);
+
+/**
+ * flatiommu_pool_alloc() - an object that is all zero
+ * @size: bytes
+ * @object: to be freed with flatiommu_pool_free() of its @memory
+ *
+ * Errors: -E2BIG more than the pool's largest; -EUCLEAN a freed object was written to, and is left
+ * as it is; as flatiommu_dma_alloc().
+ */
+FLATIOMMU_API int flatiommu_pool_alloc(struct flatiommu_pool *pool, size_t size,
+				       struct flatiommu_object *object);
+
+/**
+ * flatiommu_pool_free() - ends an object, which no device may be using
+ * @memory: of the object, or NULL
+ *
+ * Errors: -ENOENT it is none, or was freed already.
+ */
+FLATIOMMU_API int flatiommu_pool_free(struct flatiommu_pool *pool, void *memory);
+
 /* Regions. */
 
 /* Regions of a PCI device, as VFIO numbers them; 0 to 5 are the BARs. */
@@ -464,13 +646,13 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  * Write-combining takes a function that was claimed with that BAR write-combined, and nothing else is to
  * be had of such a BAR. Of an imported device the library cannot tell.
  *
- * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is one
- * of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or write-combining is
- * not to be had (the reason says how), or unknown flags; -EINVAL write-combining of a BAR that is not
- * prefetchable.
+ * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is
+ * one of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or not
+ * write-combined without a claim, or unknown flags; -EBUSY it is held write-combined, or is not
+ * (the reason has the cure); -EINVAL write-combining of a BAR that is not prefetchable.
  */
 FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
-				size_t length, unsigned int flags, void **memory);
+				    size_t length, unsigned int flags, void **memory);
 
 /**
  * flatiommu_bar_unmap() - ends what flatiommu_bar_map() began
@@ -531,12 +713,12 @@ FLATIOMMU_API int flatiommu_extended_capability(struct flatiommu_device *device,
 
 /* As VFIO numbers them. Of INTx, MSI and MSI-X only one can be enabled at a time. */
 enum flatiommu_irq {
-	FLATIOMMU_INTX,		/* masked as it fires, until flatiommu_irq_unmask() */
-	FLATIOMMU_MSI,
-	FLATIOMMU_MSIX,
-	FLATIOMMU_ERROR,	/* PCIe reported an error of the device: reset it */
+	FLATIOMMU_IRQ_INTX,		/* masked as it fires, until flatiommu_irq_unmask() */
+	FLATIOMMU_IRQ_MSI,
+	FLATIOMMU_IRQ_MSIX,
+	FLATIOMMU_IRQ_ERROR,	/* PCIe reported an error of the device: reset it */
 	/* It is asked for, or being pulled out: close it and, after the context's last one, free buffers. */
-	FLATIOMMU_REQUEST,
+	FLATIOMMU_IRQ_REQUEST,
 };
 
 /** flatiommu_irq_vectors() - how many vectors there are of the kind, 0 for none, or -errno */

@@ -65,12 +65,19 @@ static bool fits(const struct candidate *c, const struct function *f)
 	return c->has(f) && (c->needs_cdev ? has_cdev(f) : has_vfio_groups());
 }
 
+static void set_backend(struct flatiommu *flat, const struct backend *backend)
+{
+	pthread_mutex_lock(&flat->lock);
+	flat->backend = backend;
+	pthread_mutex_unlock(&flat->lock);
+}
+
 static int try_backend(struct flatiommu_device *device, const struct backend *backend)
 {
 	struct flatiommu *flat = device->flat;
 	int err;
 
-	flat->backend = backend;
+	set_backend(flat, backend);
 	err = backend->start(flat);
 	if (!err) {
 		err = backend->attach(device);
@@ -79,7 +86,7 @@ static int try_backend(struct flatiommu_device *device, const struct backend *ba
 	}
 	if (err) {
 		close_fd(&flat->flat);
-		flat->backend = NULL;
+		set_backend(flat, NULL);
 	}
 	return err;
 }
@@ -97,11 +104,17 @@ static const char *why_not_iommufd(const struct candidate *c, const struct funct
 static void tell_choice(struct flatiommu_device *device, const struct candidate *c, bool forced,
 			const char *refused)
 {
-	const char *why = forced ? ", and FLATIOMMU_BACKEND says so" :
+	const char *why = forced ? device->flat->wanted[0] ? ", and the program says so" :
+					   ", and FLATIOMMU_BACKEND says so" :
 			  refused[0] ? "; " : why_not_iommufd(c, &device->function);
 
 	snprintf(device->flat->backend_reason, sizeof(device->flat->backend_reason), "%s: %s%s%.120s",
 		 c->backend->name, c->behind, why, refused);
+}
+
+static const char *whose_wish(const struct flatiommu *flat)
+{
+	return flat->wanted[0] ? "options.backend" : "FLATIOMMU_BACKEND";
 }
 
 /* What stands in the way of every backend. */
@@ -125,8 +138,8 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 		}
 	}
 	if (forced)
-		return fail(device->flat, -EOPNOTSUPP, "%s: FLATIOMMU_BACKEND=%s is not possible: %s",
-			    f->bdf, forced, behind);
+		return fail(device->flat, -EOPNOTSUPP, "%s: %s=%s is not possible: %s", f->bdf,
+			    whose_wish(device->flat), forced, behind);
 	if (f->cdev[0])
 		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu; into a container "
 			    "it is to be passed", f->bdf, behind);
@@ -149,7 +162,7 @@ static int join_backend(struct flatiommu_device *device)
 int choose_backend(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
-	const char *forced = secure_getenv("FLATIOMMU_BACKEND");
+	const char *forced = flat->wanted[0] ? flat->wanted : secure_getenv("FLATIOMMU_BACKEND");
 	char refused[400] = "";
 	int err, first_err = 0;
 	bool known = false;
@@ -177,16 +190,16 @@ int choose_backend(struct flatiommu_device *device)
 			continue;
 		first_err = err;
 		snprintf(refused, sizeof(refused), "%s was refused: %.340s", c->backend->name,
-			 flatiommu_reason(flat));
+			 latest_reason());
 	}
 	if (forced && !known)
-		return fail(flat, -EINVAL, "FLATIOMMU_BACKEND=%s: there is no such backend. There are: "
-			    "iommu-iommufd, iommu-type1, flatiommu-iommufd, flatiommu-type1, "
-			    "noiommu-iommufd, noiommu-group", forced);
+		return fail(flat, -EINVAL, "%s=%s: there is no such backend. There are: iommu-iommufd, iommu-type1, "
+			    "flatiommu-iommufd, flatiommu-type1, noiommu-iommufd, noiommu-group", whose_wish(flat),
+			    forced);
 	if (tried > 1) {
 		char last[512];
 
-		snprintf(last, sizeof(last), "%.511s", flatiommu_reason(flat));
+		snprintf(last, sizeof(last), "%.511s", latest_reason());
 		return fail(flat, first_err, "%s; after that, %s", refused, last);
 	}
 	return tried ? first_err : refuse(device, forced);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ways to reach a device: one table of operations each. backend.c chooses, type1.c, iommufd.c and
- * noiommu.c have them. All are called with the context's lock held, and what fails has called fail(),
- * but for unmap().
+ * noiommu.c have them. What fails has called fail(), but for unmap().
+ *
+ * What is about the devices is called with open_lock held, the rest with no lock: the buffer is
+ * listed, and so devices stay attached.
  */
 #ifndef LIB_BACKEND_H
 #define LIB_BACKEND_H
@@ -31,7 +33,13 @@ struct backend {
 	int (*start)(struct flatiommu *flat);
 	void (*stop)(struct flatiommu *flat);
 
-	/* Makes device->fd, with all buffers in its reach; and ends both. */
+	/* Maps and unmaps for each device by itself: these, too, are called with open_lock held. */
+	bool for_each_device;
+
+	/*
+	 * Makes device->fd, with all buffers in its reach; and ends what is left once that is
+	 * closed.
+	 */
 	int (*attach)(struct flatiommu_device *device);
 	void (*detach)(struct flatiommu_device *device);
 
@@ -81,7 +89,7 @@ int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu
 /* The same of a pin, from @offset of dma.memory on. */
 int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size_t length,
 		       struct flatiommu_segment *segments, uint32_t *n);
-/* -EXDEV: the device has another address space. */
+/* -EXDEV: the device has another address space. -ENOENT, without a word: there is no such pin. */
 int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin);
 /* A bit for each BAR that the claim holds write-combined. */
 int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
@@ -90,9 +98,11 @@ int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
 #define PIN_NOT_POSSIBLE 1
 
 /*
- * The file pinned.c. pin_buffer(): 0, and the buffer has its segments, PIN_NOT_POSSIBLE, or -errno having called
- * fail(). join_pins(): of a device that was attached, 0 or -errno having called fail().
+ * The file pinned.c. can_pin(): are buffers pinned? pin_buffer(): 0, and the buffer has its segments,
+ * PIN_NOT_POSSIBLE, or -errno having called fail(). unpin_buffer(): 0 or -errno. join_pins(): of a device that is
+ * listed, 0 or -errno having called fail().
  */
+bool can_pin(struct flatiommu *flat);
 int pin_buffer(struct flatiommu *flat, struct buffer *buffer);
 int unpin_buffer(struct flatiommu *flat, struct buffer *buffer);
 int join_pins(struct flatiommu_device *device);

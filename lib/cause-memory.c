@@ -62,7 +62,7 @@ static const char *why_fault(const struct buffer *buffer)
 			continue;
 		if (first > at)
 			break;
-		if (flags[1] != 'w') {
+		if (flags[1] != 'w' && !buffer->read_only) {
 			why = "not all of it may be written to";
 			at = end;
 			break;

@@ -39,8 +39,7 @@ static bool asks_for_rawio(const char *path)
 	return !strcmp(path, "/dev/flatiommu") || strstr(path, "noiommu-");
 }
 
-/* Has this process it open, in another context or without the library? */
-static bool is_open_here(const char *path)
+bool is_open_here(const char *path)
 {
 	char link[300], target[64];
 	const struct dirent *entry;
@@ -61,8 +60,35 @@ static bool is_open_here(const char *path)
 
 const char *why_busy(const char *path)
 {
-	return is_open_here(path) ? "this program has it open already. Cure: one context for all of its devices" :
-	       "another program has it open";
+	return is_open_here(path) ? "this program has it open already, or the one that it was forked from. "
+	       "Cure: one context for all of its devices" : "another program has it open";
+}
+
+const char *why_group_busy(const struct function *function)
+{
+	const struct dirent *entry;
+	bool alone = true, here = false;
+	struct function other;
+	char path[96];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/devices", function->group);
+	dir = opendir(path);
+	while (dir && !here && (entry = readdir(dir))) {
+		if (parse_bdf(entry->d_name, &other) || !strcmp(other.bdf, function->bdf) ||
+		    read_function(&other) || !other.cdev[0])
+			continue;
+		alone = false;
+		snprintf(path, sizeof(path), "/dev/vfio/devices/%s", other.cdev);
+		here = is_open_here(path);
+	}
+	if (dir)
+		closedir(dir);
+	if (here)
+		return "another context of this program has a function of its group. Cure: one context for all "
+		       "of a group";
+	return alone ? "another program has it open" :
+	       "another program has it open, or a function of its group";
 }
 
 static bool is_in_group(gid_t group)

@@ -11,6 +11,7 @@
 
 struct buffer;
 struct flatiommu;
+struct function;
 struct flatiommu_device;
 
 /* privilege.c: is this another user namespace than the one that drivers ask about? */
@@ -20,13 +21,17 @@ bool has_capability(unsigned int capability);
 /* NULL: this process has CAP_SYS_RAWIO. Otherwise why not, and the cure. */
 const char *why_no_rawio(void);
 
-/* Each of these but why_busy() says why by fail(), and returns @err. */
+/* Each of these but why_busy() and why_group_busy() says why by fail(), and returns @err. */
 
 /* Of opening the node @path, for a device or "". */
 int explain_open(struct flatiommu *flat, const char *name, const char *path, int err);
 
+/* Has this process the node @path open, in another context or without the library? */
+bool is_open_here(const char *path);
 /* Who has the node @path open, where there can be one only. */
 const char *why_busy(const char *path);
+/* The same of a character device, which nobody has who has not all of its group. */
+const char *why_group_busy(const struct function *function);
 
 /*
  * As a device is taken over by the call @step. The module, vfio_iommu_type1 or iommufd, is the one that

@@ -41,12 +41,16 @@ int flatiommu_config_write32(struct flatiommu_device *device, unsigned int offse
 	return flatiommu_region_write(device, CONFIG, offset, &value, sizeof(value));
 }
 
+/* The same within a call. */
+static int read_config(struct flatiommu_device *device, unsigned int offset, void *value, size_t size)
+{
+	return access_region(device, CONFIG, offset, value, size, false);
+}
+
 /* 0, or where a capability can be: from @first to before @end. */
 static int check(struct flatiommu_device *device, const unsigned int *offset, unsigned int first,
 		 unsigned int end)
 {
-	if (!device)
-		return -EINVAL;
 	if (!offset)
 		return fail(device->flat, -EINVAL, "%s: NULL is no offset", device->name);
 	if (*offset && (*offset < first || *offset >= end))
@@ -56,7 +60,7 @@ static int check(struct flatiommu_device *device, const unsigned int *offset, un
 
 static int none(struct flatiommu_device *device, const char *kind, unsigned int id)
 {
-	return fail(device->flat, -ENOENT, "%s: it has no (further) %s %#x", device->name, kind, id);
+	return say_no(device->flat, -ENOENT, "%s: it has no (further) %s %#x", device->name, kind, id);
 }
 
 /*
@@ -68,7 +72,7 @@ static int search(struct flatiommu_device *device, uint8_t id, unsigned int afte
 	uint8_t found, at = PCI_CAPABILITY_LIST;
 	uint16_t status;
 	unsigned int i;
-	int err = flatiommu_config_read16(device, PCI_STATUS, &status);
+	int err = read_config(device, PCI_STATUS, &status, sizeof(status));
 
 	if (err)
 		return err;
@@ -77,13 +81,13 @@ static int search(struct flatiommu_device *device, uint8_t id, unsigned int afte
 	if (after)
 		at = (uint8_t)(after + PCI_CAP_LIST_NEXT);
 	for (i = 0; i < MAX_CAPABILITIES; i++) {
-		err = flatiommu_config_read8(device, at, &at);
+		err = read_config(device, at, &at, sizeof(at));
 		if (err)
 			return err;
 		at &= 0xfc;
 		if (at < PCI_STD_HEADER_SIZEOF)
 			return -ENOENT;
-		err = flatiommu_config_read8(device, at, &found);
+		err = read_config(device, at, &found, sizeof(found));
 		if (err)
 			return err;
 		if (found == id) {
@@ -100,7 +104,7 @@ int find_capability(struct flatiommu_device *device, uint8_t id, unsigned int *o
 	return search(device, id, 0, offset);
 }
 
-int flatiommu_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset)
+static int next_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset)
 {
 	int err = check(device, offset, PCI_STD_HEADER_SIZEOF, PCI_CFG_SPACE_SIZE);
 
@@ -114,8 +118,13 @@ int flatiommu_capability(struct flatiommu_device *device, uint8_t id, unsigned i
 	return err;
 }
 
+int flatiommu_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset)
+{
+	return CALL_DEVICE(device, next_capability(device, id, offset));
+}
+
 /* PCIe 7.6.3: a header of 32 bits, the first one behind the 256 bytes of PCI. 0 is an empty list. */
-int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id, unsigned int *offset)
+static int next_extended(struct flatiommu_device *device, uint16_t id, unsigned int *offset)
 {
 	unsigned int at = PCI_CFG_SPACE_SIZE, i;
 	uint32_t header;
@@ -126,13 +135,13 @@ int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id, 
 	if (device->regions[CONFIG].size <= PCI_CFG_SPACE_SIZE)
 		return none(device, "extended capability", id);
 	if (*offset) {
-		err = flatiommu_config_read32(device, *offset, &header);
+		err = read_config(device, *offset, &header, sizeof(header));
 		if (err)
 			return err;
 		at = PCI_EXT_CAP_NEXT(header);
 	}
 	for (i = 0; i < MAX_EXTENDED && at >= PCI_CFG_SPACE_SIZE; i++) {
-		err = flatiommu_config_read32(device, at, &header);
+		err = read_config(device, at, &header, sizeof(header));
 		if (err)
 			return err;
 		if (header && PCI_EXT_CAP_ID(header) == id) {
@@ -145,4 +154,9 @@ int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id, 
 		return fail(device->flat, -ELOOP, "%s: its list of extended capabilities has no end",
 			    device->name);
 	return none(device, "extended capability", id);
+}
+
+int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id, unsigned int *offset)
+{
+	return CALL_DEVICE(device, next_extended(device, id, offset));
 }

@@ -2,12 +2,63 @@
 /* The life of a context. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "internal.h"
 
+/* Zero in a child: it may be told from its parent, also where both have the same number. */
+static int make_mark(struct flatiommu *flat)
+{
+	char *page = mmap(NULL, small_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int err;
+
+	if (page == MAP_FAILED)
+		return -errno;
+	if (madvise(page, small_page_size(), MADV_WIPEONFORK)) {
+		err = -errno;
+		munmap(page, small_page_size());
+		return err;
+	}
+	*page = 1;
+	flat->ours = page;
+	return 0;
+}
+
+static void drop_mark(const struct flatiommu *flat)
+{
+	munmap((void *)flat->ours, small_page_size());
+}
+
+/* There is no context to say why by. */
+static int read_options(struct flatiommu *flat, const struct flatiommu_options *options)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(options->reserved); i++)
+		if (options->reserved[i])
+			return -EOPNOTSUPP;
+	if (options->flags)
+		return -EOPNOTSUPP;
+	if (!options->backend)
+		return 0;
+	/* Whether there is such a backend is said as the first device is opened. */
+	if (!options->backend[0] || strlen(options->backend) >= sizeof(flat->wanted))
+		return -EINVAL;
+	strcpy(flat->wanted, options->backend);
+	return 0;
+}
+
 int flatiommu_open(struct flatiommu **flat)
 {
+	return flatiommu_open_with(NULL, flat);
+}
+
+int flatiommu_open_with(const struct flatiommu_options *options, struct flatiommu **flat)
+{
 	struct flatiommu *new;
+	int err;
 
 	if (!flat)
 		return -EINVAL;
@@ -17,78 +68,141 @@ int flatiommu_open(struct flatiommu **flat)
 	new->container = -1;
 	new->iommufd = -1;
 	new->flat = -1;
-	new->reasons.thread = pthread_self();
+	err = options ? read_options(new, options) : 0;
+	if (!err)
+		err = make_mark(new);
+	if (err)
+		goto error;
+	err = begin_reasons(new);
+	if (err)
+		goto error_mark;
+	pthread_mutex_init(&new->open_lock, NULL);
 	pthread_mutex_init(&new->lock, NULL);
 	pthread_mutex_init(&new->reason_lock, NULL);
 	*flat = new;
 	return 0;
+error_mark:
+	drop_mark(new);
+error:
+	free(new);
+	return err;
+}
+
+static void free_context(struct flatiommu *flat)
+{
+	iova_end(&flat->iovas);
+	free_reasons(flat);
+	drop_mark(flat);
+	free(flat);
+}
+
+static void close_files(struct flatiommu *flat)
+{
+	struct flatiommu_device *device;
+	struct group *group;
+
+	for (device = flat->devices; device; device = device->next)
+		close_fd(&device->fd);
+	for (group = flat->groups; group; group = group->next)
+		close_fd(&group->fd);
+	close_fd(&flat->container);
+	close_fd(&flat->iommufd);
+	close_fd(&flat->flat);
+}
+
+/*
+ * In a child. What stands behind the context is the parent's: here are copies of what describes it,
+ * and of the file descriptors. Memory of devices was not copied.
+ */
+static void close_copy(struct flatiommu *flat)
+{
+	struct flatiommu_device *device;
+	struct buffer *buffer;
+	struct group *group;
+
+	close_files(flat);
+	/* What another thread of the parent was at is as it left it, and is no list to be freed. */
+	if (pthread_mutex_trylock(&flat->open_lock) || pthread_mutex_trylock(&flat->lock))
+		return;
+	forget_pools(flat);
+	while ((buffer = flat->buffers)) {
+		flat->buffers = buffer->next;
+		forget_buffer(buffer);
+	}
+	while ((device = flat->devices)) {
+		flat->devices = device->next;
+		forget_device(device);
+	}
+	while ((group = flat->groups)) {
+		flat->groups = group->next;
+		free(group);
+	}
+	free_context(flat);
+}
+
+static void close_context(struct flatiommu *flat)
+{
+	struct flatiommu_device *device;
+
+	/* All stop before the first one's memory goes. */
+	for (device = flat->devices; device; device = device->next)
+		stop_device(device);
+	forget_pools(flat);
+	/* Buffers before devices: without the last device there is nothing to unmap them from. */
+	while (flat->buffers)
+		free_buffer(flat->buffers);
+	while ((device = flat->devices)) {
+		flat->devices = device->next;
+		end_device(device);
+	}
+	end_reasons(flat, false, 0);
+	pthread_mutex_destroy(&flat->reason_lock);
+	pthread_mutex_destroy(&flat->lock);
+	pthread_mutex_destroy(&flat->open_lock);
+	free_context(flat);
 }
 
 void flatiommu_close(struct flatiommu *flat)
 {
-	struct flatiommu_device *device;
+	int cancel;
 
 	if (!flat)
 		return;
-	pthread_mutex_lock(&flat->lock);
-	/* All stop before the first one's memory goes. */
-	for (device = flat->devices; device; device = device->next)
-		stop_device(device);
-	/* Buffers before devices: without the last device there is nothing to unmap them from. */
-	while (flat->buffers)
-		free_buffer(flat->buffers);
-	while (flat->devices) {
-		device = flat->devices;
-		flat->devices = device->next;
-		flat->backend->detach(device);
-		forget_device(device);
-	}
-	if (flat->backend && flat->backend->stop)
-		flat->backend->stop(flat);
-	close_fd(&flat->flat);
-	iova_end(&flat->iovas);
-	pthread_mutex_unlock(&flat->lock);
-	free_reasons(flat);
-	pthread_mutex_destroy(&flat->reason_lock);
-	pthread_mutex_destroy(&flat->lock);
-	free(flat);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	if (is_ours(flat))
+		close_context(flat);
+	else
+		close_copy(flat);
+	pthread_setcancelstate(cancel, NULL);
 }
 
-void flatiommu_set_log(struct flatiommu *flat, void (*log)(void *arg, const char *line), void *arg)
-{
-	if (!flat)
-		return;
-	flat->log_arg = arg;
-	flat->log = log;
-}
-
-/* What stands behind the context now: a device that is being opened tries one after the other. */
-static const struct backend *backend_of(const struct flatiommu *flat)
+/* NULL: no device is open. One that is being opened tries one after the other. */
+const struct backend *open_backend(const struct flatiommu *flat)
 {
 	pthread_mutex_t *lock = (pthread_mutex_t *)&flat->lock;
 	const struct backend *backend;
 
 	pthread_mutex_lock(lock);
-	backend = flat->backend;
+	backend = flat->devices ? flat->backend : NULL;
 	pthread_mutex_unlock(lock);
 	return backend;
 }
 
 const char *flatiommu_backend(const struct flatiommu *flat)
 {
-	const struct backend *backend = flat ? backend_of(flat) : NULL;
+	const struct backend *backend = flat && is_ours(flat) ? open_backend(flat) : NULL;
 
 	return backend ? backend->name : "";
 }
 
 const char *flatiommu_backend_reason(const struct flatiommu *flat)
 {
-	return flat ? flat->backend_reason : "";
+	return flat && is_ours(flat) ? flat->backend_reason : "";
 }
 
 bool flatiommu_isolated(const struct flatiommu *flat)
 {
-	const struct backend *backend = flat ? backend_of(flat) : NULL;
+	const struct backend *backend = flat && is_ours(flat) ? open_backend(flat) : NULL;
 
 	return backend && backend->isolated;
 }

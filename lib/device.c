@@ -27,7 +27,7 @@ static int look_at(struct flatiommu_device *device)
 			    ERRNO(err));
 	if (!strncmp(f->driver, "vfio", strlen("vfio")) || f->cdev[0])
 		return 0;
-	return fail(device->flat, -ENODEV, "%s: %s%s, not to vfio-pci. Cure: flatiommu bind %s", f->bdf,
+	return fail(device->flat, -ENXIO, "%s: %s%s, not to vfio-pci. Cure: flatiommu bind %s", f->bdf,
 		    f->driver[0] ? "bound to " : "bound to no driver", f->driver, f->bdf);
 }
 
@@ -45,6 +45,12 @@ int use_device(struct flatiommu_device *device)
 	return read_regions(device, info.num_regions);
 }
 
+/* A function that is no more answers with all bits set, but for the one that VFIO keeps itself. */
+static bool is_gone(uint16_t command)
+{
+	return (command | PCI_COMMAND_INTX_DISABLE) == UINT16_MAX;
+}
+
 /* Memory and ports on: the kernel gives them with both as they were. DMA is for the program to ask for. */
 static int begin_command(struct flatiommu_device *device)
 {
@@ -54,10 +60,29 @@ static int begin_command(struct flatiommu_device *device)
 
 	if (err)
 		return err;
+	if (is_gone(command))
+		return fail(device->flat, -EIO, "%s: does not answer (removed, asleep, or its link is down)",
+			    device->name);
 	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
 	command &= (uint16_t)~PCI_COMMAND_MASTER;
 	return access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command),
 			     true);
+}
+
+/* Out of the ranges, what buffers have; those that are pinned have none. */
+static int take_iovas(const struct flatiommu *flat, struct iova_space *space, struct iova_range *ranges,
+		      size_t count)
+{
+	const struct buffer *buffer;
+	int err = iova_allow(space, ranges, count);
+
+	if (err) {
+		free(ranges);
+		return err;
+	}
+	for (buffer = flat->buffers; buffer && !err; buffer = buffer->next)
+		err = buffer->iova ? iova_take(space, buffer->iova, buffer->span) : 0;
+	return err;
 }
 
 /* The IOVAs that all devices take. There may be fewer with each device. */
@@ -65,7 +90,6 @@ static int update_iovas(struct flatiommu *flat)
 {
 	struct iova_space new = { 0 };
 	struct iova_range *ranges;
-	const struct buffer *buffer;
 	int count, err;
 
 	if (!flat->backend->iovas)
@@ -73,33 +97,67 @@ static int update_iovas(struct flatiommu *flat)
 	count = flat->backend->iovas(flat, &ranges);
 	if (count < 0)
 		return count;
-	err = iova_allow(&new, ranges, (size_t)count);
-	if (err)
-		free(ranges);
-	for (buffer = flat->buffers; buffer && !err; buffer = buffer->next)
-		err = buffer->pin ? 0 : iova_take(&new, buffer->iova, buffer->span);
+	pthread_mutex_lock(&flat->lock);
+	err = take_iovas(flat, &new, ranges, (size_t)count);
 	/* The old ones hold until all of the new ones are known. */
 	iova_end(err ? &new : &flat->iovas);
-	if (err)
-		return fail(flat, err, "no memory for the ranges of IOVAs");
-	flat->iovas = new;
-	return 0;
+	if (!err) {
+		flat->iovas = new;
+		flat->iovas_changed++;
+	}
+	pthread_mutex_unlock(&flat->lock);
+	return err ? fail(flat, err, "no memory for the ranges of IOVAs") : 0;
 }
 
 /* With everything of it but the attachment; unlinked. */
 void forget_device(struct flatiommu_device *device)
 {
+	struct view *view;
+
+	/* Of those that are left nothing is mapped here: this is a child. */
+	while ((view = device->views)) {
+		device->views = view->next;
+		free(view);
+	}
 	free_regions(device);
 	free(device);
 }
 
-static struct flatiommu_device **link_of(struct flatiommu_device *device)
+static struct flatiommu_device *new_device(struct flatiommu *flat, const char *name)
+{
+	struct flatiommu_device *new = calloc(1, sizeof(*new));
+
+	if (!new) {
+		fail(flat, -ENOMEM, "%s: no memory for it", name);
+		return NULL;
+	}
+	new->flat = flat;
+	new->fd = -1;
+	strcpy(new->name, name);
+	pthread_mutex_init(&new->lock, NULL);
+	return new;
+}
+
+static void list_device(struct flatiommu_device *device)
+{
+	struct flatiommu *flat = device->flat;
+
+	pthread_mutex_lock(&flat->lock);
+	device->next = flat->devices;
+	flat->devices = device;
+	flat->devices_changed++;
+	pthread_mutex_unlock(&flat->lock);
+}
+
+/* Both locks are held: who has open_lock has the list as it is. */
+static void unlink_device(struct flatiommu_device *device)
 {
 	struct flatiommu_device **link;
 
 	for (link = &device->flat->devices; *link != device; link = &(*link)->next)
 		;
-	return link;
+	*link = device->next;
+	device->flat->devices_changed++;
 }
 
 /* Nothing is left that holds the context to its backend. */
@@ -108,67 +166,155 @@ static void end_backend(struct flatiommu *flat)
 	if (flat->backend->stop)
 		flat->backend->stop(flat);
 	close_fd(&flat->flat);
+	pthread_mutex_lock(&flat->lock);
 	iova_end(&flat->iovas);
 	flat->backend = NULL;
 	flat->backend_reason[0] = 0;
+	pthread_mutex_unlock(&flat->lock);
 }
 
-void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device *but)
+/* Of an attached one whose file is closed. open_lock is held. */
+static void detach_device(struct flatiommu_device *device)
 {
-	struct flatiommu_device **link = &flat->devices;
+	struct flatiommu *flat = device->flat;
 
-	while (*link) {
-		struct flatiommu_device *device = *link;
-
-		if (!device->stopped || device == but) {
-			link = &device->next;
-			continue;
-		}
-		*link = device->next;
-		flat->backend->detach(device);
-		forget_device(device);
-	}
-	if (!flat->devices)
+	flat->backend->detach(device);
+	if (!--flat->attached)
 		end_backend(flat);
 }
 
-/* The one that is open, or was closed and kept for the buffers' sake. NULL: there is none. */
-static struct flatiommu_device *known_device(struct flatiommu *flat, const struct function *f)
+void end_device(struct flatiommu_device *device)
+{
+	struct flatiommu *flat = device->flat;
+
+	/* The kernel stops and resets it. */
+	close_fd(&device->fd);
+	pthread_mutex_lock(&flat->open_lock);
+	detach_device(device);
+	pthread_mutex_unlock(&flat->open_lock);
+	pthread_mutex_destroy(&device->lock);
+	forget_device(device);
+}
+
+/* NULL: the buffers need it, or there is none. flat->lock is held. */
+static struct flatiommu_device *find_unneeded(const struct flatiommu *flat)
+{
+	struct flatiommu_device *device, *stopped = NULL;
+	bool open = false;
+
+	for (device = flat->devices; device; device = device->next) {
+		if (device->stopped)
+			stopped = device;
+		else
+			open = true;
+	}
+	return open || !flat->buffers ? stopped : NULL;
+}
+
+static struct flatiommu_device *unlink_unneeded(struct flatiommu *flat)
 {
 	struct flatiommu_device *device;
 
+	pthread_mutex_lock(&flat->open_lock);
+	pthread_mutex_lock(&flat->lock);
+	device = find_unneeded(flat);
+	if (device)
+		unlink_device(device);
+	pthread_mutex_unlock(&flat->lock);
+	pthread_mutex_unlock(&flat->open_lock);
+	return device;
+}
+
+void drop_stopped_devices(struct flatiommu *flat)
+{
+	struct flatiommu_device *device;
+
+	/* Who frees a buffer does not wait for a device that is being opened. */
+	pthread_mutex_lock(&flat->lock);
+	device = find_unneeded(flat);
+	pthread_mutex_unlock(&flat->lock);
+	if (!device)
+		return;
+	device = unlink_unneeded(flat);
+	if (device)
+		end_device(device);
+}
+
+/*
+ * The one that is open, or was closed and kept for the buffers' sake, and is not any more. NULL:
+ * there is none.
+ */
+static struct flatiommu_device *take_known(struct flatiommu *flat, const struct function *f,
+					   bool *was_open)
+{
+	struct flatiommu_device *device;
+
+	pthread_mutex_lock(&flat->lock);
 	for (device = flat->devices; device; device = device->next)
 		if (!strcmp(device->function.bdf, f->bdf))
-			return device;
-	return NULL;
+			break;
+	*was_open = device && !device->stopped;
+	if (device)
+		device->stopped = false;
+	pthread_mutex_unlock(&flat->lock);
+	return device;
+}
+
+/* What it still said of the program that closed it ends. */
+static int open_again(struct flatiommu_device *device)
+{
+	int err;
+
+	pthread_mutex_lock(&device->lock);
+	disable_irqs(device, true);
+	err = begin_command(device);
+	pthread_mutex_unlock(&device->lock);
+	if (err) {
+		pthread_mutex_lock(&device->flat->lock);
+		device->stopped = true;
+		pthread_mutex_unlock(&device->flat->lock);
+	}
+	return err;
+}
+
+/* Buffers that are pinned meanwhile are for it, too, and of those that were it is asked. */
+static int join(struct flatiommu_device *device)
+{
+	struct flatiommu *flat = device->flat;
+	int err;
+
+	list_device(device);
+	err = join_pins(device);
+	if (!err)
+		return 0;
+	pthread_mutex_lock(&flat->lock);
+	unlink_device(device);
+	pthread_mutex_unlock(&flat->lock);
+	return err;
 }
 
 static int open_locked(struct flatiommu *flat, const struct function *f, const char *token,
 		       struct flatiommu_device **device)
 {
-	struct flatiommu_device *new = known_device(flat, f);
+	bool was_open;
+	struct flatiommu_device *new = take_known(flat, f, &was_open);
 	int err;
 
-	if (new && !new->stopped)
+	if (was_open)
 		return fail(flat, -EBUSY, "%s: it is open in this context", f->bdf);
 	if (new) {
-		err = begin_command(new);
-		if (!err) {
-			new->stopped = false;
+		err = open_again(new);
+		if (!err)
 			*device = new;
-		}
 		return err;
 	}
 	if (flat->backend == &imported)
 		return fail(flat, -EXDEV, "%s: cannot be opened beside imported devices. Cure: open it in "
 			    "a context of its own", f->bdf);
-	new = calloc(1, sizeof(*new));
+	new = new_device(flat, f->bdf);
 	if (!new)
-		return fail(flat, -ENOMEM, "%s: no memory for it", f->bdf);
-	new->flat = flat;
-	new->fd = -1;
+		return -ENOMEM;
 	new->function = *f;
-	strcpy(new->name, f->bdf);
 	err = look_at(new);
 	if (!err)
 		err = read_token(new, token);
@@ -178,55 +324,92 @@ static int open_locked(struct flatiommu *flat, const struct function *f, const c
 		free(new);
 		return err;
 	}
+	flat->attached++;
 	err = use_device(new);
 	if (!err)
 		err = begin_command(new);
 	if (!err)
 		err = update_iovas(flat);
+	if (!err)
+		err = join(new);
 	if (err) {
-		flat->backend->detach(new);
+		close_fd(&new->fd);
+		detach_device(new);
 		forget_device(new);
-		if (!flat->devices)
-			end_backend(flat);
 		return err;
 	}
-	new->next = flat->devices;
-	flat->devices = new;
-	drop_stopped_devices(flat, new);
 	*device = new;
 	return 0;
 }
 
-int flatiommu_device_open(struct flatiommu *flat, const char *bdf, struct flatiommu_device **device)
+static int open_device(struct flatiommu *flat, const char *bdf, const char *token,
+		       struct flatiommu_device **device)
 {
-	const char *token;
-	char address[32];
 	struct function f;
-	size_t length;
 	int err;
 
-	if (!flat)
-		return -EINVAL;
-	if (!bdf || !device)
-		return fail(flat, -EINVAL, "flatiommu_device_open: NULL is no %s", bdf ? "device" : "address");
-	/* As VFIO has it: "0000:01:00.1 vf_token=UUID". */
-	token = strstr(bdf, TOKEN);
-	length = token ? (size_t)(token - bdf) : strlen(bdf);
-	if (length < sizeof(address))
-		memcpy(address, bdf, length);
-	address[length < sizeof(address) ? length : 0] = 0;
-	if (parse_bdf(address, &f))
+	if (parse_bdf(bdf, &f))
 		return fail(flat, -EINVAL, "%s: not a PCI address such as 0000:01:00.0 (lspci -D lists "
 			    "them)", bdf);
-	pthread_mutex_lock(&flat->lock);
-	err = open_locked(flat, &f, token ? token + strlen(TOKEN) : NULL, device);
-	pthread_mutex_unlock(&flat->lock);
+	pthread_mutex_lock(&flat->open_lock);
+	err = open_locked(flat, &f, token, device);
+	pthread_mutex_unlock(&flat->open_lock);
+	/* Whichever there is one too many of. */
+	drop_stopped_devices(flat);
 	return err;
 }
 
-static bool is_last(const struct flatiommu_device *device)
+/* As VFIO has it: "0000:01:00.1 vf_token=UUID". */
+static int open_by_name(struct flatiommu *flat, const char *name, struct flatiommu_device **device)
 {
-	return device->flat->devices == device && !device->next;
+	const char *token;
+	char address[32];
+	size_t length;
+
+	if (!name || !device)
+		return fail(flat, -EINVAL, "flatiommu_device_open: NULL is no %s",
+			    name ? "device" : "address");
+	token = strstr(name, TOKEN);
+	if (!token)
+		return open_device(flat, name, NULL, device);
+	length = (size_t)(token - name);
+	if (length < sizeof(address))
+		memcpy(address, name, length);
+	address[length < sizeof(address) ? length : 0] = 0;
+	return open_device(flat, address, token + strlen(TOKEN), device);
+}
+
+int flatiommu_device_open(struct flatiommu *flat, const char *bdf, struct flatiommu_device **device)
+{
+	return CALL(flat, open_by_name(flat, bdf, device));
+}
+
+static int open_with(struct flatiommu *flat, const char *bdf,
+		     const struct flatiommu_device_options *options, struct flatiommu_device **device)
+{
+	static const struct flatiommu_device_options any;
+	uint64_t used;
+	size_t i;
+
+	if (!bdf || !device)
+		return fail(flat, -EINVAL, "flatiommu_device_open_with: NULL is no %s",
+			    bdf ? "device" : "address");
+	if (!options)
+		options = &any;
+	used = options->flags;
+	for (i = 0; i < ARRAY_SIZE(options->reserved); i++)
+		used |= options->reserved[i];
+	if (used)
+		return fail(flat, -EOPNOTSUPP, "%s: options of a device: flags or reserved is not 0",
+			    bdf);
+	return open_device(flat, bdf, options->vf_token, device);
+}
+
+int flatiommu_device_open_with(struct flatiommu *flat, const char *bdf,
+			       const struct flatiommu_device_options *options,
+			       struct flatiommu_device **device)
+{
+	return CALL(flat, open_with(flat, bdf, options, device));
 }
 
 /*
@@ -249,39 +432,81 @@ static void wait_for_transactions(struct flatiommu_device *device)
 	}
 }
 
-void stop_device(struct flatiommu_device *device)
+int stop_device(struct flatiommu_device *device)
 {
+	bool is_imported = device->flat->backend == &imported;
+	int err = 0;
+
+	pthread_mutex_lock(&device->lock);
 	unmap_views(device);
-	disable_irqs(device);
+	disable_irqs(device, is_imported);
 	/* Another process may go on with what was imported: the kernel stops it after the last one. */
-	if (device->flat->backend == &imported)
-		return;
-	if (!set_bus_master(device, false))
+	if (!is_imported)
+		err = set_bus_master(device, false);
+	pthread_mutex_unlock(&device->lock);
+	if (!err && !is_imported)
 		wait_for_transactions(device);
+	return err;
 }
 
-void flatiommu_device_close(struct flatiommu_device *device)
+/*
+ * Without a device the kernel would let the memory go, and it would have other addresses.
+ * flat->lock is held.
+ */
+static bool is_needed(const struct flatiommu_device *device)
 {
-	struct flatiommu *flat;
+	const struct flatiommu *flat = device->flat;
 
-	if (!device)
-		return;
-	flat = device->flat;
+	return flat->devices == device && !device->next && flat->buffers;
+}
+
+static bool may_be_kept(const struct flatiommu_device *device)
+{
+	bool needed;
+
+	pthread_mutex_lock(&device->flat->lock);
+	needed = is_needed(device);
+	pthread_mutex_unlock(&device->flat->lock);
+	return needed;
+}
+
+/*
+ * Whether it is kept. Then it is not the caller's any more: another thread may free the last
+ * buffer.
+ */
+static bool unlink_or_keep(struct flatiommu_device *device)
+{
+	struct flatiommu *flat = device->flat;
+	bool kept;
+
+	pthread_mutex_lock(&flat->open_lock);
 	pthread_mutex_lock(&flat->lock);
-	stop_device(device);
-	if (is_last(device) && flat->buffers) {
-		/* Without a device the kernel would let the memory go, and it would have other addresses. */
-		if (device->flags & VFIO_DEVICE_FLAGS_RESET)
-			call(device->fd, VFIO_DEVICE_RESET, NULL);
+	kept = is_needed(device);
+	if (kept)
 		device->stopped = true;
-	} else {
-		*link_of(device) = device->next;
-		flat->backend->detach(device);
-		forget_device(device);
-		if (!flat->devices)
-			end_backend(flat);
-	}
+	else
+		unlink_device(device);
 	pthread_mutex_unlock(&flat->lock);
+	pthread_mutex_unlock(&flat->open_lock);
+	return kept;
+}
+
+/* One that is kept has its reset now, unless it is no more: that would be waited for twice. */
+static int close_device(struct flatiommu_device *device)
+{
+	int err = stop_device(device);
+
+	if (!err && device->flags & VFIO_DEVICE_FLAGS_RESET && may_be_kept(device))
+		call(device->fd, VFIO_DEVICE_RESET, NULL);
+	if (unlink_or_keep(device))
+		return 1;
+	end_device(device);
+	return 0;
+}
+
+int flatiommu_device_close(struct flatiommu_device *device)
+{
+	return device ? CALL_DEVICE(device, close_device(device)) : 0;
 }
 
 const char *flatiommu_device_name(const struct flatiommu_device *device)
@@ -289,16 +514,13 @@ const char *flatiommu_device_name(const struct flatiommu_device *device)
 	return device ? device->name : "";
 }
 
-int flatiommu_device_get_info(struct flatiommu_device *device, struct flatiommu_device_info *info,
-			      size_t size)
+static int get_info(struct flatiommu_device *device, struct flatiommu_device_info *info)
 {
-	const struct backend *backend = device ? device->flat->backend : NULL;
+	const struct backend *backend = device->flat->backend;
 	struct flatiommu_device_info all = { .node = -1 };
 	int err = 0;
 
-	if (!device)
-		return -EINVAL;
-	if (!info || !size)
+	if (!info)
 		return fail(device->flat, -EINVAL, "%s: NULL is no information", device->name);
 	all.group = device->function.group;
 	if (device->flags & VFIO_DEVICE_FLAGS_RESET)
@@ -307,22 +529,21 @@ int flatiommu_device_get_info(struct flatiommu_device *device, struct flatiommu_
 		all.node = read_node(&device->function);
 	if (backend == &flatiommu_type1 || backend == &flatiommu_iommufd)
 		err = flat_wc_bars(device, &all.wc_bars);
-	if (err)
-		return err;
-	memset(info, 0, size);
-	memcpy(info, &all, size < sizeof(all) ? size : sizeof(all));
-	return 0;
+	if (!err)
+		*info = all;
+	return err;
+}
+
+int flatiommu_device_get_info(struct flatiommu_device *device, struct flatiommu_device_info *info)
+{
+	return CALL_DEVICE(device, get_info(device, info));
 }
 
 int flatiommu_device_fd(const struct flatiommu_device *device)
 {
-	return device ? device->fd : -EINVAL;
-}
-
-/* A function that is no more answers with all bits set, but for the one that VFIO keeps itself. */
-static bool is_gone(uint16_t command)
-{
-	return (command | PCI_COMMAND_INTX_DISABLE) == UINT16_MAX;
+	if (!device)
+		return -EINVAL;
+	return is_ours(device->flat) ? device->fd : -ECHILD;
 }
 
 int set_bus_master(struct flatiommu_device *device, bool on)
@@ -352,27 +573,31 @@ bool is_bus_master(struct flatiommu_device *device)
 			      false) && !is_gone(command) && command & PCI_COMMAND_MASTER;
 }
 
-int flatiommu_bus_master(struct flatiommu_device *device, bool on)
+/* The emergency stop: it waits for nothing but what is under way with this device. */
+static int bus_master(struct flatiommu_device *device, bool on)
 {
 	int err;
 
-	if (!device)
-		return -EINVAL;
-	pthread_mutex_lock(&device->flat->lock);
+	pthread_mutex_lock(&device->lock);
 	err = set_bus_master(device, on);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
 }
 
-static void close_imported(struct flatiommu_device *device)
+int flatiommu_bus_master(struct flatiommu_device *device, bool on)
 {
-	close_fd(&device->fd);
+	return CALL_DEVICE(device, bus_master(device, on));
+}
+
+static void forget_imported(struct flatiommu_device *device)
+{
+	(void)device;
 }
 
 /* Another process has what stands behind its devices. */
 const struct backend imported = {
 	.name = "imported",
-	.detach = close_imported,
+	.detach = forget_imported,
 };
 
 static int import_locked(struct flatiommu_device *new)
@@ -391,42 +616,46 @@ static int import_locked(struct flatiommu_device *new)
 	/* As those that are opened here: a program that is executed is not to have it. */
 	if (fcntl(new->fd, F_SETFD, FD_CLOEXEC))
 		return fail(flat, -errno, "%s: close-on-exec: %s", new->name, ERRNO(-errno));
+	pthread_mutex_lock(&flat->lock);
 	if (!flat->backend) {
 		flat->backend = &imported;
 		snprintf(flat->backend_reason, sizeof(flat->backend_reason),
 			 "imported: another process opened %s", new->name);
 	}
-	new->next = flat->devices;
-	flat->devices = new;
+	pthread_mutex_unlock(&flat->lock);
+	flat->attached++;
+	list_device(new);
 	return 0;
 }
 
-int flatiommu_device_import(struct flatiommu *flat, int fd, const char *name,
-			    struct flatiommu_device **device)
+static int import_device(struct flatiommu *flat, int fd, const char *name,
+			 struct flatiommu_device **device)
 {
 	struct flatiommu_device *new;
 	int err;
 
-	if (!flat)
-		return -EINVAL;
 	if (!name || !device)
 		return fail(flat, -EINVAL, "flatiommu_device_import: NULL is no %s", name ? "device" : "name");
 	if (strlen(name) >= sizeof(new->name))
 		return fail(flat, -ENAMETOOLONG, "%s: a name of a device has up to %zu characters", name,
 			    sizeof(new->name) - 1);
-	new = calloc(1, sizeof(*new));
+	new = new_device(flat, name);
 	if (!new)
-		return fail(flat, -ENOMEM, "%s: no memory for it", name);
-	new->flat = flat;
+		return -ENOMEM;
 	new->fd = fd;
 	new->function.group = -1;
-	strcpy(new->name, name);
-	pthread_mutex_lock(&flat->lock);
+	pthread_mutex_lock(&flat->open_lock);
 	err = import_locked(new);
-	pthread_mutex_unlock(&flat->lock);
+	pthread_mutex_unlock(&flat->open_lock);
 	if (err)
 		forget_device(new);
 	else
 		*device = new;
 	return err;
+}
+
+int flatiommu_device_import(struct flatiommu *flat, int fd, const char *name,
+			    struct flatiommu_device **device)
+{
+	return CALL(flat, import_device(flat, fd, name, device));
 }

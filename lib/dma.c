@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "internal.h"
 #include "memory.h"
@@ -12,7 +13,7 @@
 #define DRAWN_SIZE	(64ul << 20)	/* the same, of ordinary memory */
 
 #define KNOWN_FLAGS (FLATIOMMU_DMA_NO_FALLBACK | FLATIOMMU_DMA_ON_NODE | FLATIOMMU_DMA_CONTIGUOUS | \
-		     FLATIOMMU_DMA_SHARED)
+		     FLATIOMMU_DMA_SHARED | FLATIOMMU_DMA_READ_ONLY)
 
 /*
  * IOVAs that are names only lie above all memory, where nothing is that a device could hit when it is
@@ -21,6 +22,15 @@
 #define ABOVE_MEMORY	(1ull << 52)
 #define ABOVE_32_BITS	(1ull << 32)
 #define LOWEST		(1ull << 16)
+
+static bool is_any_set(const uint64_t *words, size_t count)
+{
+	uint64_t any = 0;
+
+	while (count)
+		any |= words[--count];
+	return any;
+}
 
 static uint64_t last_address(unsigned int bits)
 {
@@ -129,65 +139,150 @@ void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err)
 	buffer->owned = false;
 }
 
-static void unmap(struct flatiommu *flat, struct buffer *buffer)
+/* Where devices have their own maps, none comes or goes as they are made. */
+static void lock_devices(struct flatiommu *flat, const struct backend *backend)
 {
-	bool pinned = buffer->pin;
-	int err = pinned ? unpin_buffer(flat, buffer) : flat->backend->unmap(flat, buffer);
-
-	if (err)
-		keep_memory(flat, buffer, err);
-	else if (flat->backend->iovas && !pinned)
-		iova_free(&flat->iovas, buffer->iova, buffer->span);
+	if (backend->for_each_device)
+		pthread_mutex_lock(&flat->open_lock);
 }
 
-/* By VFIO, at an IOVA, or by the backend's own pins. */
-static int map_with_backend(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+static void unlock_devices(struct flatiommu *flat, const struct backend *backend)
 {
-	const struct backend *backend = flat->backend;
-	int err;
+	if (backend->for_each_device)
+		pthread_mutex_unlock(&flat->open_lock);
+}
 
-	if (backend->iovas) {
-		err = alloc_iova(flat, buffer, address_bits);
-		if (err)
-			return err;
+static int no_device(struct flatiommu *flat, const struct backend *backend)
+{
+	return fail(flat, -ENODEV, "no device is open that memory could be for. Cure: open one first%s",
+		    backend ? " (of imported devices, the memory is imported, too)" : "");
+}
+
+/* From now on the context is not without a device. */
+static int list_buffer(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&flat->lock);
+	if (!flat->devices || flat->backend != backend) {
+		err = no_device(flat, NULL);
+	} else {
+		buffer->flat = flat;
+		buffer->next = flat->buffers;
+		buffer->prev = &flat->buffers;
+		if (buffer->next)
+			buffer->next->prev = &buffer->next;
+		flat->buffers = buffer;
 	}
-	err = backend->map(flat, buffer);
-	if (err) {
-		if (backend->iovas)
-			iova_free(&flat->iovas, buffer->iova, buffer->span);
-		return err;
-	}
-	err = look_up(flat, buffer);
-	if (err)
-		unmap(flat, buffer);
+	pthread_mutex_unlock(&flat->lock);
 	return err;
 }
 
-static int map_locked(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+static void free_iova(struct flatiommu *flat, struct buffer *buffer)
 {
-	const struct backend *backend = flat->backend;
-	int err;
+	if (buffer->iova)
+		iova_free(&flat->iovas, buffer->iova, buffer->span);
+	buffer->iova = 0;
+}
 
-	if (!backend || backend == &imported)
-		return fail(flat, -ENODEV, "no device is open that memory could be for. Cure: open one first%s",
-			    backend ? " (of imported devices, the memory is imported, too)" : "");
-	err = pin_buffer(flat, buffer);
-	if (err == PIN_NOT_POSSIBLE)
-		err = map_with_backend(flat, buffer, address_bits);
+/* Nothing of it is mapped any more, unless @kept. */
+static void unlist_buffer(struct flatiommu *flat, struct buffer *buffer, bool kept)
+{
+	pthread_mutex_lock(&flat->lock);
+	*buffer->prev = buffer->next;
+	if (buffer->next)
+		buffer->next->prev = buffer->prev;
+	if (!kept)
+		free_iova(flat, buffer);
+	pthread_mutex_unlock(&flat->lock);
+}
+
+/* It can be found by what is in it, from when it is mapped on until it is to be unmapped. */
+static void let_find(struct flatiommu *flat, struct buffer *buffer)
+{
+	buffer->place.start = (uintptr_t)buffer->dma.memory;
+	buffer->place.end = buffer->place.start + buffer->dma.length;
+	pthread_mutex_lock(&flat->lock);
+	place_insert(&flat->places, &buffer->place);
+	pthread_mutex_unlock(&flat->lock);
+}
+
+static void do_not_find(struct flatiommu *flat, struct buffer *buffer)
+{
+	pthread_mutex_lock(&flat->lock);
+	place_remove(&flat->places, &buffer->place);
+	pthread_mutex_unlock(&flat->lock);
+}
+
+/* Does a device that is being opened take fewer than there were? */
+static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
+{
+	bool changed;
+
+	pthread_mutex_lock(&flat->open_lock);
+	pthread_mutex_lock(&flat->lock);
+	changed = flat->iovas_changed != before;
+	pthread_mutex_unlock(&flat->lock);
+	pthread_mutex_unlock(&flat->open_lock);
+	return changed;
+}
+
+/* 0, or -errno: devices may reach it still, and its memory is kept. */
+static int unmap(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
+{
+	int err = buffer->pin ? unpin_buffer(flat, buffer) : backend->unmap(flat, buffer);
+
+	if (err)
+		keep_memory(flat, buffer, err);
+	return err;
+}
+
+/* By VFIO, at an IOVA, or by the backend's own pins. @kept as unlist_buffer() wants it. */
+static int map_with_backend(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend,
+			    unsigned int address_bits, unsigned int *iovas_changed, bool *kept)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&flat->lock);
+	*iovas_changed = flat->iovas_changed;
+	if (backend->iovas)
+		err = alloc_iova(flat, buffer, address_bits);
+	pthread_mutex_unlock(&flat->lock);
+	if (!err)
+		err = backend->map(flat, buffer);
 	if (err)
 		return err;
-	err = index_buffer(flat, buffer);
-	if (err) {
-		unmap(flat, buffer);
-		return err;
+	err = look_up(flat, buffer);
+	if (err)
+		*kept = unmap(flat, buffer, backend);
+	return err;
+}
+
+static int map_once(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend,
+		    unsigned int address_bits, unsigned int *iovas_changed)
+{
+	bool kept = false;
+	int err;
+
+	lock_devices(flat, backend);
+	err = list_buffer(flat, buffer, backend);
+	if (err)
+		goto out;
+	err = pin_buffer(flat, buffer);
+	if (err == PIN_NOT_POSSIBLE)
+		err = map_with_backend(flat, buffer, backend, address_bits, iovas_changed, &kept);
+	if (!err) {
+		err = index_buffer(flat, buffer);
+		if (!err) {
+			let_find(flat, buffer);
+			goto out;
+		}
+		kept = unmap(flat, buffer, backend);
 	}
-	buffer->flat = flat;
-	buffer->next = flat->buffers;
-	buffer->prev = &flat->buffers;
-	if (buffer->next)
-		buffer->next->prev = &buffer->next;
-	flat->buffers = buffer;
-	return 0;
+	unlist_buffer(flat, buffer, kept);
+out:
+	unlock_devices(flat, backend);
+	return err;
 }
 
 /* Is all of it below the device's limit, and in one piece if so wished? */
@@ -213,11 +308,17 @@ static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t f
 /* A buffer of these pages, mapped, but not checked. 0 or -errno; *buffer is not linked on failure. */
 static int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
 {
+	const struct backend *backend = open_backend(flat);
+	unsigned int changed = 0;
 	int err;
 
-	pthread_mutex_lock(&flat->lock);
-	err = map_locked(flat, buffer, address_bits);
-	pthread_mutex_unlock(&flat->lock);
+	if (!backend || backend == &imported)
+		return no_device(flat, backend);
+	do {
+		err = map_once(flat, buffer, backend, address_bits, &changed);
+	} while (err == -EINVAL && backend->iovas && fewer_iovas(flat, changed));
+	if (err)
+		drop_stopped_devices(flat);
 	return err;
 }
 
@@ -237,69 +338,103 @@ static void free_memory(struct buffer *buffer)
 	free(buffer);
 }
 
-void free_buffer(struct buffer *buffer)
+/* 0, or -errno: the kernel has not unmapped it, and its memory is kept. */
+int free_buffer(struct buffer *buffer)
 {
 	struct flatiommu *flat = buffer->flat;
+	const struct backend *backend;
+	int err = 0;
 
 	if (flat) {
-		*buffer->prev = buffer->next;
-		if (buffer->next)
-			buffer->next->prev = buffer->prev;
-		unmap(flat, buffer);
+		do_not_find(flat, buffer);
+		/* As there is a buffer, there is a device. */
+		backend = open_backend(flat);
+		lock_devices(flat, backend);
+		err = unmap(flat, buffer, backend);
+		unlist_buffer(flat, buffer, err);
+		unlock_devices(flat, backend);
 	}
+	free_memory(buffer);
+	return err;
+}
+
+/* In a child, where its memory is not, but for what is shared. */
+void forget_buffer(struct buffer *buffer)
+{
+	struct pin *pin;
+
+	while ((pin = buffer->pins)) {
+		buffer->pins = pin->next;
+		free(pin);
+	}
+	buffer->owned = buffer->owned && buffer->file >= 0;
 	free_memory(buffer);
 }
 
-void flatiommu_dma_free(struct flatiommu_dma *dma)
+int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma)
+{
+	int err = free_buffer(buffer_of(dma));
+
+	drop_stopped_devices(flat);
+	return err;
+}
+
+int flatiommu_dma_free(struct flatiommu_dma *dma)
 {
 	struct flatiommu *flat;
 
 	if (!dma)
-		return;
+		return 0;
 	flat = buffer_of(dma)->flat;
-	if (!flat) {
-		free_buffer(buffer_of(dma));
-		return;
-	}
-	pthread_mutex_lock(&flat->lock);
-	free_buffer(buffer_of(dma));
-	if (!flat->buffers)
-		drop_stopped_devices(flat, NULL);
-	pthread_mutex_unlock(&flat->lock);
+	if (!flat)
+		return free_buffer(buffer_of(dma));
+	return CALL(flat, free_dma(flat, dma));
 }
 
 /* Beside those of the public enum: what the kernel has within reach. */
 #define PAGES_IN_REACH ((enum flatiommu_dma_pages)(FLATIOMMU_PAGES_SMALL + 1))
 
+/* @no_pages: it failed, and other pages may do. */
 static int get_memory(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
-		      const struct flatiommu_dma_options *options, struct memory *memory)
+		      const struct flatiommu_dma_options *options, struct memory *memory, bool *no_pages)
 {
 	int err;
 
+	*no_pages = false;
+	/* The kernel looks at limits, and ends no program for it. */
 	if (pages == PAGES_IN_REACH)
 		return reach_get(flat, length, options, memory);
+	err = check_room(flat, length, pages);
+	if (err)
+		return err;
 	err = memory_get(length, pages, options, memory);
+	*no_pages = err == -ENOMEM;
 	return err ? explain_alloc(flat, length, pages, err) : 0;
 }
 
 static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
-		      const struct flatiommu_dma_options *options, struct buffer **buffer)
+		      const struct flatiommu_dma_options *options, struct buffer **buffer, bool *no_pages)
 {
 	struct buffer *new = calloc(1, sizeof(*new));
 	struct memory memory;
 	int err;
 
+	*no_pages = false;
 	if (!new)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
-	err = get_memory(flat, length, pages, options, &memory);
+	err = get_memory(flat, length, pages, options, &memory, no_pages);
 	if (err) {
 		free(new);
 		return err;
 	}
+	/* What is pinned would be copied as the process forks. No kernel that has it refuses. */
+	if (memory.file < 0)
+		madvise(memory.addr, memory.size, MADV_DONTFORK);
 	new->dma = (struct flatiommu_dma){
 		.memory = memory.addr,
 		.length = length,
 		.page_size = memory.page_size,
+		.impl = (void *)new,
 	};
 	new->pages = memory.addr;
 	new->span = memory.size;
@@ -318,7 +453,7 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
  * out the same again. @draw: go on with ordinary memory for a while.
  */
 static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages, bool draw,
-		       const struct flatiommu_dma_options *options, struct buffer **buffer)
+		       const struct flatiommu_dma_options *options, struct buffer **buffer, bool *no_pages)
 {
 	struct buffer **rejects;
 	size_t tries = 1, count = 0;
@@ -328,18 +463,23 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 		tries = HUGE_TRIES;
 	else if (draw)
 		tries = DRAWN_SIZE / (length > small_page_size() ? length : small_page_size()) + 1;
+	*no_pages = false;
 	rejects = calloc(tries, sizeof(*rejects));
 	if (!rejects)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
 	for (;;) {
 		struct buffer *new = NULL;
 
-		err = alloc_once(flat, length, pages, options, &new);
-		if (err == -ENOMEM && count)
+		err = alloc_once(flat, length, pages, options, &new, no_pages);
+		/* There was some: of whatever there is no more now, those that are kept have it. */
+		if (err == -ENOMEM && count) {
 			err = -ERANGE;
+			*no_pages = true;
+		}
 		if (err)
 			break;
 		err = check(flat, new, options->flags, options->address_bits);
+		*no_pages = err == -ENOMEM || err == -ERANGE;
 		if (!err) {
 			*buffer = new;
 			break;
@@ -349,7 +489,7 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 			break;
 	}
 	while (count)
-		flatiommu_dma_free(&rejects[--count]->dma);
+		free_dma(flat, &rejects[--count]->dma);
 	free(rejects);
 	return err;
 }
@@ -370,7 +510,7 @@ static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t 
 
 /* The kinds of pages, from the one that was asked for on. */
 static int alloc_kinds(struct flatiommu *flat, size_t length, bool draw, const struct flatiommu_dma_options *options,
-		       struct buffer **buffer)
+		       struct buffer **buffer, bool *no_pages)
 {
 	enum flatiommu_dma_pages pages = options->pages;
 	int err;
@@ -378,8 +518,8 @@ static int alloc_kinds(struct flatiommu *flat, size_t length, bool draw, const s
 	if (pages == FLATIOMMU_PAGES_ANY)
 		pages = best_pages(flat, length, draw, options->flags);
 	for (;;) {
-		err = alloc_pages(flat, length, pages, draw, options, buffer);
-		if ((err != -ENOMEM && err != -ERANGE) || pages == FLATIOMMU_PAGES_SMALL ||
+		err = alloc_pages(flat, length, pages, draw, options, buffer, no_pages);
+		if (!err || !*no_pages || pages == FLATIOMMU_PAGES_SMALL ||
 		    (options->flags & FLATIOMMU_DMA_NO_FALLBACK && options->pages != FLATIOMMU_PAGES_ANY))
 			return err;
 		pages++;
@@ -408,31 +548,33 @@ static int alloc_in_reach(struct flatiommu *flat, size_t length, const struct fl
 	bool ordinary = options->pages == FLATIOMMU_PAGES_ANY || options->pages == FLATIOMMU_PAGES_SMALL;
 	bool may_ask = ordinary || !(options->flags & FLATIOMMU_DMA_NO_FALLBACK), asked = false;
 	bool first = ordinary && (is_long(length, options) || options->address_bits <= 32);
-	bool narrow = is_narrow(options);
+	bool narrow = is_narrow(options), no_pages = true, unused;
 	int err = -ERANGE, ret;
 
 	if (!first)
-		err = alloc_kinds(flat, length, narrow && !may_ask, options, buffer);
-	if ((err == -ERANGE || err == -ENOMEM) && may_ask) {
-		ret = alloc_pages(flat, length, PAGES_IN_REACH, false, options, buffer);
+		err = alloc_kinds(flat, length, narrow && !may_ask, options, buffer, &no_pages);
+	if (err && no_pages && may_ask) {
+		ret = alloc_pages(flat, length, PAGES_IN_REACH, false, options, buffer, &unused);
 		asked = ret != -EOPNOTSUPP;
-		if (asked)
+		if (asked) {
 			err = ret;
+			/* Of few address bits -ENOMEM is about RLIMIT_MEMLOCK. */
+			no_pages = err == -ERANGE || (err == -ENOMEM && !narrow);
+		}
 	}
-	/* Of few address bits -ENOMEM is about RLIMIT_MEMLOCK. */
-	if ((err == -ERANGE || (err == -ENOMEM && !narrow)) && (first || (may_ask && !asked)))
-		err = alloc_kinds(flat, length, narrow && !asked, options, buffer);
+	if (err && no_pages && (first || (may_ask && !asked)))
+		err = alloc_kinds(flat, length, narrow && !asked, options, buffer, &no_pages);
 	return err;
 }
 
-static int check_options(struct flatiommu *flat, size_t length,
+int check_dma_options(struct flatiommu *flat, size_t length,
 			 const struct flatiommu_dma_options *options)
 {
 	uint32_t bits = options->address_bits;
 
 	if (!length)
 		return fail(flat, -EINVAL, "a buffer of 0 bytes");
-	if (options->flags & ~KNOWN_FLAGS || options->reserved[0] || options->reserved[1])
+	if (options->flags & ~KNOWN_FLAGS || is_any_set(options->reserved, ARRAY_SIZE(options->reserved)))
 		return fail(flat, -EOPNOTSUPP, "options of a buffer: unknown flags %#x, or reserved is not 0",
 			    options->flags & ~KNOWN_FLAGS);
 	if (options->pages > FLATIOMMU_PAGES_SMALL || (bits && (bits < 12 || bits > 64)))
@@ -441,32 +583,40 @@ static int check_options(struct flatiommu *flat, size_t length,
 	return 0;
 }
 
-int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
-			const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
+int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
+	      struct flatiommu_dma **dma)
 {
 	const struct flatiommu_dma_options any = { 0 };
 	struct buffer *buffer = NULL;
+	bool no_pages;
 	int err;
 
-	if (!flat)
-		return -EINVAL;
 	if (!dma)
 		return fail(flat, -EINVAL, "flatiommu_dma_alloc: NULL is no buffer");
 	if (!options)
 		options = &any;
-	err = check_options(flat, length, options);
+	err = check_dma_options(flat, length, options);
 	if (err)
 		return err;
+	if (options->flags & FLATIOMMU_DMA_READ_ONLY)
+		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_alloc: nobody could write to read-only "
+			    "memory");
 	if ((is_narrow(options) || is_long(length, options)) && !flatiommu_isolated(flat))
 		err = alloc_in_reach(flat, length, options, &buffer);
 	else
-		err = alloc_kinds(flat, length, false, options, &buffer);
+		err = alloc_kinds(flat, length, false, options, &buffer, &no_pages);
 	if (!err)
 		*dma = &buffer->dma;
 	return err;
 }
 
-int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
+int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
+			const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
+{
+	return CALL(flat, alloc_dma(flat, length, options, dma));
+}
+
+static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 		      const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
 {
 	const struct flatiommu_dma_options any = { 0 };
@@ -475,26 +625,30 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
 	struct buffer *new;
 	int err;
 
-	if (!flat)
-		return -EINVAL;
 	if (!memory || !dma || start > SIZE_MAX - page || length > SIZE_MAX - page - start)
 		return fail(flat, -EINVAL, "flatiommu_dma_map: %zu bytes at %p", length, memory);
 	if (!options)
 		options = &any;
-	err = check_options(flat, length, options);
+	err = check_dma_options(flat, length, options);
 	if (err)
 		return err;
-	if (options->flags || options->pages || options->node)
+	if (options->flags & ~FLATIOMMU_DMA_READ_ONLY || options->pages || options->node)
 		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_map: options that are for memory yet to be had");
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return fail(flat, -ENOMEM, "no memory for a buffer");
 	end = (start + length + page - 1) & ~(page - 1);
 	start &= ~(page - 1);
-	new->dma = (struct flatiommu_dma){ .memory = memory, .length = length, .page_size = page };
+	new->dma = (struct flatiommu_dma){
+		.memory = memory,
+		.length = length,
+		.page_size = page,
+		.impl = (void *)new,
+	};
 	new->pages = (char *)start;
 	new->span = end - start;
 	new->file = -1;
+	new->read_only = options->flags & FLATIOMMU_DMA_READ_ONLY;
 	err = map_buffer(flat, new, options->address_bits);
 	if (err) {
 		free_memory(new);
@@ -502,8 +656,14 @@ int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
 	}
 	err = check(flat, new, 0, options->address_bits);
 	if (err)
-		flatiommu_dma_free(&new->dma);
+		free_dma(flat, &new->dma);
 	else
 		*dma = &new->dma;
 	return err;
+}
+
+int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
+		      const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
+{
+	return CALL(flat, map_memory(flat, memory, length, options, dma));
 }

@@ -21,13 +21,21 @@ struct flatiommu_function flat_name(const struct flatiommu_device *device)
 	};
 }
 
+static void set_pins(struct flatiommu *flat, bool pins)
+{
+	pthread_mutex_lock(&flat->lock);
+	flat->pins = pins;
+	pthread_mutex_unlock(&flat->lock);
+}
+
 /* FLATIOMMU_MAP=vfio: nothing is pinned that VFIO can map. */
 static int choose_pins(struct flatiommu *flat)
 {
 	const char *map = secure_getenv("FLATIOMMU_MAP");
+	bool pins = !map || !map[0];
 
-	flat->pins = !map || !map[0];
-	if (flat->pins || !strcmp(map, "vfio"))
+	set_pins(flat, pins);
+	if (pins || !strcmp(map, "vfio"))
 		return 0;
 	return fail(flat, -EINVAL, "FLATIOMMU_MAP=%s: it can be vfio only, or unset", map);
 }
@@ -42,19 +50,16 @@ int flat_open(struct flatiommu *flat)
 	if (err)
 		return err;
 	flat->flat = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
-	flat->opener = getpid();
 	if (flat->flat >= 0)
 		return 0;
 	return explain_open(flat, "", "/dev/flatiommu", -errno);
 }
 
 /* EPERM is about who asks. */
-static const char *why_not_ours(const struct flatiommu *flat)
+static const char *why_not_ours(void)
 {
 	const char *why = why_no_rawio();
 
-	if (flat->opener != getpid())
-		return "another process opened this context. Cure: after fork, a context of the child's own";
 	return why ? why : "another program has the function through VFIO";
 }
 
@@ -62,7 +67,7 @@ static int explain_declare(struct flatiommu_device *device, int err)
 {
 	const struct meaning meanings[] = {
 		{ -EACCES, "the kernel is locked down. Cure: doc/secure-boot.md" },
-		{ -EPERM, why_not_ours(device->flat) },
+		{ -EPERM, why_not_ours() },
 		{ -ENODEV, "it is being removed" },
 		{ -ENOENT, "its claim was released. Cure: unbind it and bind it" },
 		{ -ENOSPC, "64 other programs look its addresses up" },
@@ -75,7 +80,7 @@ static int explain_declare(struct flatiommu_device *device, int err)
 static int explain_lookup(struct flatiommu *flat, uint64_t start, int err)
 {
 	const struct meaning meanings[] = {
-		{ -EPERM, why_not_ours(flat) },
+		{ -EPERM, why_not_ours() },
 		{ -ENOENT, "nothing is mapped there" },
 		{ -ENODEV, "the device was removed, or its claim released" },
 		{ -ERANGE, "the device has no bus address for it. Cure: other memory" },
@@ -90,7 +95,7 @@ static int explain_lookup(struct flatiommu *flat, uint64_t start, int err)
 int explain_flat(struct flatiommu *flat, const char *name, const char *step, int err)
 {
 	const struct meaning meanings[] = {
-		{ -EPERM, why_not_ours(flat) },
+		{ -EPERM, why_not_ours() },
 		{ -ENODEV, "it was removed" },
 		{ -EOPNOTSUPP, "it is a bridge, or behind an external port" },
 		{ -EALREADY, "an IOMMU translates for it. Cure: open it once more" },
@@ -149,16 +154,34 @@ static int look_up(struct flatiommu *flat, struct flatiommu_lookup *lookup,
 	return (int)lookup->nr_segments;
 }
 
+/* Devices of one context have the same addresses, or the kernel does not let them in. */
+static struct flatiommu_function any_function(struct flatiommu *flat)
+{
+	struct flatiommu_function function;
+
+	pthread_mutex_lock(&flat->lock);
+	function = flat_name(flat->devices);
+	pthread_mutex_unlock(&flat->lock);
+	return function;
+}
+
 int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		 struct flatiommu_dma_segment *segments, size_t room)
 {
-	/* Devices of one context have the same addresses, or the kernel does not let them in. */
+	struct flatiommu_function function = any_function(flat);
 	struct flatiommu_lookup lookup = {
-		.function = flat_name(flat->devices),
+		.function = function,
 		.start = buffer->iova + offset,
 		.length = buffer->span - offset,
 	};
+	int ret = look_up(flat, &lookup, segments, room);
 
+	if (ret > 0)
+		return ret;
+	/* That device may have been closed meanwhile; there is another one then. */
+	lookup.function = any_function(flat);
+	if (!memcmp(&lookup.function, &function, sizeof(function)))
+		return ret;
 	return look_up(flat, &lookup, segments, room);
 }
 
@@ -181,6 +204,7 @@ int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *p
 	struct flatiommu_function function = flat_name(device);
 	struct flatiommu_pin arg = {
 		.size = sizeof(arg),
+		.flags = buffer->read_only ? FLATIOMMU_PIN_READ_ONLY : 0,
 		.nr_functions = 1,
 		.functions = (uintptr_t)&function,
 		.vaddr = (uintptr_t)buffer->pages,
@@ -201,48 +225,99 @@ int flat_unpin(struct flatiommu *flat, uint32_t pin)
 	return call(flat->flat, FLATIOMMU_UNPIN, &arg);
 }
 
-int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments,
-		 uint32_t *n)
+/*
+ * All devices of the context. Their number; 0: there are more than a pin can be for. @changed: as often as their list
+ * did till now.
+ */
+static uint32_t list_functions(struct flatiommu *flat, struct flatiommu_function *functions,
+			       unsigned int *changed)
+{
+	const struct flatiommu_device *device;
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&flat->lock);
+	*changed = flat->devices_changed;
+	for (device = flat->devices; device && n < FLATIOMMU_MAX_FUNCTIONS; device = device->next)
+		functions[n++] = flat_name(device);
+	pthread_mutex_unlock(&flat->lock);
+	return device ? 0 : n;
+}
+
+/* Unless there are other devices now: one that joins later sees the pin. */
+static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin, unsigned int changed)
+{
+	bool same;
+
+	pthread_mutex_lock(&flat->lock);
+	same = flat->devices_changed == changed;
+	if (same)
+		buffer->pin = pin;
+	pthread_mutex_unlock(&flat->lock);
+	return same;
+}
+
+/* @again: it was for other devices than there are now, and is no more. */
+static int pin_once(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments, uint32_t *n,
+		    bool *again)
 {
 	struct flatiommu_function functions[FLATIOMMU_MAX_FUNCTIONS];
 	struct flatiommu_pin arg = {
 		.size = sizeof(arg),
-		.flags = FLATIOMMU_PIN_VFIO,
+		.flags = FLATIOMMU_PIN_VFIO | (buffer->read_only ? FLATIOMMU_PIN_READ_ONLY : 0),
 		.functions = (uintptr_t)functions,
 		.vaddr = (uintptr_t)buffer->dma.memory,
 		.length = (uintptr_t)buffer->pages + buffer->span - (uintptr_t)buffer->dma.memory,
 		.nr_segments = *n,
 		.segments = (uintptr_t)segments,
 	};
-	const struct flatiommu_device *device;
+	unsigned int changed;
+	int err, left;
+
+	*again = false;
+	arg.nr_functions = list_functions(flat, functions, &changed);
+	if (!arg.nr_functions)
+		return PIN_NOT_POSSIBLE;
+	err = call(flat->flat, FLATIOMMU_PIN, &arg);
+	*again = !keep_pin(flat, buffer, err ? 0 : arg.out_pin, changed);
+	if (err || !*again) {
+		*n = arg.nr_segments;
+		return err;
+	}
+	left = flat_unpin(flat, arg.out_pin);
+	if (!left)
+		return 0;
+	keep_memory(flat, buffer, left);
+	*again = false;
+	return left;
+}
+
+int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments, uint32_t *n)
+{
+	const uint32_t room = *n;
+	bool again = false;
 	int err;
 
-	for (device = flat->devices; device; device = device->next) {
-		if (arg.nr_functions == FLATIOMMU_MAX_FUNCTIONS)
-			return PIN_NOT_POSSIBLE;
-		functions[arg.nr_functions++] = flat_name(device);
-	}
-	err = call(flat->flat, FLATIOMMU_PIN, &arg);
+	do {
+		*n = room;
+		err = pin_once(flat, buffer, segments, n, &again);
+	} while (again);
 	/* An older module does not know the flag, nor one before that the segments. */
 	if (err == -EOPNOTSUPP || err == -E2BIG)
-		flat->pins = false;
+		set_pins(flat, false);
 	/* Its limit is VFIO's, too, and what counts for one may not count for the other. */
 	if (err == -ENOMEM)
 		return explain_map(flat, buffer, err);
-	if (err)
-		return PIN_NOT_POSSIBLE;
-	buffer->pin = arg.out_pin;
-	*n = arg.nr_segments;
-	return 0;
+	return err ? PIN_NOT_POSSIBLE : 0;
 }
 
 int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size_t length,
 		       struct flatiommu_segment *segments, uint32_t *n)
 {
+	struct flatiommu_function function = any_function(flat);
 	struct flatiommu_lookup arg = {
 		.size = sizeof(arg),
 		.flags = FLATIOMMU_LOOKUP_PIN,
-		.function = flat_name(flat->devices),
+		.function = function,
 		.pin = pin,
 		.nr_segments = *n,
 		.start = offset,
@@ -251,6 +326,12 @@ int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size
 	};
 	int err = call(flat->flat, FLATIOMMU_LOOKUP, &arg);
 
+	/* As above. */
+	if (err) {
+		arg.function = any_function(flat);
+		if (memcmp(&arg.function, &function, sizeof(function)))
+			err = call(flat->flat, FLATIOMMU_LOOKUP, &arg);
+	}
 	*n = arg.nr_segments;
 	return err ? explain_lookup(flat, offset, err) : 0;
 }
@@ -269,6 +350,8 @@ int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin)
 	};
 	int err = call(device->flat->flat, FLATIOMMU_LOOKUP, &arg);
 
+	if (err == -ENOENT)
+		return err;
 	if (err == -ENODEV)
 		return fail(device->flat, -EXDEV, "%s: "
 			    "it has not the bus addresses of the context's other devices. "

@@ -51,7 +51,8 @@ static int check_limits(const struct flatiommu_dma_limits *limits)
 	if ((limits->boundary && limits->boundary < limits->alignment) ||
 	    (limits->max_length && limits->max_length < limits->alignment))
 		return -EINVAL;
-	return limits->flags || limits->reserved[0] || limits->reserved[1] ? -EOPNOTSUPP : 0;
+	return limits->flags || limits->reserved[0] || limits->reserved[1] || limits->reserved[2] ||
+	       limits->reserved[3] ? -EOPNOTSUPP : 0;
 }
 
 static int check_segment(const struct flatiommu_dma_limits *limits, uint64_t address, uint64_t length)
@@ -70,7 +71,7 @@ int flatiommu_dma_gather(const struct flatiommu_dma *dma, size_t offset, size_t 
 			 struct flatiommu_dma_segment *segments, size_t *nr_segments)
 {
 	static const struct flatiommu_dma_limits none;
-	const struct buffer *buffer = buffer_of(dma);
+	const struct buffer *buffer = dma ? buffer_of(dma) : NULL;
 	size_t i, count = 0, room;
 	int err;
 

@@ -125,10 +125,8 @@ int group_attach(struct flatiommu_device *device, const char *path, unsigned lon
 	return 0;
 }
 
-/* The device before the group: it holds the group, and is stopped as its file is closed. */
 void group_detach(struct flatiommu_device *device)
 {
-	close_fd(&device->fd);
 	put_group(device->flat, device->group);
 	device->group = NULL;
 }

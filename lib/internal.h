@@ -17,6 +17,7 @@
 #include "backend.h"
 #include "cause.h"
 #include "iova.h"
+#include "place.h"
 #include "sysfs.h"
 
 #define NR_REGIONS	9	/* VFIO_PCI_NUM_REGIONS */
@@ -34,33 +35,56 @@ struct group {
 	unsigned int devices;
 };
 
-/* Why the latest call of a thread failed. There is one for each thread that has ever failed. */
+#define REASON_SIZE 1024
+
+struct thread;			/* reason.c */
+
+/* Why the latest call of a thread failed. There is one for each thread that has, and lives. */
 struct reason {
 	struct reason *next;
-	pthread_t thread;
-	char line[1024];
+	struct thread *thread;
+	char line[REASON_SIZE];
 };
 
+/*
+ * Two locks, the first one taken before the other, and before any device's. Neither is held as the
+ * kernel closes a device, which takes a minute for a function that is gone, and resets or maps
+ * something.
+ */
 struct flatiommu {
-	/* Protects everything here and in lists that begin here, but what the next lock does. */
-	pthread_mutex_t lock;
-	const struct backend *backend;	/* NULL: no device was opened yet */
-	char backend_reason[256];
-	struct flatiommu_device *devices;
-	struct buffer *buffers;
+	/*
+	 * One device is opened or let go at a time. Protects what devices are attached to: the
+	 * groups, the file descriptors, and @attached; @backend and @devices change under both locks.
+	 */
+	pthread_mutex_t open_lock;
 	struct group *groups;		/* with type1, and noiommu-group */
 	int container;			/* the same, or -1 */
 	int iommufd;			/* with the others, or -1 */
 	uint32_t ioas;
 	int flat;			/* /dev/flatiommu, or -1 where it is not needed */
-	pid_t opener;			/* whose that is: its calls are for no other process */
-	bool pins;			/* it pins buffers; see pinned.c */
+	unsigned int attached;		/* devices that are, listed or not */
+
+	/* For moments only. Protects the rest, and the lists that begin here. */
+	pthread_mutex_t lock;
+	const struct backend *backend;	/* NULL: no device was opened yet */
+	char backend_reason[256];
+	char wanted[32];		/* by the options; "": any */
+	bool pins;			/* /dev/flatiommu pins buffers; see pinned.c */
+	struct flatiommu_device *devices;
+	unsigned int devices_changed;	/* how often the list did */
+	struct buffer *buffers;
+	struct place *places;		/* of those that are mapped, in the program's memory */
+	struct flatiommu_pool *pools;
 	struct iova_space iovas;
+	unsigned int iovas_changed;	/* how often */
+
+	/* A page that is all zero in a child that was forked. */
+	const char *ours;
 
 	pthread_mutex_t reason_lock;
 	/* Of the thread that opened the context, and behind it of others: reason_lock. */
 	struct reason reasons;
-	void (*log)(void *arg, const char *line);
+	void (*log)(void *arg, enum flatiommu_log level, const char *line);
 	void *log_arg;
 };
 
@@ -96,10 +120,13 @@ struct flatiommu_device {
 	uint32_t flags;			/* VFIO_DEVICE_FLAGS_* */
 	/* Closed by the program, and kept, as buffers need a device: flat->lock. */
 	bool stopped;
-	bool was_master;		/* during an unmap of noiommu.c */
 	struct region regions[NR_REGIONS];
-	struct view *views;		/* flat->lock */
-	unsigned int enabled[NR_IRQS];	/* vectors behind the last one that is: flat->lock */
+
+	/* Protects the command register, and what follows. */
+	pthread_mutex_t lock;
+	bool was_master;		/* during an unmap of noiommu.c */
+	struct view *views;
+	unsigned int enabled[NR_IRQS];	/* vectors behind the last one that is */
 };
 
 /* Memory pinned through /dev/flatiommu for a device, with noiommu-group. */
@@ -110,28 +137,60 @@ struct pin {
 };
 
 struct buffer {
-	struct flatiommu_dma dma;	/* the first member, see buffer_of() */
+	struct flatiommu_dma dma;	/* its impl is the buffer, see buffer_of() */
+	struct place place;		/* flat->lock */
 	struct flatiommu *flat;		/* NULL: imported */
 	struct buffer *next, **prev;	/* flat->lock */
 	size_t *starts;			/* of each segment, in the buffer */
 	uint64_t base;			/* dma.bases of one segment */
 	char *pages;			/* the pages of it, that are mapped for the devices */
 	size_t span;			/* their bytes */
-	uint64_t iova;
-	struct pin *pins;		/* flat->lock */
-	uint32_t pin;			/* for all devices, see pinned.c; 0: VFIO has it mapped, or pins have */
+	uint64_t iova;			/* flat->lock; 0: it has none */
+	struct pin *pins;		/* with noiommu-group */
+	uint32_t pin;			/* for all devices, see pinned.c; 0: none. flat->lock */
 	bool owned;			/* pages are the library's */
+	bool read_only;			/* for devices */
 	int file;			/* of shared memory, or -1 */
 };
 
 static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
 {
-	return (struct buffer *)dma;
+	return (struct buffer *)dma->impl;
 }
 
-/* reason.c: fail() says why and returns @err. */
+/*
+ * entry.c: every call of a program that takes a context begins and ends here. A child that was
+ * forked is refused, and no thread is cancelled within the library: it might hold a lock.
+ */
+struct entry {
+	struct flatiommu *flat;
+	int cancel;
+};
+
+int enter(struct entry *entry, struct flatiommu *flat);
+int64_t leave(const struct entry *entry, int64_t ret);
+bool is_ours(const struct flatiommu *flat);
+
+#define CALL(flat, what) ({						\
+	struct entry entry_;						\
+	int refused_ = enter(&entry_, flat);				\
+	refused_ ? refused_ : (__typeof__(what))leave(&entry_, what);	\
+})
+#define CALL_DEVICE(device, what) CALL((device) ? (device)->flat : NULL, what)
+
+/*
+ * reason.c: fail() says why and returns @err. Whether it is why the program's call fails is known
+ * as that ends: what something else made good is a note in the log, and no reason. So is the answer
+ * of say_no().
+ */
 int fail(struct flatiommu *flat, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+int say_no(struct flatiommu *flat, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* What fail() has said last in this thread. */
+const char *latest_reason(void);
+void end_reasons(struct flatiommu *flat, bool failed, int err);
+int begin_reasons(struct flatiommu *flat);
 void free_reasons(struct flatiommu *flat);
 /* The text of an errno, for the texts of fail(). */
 const char *errno_text(int err, char *text, size_t size);
@@ -144,12 +203,18 @@ void close_fd(int *fd);
 
 /* device.c */
 int use_device(struct flatiommu_device *device);
+/* These two: device->lock is held. */
 int set_bus_master(struct flatiommu_device *device, bool on);
 bool is_bus_master(struct flatiommu_device *device);
-/* What was mapped, interrupts, DMA: all that a program has of it. It stays open. */
-void stop_device(struct flatiommu_device *device);
+/*
+ * What was mapped, interrupts, DMA: all that a program has of it. It stays open, and goes on to say
+ * that it is asked for. 0, or -errno when it does not answer.
+ */
+int stop_device(struct flatiommu_device *device);
 /* Those that are kept for the buffers' sake, once there are none, or there is another device. */
-void drop_stopped_devices(struct flatiommu *flat, const struct flatiommu_device *but);
+void drop_stopped_devices(struct flatiommu *flat);
+/* Of one that is unlinked: gives it back, and its memory. No lock is held. */
+void end_device(struct flatiommu_device *device);
 void forget_device(struct flatiommu_device *device);
 
 /*
@@ -159,13 +224,24 @@ void forget_device(struct flatiommu_device *device);
 int read_token(struct flatiommu_device *device, const char *token);
 /* The token as the kernel has it, of a device that has one. */
 void token_bytes(const struct flatiommu_device *device, uint8_t bytes[16]);
-/* What -EACCES of the call @step means, with the cure. Returns it. */
+/* What -EACCES of the call @step means, with the cure. Returns -ENOKEY, or -EKEYREJECTED. */
 int explain_token(struct flatiommu_device *device, const char *step);
+
+/* context.c: NULL: no device is open or kept. */
+const struct backend *open_backend(const struct flatiommu *flat);
+
+/* room.c: 0, or -ENOMEM having called fail(). */
+int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages);
 
 /* dma.c */
 /* Devices may still reach it, as @err kept it from being unmapped: it must not become anybody else's. */
+int check_dma_options(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options);
+int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
+	      struct flatiommu_dma **dma);
+int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma);
 void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
-void free_buffer(struct buffer *buffer);
+int free_buffer(struct buffer *buffer);
+void forget_buffer(struct buffer *buffer);
 
 /*
  * index.c: has the buffer's segments found by offset; its memory, length, page size and segments are
@@ -182,10 +258,13 @@ void unmap_views(struct flatiommu_device *device);
 int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
 		  size_t length, bool write);
 
+/* pool.c: all of them, but for their memory. */
+void forget_pools(struct flatiommu *flat);
+
 /* config.c: the first one, without a word when there is none. */
 int find_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset);
 
-/* irq.c */
-void disable_irqs(struct flatiommu_device *device);
+/* irq.c: but for FLATIOMMU_IRQ_REQUEST, unless @all. device->lock is held. */
+void disable_irqs(struct flatiommu_device *device, bool all);
 
 #endif

@@ -50,7 +50,7 @@ static int explain_bind(struct flatiommu_device *device, const char *path, int e
 		err = -EBUSY;
 	if (err == -EBUSY)
 		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s: %s", device->name, ERRNO(err),
-			    why_busy(path));
+			    is_open_here(path) ? why_busy(path) : why_group_busy(&device->function));
 	if (err == -EACCES)
 		return explain_token(device, "VFIO_DEVICE_BIND_IOMMUFD");
 	return explain_attach(device, "VFIO_DEVICE_BIND_IOMMUFD", err, "iommufd");
@@ -108,19 +108,13 @@ static int attach_flat(struct flatiommu_device *device)
 	/* Before it is attached: the IOAS may have look-up maps already. */
 	int err = flat_declare(device);
 
-	if (!err)
-		err = attach(device);
-	if (err)
-		return err;
-	err = join_pins(device);
-	if (err)
-		close_fd(&device->fd);
-	return err;
+	return err ? err : attach(device);
 }
 
+/* Its file was all. */
 static void detach(struct flatiommu_device *device)
 {
-	close_fd(&device->fd);
+	(void)device;
 }
 
 static int iovas(struct flatiommu *flat, struct iova_range **ranges)
@@ -150,7 +144,8 @@ static int map(struct flatiommu *flat, struct buffer *buffer)
 {
 	struct ioas_map arg = {
 		.size = sizeof(arg),
-		.flags = IOAS_MAP_FIXED_IOVA | IOAS_MAP_WRITEABLE | IOAS_MAP_READABLE,
+		.flags = IOAS_MAP_FIXED_IOVA | IOAS_MAP_READABLE |
+			 (buffer->read_only ? 0 : IOAS_MAP_WRITEABLE),
 		.ioas_id = flat->ioas,
 		.user_va = (uintptr_t)buffer->pages,
 		.length = buffer->span,

@@ -14,8 +14,6 @@ static const char *const names[NR_IRQS] = { "INTx", "MSI", "MSI-X", "error", "re
 
 static int check(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
-	if (!device)
-		return -EINVAL;
 	if ((unsigned int)irq < NR_IRQS)
 		return 0;
 	return fail(device->flat, -EINVAL, "%s: there is no interrupt %u", device->name, irq);
@@ -38,7 +36,7 @@ static int get_info(struct flatiommu_device *device, enum flatiommu_irq irq, str
 	return 0;
 }
 
-int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq irq)
+static int vectors(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	struct vfio_irq_info info;
 	int err = check(device, irq);
@@ -48,12 +46,17 @@ int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq ir
 	return err ? err : (int)info.count;
 }
 
+int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	return CALL_DEVICE(device, vectors(device, irq));
+}
+
 /* Of these VFIO enables one only. */
 static int check_others(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	unsigned int i;
 
-	for (i = FLATIOMMU_INTX; irq <= FLATIOMMU_MSIX && i <= FLATIOMMU_MSIX; i++)
+	for (i = FLATIOMMU_IRQ_INTX; irq <= FLATIOMMU_IRQ_MSIX && i <= FLATIOMMU_IRQ_MSIX; i++)
 		if (i != irq && device->enabled[i])
 			return fail(device->flat, -EBUSY, "%s: %s is enabled. Cure: disable it first",
 				    device->name, names[i]);
@@ -77,7 +80,7 @@ static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq 
 {
 	const struct meaning meanings[] = {
 		{ -EBUSY, "another driver has its interrupt line for itself. Cure: MSI or MSI-X" },
-		{ -ENODEV, irq == FLATIOMMU_INTX ? "it has no interrupt line" :
+		{ -ENODEV, irq == FLATIOMMU_IRQ_INTX ? "it has no interrupt line" :
 		  "the kernel gives no MSI (pci=nomsi)" },
 		{ -ENOSPC, "the machine has no vectors left" },
 		{ 0, NULL }
@@ -152,15 +155,15 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 	if (err)
 		return err;
 	/* Of these two the kernel knows nothing while they have no eventfd. */
-	if (irq > FLATIOMMU_MSIX)
+	if (irq > FLATIOMMU_IRQ_MSIX)
 		*enabled = eventfds[0] >= 0;
 	else if (end > *enabled)
 		*enabled = end;
 	return 0;
 }
 
-int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
-			 unsigned int count, const int *eventfds)
+static int enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
+		  unsigned int count, const int *eventfds)
 {
 	int err = check(device, irq);
 
@@ -169,10 +172,16 @@ int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq
 	if (!count || !eventfds)
 		return fail(device->flat, -EINVAL, "%s: flatiommu_irq_enable: no %s", device->name,
 			    count ? "eventfds" : "vectors");
-	pthread_mutex_lock(&device->flat->lock);
+	pthread_mutex_lock(&device->lock);
 	err = enable_locked(device, irq, first, count, eventfds);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
+}
+
+int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
+			 unsigned int count, const int *eventfds)
+{
+	return CALL_DEVICE(device, enable(device, irq, first, count, eventfds));
 }
 
 /* An action without data. */
@@ -194,7 +203,7 @@ static int set_action(struct flatiommu_device *device, enum flatiommu_irq irq, u
 	return 0;
 }
 
-static int disable(struct flatiommu_device *device, enum flatiommu_irq irq)
+static int disable_locked(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	int err = 0;
 
@@ -217,26 +226,32 @@ static void disable_others(struct flatiommu_device *device, enum flatiommu_irq i
 	call(device->fd, VFIO_DEVICE_SET_IRQS, &set);
 }
 
-void disable_irqs(struct flatiommu_device *device)
+void disable_irqs(struct flatiommu_device *device, bool all)
 {
 	unsigned int i;
 
 	for (i = 0; i < NR_IRQS; i++)
-		disable(device, i);
+		if (all || i != FLATIOMMU_IRQ_REQUEST)
+			disable_locked(device, i);
 }
 
-int flatiommu_irq_disable(struct flatiommu_device *device, enum flatiommu_irq irq)
+static int disable(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	int err = check(device, irq);
 
 	if (err)
 		return err;
-	pthread_mutex_lock(&device->flat->lock);
-	err = disable(device, irq);
+	pthread_mutex_lock(&device->lock);
+	err = disable_locked(device, irq);
 	if (device->flat->backend == &imported)
 		disable_others(device, irq);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
+}
+
+int flatiommu_irq_disable(struct flatiommu_device *device, enum flatiommu_irq irq)
+{
+	return CALL_DEVICE(device, disable(device, irq));
 }
 
 static int act(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t action,
@@ -244,21 +259,26 @@ static int act(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t
 {
 	int err;
 
-	pthread_mutex_lock(&device->flat->lock);
+	pthread_mutex_lock(&device->lock);
 	if (vector >= device->enabled[irq])
 		err = fail(device->flat, -ENXIO, "%s: vector %u of %s is not enabled", device->name, vector,
 			   names[irq]);
 	else
 		err = set_action(device, irq, action, vector, 1);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
 }
 
-int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
+static int trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
 {
 	int err = check(device, irq);
 
 	return err ? err : act(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, vector);
+}
+
+int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
+{
+	return CALL_DEVICE(device, trigger(device, irq, vector));
 }
 
 static int act_on_intx(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t action)
@@ -267,7 +287,7 @@ static int act_on_intx(struct flatiommu_device *device, enum flatiommu_irq irq, 
 
 	if (err)
 		return err;
-	if (irq != FLATIOMMU_INTX)
+	if (irq != FLATIOMMU_IRQ_INTX)
 		return fail(device->flat, -EOPNOTSUPP, "%s: VFIO can mask INTx only, not %s", device->name,
 			    names[irq]);
 	return act(device, irq, action, 0);
@@ -275,10 +295,10 @@ static int act_on_intx(struct flatiommu_device *device, enum flatiommu_irq irq, 
 
 int flatiommu_irq_mask(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
-	return act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_MASK);
+	return CALL_DEVICE(device, act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_MASK));
 }
 
 int flatiommu_irq_unmask(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
-	return act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_UNMASK);
+	return CALL_DEVICE(device, act_on_intx(device, irq, VFIO_IRQ_SET_ACTION_UNMASK));
 }

@@ -74,7 +74,7 @@ static void detach(struct flatiommu_device *device)
 {
 	struct buffer *buffer;
 
-	/* Its file first: the kernel stops it then. */
+	/* The kernel has stopped it as its file was closed. */
 	group_detach(device);
 	for (buffer = device->flat->buffers; buffer; buffer = buffer->next)
 		unpin(device->flat, buffer, device);
@@ -93,6 +93,7 @@ static int attach(struct flatiommu_device *device)
 	for (buffer = device->flat->buffers; buffer; buffer = buffer->next) {
 		err = pin(device, buffer);
 		if (err) {
+			close_fd(&device->fd);
 			detach(device);
 			return err;
 		}
@@ -101,20 +102,27 @@ static int attach(struct flatiommu_device *device)
 }
 
 /*
- * With the last pin of a function the kernel clears its bus mastering, in case that nobody thought of
- * it. The program has, or so it says by freeing memory: it gets back what it has asked for.
+ * With the last pin of a function the kernel clears its bus mastering, in case that nobody thought
+ * of it. The program has, or so it says by freeing memory: it gets back what it has asked for, and
+ * what another thread asks for meanwhile comes after that.
  */
 static int unmap(struct flatiommu *flat, struct buffer *buffer)
 {
+	/* Both lists change under open_lock alone: devices always, buffers with this backend. */
+	bool last = flat->buffers == buffer && !buffer->next;
 	struct flatiommu_device *device;
 	int err;
 
-	for (device = flat->devices; device; device = device->next)
-		device->was_master = !flat->buffers && is_bus_master(device);
+	for (device = flat->devices; last && device; device = device->next) {
+		pthread_mutex_lock(&device->lock);
+		device->was_master = is_bus_master(device);
+	}
 	err = unpin(flat, buffer, NULL);
-	for (device = flat->devices; device; device = device->next)
+	for (device = flat->devices; last && device; device = device->next) {
 		if (device->was_master)
 			set_bus_master(device, true);
+		pthread_mutex_unlock(&device->lock);
+	}
 	return err;
 }
 
@@ -146,6 +154,7 @@ static int look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 
 const struct backend noiommu_group = {
 	.name = "noiommu-group",
+	.for_each_device = true,
 	.start = start,
 	.stop = stop,
 	.attach = attach,

@@ -82,15 +82,25 @@ static int read_segments(struct flatiommu *flat, struct buffer *buffer, struct l
 	return err ? fail(flat, err, "the segments of a buffer: %s", ERRNO(err)) : 0;
 }
 
+bool can_pin(struct flatiommu *flat)
+{
+	bool can;
+
+	pthread_mutex_lock(&flat->lock);
+	can = flat->backend && flat->backend->pins && flat->pins;
+	pthread_mutex_unlock(&flat->lock);
+	return can;
+}
+
 int pin_buffer(struct flatiommu *flat, struct buffer *buffer)
 {
 	size_t most = buffer->span / buffer->dma.page_size;
 	uint32_t room = most < BATCH ? (uint32_t)most : BATCH, n = room;
 	struct list list = { 0 };
 	struct flatiommu_segment *batch;
-	int err;
+	int err, left;
 
-	if (!flat->backend->pins || !flat->pins)
+	if (!can_pin(flat))
 		return PIN_NOT_POSSIBLE;
 	batch = calloc(room, sizeof(*batch));
 	if (!batch)
@@ -98,8 +108,9 @@ int pin_buffer(struct flatiommu *flat, struct buffer *buffer)
 	err = flat_pin_all(flat, buffer, batch, &n);
 	if (!err) {
 		err = read_segments(flat, buffer, &list, batch, room, n);
-		if (err)
-			unpin_buffer(flat, buffer);
+		left = err ? unpin_buffer(flat, buffer) : 0;
+		if (left)
+			keep_memory(flat, buffer, left);
 	}
 	free(batch);
 	if (err) {
@@ -113,21 +124,37 @@ int pin_buffer(struct flatiommu *flat, struct buffer *buffer)
 
 int unpin_buffer(struct flatiommu *flat, struct buffer *buffer)
 {
-	int err = flat_unpin(flat, buffer->pin);
+	uint32_t pin = buffer->pin;
 
-	if (!err)
-		buffer->pin = 0;
-	return err;
+	/* Before the kernel gives the number to another one. */
+	pthread_mutex_lock(&flat->lock);
+	buffer->pin = 0;
+	pthread_mutex_unlock(&flat->lock);
+	return flat_unpin(flat, pin);
+}
+
+static uint32_t any_pin(struct flatiommu *flat)
+{
+	const struct buffer *buffer;
+	uint32_t pin = 0;
+
+	pthread_mutex_lock(&flat->lock);
+	for (buffer = flat->buffers; buffer && !pin; buffer = buffer->next)
+		pin = buffer->pin;
+	pthread_mutex_unlock(&flat->lock);
+	return pin;
 }
 
 /* Devices that share their buffers have one address space, which holds the pins. */
 int join_pins(struct flatiommu_device *device)
 {
-	struct flatiommu *flat = device->flat;
-	const struct buffer *buffer;
+	uint32_t pin;
+	int err;
 
-	for (buffer = flat->buffers; buffer; buffer = buffer->next)
-		if (buffer->pin)
-			return flat_is_pinned_for(device, buffer->pin);
-	return 0;
+	/* What was unpinned meanwhile is not there. */
+	do {
+		pin = any_pin(device->flat);
+		err = pin ? flat_is_pinned_for(device, pin) : 0;
+	} while (err == -ENOENT);
+	return err;
 }

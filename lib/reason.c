@@ -1,36 +1,123 @@
 // SPDX-License-Identifier: MIT
-/* Why a call failed, for a person; and system calls that return their errno. */
+/*
+ * Why a call failed, for a person.
+ *
+ * fail() leaves its line with the thread. As the program's call ends it becomes the reason of that
+ * thread in the context, or, where the call succeeded all the same, a note in the log.
+ */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "internal.h"
 
-/* This thread's; NULL: it has none yet. */
-static struct reason *find_reason(struct flatiommu *flat)
+enum said {
+	NOTHING,
+	FAILURE,
+	NO,		/* an answer that a program asks for */
+};
+
+/*
+ * One that has failed, or opened a context. It outlives the thread while a context has a reason of
+ * it.
+ */
+struct thread {
+	atomic_uint users;	/* the thread, and the reasons */
+	atomic_bool ended;
+	enum said said;
+	char line[REASON_SIZE];
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static bool has_key;
+
+static void put_thread(struct thread *thread)
+{
+	if (atomic_fetch_sub(&thread->users, 1) == 1)
+		free(thread);
+}
+
+static void end_thread(void *arg)
+{
+	struct thread *thread = arg;
+
+	atomic_store(&thread->ended, true);
+	put_thread(thread);
+}
+
+static void make_key(void)
+{
+	has_key = !pthread_key_create(&key, end_thread);
+}
+
+/* NULL: there is none yet. */
+static struct thread *known_thread(void)
+{
+	pthread_once(&once, make_key);
+	return has_key ? pthread_getspecific(key) : NULL;
+}
+
+/* NULL: no memory for it. */
+static struct thread *this_thread(void)
+{
+	struct thread *thread = known_thread();
+
+	if (thread || !has_key)
+		return thread;
+	thread = calloc(1, sizeof(*thread));
+	if (!thread)
+		return NULL;
+	atomic_init(&thread->users, 1);
+	if (!pthread_setspecific(key, thread))
+		return thread;
+	free(thread);
+	return NULL;
+}
+
+/* So that contexts have no more of them than there are threads. */
+static void forget_ended(struct flatiommu *flat)
+{
+	struct reason **link = &flat->reasons.next;
+
+	while (*link) {
+		struct reason *reason = *link;
+
+		if (!atomic_load(&reason->thread->ended)) {
+			link = &reason->next;
+			continue;
+		}
+		*link = reason->next;
+		put_thread(reason->thread);
+		free(reason);
+	}
+}
+
+static struct reason *find_reason(struct flatiommu *flat, const struct thread *thread)
 {
 	struct reason *reason;
 
 	for (reason = &flat->reasons; reason; reason = reason->next)
-		if (pthread_equal(reason->thread, pthread_self()))
+		if (reason->thread == thread)
 			break;
 	return reason;
 }
 
-static void keep_reason(struct flatiommu *flat, const char *line)
+static void keep_reason(struct flatiommu *flat, struct thread *thread, const char *line)
 {
 	struct reason *reason;
 
 	pthread_mutex_lock(&flat->reason_lock);
-	reason = find_reason(flat);
+	reason = find_reason(flat, thread);
 	if (!reason) {
+		forget_ended(flat);
 		reason = calloc(1, sizeof(*reason));
 		if (reason) {
-			reason->thread = pthread_self();
+			reason->thread = thread;
+			atomic_fetch_add(&thread->users, 1);
 			reason->next = flat->reasons.next;
 			flat->reasons.next = reason;
 		}
@@ -40,17 +127,112 @@ static void keep_reason(struct flatiommu *flat, const char *line)
 	pthread_mutex_unlock(&flat->reason_lock);
 }
 
+static void tell(const struct flatiommu *flat, enum flatiommu_log level, const char *line)
+{
+	if (flat->log)
+		flat->log(flat->log_arg, level, line);
+}
+
+void end_reasons(struct flatiommu *flat, bool failed, int err)
+{
+	struct thread *thread = failed ? this_thread() : known_thread();
+	enum said said;
+
+	if (!thread)
+		return;
+	said = thread->said;
+	thread->said = NOTHING;
+	if (failed && !said)
+		snprintf(thread->line, sizeof(thread->line), "%s", ERRNO(err));
+	if (failed)
+		keep_reason(flat, thread, thread->line);
+	if (failed || said)
+		tell(flat, failed && said != NO ? FLATIOMMU_LOG_ERROR : FLATIOMMU_LOG_NOTE, thread->line);
+}
+
+/* What was said before it led to this, or was made good. */
+static int say(struct flatiommu *flat, int err, enum said what, const char *format, va_list args)
+{
+	struct thread *thread = this_thread();
+	char line[REASON_SIZE];
+
+	vsnprintf(line, sizeof(line), format, args);
+	if (!thread) {
+		tell(flat, FLATIOMMU_LOG_ERROR, line);
+		return err;
+	}
+	if (thread->said)
+		tell(flat, FLATIOMMU_LOG_NOTE, thread->line);
+	strcpy(thread->line, line);
+	thread->said = what;
+	return err;
+}
+
+int fail(struct flatiommu *flat, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(flat, err, FAILURE, format, args);
+	va_end(args);
+	return err;
+}
+
+int say_no(struct flatiommu *flat, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(flat, err, NO, format, args);
+	va_end(args);
+	return err;
+}
+
+const char *latest_reason(void)
+{
+	const struct thread *thread = known_thread();
+
+	return thread ? thread->line : "";
+}
+
 const char *flatiommu_reason(struct flatiommu *flat)
 {
-	const struct reason *reason;
+	const struct thread *thread = known_thread();
+	const struct reason *reason = NULL;
 
 	if (!flat)
 		return "no context";
+	if (!is_ours(flat))
+		return "the context is that of the process that this one was forked from. Cure: a context of the "
+		       "child's own, or fork before the first one is opened";
 	pthread_mutex_lock(&flat->reason_lock);
-	reason = find_reason(flat);
+	if (thread)
+		reason = find_reason(flat, thread);
 	pthread_mutex_unlock(&flat->reason_lock);
 	/* Only this thread writes to it. */
 	return reason ? reason->line : "";
+}
+
+int begin_reasons(struct flatiommu *flat)
+{
+	struct thread *thread = this_thread();
+
+	if (!thread)
+		return -ENOMEM;
+	atomic_fetch_add(&thread->users, 1);
+	flat->reasons.thread = thread;
+	return 0;
+}
+
+/* Unless another context has a reason of it: the main thread does not end before the program. */
+static void forget_this_thread(void)
+{
+	struct thread *thread = known_thread();
+
+	if (!thread || atomic_load(&thread->users) > 1)
+		return;
+	pthread_setspecific(key, NULL);
+	free(thread);
 }
 
 void free_reasons(struct flatiommu *flat)
@@ -59,40 +241,23 @@ void free_reasons(struct flatiommu *flat)
 
 	for (; reason; reason = next) {
 		next = reason->next;
+		put_thread(reason->thread);
 		free(reason);
 	}
+	put_thread(flat->reasons.thread);
+	forget_this_thread();
 }
 
-int fail(struct flatiommu *flat, int err, const char *format, ...)
+void flatiommu_set_log(struct flatiommu *flat,
+		       void (*log)(void *arg, enum flatiommu_log level, const char *line), void *arg)
 {
-	char line[sizeof(((struct reason *)0)->line)];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	keep_reason(flat, line);
-	/* Not under a lock: a hook may take its time. */
-	if (flat->log)
-		flat->log(flat->log_arg, line);
-	return err;
+	if (!flat || !is_ours(flat))
+		return;
+	flat->log_arg = arg;
+	flat->log = log;
 }
 
 const char *errno_text(int err, char *text, size_t size)
 {
 	return strerror_r(-err, text, size);
-}
-
-int call(int fd, unsigned long request, void *arg)
-{
-	int ret = ioctl(fd, request, arg);
-
-	return ret < 0 ? -errno : ret;
-}
-
-void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }

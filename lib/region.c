@@ -92,13 +92,16 @@ void free_regions(struct flatiommu_device *device)
 		free(device->regions[i].areas);
 }
 
-int64_t flatiommu_region_size(struct flatiommu_device *device, unsigned int region)
+static int64_t region_size(struct flatiommu_device *device, unsigned int region)
 {
-	if (!device)
-		return -EINVAL;
 	if (region >= NR_REGIONS)
 		return fail(device->flat, -EINVAL, "%s: there is no region %u", device->name, region);
 	return (int64_t)device->regions[region].size;
+}
+
+int64_t flatiommu_region_size(struct flatiommu_device *device, unsigned int region)
+{
+	return CALL_DEVICE(device, region_size(device, region));
 }
 
 static int check_range(struct flatiommu_device *device, unsigned int index, uint64_t offset,
@@ -156,28 +159,38 @@ int access_region(struct flatiommu_device *device, unsigned int index, uint64_t 
 
 static int check_access(struct flatiommu_device *device, unsigned int region, const void *data)
 {
-	if (!device)
-		return -EINVAL;
 	if (region >= NR_REGIONS || !data)
 		return fail(device->flat, -EINVAL, "%s: %s", device->name,
 			    data ? "there is no such region" : "NULL is no data");
 	return 0;
 }
 
-int flatiommu_region_read(struct flatiommu_device *device, unsigned int region, uint64_t offset,
-			  void *data, size_t length)
+static int read_region_part(struct flatiommu_device *device, unsigned int region, uint64_t offset,
+			    void *data, size_t length)
 {
 	int err = check_access(device, region, data);
 
 	return err ? err : access_region(device, region, offset, data, length, false);
 }
 
-int flatiommu_region_write(struct flatiommu_device *device, unsigned int region, uint64_t offset,
-			   const void *data, size_t length)
+int flatiommu_region_read(struct flatiommu_device *device, unsigned int region, uint64_t offset,
+			  void *data, size_t length)
+{
+	return CALL_DEVICE(device, read_region_part(device, region, offset, data, length));
+}
+
+static int write_region_part(struct flatiommu_device *device, unsigned int region, uint64_t offset,
+			     const void *data, size_t length)
 {
 	int err = check_access(device, region, data);
 
 	return err ? err : access_region(device, region, offset, (void *)data, length, true);
+}
+
+int flatiommu_region_write(struct flatiommu_device *device, unsigned int region, uint64_t offset,
+			   const void *data, size_t length)
+{
+	return CALL_DEVICE(device, write_region_part(device, region, offset, data, length));
 }
 
 /* Only if asked: registers are often in a prefetchable BAR, too, and stores to them must not be merged. */
@@ -211,11 +224,11 @@ static int check_write_combined(struct flatiommu_device *device, unsigned int ba
 		return fail(device->flat, -EOPNOTSUPP, "%s: write-combining takes a claim of flatiommu.ko",
 			    device->name);
 	if (claimed && wanted && !(held >> bar & 1))
-		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u is not held write-combined. Cure: "
+		return fail(device->flat, -EBUSY, "%s: BAR %u is not held write-combined. Cure: "
 			    "flatiommu unbind %s && flatiommu bind --wc %u %s", device->name, bar,
 			    device->name, bar, device->name);
 	if (!wanted && held >> bar & 1)
-		return fail(device->flat, -EOPNOTSUPP, "%s: BAR %u is held write-combined. Cure: "
+		return fail(device->flat, -EBUSY, "%s: BAR %u is held write-combined. Cure: "
 			    "FLATIOMMU_BAR_WRITE_COMBINED, or a claim without wc=%u", device->name, bar, bar);
 	return 0;
 }
@@ -263,6 +276,8 @@ static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_
 		return fail(device->flat, err, "%s: mmap of BAR %u: %s%s", device->name, bar, ERRNO(err),
 			    err == -EBUSY ? ": another driver has its range (/proc/iomem)" : "");
 	}
+	/* No child of a fork may use it. */
+	madvise(view->pages, view->length, MADV_DONTFORK);
 	view->memory = (char *)view->pages + (offset - start);
 	view->next = device->views;
 	device->views = view;
@@ -270,13 +285,11 @@ static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_
 	return 0;
 }
 
-int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
-		  unsigned int flags, void **memory)
+static int map_bar(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
+		   unsigned int flags, void **memory)
 {
 	int err;
 
-	if (!device)
-		return -EINVAL;
 	if (bar >= NR_BARS || !memory)
 		return fail(device->flat, -EINVAL, "%s: flatiommu_bar_map: %s", device->name,
 			    memory ? "BARs are 0 to 5" : "NULL is no pointer");
@@ -290,10 +303,16 @@ int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_
 		return err;
 	if (!length)
 		length = device->regions[bar].size - offset;
-	pthread_mutex_lock(&device->flat->lock);
+	pthread_mutex_lock(&device->lock);
 	err = map_locked(device, bar, offset, length, memory);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
+}
+
+int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
+		      unsigned int flags, void **memory)
+{
+	return CALL_DEVICE(device, map_bar(device, bar, offset, length, flags, memory));
 }
 
 static void unmap_view(struct view **link)
@@ -311,20 +330,23 @@ void unmap_views(struct flatiommu_device *device)
 		unmap_view(&device->views);
 }
 
-int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory)
+static int unmap_bar(struct flatiommu_device *device, const void *memory)
 {
 	struct view **link;
 	int err = 0;
 
-	if (!device)
-		return -EINVAL;
-	pthread_mutex_lock(&device->flat->lock);
+	pthread_mutex_lock(&device->lock);
 	for (link = &device->views; *link && (*link)->memory != memory; link = &(*link)->next)
 		;
 	if (*link)
 		unmap_view(link);
 	else
 		err = fail(device->flat, -ENOENT, "%s: nothing is mapped at %p", device->name, memory);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err;
+}
+
+int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory)
+{
+	return CALL_DEVICE(device, unmap_bar(device, memory));
 }

@@ -8,7 +8,7 @@
 
 #include "internal.h"
 
-int flatiommu_reset(struct flatiommu_device *device)
+static int reset(struct flatiommu_device *device)
 {
 	static const struct meaning meanings[] = {
 		{ -EAGAIN, "it is being bound, unbound or reset. Cure: try again" },
@@ -17,17 +17,21 @@ int flatiommu_reset(struct flatiommu_device *device)
 	};
 	int err;
 
-	if (!device)
-		return -EINVAL;
 	if (!(device->flags & VFIO_DEVICE_FLAGS_RESET))
 		return fail(device->flat, -EOPNOTSUPP, "%s: has no reset of its own. Cure: "
 			    "flatiommu_hot_reset()", device->name);
-	pthread_mutex_lock(&device->flat->lock);
+	pthread_mutex_lock(&device->lock);
 	err = call(device->fd, VFIO_DEVICE_RESET, NULL);
-	pthread_mutex_unlock(&device->flat->lock);
+	pthread_mutex_unlock(&device->lock);
 	return err ? explain_by(device->flat, device->name, "VFIO_DEVICE_RESET", err, meanings) : 0;
 }
 
+int flatiommu_reset(struct flatiommu_device *device)
+{
+	return CALL_DEVICE(device, reset(device));
+}
+
+/* flat->lock is held. */
 static bool is_open(const struct flatiommu *flat, const struct vfio_pci_dependent_device *other)
 {
 	const struct flatiommu_device *device;
@@ -40,13 +44,14 @@ static bool is_open(const struct flatiommu *flat, const struct vfio_pci_dependen
 }
 
 /* Which functions would be reset, too, and are not ours. */
-static void name_strangers(const struct flatiommu *flat, const struct vfio_pci_hot_reset_info *info,
+static void name_strangers(struct flatiommu *flat, const struct vfio_pci_hot_reset_info *info,
 			   char *text, size_t size)
 {
 	size_t used = 0;
 	uint32_t i;
 
 	text[0] = 0;
+	pthread_mutex_lock(&flat->lock);
 	for (i = 0; i < info->count && used < size; i++) {
 		const struct vfio_pci_dependent_device *other = &info->devices[i];
 
@@ -55,6 +60,7 @@ static void name_strangers(const struct flatiommu *flat, const struct vfio_pci_h
 						 other->segment, other->bus, other->devfn >> 3,
 						 other->devfn & 7);
 	}
+	pthread_mutex_unlock(&flat->lock);
 }
 
 /* With the list of functions that it is about; to be freed. */
@@ -114,7 +120,7 @@ static int reset_all_of(struct flatiommu_device *device, const struct vfio_pci_h
 	return err;
 }
 
-static int hot_reset(struct flatiommu_device *device)
+static int hot_reset_locked(struct flatiommu_device *device)
 {
 	static const struct meaning meanings[] = {
 		{ -EAGAIN, "a function beside it is being bound, unbound or reset. Cure: try again" },
@@ -146,17 +152,21 @@ static int hot_reset(struct flatiommu_device *device)
 	return explain_by(device->flat, device->name, "VFIO_DEVICE_PCI_HOT_RESET", err, meanings);
 }
 
-int flatiommu_hot_reset(struct flatiommu_device *device)
+static int hot_reset(struct flatiommu_device *device)
 {
 	int err;
 
-	if (!device)
-		return -EINVAL;
 	if (device->flat->backend == &imported)
 		return fail(device->flat, -EOPNOTSUPP, "%s: the process that opened it can reset its bus",
 			    device->name);
-	pthread_mutex_lock(&device->flat->lock);
-	err = hot_reset(device);
-	pthread_mutex_unlock(&device->flat->lock);
+	/* Whose groups it takes none may leave meanwhile. */
+	pthread_mutex_lock(&device->flat->open_lock);
+	err = hot_reset_locked(device);
+	pthread_mutex_unlock(&device->flat->open_lock);
 	return err;
+}
+
+int flatiommu_hot_reset(struct flatiommu_device *device)
+{
+	return CALL_DEVICE(device, hot_reset(device));
 }

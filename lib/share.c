@@ -91,18 +91,15 @@ static int make_table(const struct buffer *buffer)
 	return err;
 }
 
-int flatiommu_dma_export(const struct flatiommu_dma *dma, int *memory, int *table)
+static int export(const struct buffer *buffer, int *memory, int *table)
 {
-	const struct buffer *buffer = buffer_of(dma);
 	int new_memory, new_table;
 
-	if (!dma || !buffer->flat)
-		return -EINVAL;
 	if (!memory || !table)
 		return fail(buffer->flat, -EINVAL, "flatiommu_dma_export: NULL is no file descriptor");
 	if (buffer->file < 0)
 		return fail(buffer->flat, -EOPNOTSUPP, "the buffer at %p cannot be exported. Cure: allocate "
-			    "it with FLATIOMMU_DMA_SHARED", dma->memory);
+			    "it with FLATIOMMU_DMA_SHARED", buffer->dma.memory);
 	new_memory = fcntl(buffer->file, F_DUPFD_CLOEXEC, 0);
 	if (new_memory < 0)
 		return fail(buffer->flat, -errno, "the file of a buffer: %s", ERRNO(-errno));
@@ -114,6 +111,11 @@ int flatiommu_dma_export(const struct flatiommu_dma *dma, int *memory, int *tabl
 	*memory = new_memory;
 	*table = new_table;
 	return 0;
+}
+
+int flatiommu_dma_export(const struct flatiommu_dma *dma, int *memory, int *table)
+{
+	return dma ? CALL(buffer_of(dma)->flat, export(buffer_of(dma), memory, table)) : -EINVAL;
 }
 
 /* The table as a whole, once it can change no more; to be freed. */
@@ -221,6 +223,7 @@ int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma)
 	buffer = calloc(1, sizeof(*buffer));
 	if (buffer) {
 		buffer->file = -1;
+		buffer->dma.impl = (void *)buffer;
 		err = import(buffer, memory, contents);
 	} else {
 		err = -ENOMEM;

@@ -50,14 +50,7 @@ static int attach_flat(struct flatiommu_device *device)
 	/* Before it joins a container that has look-up maps already. */
 	int err = flat_declare(device);
 
-	if (!err)
-		err = attach(device);
-	if (err)
-		return err;
-	err = join_pins(device);
-	if (err)
-		group_detach(device);
-	return err;
+	return err ? err : attach(device);
 }
 
 static int copy_ranges(const struct vfio_iommu_type1_info_cap_iova_range *cap,
@@ -113,7 +106,7 @@ static int map(struct flatiommu *flat, struct buffer *buffer)
 {
 	struct vfio_iommu_type1_dma_map arg = {
 		.argsz = sizeof(arg),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.flags = VFIO_DMA_MAP_FLAG_READ | (buffer->read_only ? 0 : VFIO_DMA_MAP_FLAG_WRITE),
 		.vaddr = (uintptr_t)buffer->pages,
 		.iova = buffer->iova,
 		.size = buffer->span,

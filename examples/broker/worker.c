@@ -127,7 +127,7 @@ int work(void)
 	if (!err)
 		err = flatiommu_bar_map(device, 0, 0, 0, 0, &regs);
 	if (!err)
-		err = flatiommu_irq_enable(device, FLATIOMMU_MSI, 0, 1, &fds[FD_EVENT]);
+		err = flatiommu_irq_enable(device, FLATIOMMU_IRQ_MSI, 0, 1, &fds[FD_EVENT]);
 	if (!err)
 		err = flatiommu_dma_import(fds[FD_MEMORY], fds[FD_TABLE], &dma);
 	if (!err) {

@@ -185,7 +185,7 @@ static int show_info(struct flatiommu *flat, struct flatiommu_device *device)
 		err = vectors[i] < 0 ? vectors[i] : 0;
 	}
 	if (!err)
-		err = flatiommu_device_get_info(device, &info, sizeof(info));
+		err = flatiommu_device_get_info(device, &info);
 	if (err) {
 		log_error("%s", flatiommu_reason(flat));
 		return err;
@@ -195,8 +195,8 @@ static int show_info(struct flatiommu *flat, struct flatiommu_device *device)
 		printf("group      %d\n", info.group);
 	printf("backend    %s: %s\n", flatiommu_backend(flat), flatiommu_isolated(flat) ?
 	       "an IOMMU translates" : "bus addresses, no isolation");
-	printf("vectors    MSI-X %d, MSI %d, INTx %d\n", vectors[FLATIOMMU_MSIX],
-	       vectors[FLATIOMMU_MSI], vectors[FLATIOMMU_INTX]);
+	printf("vectors    MSI-X %d, MSI %d, INTx %d\n", vectors[FLATIOMMU_IRQ_MSIX],
+	       vectors[FLATIOMMU_IRQ_MSI], vectors[FLATIOMMU_IRQ_INTX]);
 	printf("reset      %s\n", info.flags & FLATIOMMU_DEVICE_CAN_RESET ? "yes" : "no");
 	printf("BAR0       %zu bytes\n", n.regs_size);
 	print_version(&n);

@@ -384,7 +384,7 @@ static int enable_interrupts(struct nvme *n)
 {
 	int count, i, err;
 
-	count = flatiommu_irq_vectors(n->device, FLATIOMMU_MSIX);
+	count = flatiommu_irq_vectors(n->device, FLATIOMMU_IRQ_MSIX);
 	if (count < 0)
 		return said(n, count);
 	if (!count) {
@@ -401,7 +401,7 @@ static int enable_interrupts(struct nvme *n)
 			return err;
 		}
 	}
-	err = flatiommu_irq_enable(n->device, FLATIOMMU_MSIX, 0, (unsigned int)count, n->eventfds);
+	err = flatiommu_irq_enable(n->device, FLATIOMMU_IRQ_MSIX, 0, (unsigned int)count, n->eventfds);
 	if (err) {
 		log_error("%s. --poll works without", flatiommu_reason(n->flat));
 		return err;
@@ -553,7 +553,7 @@ void nvme_close(struct nvme *n)
 	}
 	/* From here on nothing of the function reaches memory, whatever came of that. */
 	flatiommu_bus_master(n->device, false);
-	flatiommu_irq_disable(n->device, FLATIOMMU_MSIX);
+	flatiommu_irq_disable(n->device, FLATIOMMU_IRQ_MSIX);
 	for (i = 0; i < 2; i++) {
 		if (n->eventfds[i] >= 0)
 			close(n->eventfds[i]);

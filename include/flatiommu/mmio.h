@@ -3,14 +3,23 @@
  * Device registers, and the order between them and memory that the device reads and writes.
  *
  * Registers are little endian, as PCI's are, and so is the processor. Each access is one access of
- * that width, and is neither left out nor repeated by the compiler. Any thread may call these; none of
- * them fails. A function that is gone answers
- * reads with all bits set.
+ * that width, and is neither left out nor repeated by the compiler. Any thread may call these; they
+ * return no error. A function that is gone answers reads with all bits set. Where its memory space
+ * is off (command register) or it sleeps (D3hot), the kernel takes the mapping away, and an access
+ * raises SIGBUS.
  */
 #ifndef FLATIOMMU_MMIO_H
 #define FLATIOMMU_MMIO_H
 
 #include <stdint.h>
+
+/*
+ * Functions that are not called but become part of the program. The library has them, too, for who
+ * cannot do that.
+ */
+#ifndef FLATIOMMU_INLINE
+#define FLATIOMMU_INLINE static inline
+#endif
 
 #if !defined(__x86_64__) && \
 	!(defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -28,7 +37,7 @@ extern "C" {
  */
 
 /** flatiommu_rmb() - what was read before this was read before what is read after it */
-static inline void flatiommu_rmb(void)
+FLATIOMMU_INLINE void flatiommu_rmb(void)
 {
 #ifdef __x86_64__
 	__asm__ volatile("" ::: "memory");
@@ -38,7 +47,7 @@ static inline void flatiommu_rmb(void)
 }
 
 /** flatiommu_wmb() - the device sees stores to memory in the order before and after this */
-static inline void flatiommu_wmb(void)
+FLATIOMMU_INLINE void flatiommu_wmb(void)
 {
 #ifdef __x86_64__
 	__asm__ volatile("" ::: "memory");
@@ -48,7 +57,7 @@ static inline void flatiommu_wmb(void)
 }
 
 /** flatiommu_mb() - loads and stores of before come before those of after this, for the device */
-static inline void flatiommu_mb(void)
+FLATIOMMU_INLINE void flatiommu_mb(void)
 {
 #ifdef __x86_64__
 	__asm__ volatile("mfence" ::: "memory");
@@ -58,7 +67,7 @@ static inline void flatiommu_mb(void)
 }
 
 /** flatiommu_wc_flush() - stores to a write-combined BAR go out before what follows */
-static inline void flatiommu_wc_flush(void)
+FLATIOMMU_INLINE void flatiommu_wc_flush(void)
 {
 #ifdef __x86_64__
 	__asm__ volatile("sfence" ::: "memory");
@@ -68,7 +77,7 @@ static inline void flatiommu_wc_flush(void)
 }
 
 /* A load from memory that follows the read in the program may use what the device wrote before. */
-static inline uint8_t flatiommu_read8(const volatile void *reg)
+FLATIOMMU_INLINE uint8_t flatiommu_read8(const volatile void *reg)
 {
 	uint8_t value = *(const volatile uint8_t *)reg;
 
@@ -76,7 +85,7 @@ static inline uint8_t flatiommu_read8(const volatile void *reg)
 	return value;
 }
 
-static inline uint16_t flatiommu_read16(const volatile void *reg)
+FLATIOMMU_INLINE uint16_t flatiommu_read16(const volatile void *reg)
 {
 	uint16_t value = *(const volatile uint16_t *)reg;
 
@@ -84,7 +93,7 @@ static inline uint16_t flatiommu_read16(const volatile void *reg)
 	return value;
 }
 
-static inline uint32_t flatiommu_read32(const volatile void *reg)
+FLATIOMMU_INLINE uint32_t flatiommu_read32(const volatile void *reg)
 {
 	uint32_t value = *(const volatile uint32_t *)reg;
 
@@ -92,7 +101,7 @@ static inline uint32_t flatiommu_read32(const volatile void *reg)
 	return value;
 }
 
-static inline uint64_t flatiommu_read64(const volatile void *reg)
+FLATIOMMU_INLINE uint64_t flatiommu_read64(const volatile void *reg)
 {
 	uint64_t value = *(const volatile uint64_t *)reg;
 
@@ -105,27 +114,101 @@ static inline uint64_t flatiommu_read64(const volatile void *reg)
  * before may still be under way on arm64: where the write lets the device change that, call
  * flatiommu_mb() first. Stores to a write-combined BAR take flatiommu_wc_flush().
  */
-static inline void flatiommu_write8(volatile void *reg, uint8_t value)
+FLATIOMMU_INLINE void flatiommu_write8(volatile void *reg, uint8_t value)
 {
 	flatiommu_wmb();
 	*(volatile uint8_t *)reg = value;
 }
 
-static inline void flatiommu_write16(volatile void *reg, uint16_t value)
+FLATIOMMU_INLINE void flatiommu_write16(volatile void *reg, uint16_t value)
 {
 	flatiommu_wmb();
 	*(volatile uint16_t *)reg = value;
 }
 
-static inline void flatiommu_write32(volatile void *reg, uint32_t value)
+FLATIOMMU_INLINE void flatiommu_write32(volatile void *reg, uint32_t value)
 {
 	flatiommu_wmb();
 	*(volatile uint32_t *)reg = value;
 }
 
-static inline void flatiommu_write64(volatile void *reg, uint64_t value)
+FLATIOMMU_INLINE void flatiommu_write64(volatile void *reg, uint64_t value)
 {
 	flatiommu_wmb();
+	*(volatile uint64_t *)reg = value;
+}
+
+/*
+ * 64 bits in two accesses of 32, for a device that takes no other: the low half first (lh), or the
+ * high one (hl), as its data sheet says which one counts.
+ */
+FLATIOMMU_INLINE uint64_t flatiommu_read64_lh(const volatile void *reg)
+{
+	uint64_t low = flatiommu_read32(reg);
+
+	return (uint64_t)flatiommu_read32((const volatile char *)reg + 4) << 32 | low;
+}
+
+FLATIOMMU_INLINE uint64_t flatiommu_read64_hl(const volatile void *reg)
+{
+	uint64_t high = flatiommu_read32((const volatile char *)reg + 4);
+
+	return high << 32 | flatiommu_read32(reg);
+}
+
+FLATIOMMU_INLINE void flatiommu_write64_lh(volatile void *reg, uint64_t value)
+{
+	flatiommu_write32(reg, (uint32_t)value);
+	flatiommu_write32((volatile char *)reg + 4, (uint32_t)(value >> 32));
+}
+
+FLATIOMMU_INLINE void flatiommu_write64_hl(volatile void *reg, uint64_t value)
+{
+	flatiommu_write32((volatile char *)reg + 4, (uint32_t)(value >> 32));
+	flatiommu_write32(reg, (uint32_t)value);
+}
+
+/*
+ * Accesses that are in order with others of the same device's registers, and with nothing else:
+ * memory takes flatiommu_rmb() or flatiommu_wmb(), once for many of these.
+ */
+FLATIOMMU_INLINE uint8_t flatiommu_read8_relaxed(const volatile void *reg)
+{
+	return *(const volatile uint8_t *)reg;
+}
+
+FLATIOMMU_INLINE uint16_t flatiommu_read16_relaxed(const volatile void *reg)
+{
+	return *(const volatile uint16_t *)reg;
+}
+
+FLATIOMMU_INLINE uint32_t flatiommu_read32_relaxed(const volatile void *reg)
+{
+	return *(const volatile uint32_t *)reg;
+}
+
+FLATIOMMU_INLINE uint64_t flatiommu_read64_relaxed(const volatile void *reg)
+{
+	return *(const volatile uint64_t *)reg;
+}
+
+FLATIOMMU_INLINE void flatiommu_write8_relaxed(volatile void *reg, uint8_t value)
+{
+	*(volatile uint8_t *)reg = value;
+}
+
+FLATIOMMU_INLINE void flatiommu_write16_relaxed(volatile void *reg, uint16_t value)
+{
+	*(volatile uint16_t *)reg = value;
+}
+
+FLATIOMMU_INLINE void flatiommu_write32_relaxed(volatile void *reg, uint32_t value)
+{
+	*(volatile uint32_t *)reg = value;
+}
+
+FLATIOMMU_INLINE void flatiommu_write64_relaxed(volatile void *reg, uint64_t value)
+{
 	*(volatile uint64_t *)reg = value;
 }
 

@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 
 static struct flatiommu flat = {
+	.ours = "this process",
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.reason_lock = PTHREAD_MUTEX_INITIALIZER,
 };

@@ -24,9 +24,10 @@ static const char *const devices[] = { EDU, NULL };
 static char said[1024];
 static struct flatiommu_device *edu;
 
-static void remember(void *arg, const char *line)
+static void remember(void *arg, enum flatiommu_log level, const char *line)
 {
 	(void)arg;
+	(void)level;
 	snprintf(said, sizeof(said), "%s", line);
 }
 
@@ -139,7 +140,7 @@ static void no_device(void **state)
 	(void)state;
 	flatiommu_device_close(NULL);
 	assert_string_equal(flatiommu_device_name(NULL), "");
-	expect(-EINVAL, flatiommu_device_get_info(NULL, &info, sizeof(info)));
+	expect(-EINVAL, flatiommu_device_get_info(NULL, &info));
 	expect(-EINVAL, flatiommu_device_fd(NULL));
 	expect(-EINVAL, flatiommu_bus_master(NULL, true));
 	expect(-EINVAL, flatiommu_reset(NULL));
@@ -157,12 +158,12 @@ static void no_device(void **state)
 	expect(-EINVAL, flatiommu_config_write32(NULL, 0, 0));
 	expect(-EINVAL, flatiommu_capability(NULL, PCI_CAP_ID_MSI, &offset));
 	expect(-EINVAL, flatiommu_extended_capability(NULL, PCI_EXT_CAP_ID_ERR, &offset));
-	expect(-EINVAL, flatiommu_irq_vectors(NULL, FLATIOMMU_MSI));
-	expect(-EINVAL, flatiommu_irq_enable(NULL, FLATIOMMU_MSI, 0, 1, &event));
-	expect(-EINVAL, flatiommu_irq_disable(NULL, FLATIOMMU_MSI));
-	expect(-EINVAL, flatiommu_irq_trigger(NULL, FLATIOMMU_MSI, 0));
-	expect(-EINVAL, flatiommu_irq_mask(NULL, FLATIOMMU_INTX));
-	expect(-EINVAL, flatiommu_irq_unmask(NULL, FLATIOMMU_INTX));
+	expect(-EINVAL, flatiommu_irq_vectors(NULL, FLATIOMMU_IRQ_MSI));
+	expect(-EINVAL, flatiommu_irq_enable(NULL, FLATIOMMU_IRQ_MSI, 0, 1, &event));
+	expect(-EINVAL, flatiommu_irq_disable(NULL, FLATIOMMU_IRQ_MSI));
+	expect(-EINVAL, flatiommu_irq_trigger(NULL, FLATIOMMU_IRQ_MSI, 0));
+	expect(-EINVAL, flatiommu_irq_mask(NULL, FLATIOMMU_IRQ_INTX));
+	expect(-EINVAL, flatiommu_irq_unmask(NULL, FLATIOMMU_IRQ_INTX));
 }
 
 static void imports(void **state)
@@ -497,33 +498,33 @@ static void interrupts(void **state)
 	refuses(-EINVAL, flatiommu_irq_vectors(edu, none));
 	refuses(-EINVAL, flatiommu_irq_vectors(edu, negative));
 	refuses(-EINVAL, flatiommu_irq_enable(edu, none, 0, 1, &event));
-	refuses(-EINVAL, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 0, &event));
-	refuses(-EINVAL, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, NULL));
-	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 1, 1, &event));
-	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 2, &event));
-	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_MSI, UINT32_MAX, 1, &event));
-	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_MSI, UINT32_MAX, 2, &event));
-	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, UINT32_MAX, &event));
-	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_MSIX, 0, 1, &event));
+	refuses(-EINVAL, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 0, &event));
+	refuses(-EINVAL, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, NULL));
+	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 1, 1, &event));
+	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 2, &event));
+	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, UINT32_MAX, 1, &event));
+	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, UINT32_MAX, 2, &event));
+	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, UINT32_MAX, &event));
+	refuses(-ENXIO, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSIX, 0, 1, &event));
 	wrong = 9999;
-	refuses(-EBADF, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, &wrong));
+	refuses(-EBADF, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, &wrong));
 	wrong = -2;
-	refuses(-EBADF, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, &wrong));
-	refuses(-EBADF, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, &null));
+	refuses(-EBADF, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, &wrong));
+	refuses(-EBADF, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, &null));
 	refuses(-EINVAL, flatiommu_irq_disable(edu, none));
 	refuses(-EINVAL, flatiommu_irq_trigger(edu, none, 0));
-	refuses(-ENXIO, flatiommu_irq_trigger(edu, FLATIOMMU_MSI, 0));
+	refuses(-ENXIO, flatiommu_irq_trigger(edu, FLATIOMMU_IRQ_MSI, 0));
 	refuses(-EINVAL, flatiommu_irq_mask(edu, negative));
 	refuses(-EINVAL, flatiommu_irq_unmask(edu, negative));
-	refuses(-EOPNOTSUPP, flatiommu_irq_mask(edu, FLATIOMMU_MSI));
-	refuses(-EOPNOTSUPP, flatiommu_irq_unmask(edu, FLATIOMMU_REQUEST));
-	refuses(-ENXIO, flatiommu_irq_mask(edu, FLATIOMMU_INTX));
-	refuses(-ENXIO, flatiommu_irq_unmask(edu, FLATIOMMU_INTX));
+	refuses(-EOPNOTSUPP, flatiommu_irq_mask(edu, FLATIOMMU_IRQ_MSI));
+	refuses(-EOPNOTSUPP, flatiommu_irq_unmask(edu, FLATIOMMU_IRQ_REQUEST));
+	refuses(-ENXIO, flatiommu_irq_mask(edu, FLATIOMMU_IRQ_INTX));
+	refuses(-ENXIO, flatiommu_irq_unmask(edu, FLATIOMMU_IRQ_INTX));
 	/* None of it was enabled. */
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, &event));
-	refuses(-EBUSY, flatiommu_irq_enable(edu, FLATIOMMU_INTX, 0, 1, &event));
-	refuses(-ENXIO, flatiommu_irq_trigger(edu, FLATIOMMU_MSI, 1));
-	refuses(-ENXIO, flatiommu_irq_trigger(edu, FLATIOMMU_MSI, UINT32_MAX));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, &event));
+	refuses(-EBUSY, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_INTX, 0, 1, &event));
+	refuses(-ENXIO, flatiommu_irq_trigger(edu, FLATIOMMU_IRQ_MSI, 1));
+	refuses(-ENXIO, flatiommu_irq_trigger(edu, FLATIOMMU_IRQ_MSI, UINT32_MAX));
 	close(event);
 	close(null);
 }

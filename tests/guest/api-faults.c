@@ -48,9 +48,10 @@ static union {
 	int files[2];
 } out;
 
-static void remember(void *arg, const char *line)
+static void remember(void *arg, enum flatiommu_log level, const char *line)
 {
 	(void)arg;
+	(void)level;
 	snprintf(said, sizeof(said), "%s", line);
 }
 
@@ -489,7 +490,7 @@ static void open_and_use(void)
 {
 	alloc_two();
 	expect(0, flatiommu_bar_map(edu, 0, 0, 0, 0, &bar));
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, &event));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, &event));
 	expect(0, flatiommu_bus_master(edu, true));
 }
 
@@ -655,7 +656,7 @@ static int run_irq_vectors(void)
 
 static int run_irq_enable(void)
 {
-	return flatiommu_irq_enable(irq_device, irq, 0, irq == FLATIOMMU_MSIX ? 3 : 1, events);
+	return flatiommu_irq_enable(irq_device, irq, 0, irq == FLATIOMMU_IRQ_MSIX ? 3 : 1, events);
 }
 
 static void irq_enable(void)
@@ -701,7 +702,7 @@ static void irq_fails(struct flatiommu_device *device, enum flatiommu_irq kind)
 		{ .name = "flatiommu_irq_unmask", .before = irq_enable, .run = run_irq_unmask,
 		  .after = irq_disable },
 	};
-	size_t i, count = kind == FLATIOMMU_INTX ? 6 : 4;
+	size_t i, count = kind == FLATIOMMU_IRQ_INTX ? 6 : 4;
 
 	irq_device = device;
 	irq = kind;
@@ -717,11 +718,11 @@ static void interrupts(void **state)
 	for (i = 0; i < ARRAY_SIZE(events); i++)
 		events[i] = event;
 	open_with_nvme();
-	irq_fails(edu, FLATIOMMU_INTX);
-	irq_fails(edu, FLATIOMMU_MSI);
-	irq_fails(nvme, FLATIOMMU_MSIX);
-	irq_fails(nvme, FLATIOMMU_ERROR);
-	irq_fails(edu, FLATIOMMU_REQUEST);
+	irq_fails(edu, FLATIOMMU_IRQ_INTX);
+	irq_fails(edu, FLATIOMMU_IRQ_MSI);
+	irq_fails(nvme, FLATIOMMU_IRQ_MSIX);
+	irq_fails(nvme, FLATIOMMU_IRQ_ERROR);
+	irq_fails(edu, FLATIOMMU_IRQ_REQUEST);
 	close_context();
 }
 
@@ -833,9 +834,9 @@ static void says_what_answers_mean(void **state)
 	open_with_nvme();
 	memset(&out, 0, sizeof(out));
 	fault_answer(VFIO_DEVICE_SET_IRQS, 3);
-	api_refused(-ENOSPC, "3 vectors left", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &event));
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &event));
-	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_MSIX));
+	api_refused(-ENOSPC, "3 vectors left", flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 1, &event));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 1, &event));
+	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_IRQ_MSIX));
 	fault_answer(VFIO_DEVICE_RESET, -EAGAIN);
 	api_refused(-EAGAIN, "VFIO_DEVICE_RESET", flatiommu_reset(nvme));
 	fault_answer(api_is("iommufd") ? IOAS_MAP : api_is("type1") ? VFIO_IOMMU_MAP_DMA : FLATIOMMU_PIN,
@@ -885,7 +886,7 @@ static int alloc_low(void)
 
 static int enable_intx(void)
 {
-	return flatiommu_irq_enable(nvme, FLATIOMMU_INTX, 0, 1, &event);
+	return flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_INTX, 0, 1, &event);
 }
 
 static int reset_nvme(void)

@@ -47,13 +47,13 @@ static void counts_vectors(void **state)
 	struct flatiommu_device *edu = api_open(EDU), *nvme = api_open(NVME);
 
 	(void)state;
-	expect(1, flatiommu_irq_vectors(edu, FLATIOMMU_INTX));
-	expect(1, flatiommu_irq_vectors(edu, FLATIOMMU_MSI));
-	expect(0, flatiommu_irq_vectors(edu, FLATIOMMU_MSIX));
-	expect(error_vectors(), flatiommu_irq_vectors(edu, FLATIOMMU_ERROR));
-	expect(1, flatiommu_irq_vectors(edu, FLATIOMMU_REQUEST));
-	expect(VECTORS, flatiommu_irq_vectors(nvme, FLATIOMMU_MSIX));
-	expect(1, flatiommu_irq_vectors(nvme, FLATIOMMU_ERROR));
+	expect(1, flatiommu_irq_vectors(edu, FLATIOMMU_IRQ_INTX));
+	expect(1, flatiommu_irq_vectors(edu, FLATIOMMU_IRQ_MSI));
+	expect(0, flatiommu_irq_vectors(edu, FLATIOMMU_IRQ_MSIX));
+	expect(error_vectors(), flatiommu_irq_vectors(edu, FLATIOMMU_IRQ_ERROR));
+	expect(1, flatiommu_irq_vectors(edu, FLATIOMMU_IRQ_REQUEST));
+	expect(VECTORS, flatiommu_irq_vectors(nvme, FLATIOMMU_IRQ_MSIX));
+	expect(1, flatiommu_irq_vectors(nvme, FLATIOMMU_IRQ_ERROR));
 	api_refused(-EINVAL, "no interrupt", flatiommu_irq_vectors(nvme, (enum flatiommu_irq)5));
 	api_refused(-EINVAL, "no interrupt", flatiommu_irq_disable(nvme, (enum flatiommu_irq)-1));
 }
@@ -67,20 +67,20 @@ static void receives_msi(void **state)
 	(void)state;
 	make_events();
 	edu = api_open_edu(EDU, &regs);
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, events));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, events));
 	for (reason = 1; reason <= 4; reason <<= 1) {
 		edu_raise(regs, reason);
 		assert_int_equal(event_wait(events[0]), 1);
 		edu_acknowledge(regs, reason);
 	}
 	/* Another eventfd in the place of the first. */
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, &events[1]));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, &events[1]));
 	edu_raise(regs, 1);
 	assert_int_equal(event_wait(events[1]), 1);
 	edu_acknowledge(regs, 1);
 	assert_int_equal(event_take(events[0]), 0);
-	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_MSI));
-	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_MSI));
+	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_IRQ_MSI));
+	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_IRQ_MSI));
 	close_events();
 }
 
@@ -92,31 +92,31 @@ static void receives_intx(void **state)
 	(void)state;
 	make_events();
 	edu = api_open_edu(EDU, &regs);
-	api_refused(-ENXIO, "not enabled", flatiommu_irq_unmask(edu, FLATIOMMU_INTX));
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_INTX, 0, 1, events));
+	api_refused(-ENXIO, "not enabled", flatiommu_irq_unmask(edu, FLATIOMMU_IRQ_INTX));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_INTX, 0, 1, events));
 	edu_raise(regs, 1);
 	assert_int_equal(event_wait(events[0]), 1);
 	edu_acknowledge(regs, 1);
 	/* It came masked, and stays so until it is told. */
 	edu_raise(regs, 2);
 	assert_int_equal(event_take(events[0]), 0);
-	expect(0, flatiommu_irq_unmask(edu, FLATIOMMU_INTX));
+	expect(0, flatiommu_irq_unmask(edu, FLATIOMMU_IRQ_INTX));
 	assert_int_equal(event_wait(events[0]), 1);
 	edu_acknowledge(regs, 2);
-	expect(0, flatiommu_irq_unmask(edu, FLATIOMMU_INTX));
+	expect(0, flatiommu_irq_unmask(edu, FLATIOMMU_IRQ_INTX));
 	/* Masked by hand. */
-	expect(0, flatiommu_irq_mask(edu, FLATIOMMU_INTX));
+	expect(0, flatiommu_irq_mask(edu, FLATIOMMU_IRQ_INTX));
 	edu_raise(regs, 4);
 	assert_int_equal(event_take(events[0]), 0);
-	expect(0, flatiommu_irq_unmask(edu, FLATIOMMU_INTX));
+	expect(0, flatiommu_irq_unmask(edu, FLATIOMMU_IRQ_INTX));
 	assert_int_equal(event_wait(events[0]), 1);
 	edu_acknowledge(regs, 4);
-	api_refused(-EBUSY, "INTx is enabled", flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, events));
-	api_refused(-EOPNOTSUPP, "INTx only", flatiommu_irq_mask(edu, FLATIOMMU_MSI));
-	api_refused(-EOPNOTSUPP, "INTx only", flatiommu_irq_unmask(edu, FLATIOMMU_MSIX));
+	api_refused(-EBUSY, "INTx is enabled", flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, events));
+	api_refused(-EOPNOTSUPP, "INTx only", flatiommu_irq_mask(edu, FLATIOMMU_IRQ_MSI));
+	api_refused(-EOPNOTSUPP, "INTx only", flatiommu_irq_unmask(edu, FLATIOMMU_IRQ_MSIX));
 	/* From one kind to another. */
-	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_INTX));
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, events));
+	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_IRQ_INTX));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, events));
 	edu_raise(regs, 1);
 	assert_int_equal(event_wait(events[0]), 1);
 	edu_acknowledge(regs, 1);
@@ -137,7 +137,7 @@ static void trigger_all(struct flatiommu_device *device, unsigned int count)
 	unsigned int i;
 
 	for (i = 0; i < count; i++)
-		expect(0, flatiommu_irq_trigger(device, FLATIOMMU_MSIX, i));
+		expect(0, flatiommu_irq_trigger(device, FLATIOMMU_IRQ_MSIX, i));
 }
 
 static void enables_any_subset(void **state)
@@ -148,22 +148,22 @@ static void enables_any_subset(void **state)
 
 	(void)state;
 	make_events();
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 2, 2, &events[2]));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 2, 2, &events[2]));
 	trigger_all(nvme, 4);
 	expect_signals(0x0c);
 	/* One that was left out, below the others. */
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, events));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 1, events));
 	trigger_all(nvme, 4);
 	expect_signals(0x0d);
 	/* And one that loses its eventfd. */
 	set[0] = some[0];
 	set[1] = events[1];
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 2, set));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 2, set));
 	trigger_all(nvme, 4);
 	expect_signals(0x0e);
-	api_refused(-ENXIO, "vector 4", flatiommu_irq_trigger(nvme, FLATIOMMU_MSIX, 4));
-	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_MSIX));
-	api_refused(-ENXIO, "not enabled", flatiommu_irq_trigger(nvme, FLATIOMMU_MSIX, 0));
+	api_refused(-ENXIO, "vector 4", flatiommu_irq_trigger(nvme, FLATIOMMU_IRQ_MSIX, 4));
+	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_IRQ_MSIX));
+	api_refused(-ENXIO, "not enabled", flatiommu_irq_trigger(nvme, FLATIOMMU_IRQ_MSIX, 0));
 	expect_signals(0);
 	close_events();
 }
@@ -180,25 +180,25 @@ static void adds_vectors_where_the_kernel_can(void **state)
 
 	(void)state;
 	make_events();
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 2, events));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 2, events));
 	if (can && api_isolated()) {
 		/* What the machine's interrupt controller allows decides, too. */
-		int ret = flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 2, VECTORS - 2, &events[2]);
+		int ret = flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 2, VECTORS - 2, &events[2]);
 
 		assert_true(!ret || ret == -EOPNOTSUPP);
 		trigger_all(nvme, ret ? 2 : VECTORS);
 		expect_signals(ret ? 0x03 : 0xff);
 	} else if (can) {
-		expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 2, VECTORS - 2, &events[2]));
+		expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 2, VECTORS - 2, &events[2]));
 		trigger_all(nvme, VECTORS);
 		expect_signals(0xff);
 	} else {
 		api_refused(-EOPNOTSUPP, "disable them, and enable 8 at once",
-			    flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 2, VECTORS - 2, &events[2]));
+			    flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 2, VECTORS - 2, &events[2]));
 		trigger_all(nvme, 2);
 		expect_signals(0x03);
-		expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_MSIX));
-		expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, VECTORS, events));
+		expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_IRQ_MSIX));
+		expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, VECTORS, events));
 		trigger_all(nvme, VECTORS);
 		expect_signals(0xff);
 	}
@@ -212,17 +212,17 @@ static void refuses_bad_vectors(void **state)
 
 	(void)state;
 	make_events();
-	api_refused(-ENXIO, "8 vectors of MSI-X", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 8, 1, events));
-	api_refused(-ENXIO, "not 9 from 0", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 9, events));
-	api_refused(-ENXIO, "", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 1, UINT32_MAX, events));
-	api_refused(-ENXIO, "0 vectors of MSI-X", flatiommu_irq_enable(edu, FLATIOMMU_MSIX, 0, 1, events));
-	api_refused(-ENXIO, "vectors of error", flatiommu_irq_enable(edu, FLATIOMMU_ERROR, error_vectors(), 1, events));
-	api_refused(-EINVAL, "no vectors", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 0, events));
-	api_refused(-EINVAL, "no eventfds", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, NULL));
-	api_refused(-EBADF, "is not an eventfd", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &bad));
-	api_refused(-EBADF, "not an eventfd", flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &null));
+	api_refused(-ENXIO, "8 vectors of MSI-X", flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 8, 1, events));
+	api_refused(-ENXIO, "not 9 from 0", flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 9, events));
+	api_refused(-ENXIO, "", flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 1, UINT32_MAX, events));
+	api_refused(-ENXIO, "0 vectors of MSI-X", flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSIX, 0, 1, events));
+	api_refused(-ENXIO, "vectors of error", flatiommu_irq_enable(edu, FLATIOMMU_IRQ_ERROR, error_vectors(), 1, events));
+	api_refused(-EINVAL, "no vectors", flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 0, events));
+	api_refused(-EINVAL, "no eventfds", flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 1, NULL));
+	api_refused(-EBADF, "is not an eventfd", flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 1, &bad));
+	api_refused(-EBADF, "not an eventfd", flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 1, &null));
 	/* Nothing of it is enabled. */
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_INTX, 0, 1, events));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_INTX, 0, 1, events));
 	close(null);
 	close_events();
 }
@@ -233,17 +233,17 @@ static void signals_errors_and_requests(void **state)
 
 	(void)state;
 	make_events();
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_ERROR, 0, 1, &events[0]));
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_REQUEST, 0, 1, &events[1]));
-	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_MSIX, 0, 1, &events[2]));
-	expect(0, flatiommu_irq_trigger(nvme, FLATIOMMU_ERROR, 0));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_ERROR, 0, 1, &events[0]));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_REQUEST, 0, 1, &events[1]));
+	expect(0, flatiommu_irq_enable(nvme, FLATIOMMU_IRQ_MSIX, 0, 1, &events[2]));
+	expect(0, flatiommu_irq_trigger(nvme, FLATIOMMU_IRQ_ERROR, 0));
 	expect_signals(0x01);
-	expect(0, flatiommu_irq_trigger(nvme, FLATIOMMU_REQUEST, 0));
+	expect(0, flatiommu_irq_trigger(nvme, FLATIOMMU_IRQ_REQUEST, 0));
 	expect_signals(0x02);
-	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_ERROR));
-	api_refused(-ENXIO, "not enabled", flatiommu_irq_trigger(nvme, FLATIOMMU_ERROR, 0));
-	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_REQUEST));
-	expect(0, flatiommu_irq_trigger(nvme, FLATIOMMU_MSIX, 0));
+	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_IRQ_ERROR));
+	api_refused(-ENXIO, "not enabled", flatiommu_irq_trigger(nvme, FLATIOMMU_IRQ_ERROR, 0));
+	expect(0, flatiommu_irq_disable(nvme, FLATIOMMU_IRQ_REQUEST));
+	expect(0, flatiommu_irq_trigger(nvme, FLATIOMMU_IRQ_MSIX, 0));
 	expect_signals(0x04);
 	close_events();
 }
@@ -251,7 +251,7 @@ static void signals_errors_and_requests(void **state)
 /* Of an error and a request the kernel knows nothing while they have no eventfd. */
 static void has_them_without_eventfds(void **state)
 {
-	static const enum flatiommu_irq kinds[] = { FLATIOMMU_ERROR, FLATIOMMU_REQUEST };
+	static const enum flatiommu_irq kinds[] = { FLATIOMMU_IRQ_ERROR, FLATIOMMU_IRQ_REQUEST };
 	struct flatiommu_device *nvme = api_open(NVME);
 	const int none = -1;
 	size_t i;
@@ -280,11 +280,11 @@ static void ends_what_others_enabled(void **state)
 	make_events();
 	expect(0, flatiommu_open(&other));
 	expect(0, flatiommu_device_import(other, dup(flatiommu_device_fd(edu)), "edu", &copy));
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, events));
-	expect(-EBUSY, flatiommu_irq_enable(copy, FLATIOMMU_INTX, 0, 1, &events[1]));
-	expect(0, flatiommu_irq_disable(copy, FLATIOMMU_MSI));
-	expect(0, flatiommu_irq_disable(copy, FLATIOMMU_MSI));
-	expect(0, flatiommu_irq_enable(copy, FLATIOMMU_INTX, 0, 1, &events[1]));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, events));
+	expect(-EBUSY, flatiommu_irq_enable(copy, FLATIOMMU_IRQ_INTX, 0, 1, &events[1]));
+	expect(0, flatiommu_irq_disable(copy, FLATIOMMU_IRQ_MSI));
+	expect(0, flatiommu_irq_disable(copy, FLATIOMMU_IRQ_MSI));
+	expect(0, flatiommu_irq_enable(copy, FLATIOMMU_IRQ_INTX, 0, 1, &events[1]));
 	flatiommu_close(other);
 	close_events();
 }
@@ -300,13 +300,13 @@ static void closing_ends_them(void **state)
 	edu = api_open_edu(EDU, &regs);
 	/* With a buffer left the device is kept, silently. */
 	expect(0, flatiommu_dma_alloc(flat, PAGE, NULL, &dma));
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_MSI, 0, 1, events));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, events));
 	flatiommu_device_close(edu);
 	edu = api_open_edu(EDU, &regs);
 	edu_raise(regs, 1);
 	edu_acknowledge(regs, 1);
 	assert_int_equal(event_take(events[0]), 0);
-	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_INTX, 0, 1, events));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_INTX, 0, 1, events));
 	edu_raise(regs, 1);
 	assert_int_equal(event_wait(events[0]), 1);
 	edu_acknowledge(regs, 1);

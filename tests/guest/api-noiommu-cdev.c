@@ -111,7 +111,7 @@ static void is_what_it_is(void **state)
 	assert_string_equal(flatiommu_backend_reason(context),
 			    "noiommu-iommufd: Linux's no-IOMMU mode has it");
 	assert_false(flatiommu_isolated(context));
-	expect(0, flatiommu_device_get_info(edu, &info, sizeof(info)));
+	expect(0, flatiommu_device_get_info(edu, &info));
 	assert_int_equal(info.group, -1);
 	expect(0, edu_identify(regs));
 }

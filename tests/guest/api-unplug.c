@@ -26,7 +26,7 @@ static void use(const char *bdf)
 	request = expect_good(event_new());
 	device = api_open_edu(bdf, &regs);
 	expect(0, flatiommu_dma_alloc(flat, 64 * PAGE, NULL, &dma));
-	expect(0, flatiommu_irq_enable(device, FLATIOMMU_REQUEST, 0, 1, &request));
+	expect(0, flatiommu_irq_enable(device, FLATIOMMU_IRQ_REQUEST, 0, 1, &request));
 }
 
 static void is_asked_for(void **state)
@@ -40,9 +40,28 @@ static void is_asked_for(void **state)
 	/* It is there until it is closed. */
 	expect(0, flatiommu_config_read16(device, PCI_VENDOR_ID, &vendor));
 	assert_int_equal(vendor, 0x1b36);
-	flatiommu_device_close(device);
 	/* Its memory holds it. */
-	flatiommu_dma_free(dma);
+	expect(1, flatiommu_device_close(device));
+	expect(0, flatiommu_dma_free(dma));
+	close_fd(&request);
+
+	assert_true(wait_until(hot_is_gone, NULL));
+	assert_true(wait_until(hot_plug, NULL));
+	assert_true(wait_until(hot_is_there, NULL));
+	if (!strcmp(pci_driver(HOT_DEV), "nvme"))
+		assert_true(wait_until(nvme_is_live, HOT_DEV));
+	expect(0, api_bind(HOT_DEV));
+}
+
+/* What is closed and kept still says so. */
+static void is_asked_for_when_closed(void **state)
+{
+	(void)state;
+	use(HOT_DEV);
+	expect(1, flatiommu_device_close(device));
+	expect(0, hot_unplug());
+	assert_true(event_wait(request) > 0);
+	expect(0, flatiommu_dma_free(dma));
 	close_fd(&request);
 
 	assert_true(wait_until(hot_is_gone, NULL));
@@ -89,6 +108,7 @@ int main(void)
 {
 	const struct api_test tests[] = {
 		API_TEST(is_asked_for),
+		API_TEST(is_asked_for_when_closed),
 		API_TEST(vanishes),
 	};
 

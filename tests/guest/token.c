@@ -98,16 +98,16 @@ static void vf_takes_the_one_of_its_pf(void **state)
 {
 	(void)state;
 	expect(0, try_open(0, SRIOV_PF " vf_token=" TOKEN));
-	refused(-EACCES, SRIOV_PF, 1, SRIOV_VF0);
-	refused(-EACCES, "FLATIOMMU_VF_TOKEN=UUID", 1, SRIOV_VF0);
-	refused(-EACCES, "another token", 1, SRIOV_VF0 " vf_token=" OTHER);
+	refused(-ENOKEY, SRIOV_PF, 1, SRIOV_VF0);
+	refused(-ENOKEY, "FLATIOMMU_VF_TOKEN=UUID", 1, SRIOV_VF0);
+	refused(-EKEYREJECTED, "another token", 1, SRIOV_VF0 " vf_token=" OTHER);
 	expect(0, try_open(1, SRIOV_VF0 " vf_token=" TOKEN));
 	close_all(1);
 	setenv(VARIABLE, TOKEN, 1);
 	expect(0, try_open(1, SRIOV_VF0));
 	close_all(1);
 	/* what stands behind the address comes first */
-	refused(-EACCES, "another token", 1, SRIOV_VF0 " vf_token=" OTHER);
+	refused(-EKEYREJECTED, "another token", 1, SRIOV_VF0 " vf_token=" OTHER);
 }
 
 static void pf_takes_the_one_of_open_vfs(void **state)
@@ -118,14 +118,14 @@ static void pf_takes_the_one_of_open_vfs(void **state)
 	close_all(0);
 	expect(0, try_open(1, SRIOV_VF0));
 	unsetenv(VARIABLE);
-	refused(-EACCES, "virtual functions are open", 0, SRIOV_PF);
-	refused(-EACCES, "another token", 0, SRIOV_PF " vf_token=" OTHER);
+	refused(-ENOKEY, "virtual functions are open", 0, SRIOV_PF);
+	refused(-EKEYREJECTED, "another token", 0, SRIOV_PF " vf_token=" OTHER);
 	expect(0, try_open(0, SRIOV_PF " vf_token=" TOKEN));
 	close_all(0);
 	close_all(1);
 	/* without one that is open, anybody sets a new one */
 	expect(0, try_open(0, SRIOV_PF " vf_token=" OTHER));
-	refused(-EACCES, "another token", 1, SRIOV_VF0 " vf_token=" TOKEN);
+	refused(-EKEYREJECTED, "another token", 1, SRIOV_VF0 " vf_token=" TOKEN);
 	expect(0, try_open(1, SRIOV_VF0 " vf_token=" OTHER));
 }
 

@@ -111,7 +111,7 @@ static bool attach(struct run *run)
 	}
 	err = flatiommu_device_open(run->flat, doctor->subject->address, &run->device);
 	if (!err)
-		err = flatiommu_device_get_info(run->device, &run->info, sizeof(run->info));
+		err = flatiommu_device_get_info(run->device, &run->info);
 	if (err) {
 		mend_attach(doctor, err);
 		say_reason(run, PROBLEM);
@@ -241,7 +241,7 @@ static void say_vectors(struct run *run, enum flatiommu_irq irq, int signalled, 
 /* INTx may be another driver's alone, and a machine has so many vectors. */
 static enum verdict verdict_of(enum flatiommu_irq irq, int err)
 {
-	return irq == FLATIOMMU_INTX || err == -ENOSPC ? WARNING : PROBLEM;
+	return irq == FLATIOMMU_IRQ_INTX || err == -ENOSPC ? WARNING : PROBLEM;
 }
 
 /* VFIO signals them as if the device had: from there on it is what a program sees. */
@@ -278,7 +278,7 @@ static void trigger_irqs(struct run *run)
 {
 	unsigned int irq;
 
-	for (irq = FLATIOMMU_INTX; irq <= FLATIOMMU_REQUEST; irq++) {
+	for (irq = FLATIOMMU_IRQ_INTX; irq <= FLATIOMMU_IRQ_REQUEST; irq++) {
 		int all = flatiommu_irq_vectors(run->device, irq);
 
 		if (all < 0)

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Is there room for a buffer? Asked before its memory is filled: a limit is better told at once,
+ * and where there is too little memory, the kernel ends some program.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "internal.h"
+#include "memory.h"
+
+/* Less is filled faster than these files are read. */
+#define WORTH_ASKING (1ul << 20)
+
+/* The number behind a line's name, in bytes. 0: there is no such line. */
+static uint64_t read_kib(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "re");
+	unsigned long long kib = 0;
+	char line[128], format[32];
+
+	if (!file)
+		return 0;
+	snprintf(format, sizeof(format), "%s: %%llu kB", name);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, format, &kib) == 1)
+			break;
+	fclose(file);
+	return kib * 1024;
+}
+
+/* iommufd counts to VmPin, and what is locked besides does not count; the others, and flatiommu.ko, to VmLck. */
+static int check_limit(struct flatiommu *flat, uint64_t size)
+{
+	const struct backend *backend = open_backend(flat);
+	bool iommufd = backend == &iommu_iommufd || backend == &noiommu_iommufd ||
+		       (backend == &flatiommu_iommufd && !can_pin(flat));
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	uint64_t locked;
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (limit.rlim_cur == RLIM_INFINITY || has_capability(CAP_IPC_LOCK))
+		return 0;
+	locked = read_kib("/proc/self/status", iommufd ? "VmPin" : "VmLck");
+	if (size <= limit.rlim_cur && locked <= limit.rlim_cur - size)
+		return 0;
+	return fail(flat, -ENOMEM, "%llu bytes cannot be pinned: more than RLIMIT_MEMLOCK (%llu bytes) "
+		    "beside the %llu that are. Cure: ulimit -l unlimited", (unsigned long long)size,
+		    (unsigned long long)limit.rlim_cur, (unsigned long long)locked);
+}
+
+int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages)
+{
+	uint64_t available;
+	int err;
+
+	if (length < WORTH_ASKING)
+		return 0;
+	err = check_limit(flat, length);
+	/* Huge pages are had, or not, before they are filled. */
+	if (err || huge_page_size(pages))
+		return err;
+	available = read_kib("/proc/meminfo", "MemAvailable");
+	/*
+	 * Page tables and the kernel's notes of what is pinned are a 64th, if none of it is in one
+	 * piece.
+	 */
+	if (!available || (length <= available && length / 64 <= available - length))
+		return 0;
+	return fail(flat, -ENOMEM, "%zu bytes of memory: the machine has %llu to give. Cure: less, or memory "
+		    "that others let go", length, (unsigned long long)available);
+}

@@ -361,19 +361,19 @@ static void detached(void **state)
 	expect(0, write_text(IOMMUFD_UNSAFE, unsafe));
 }
 
-#define WITH_EDU(test) cmocka_unit_test_setup_teardown(test, open_edu, alone_close)
+#define EDU_TEST(test) cmocka_unit_test_setup_teardown(test, open_edu, alone_close)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_EDU(unpin_stops_nothing),
-		WITH_EDU(file_is_closed_first),
-		WITH_EDU(device_is_closed_first),
-		WITH_EDU(another_joins),
-		WITH_EDU(two_address_spaces),
-		WITH_EDU(each_kind_of_memory),
-		WITH_EDU(array_that_cannot_be_written),
-		WITH_EDU(others_may_not),
+		EDU_TEST(unpin_stops_nothing),
+		EDU_TEST(file_is_closed_first),
+		EDU_TEST(device_is_closed_first),
+		EDU_TEST(another_joins),
+		EDU_TEST(two_address_spaces),
+		EDU_TEST(each_kind_of_memory),
+		EDU_TEST(array_that_cannot_be_written),
+		EDU_TEST(others_may_not),
 		cmocka_unit_test(child_has_the_device),
 		cmocka_unit_test(detached),
 	};

@@ -3,25 +3,27 @@
  * /dev/flatiommu: bus addresses of memory, for programs that drive PCI functions on a machine
  * without an IOMMU.
  *
- * A bus address is good for as long as the kernel may not move the memory, that is, while it is
- * pinned. There are two ways to pinned memory, and each has its way to the addresses:
+ * A bus address is valid as long as the kernel may not move the memory, that is, while the memory
+ * is pinned. There are two ways to pin memory, and each has its way to the addresses:
  *
- * - through VFIO, for a function that flatiommu has claimed: DECLARE that this program programs the
- *   function with looked-up addresses, map the buffer with VFIO_IOMMU_MAP_DMA or
- *   IOMMU_IOAS_MAP at an IOVA of its own choice, and LOOKUP that IOVA. VFIO pins until the unmap;
+ * - through VFIO, for a function that flatiommu has claimed: DECLARE that this program looks bus
+ *   addresses up for the function, map the buffer with VFIO_IOMMU_MAP_DMA or IOMMU_IOAS_MAP at an
+ *   IOVA of your choice, and LOOKUP that IOVA. VFIO pins until the unmap;
  * - without VFIO, for any function that no IOMMU translates: PIN the buffer, and LOOKUP the pin.
  *
- * The node opens for CAP_SYS_RAWIO only (EPERM).
+ * Opening the node needs CAP_SYS_RAWIO (EPERM).
  *
  * Each call takes a struct that begins with its own size in bytes, as the program was compiled.
- * A longer one than the kernel knows is E2BIG, unless what the kernel does not know is zero, and
- * so is one of more than a page; a shorter one than the first version of the struct is EINVAL.
- * Members called reserved must be zero, and unknown flags too (EOPNOTSUPP). An unknown call is
- * ENOTTY. Unless said otherwise a call that fails has changed nothing. Members called out_* are
- * written by the kernel, as are those that are said to be.
+ * The call returns E2BIG if the struct is longer than the kernel knows and the rest is not zero, or
+ * longer than a page, and EINVAL if it is shorter than its first version. Members called reserved
+ * and unknown flags must be zero (EOPNOTSUPP). An unknown call returns ENOTTY. The kernel writes
+ * members called out_*, and others where their description says so. A call that fails has changed
+ * nothing, unless its description says otherwise.
  *
- * Errors of any call besides its own: EFAULT the struct or an array is not readable or writable,
- * ENOMEM the kernel has no memory, EINTR a fatal signal.
+ * Errors of any call besides its own:
+ * EFAULT	the struct or an array cannot be read or written
+ * ENOMEM	the kernel has no memory
+ * EINTR	a fatal signal
  */
 #ifndef _LINUX_FLATIOMMU_H
 #define _LINUX_FLATIOMMU_H
@@ -31,7 +33,7 @@
 
 #define FLATIOMMU_TYPE '>'
 
-/* Of this file: raised when something is added that a program must ask for before it uses it. */
+/* Version of this file. Raised when a program must ask whether an addition is there. */
 #define FLATIOMMU_VERSION 2
 
 /**
@@ -50,7 +52,7 @@ struct flatiommu_function {
 
 /**
  * struct flatiommu_segment - memory at consecutive bus addresses
- * @address:	what the function is to be told
+ * @address:	the bus address, for the function
  * @length:	bytes
  * @flags:	FLATIOMMU_SEGMENT_MMIO: registers or memory of a PCI function, not RAM
  * @reserved:	0
@@ -65,20 +67,22 @@ struct flatiommu_segment {
 #define FLATIOMMU_SEGMENT_MMIO 0x1
 
 /**
- * struct flatiommu_info - what is there, and what applies to a function
+ * struct flatiommu_info - version of the module, and state of a function
  * @size:	sizeof(struct flatiommu_info)
- * @flags:	FLATIOMMU_INFO_FUNCTION: of @function. FLATIOMMU_INFO_GROUP: of the claimed function
- *		whose IOMMU group is @group; @function is written. 0: of none, @out_state
- *		and @out_wc_bars are 0
+ * @flags:	FLATIOMMU_INFO_FUNCTION: ask about @function. FLATIOMMU_INFO_GROUP: ask about the
+ *		claimed function in the IOMMU group @group; @function is written. 0: ask about no
+ *		function; @out_state and @out_wc_bars are 0
  * @function:	the function
  * @group:	number of an IOMMU group; written with FLATIOMMU_INFO_FUNCTION, -1 for none
  * @out_version: FLATIOMMU_VERSION of the module
  * @out_state:	FLATIOMMU_STATE_* of the function
  * @out_wc_bars: the BARs that its claim holds write-combined, which VFIO maps so: bit 0 for BAR 0.
- *		None that was moved or resized since
+ *		A BAR that was moved or resized since the claim is not among them
  *
- * Ioctl FLATIOMMU_INFO. Errors: ENODEV no such function; ENOENT no claimed function has the group;
- * EINVAL both flags.
+ * Ioctl FLATIOMMU_INFO. Errors:
+ * ENODEV	no such function
+ * ENOENT	no claimed function is in the group
+ * EINVAL	both flags
  */
 struct flatiommu_info {
 	__u32 size;
@@ -93,13 +97,13 @@ struct flatiommu_info {
 #define FLATIOMMU_INFO_FUNCTION	0x1
 #define FLATIOMMU_INFO_GROUP	0x2
 
-/* Nothing translates the function's DMA: it must be told bus addresses. */
+/* Nothing translates the function's DMA: the function needs bus addresses. */
 #define FLATIOMMU_STATE_BUS_ADDRESSES	0x1
-/* flatiommu has claimed it: VFIO works on it, and DECLARE. */
+/* flatiommu has claimed it: VFIO and DECLARE work on it. */
 #define FLATIOMMU_STATE_CLAIMED		0x2
 /*
- * It has an IOMMU, and must be told IOVAs once VFIO has it; none of the calls below is for it. Also
- * where the IOMMU lets addresses through (iommu=pt), as VFIO ends that.
+ * It has an IOMMU, and needs IOVAs once VFIO has it: the calls below are not for it. This includes
+ * an IOMMU in pass-through mode (iommu=pt), because VFIO ends that mode.
  */
 #define FLATIOMMU_STATE_TRANSLATED	0x4
 /* Declared through this file descriptor. */
@@ -108,39 +112,46 @@ struct flatiommu_info {
 #define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
 
 /*
- * IOVAs to be looked up are not below this, 2^46: no machine has memory there, not even such as the
- * kernel was told to leave alone (mem=, memmap=). What mmap() returns is above it on x86, but for a
- * program whose stack has no limit; any other number will do as well.
+ * Lowest IOVA of look-up maps, 2^46. No machine has memory from here on, not even memory that the
+ * kernel was told to leave alone (mem=, memmap=). On x86 the addresses that mmap() returns are
+ * above it, unless the stack has no limit; any other number from here on is as good.
  */
 #define FLATIOMMU_LOOKUP_FIRST 0x400000000000ull
 
-/* The most functions that one call takes. */
+/* Maximum number of functions in one call. */
 #define FLATIOMMU_MAX_FUNCTIONS 64
 
 /**
- * struct flatiommu_declare - this program looks addresses up
+ * struct flatiommu_declare - this program looks bus addresses up
  * @size:	sizeof(struct flatiommu_declare)
  * @flags:	0
  * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
  * @reserved:	0
  * @functions:	address of an array of struct flatiommu_function, all of them claimed
  *
- * From now on a map at an IOVA that is not the memory's bus address is accepted, as long as the
- * caller's address space has declared all functions that share the mappings, and the IOVA range is
- * not below FLATIOMMU_LOOKUP_FIRST and has neither memory nor a PCI window at it: an address that
- * somebody forgot to look up then reaches nothing. Whoever did not declare itself, in the same
- * container or in another process, is refused as before. With iommufd it is also acceptance of what
- * the IOAS has mapped at the time of attach, and a page table (HWPT) takes such maps while a
- * function is attached to it.
+ * From now on the program may map memory at an IOVA that is not the memory's bus address, if
  *
- * The declaration holds for the address space that opened the node, so that neither fork, exec nor
- * passing the file descriptor hands it on. It ends when the file is closed or the claim released;
- * what is mapped then stays, can be unmapped, and is not looked up any more. Declared twice is
- * declared.
+ * - it has declared all functions that share the mappings,
+ * - the IOVA range is not below FLATIOMMU_LOOKUP_FIRST, and
+ * - neither memory nor a PCI window is at the IOVA range. So an IOVA that the program forgets to
+ *   look up reaches nothing.
  *
- * Ioctl FLATIOMMU_DECLARE. Errors: EPERM the caller has not opened the node itself, or has lost
- * CAP_SYS_RAWIO; ENODEV no such function; ENOENT it is not claimed; EACCES the kernel is locked
- * down; EINVAL @nr_functions; ENOSPC 64 other programs have declared it.
+ * A program without a declaration, in the same container or in another process, is refused as
+ * before. With iommufd the declaration also accepts everything that the IOAS has mapped at the time
+ * of attach, and a page table (HWPT) accepts such maps while a function is attached to it.
+ *
+ * The declaration is for the address space that opened the node: fork, exec and passing the file
+ * descriptor do not hand it on. It ends when the file is closed or the claim is released. Maps that
+ * exist then stay and can be unmapped, but not looked up. Declaring a function twice changes
+ * nothing.
+ *
+ * Ioctl FLATIOMMU_DECLARE. Errors:
+ * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO
+ * ENODEV	no such function
+ * ENOENT	the function is not claimed
+ * EACCES	the kernel is locked down
+ * EINVAL	@nr_functions
+ * ENOSPC	64 other programs have declared the function
  */
 struct flatiommu_declare {
 	__u32 size;
@@ -153,28 +164,28 @@ struct flatiommu_declare {
 #define FLATIOMMU_DECLARE _IO(FLATIOMMU_TYPE, 0x81)
 
 /**
- * struct flatiommu_lookup - bus addresses of what is mapped or pinned
+ * struct flatiommu_lookup - bus addresses of mapped or pinned memory
  * @size:	sizeof(struct flatiommu_lookup)
  * @flags:	FLATIOMMU_LOOKUP_PIN: of @pin. 0: of an IOVA
- * @function:	the function that will be told the addresses; one that was declared, or that the pin
- *		is for
- * @pin:	what PIN returned, or 0
+ * @function:	the function that will use the addresses; a declared one, or one that the pin is for
+ * @pin:	the number that PIN returned, or 0
  * @nr_segments: length of @segments, not 0; set to the number written
  * @start:	an IOVA, or bytes from the start of the pinned memory; any alignment
- * @length:	bytes, not 0; set to those that the segments written stand for, from @start on
- * @segments:	address of an array of struct flatiommu_segment; neighbours that could be one are
+ * @length:	bytes, not 0; set to the bytes that the segments cover, from @start on
+ * @segments:	address of an array of struct flatiommu_segment; each is as long as possible
  *
- * Less than the length that was asked for is no error: the array was full, or what follows is not
- * mapped. Ask again for the rest. The answer to a range that is being mapped or unmapped meanwhile
- * is of some time during the call. What another program has mapped is not mapped for this call, nor
- * is what it has mapped at bus addresses where several programs have done so.
+ * The call may cover less than @length: the array was full, or the next byte is not mapped. Ask
+ * again for the rest. If a range is being mapped or unmapped meanwhile, the answer is that of some
+ * moment during the call. Maps of other programs are not visible to this call. Where several
+ * programs have mapped memory at bus addresses in one container, none of these maps is.
  *
- * Ioctl FLATIOMMU_LOOKUP. Errors: ENOENT nothing is mapped at @start, or @start is behind the end
- * of the pin, or there is no such pin; ENODEV the function is not declared through this file
- * descriptor, or the pin is not for it, or the function that it is for was removed; EPERM the
- * caller has not opened the node itself; EINVAL @length, @nr_segments, a range that wraps; ERANGE
- * (of a pin) the function has no bus address for the memory. An array that is written to in part is
- * one of the things that may have changed.
+ * Ioctl FLATIOMMU_LOOKUP. A call that fails may have written part of the array. Errors:
+ * ENOENT	nothing is mapped at @start, or @start is after the end of the pin, or no such pin
+ * ENODEV	the function is not declared through this file descriptor, or the pin is not for it,
+ *		or the function that the pin is for was removed
+ * EPERM	the caller has not opened the node itself
+ * EINVAL	@length, @nr_segments, or a range that wraps
+ * ERANGE	(of a pin) the function has no bus address for the memory
  */
 struct flatiommu_lookup {
 	__u32 size;
@@ -194,44 +205,56 @@ struct flatiommu_lookup {
 /**
  * struct flatiommu_pin - pin memory for functions
  * @size:	sizeof(struct flatiommu_pin)
- * @flags:	FLATIOMMU_PIN_READ_ONLY: the functions will not write to it. Without an IOMMU
- *		nothing keeps them from it, and what they write is not saved to a file then
+ * @flags:	FLATIOMMU_PIN_READ_ONLY: the functions will not write to the memory. Without an
+ *		IOMMU nothing stops them from writing; data that they write to a file's page is not
+ *		saved
  * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
- * @out_pin:	names the pin, in calls through this file descriptor; not 0
- * @functions:	address of an array of struct flatiommu_function: all that will be told addresses
+ * @out_pin:	number of the pin, for calls through this file descriptor; not 0
+ * @functions:	address of an array of struct flatiommu_function: all that will use the addresses
  * @vaddr:	the memory, in the caller's address space; any alignment
  * @length:	bytes, not 0
- * @nr_segments: length of @segments, set to the number written; 0: none are asked for. From
- *		FLATIOMMU_VERSION 2 on, as what follows
+ * @nr_segments: length of @segments, set to the number written; 0: none are wanted. From
+ *		FLATIOMMU_VERSION 2 on, like the members that follow
  * @reserved:	0
- * @segments:	address of an array of struct flatiommu_segment, which gets what a LOOKUP of the pin
- *		for the first of @functions writes
- * @out_length:	bytes that the segments written stand for; a LOOKUP has the rest
+ * @segments:	address of an array of struct flatiommu_segment, which is written as by a LOOKUP of
+ *		the pin for the first of @functions
+ * @out_length:	bytes that the segments cover; LOOKUP returns the rest
  *
  * All of the memory is made present, moved out of ZONE_MOVABLE and CMA, and does not move until
- * UNPIN, or until the last file descriptor of this open of the node is closed, be it by the death
- * of the process. It counts against RLIMIT_MEMLOCK of the caller, in whole pages, unless it has
- * CAP_IPC_LOCK. A huge page of hugetlb costs one pin.
+ * UNPIN, or until the last file descriptor of this open of the node is closed, for example by the
+ * death of the process. It counts against RLIMIT_MEMLOCK of the caller, in whole pages, unless the
+ * caller has CAP_IPC_LOCK. A huge page of hugetlb costs one pin.
  *
- * On a process's death files are closed in an order that nobody chose, and the functions may be
- * running. So before the memory pinned for a function is let go by closing the file, and before
- * the last memory pinned for it, by anybody, is let go by UNPIN, the function's bus mastering is
- * cleared and its pending transactions are waited for, unless a kernel driver has it. The same when
- * the function is removed: the memory stays pinned, and the pin is for it no more, nor for another
- * one that gets its address.
+ * The kernel closes the files of a dying process in any order, and the functions may be running. So
+ * before pinned memory is given back, the kernel clears the function's bus mastering and waits for
+ * its pending transactions, unless a kernel driver has the function:
  *
- * Ioctl FLATIOMMU_PIN. Errors: EPERM the caller has not opened the node itself, or has lost
- * CAP_SYS_RAWIO, or another program has the function through VFIO; EINVAL @length, a range that
- * wraps, @nr_functions; EFAULT not mapped, not readable or, without the flag, not writable, or
- * memory that cannot be pinned: of a device or, from Linux 6.5 on, writable and shared with a file
- * system that tracks changes; ENOMEM over RLIMIT_MEMLOCK; ENODEV no such function; EOPNOTSUPP a
- * bridge, or behind an external port; EALREADY an IOMMU translates for it; EAFNOSUPPORT bus
- * addresses do not suffice on this machine, or the function does not see what is in the processor's
- * caches; EACCES the kernel is locked down; EBUSY the function is being bound or unbound, try
- * again, or finds memory at other addresses than when memory that is still pinned for it was, or,
- * but for x86, has no driver that it could be known from; ENOSPC too many pins; ERANGE segments
- * were asked for, and the first function has no bus address for the start of the memory. Where the
- * array of segments cannot be written, or the struct after it, the memory is let go as by UNPIN.
+ * - when the file is closed: for each function that the file has memory pinned for;
+ * - at UNPIN: when it is the last pin of the function, of all programs;
+ * - when the function is removed: the memory stays pinned then, but the pin is not for the function
+ *   any more, nor for another function that gets the same address.
+ *
+ * Ioctl FLATIOMMU_PIN. If the array of segments or the struct cannot be written, the memory is
+ * given back as by UNPIN. Errors:
+ * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO, or another
+ *		program has the function through VFIO
+ * EINVAL	@length, @nr_functions, or a range that wraps
+ * EFAULT	the memory is not mapped, not readable or, without the flag, not writable; or it
+ *		cannot be pinned: memory of a device or, from Linux 6.5 on, writable memory shared
+ *		with a file system that tracks changes
+ * ENOMEM	over RLIMIT_MEMLOCK
+ * ENODEV	no such function
+ * EOPNOTSUPP	the function is a bridge, or behind an external port
+ * EALREADY	an IOMMU translates for the function
+ * EAFNOSUPPORT	bus addresses are not enough on this machine, or the function does not see the
+ *		processor's caches
+ * EACCES	the kernel is locked down
+ * EBUSY	(1) the function is being bound or unbound: try again; (2) it sees memory
+ *		differently than for an earlier pin that still exists; (3) not on x86: it has no
+ *		driver
+ * ENOSPC	too many pins
+ * ERANGE	segments are wanted, and the first function has no bus address for the start of the
+ *		memory
  */
 struct flatiommu_pin {
 	__u32 size;
@@ -252,15 +275,16 @@ struct flatiommu_pin {
 #define FLATIOMMU_PIN _IO(FLATIOMMU_TYPE, 0x83)
 
 /**
- * struct flatiommu_unpin - let pinned memory go
+ * struct flatiommu_unpin - end a pin
  * @size:	sizeof(struct flatiommu_unpin)
- * @pin:	what PIN returned; it may name another pin after this
+ * @pin:	the number that PIN returned; a later PIN may return it again
  *
- * See PIN for what happens to functions that have no other pin; keep one while VFIO has the memory
- * mapped. A LOOKUP of it that is under way in another thread keeps all as it was until it ends.
+ * PIN says how functions that have no other pin are stopped; keep one pin while VFIO has the memory
+ * mapped. If another thread is in a LOOKUP of the pin, the pin ends after the LOOKUP.
  *
- * Ioctl FLATIOMMU_UNPIN. Errors: EPERM the caller has not opened the node itself; ENOENT no such
- * pin.
+ * Ioctl FLATIOMMU_UNPIN. Errors:
+ * EPERM	the caller has not opened the node itself
+ * ENOENT	no such pin
  */
 struct flatiommu_unpin {
 	__u32 size;

@@ -57,8 +57,8 @@ struct flatiommu_device;
  * @flat: the context, to be closed with flatiommu_close()
  *
  * The environment variable FLATIOMMU_BACKEND forces the backend of the first device. Its value is
- * one of the names that flatiommu_backend() returns, except "imported". With any other value
- * flatiommu_device_open() fails.
+ * one of the names in flatiommu(7), except "imported". With any other value flatiommu_device_open()
+ * fails.
  *
  * A context belongs to the process that opened it. A forked child must not use it.
  *
@@ -99,15 +99,8 @@ FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat,
 /**
  * flatiommu_backend() - name of the interface that the context uses
  *
- * "" while no device is open or kept for the buffers, else one of:
- *
- *	iommu-iommufd		a real IOMMU, through iommufd and VFIO's character devices
- *	iommu-type1		a real IOMMU, through VFIO's groups and type1
- *	flatiommu-iommufd	flatiommu.ko, through iommufd: bus addresses, pinned memory
- *	flatiommu-type1		flatiommu.ko, through type1: the same
- *	noiommu-iommufd		Linux's no-IOMMU mode with iommufd (from 7.3): the same
- *	noiommu-group		Linux's older no-IOMMU group, with memory pinned by flatiommu.ko
- *	imported		devices that another process opened; see flatiommu_device_import()
+ * Such as "iommu-type1" or "flatiommu-iommufd": flatiommu(7) lists all of them. "" while no device
+ * is open or kept for the buffers.
  */
 FLATIOMMU_API const char *flatiommu_backend(const struct flatiommu *flat);
 

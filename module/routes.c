@@ -83,7 +83,7 @@ static int check_listed(const struct flat_request *r, void *data)
 	return capable(CAP_SYS_RAWIO) ? 0 : -EPERM;
 }
 
-/* Claims a function that is on the bus, as flat_claim_function(). Caller holds its device_lock(). */
+/* flat_claim_function() for a function on the bus. Caller holds its device_lock(). */
 static int claim_present(struct pci_dev *pdev, const char *how, unsigned long wc_bars)
 {
 	device_lock_assert(&pdev->dev);

@@ -25,6 +25,7 @@
 # make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=)
 # make check-debug      all tests on kernels of 6.1, 6.12 and 7.3 with KASAN, lock debugging and fault injection: hours
 #                       (DEBUG_KERNELS=)
+# make design           draws doc/design.svg from doc/design.dot; takes graphviz
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -205,6 +206,15 @@ build/man/%: man/%.scd
 	for name in $$(sed -n '/^# NAME/,/^# [^N]/{/^#/d;p}' $< | tr ',\n' '  ' | sed 's/ - .*//'); do \
 		[ $$name = $(basename $(@F)) ] || ln -sf $(@F) $(@D)/$$name$(suffix $@); \
 	done
+
+# The picture of doc/design.md. Its last line says which text it is of, which lint compares.
+design: doc/design.svg
+
+doc/design.svg: doc/design.dot
+	@command -v dot >/dev/null || { echo "No dot: install graphviz" >&2; exit 1; }
+	dot -Tsvg $< >$@.new
+	printf '<!-- of %s -->\n' "$$(sha256sum <$< | cut -d ' ' -f 1)" >>$@.new
+	mv $@.new $@
 
 # For those who install for themselves; a package does it in its own way.
 ldconfig = [ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || PATH=$$PATH:/usr/sbin:/sbin ldconfig
@@ -526,4 +536,4 @@ clean:
 
 FORCE:
 
-.PHONY: FORCE guest guest-arm64 guest-riscv64 check-arm64 unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: FORCE design guest guest-arm64 guest-riscv64 check-arm64 unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean

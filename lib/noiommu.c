@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Linux's no-IOMMU groups, which map and pin nothing: memory is pinned through /dev/flatiommu, for
- * each device by itself, so that a device that is closed can be given to somebody else.
+ * Linux's no-IOMMU groups, which map and pin nothing: memory is pinned through /dev/flatiommu,
+ * separately for each device, so that a closed device can be given to another program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +47,10 @@ static int pin(struct flatiommu_device *device, struct buffer *buffer)
 	return 0;
 }
 
-/* Of one device, or of all: NULL. The first error; the other pins are let go all the same. */
+/*
+ * Ends the pins of @device, or of all devices if it is NULL. Goes on after an error, and returns
+ * the first one.
+ */
 static int unpin(struct flatiommu *flat, struct buffer *buffer, const struct flatiommu_device *device)
 {
 	struct pin **link = &buffer->pins;
@@ -74,7 +77,7 @@ static void detach(struct flatiommu_device *device)
 {
 	struct buffer *buffer;
 
-	/* Its file first: the kernel stops it then. */
+	/* Close its file first: then the kernel stops the device. */
 	group_detach(device);
 	for (buffer = device->flat->buffers; buffer; buffer = buffer->next)
 		unpin(device->flat, buffer, device);
@@ -101,8 +104,9 @@ static int attach(struct flatiommu_device *device)
 }
 
 /*
- * With the last pin of a function the kernel clears its bus mastering, in case that nobody thought of
- * it. The program has, or so it says by freeing memory: it gets back what it has asked for.
+ * When the last pin of a function ends, the kernel clears its bus mastering for safety. A program
+ * that frees a buffer has stopped its use already, so restore the bus mastering that it has asked
+ * for.
  */
 static int unmap(struct flatiommu *flat, struct buffer *buffer)
 {

@@ -2,10 +2,9 @@
 /*
  * Device registers, and the order between them and memory that the device reads and writes.
  *
- * Registers are little endian, as PCI's are, and so is the processor. Each access is one access of
- * that width, and is neither left out nor repeated by the compiler. Any thread may call these; none of
- * them fails. A function that is gone answers
- * reads with all bits set.
+ * Registers are little endian, as PCI's are, and so is the processor. Each call makes one access of
+ * its width, which the compiler neither omits nor repeats. Any thread may call these functions;
+ * none fails. A read from a function that is gone returns all bits set.
  */
 #ifndef FLATIOMMU_MMIO_H
 #define FLATIOMMU_MMIO_H
@@ -22,12 +21,12 @@ extern "C" {
 #endif
 
 /*
- * x86 keeps loads in order, and stores to memory and to uncached registers too: holding back the
- * compiler is enough but for write-combined stores and a store before a load. On arm64 devices are
- * in the outer shareable domain.
+ * x86 keeps loads in order, and stores to memory and to uncached registers, too. So it is enough to
+ * hold the compiler back, except for write-combined stores and for a store before a load. On arm64
+ * devices are in the outer shareable domain.
  */
 
-/** flatiommu_rmb() - what was read before this was read before what is read after it */
+/** flatiommu_rmb() - orders reads: those before it are done before those after it */
 static inline void flatiommu_rmb(void)
 {
 #ifdef __x86_64__
@@ -37,7 +36,7 @@ static inline void flatiommu_rmb(void)
 #endif
 }
 
-/** flatiommu_wmb() - the device sees stores to memory in the order before and after this */
+/** flatiommu_wmb() - orders stores to memory: the device sees those before it first */
 static inline void flatiommu_wmb(void)
 {
 #ifdef __x86_64__
@@ -47,7 +46,7 @@ static inline void flatiommu_wmb(void)
 #endif
 }
 
-/** flatiommu_mb() - loads and stores of before come before those of after this, for the device */
+/** flatiommu_mb() - orders loads and stores: the device sees those before it first */
 static inline void flatiommu_mb(void)
 {
 #ifdef __x86_64__
@@ -57,7 +56,7 @@ static inline void flatiommu_mb(void)
 #endif
 }
 
-/** flatiommu_wc_flush() - stores to a write-combined BAR go out before what follows */
+/** flatiommu_wc_flush() - sends stores to a write-combined BAR out before any later access */
 static inline void flatiommu_wc_flush(void)
 {
 #ifdef __x86_64__
@@ -67,7 +66,7 @@ static inline void flatiommu_wc_flush(void)
 #endif
 }
 
-/* A load from memory that follows the read in the program may use what the device wrote before. */
+/* A load from memory after the read sees all data that the device wrote before it answered. */
 static inline uint8_t flatiommu_read8(const volatile void *reg)
 {
 	uint8_t value = *(const volatile uint8_t *)reg;
@@ -101,9 +100,9 @@ static inline uint64_t flatiommu_read64(const volatile void *reg)
 }
 
 /*
- * What the program stored to memory before is there when the device sees the write. What it loaded
- * before may still be under way on arm64: where the write lets the device change that, call
- * flatiommu_mb() first. Stores to a write-combined BAR take flatiommu_wc_flush().
+ * Earlier stores to memory are visible when the device sees the write. On arm64 earlier loads may
+ * still be in progress: if the write lets the device change that memory, call flatiommu_mb() first.
+ * Stores to a write-combined BAR need flatiommu_wc_flush().
  */
 static inline void flatiommu_write8(volatile void *reg, uint8_t value)
 {

@@ -25,6 +25,7 @@
 # make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=)
 # make check-debug      all tests on kernels of 6.1, 6.12 and 7.3 with KASAN, lock debugging and fault injection: hours
 #                       (DEBUG_KERNELS=)
+# make design           draws doc/design.svg from doc/design.dot; takes graphviz
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -209,6 +210,15 @@ build/man/%: man/%.scd
 	for name in $$(sed -n '/^# NAME/,/^# [^N]/{/^#/d;p}' $< | tr ',\n' '  ' | sed 's/ - .*//'); do \
 		[ $$name = $(basename $(@F)) ] || ln -sf $(@F) $(@D)/$$name$(suffix $@); \
 	done
+
+# The picture of doc/design.md. Its last line says which text it is of, which lint compares.
+design: doc/design.svg
+
+doc/design.svg: doc/design.dot
+	@command -v dot >/dev/null || { echo "No dot: install graphviz" >&2; exit 1; }
+	dot -Tsvg $< >$@.new
+	printf '<!-- of %s -->\n' "$$(sha256sum <$< | cut -d ' ' -f 1)" >>$@.new
+	mv $@.new $@
 
 # For those who install for themselves; a package does it in its own way.
 ldconfig = [ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || PATH=$$PATH:/usr/sbin:/sbin ldconfig

@@ -3,9 +3,9 @@
  * libflatiommu: one way to write a userspace PCI driver, with or without an IOMMU.
  *
  * A context (struct flatiommu) is one address space: devices that are opened in it, and buffers
- * that all of them reach. What stands behind it, an IOMMU or nothing, is found out as the first
- * device is opened, and shows in one place only: in how many segments of bus addresses a buffer
- * has.
+ * that all of them reach. The library finds out whether an IOMMU is there when the first device is
+ * opened. The program sees the difference in one place only: the number of segments of bus
+ * addresses that a buffer has.
  *
  *	flatiommu_open(&flat);
  *	flatiommu_device_open(flat, "0000:00:06.0", &device);
@@ -14,11 +14,12 @@
  *	flatiommu_bus_master(device, true);
  *	flatiommu_write64(registers + ADDRESS, flatiommu_dma_address(dma, 0));
  *
- * Functions return 0, or what they say, or -errno; nothing has changed then, unless they say
- * otherwise. Why, and what to do about it, is said by flatiommu_reason() and to the log hook; but
- * not by what is called without a context, and by the data path. They never print, exit or abort, and
- * keep nothing outside the context. Pointers to pass results in are written to on success only, and
- * must not be NULL unless said otherwise; neither may contexts, devices and buffers: -EINVAL.
+ * Functions return 0 or the value that their description names, or -errno. A function that fails
+ * has changed nothing, unless its description says otherwise. flatiommu_reason() and the log hook
+ * say why it failed and what to do about it, except for functions without a context and for the
+ * data path. Functions never print, exit or abort, and keep nothing outside the context. Pointers
+ * for results are written on success only. They must not be NULL unless the description says so,
+ * and neither may contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call anything at any time, as long as nobody uses what is being closed or
  * freed. What takes long keeps no other call waiting. What is "data path" below takes no lock and
@@ -72,12 +73,12 @@ struct flatiommu_device;
 /* The context. */
 
 /**
- * flatiommu_open() - a new, empty context
+ * flatiommu_open() - makes a new, empty context
  * @flat: the context, to be closed with flatiommu_close()
  *
- * The environment variable FLATIOMMU_BACKEND forces the backend of the first device, by one of the
- * names that flatiommu_backend() returns but for the last; another name is an error of
- * flatiommu_device_open().
+ * The environment variable FLATIOMMU_BACKEND forces the backend of the first device. Its value is
+ * one of the names in flatiommu(7), except "imported". With any other value flatiommu_device_open()
+ * fails.
  *
  * Errors: -ENOMEM.
  */
@@ -109,15 +110,15 @@ FLATIOMMU_API int flatiommu_open_with(const struct flatiommu_options *options,
 FLATIOMMU_API const char *flatiommu_library_version(void);
 
 /**
- * flatiommu_close() - closes the context with all devices and buffers that it still has
+ * flatiommu_close() - closes a context with all its devices and buffers
  * @flat: or NULL
  *
- * Devices are stopped first, and then memory is let go.
+ * Stops all devices first, then frees the memory.
  */
 FLATIOMMU_API void flatiommu_close(struct flatiommu *flat);
 
 /**
- * flatiommu_reason() - why the latest call of this thread that failed in this context did
+ * flatiommu_reason() - message of this thread's most recent failed call in the context
  *
  * A line for a person, without a newline: what failed, with which thing, and the cure. "" when no
  * call of this thread has failed yet. It holds until the next failure in this thread.
@@ -136,35 +137,29 @@ enum flatiommu_log {
  * @log: called with @arg, the level and the line, in the thread that fails and before its call
  *	returns; it may call nothing of the library, and others may wait for it. NULL: nobody
  *
- * To be called before other threads use the context.
+ * It is also called for attempts that fail before another one succeeds. Set it before other threads
+ * use the context.
  */
 FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat,
 				     void (*log)(void *arg, enum flatiommu_log level, const char *line),
 				     void *arg);
 
 /**
- * flatiommu_backend() - what stands behind the context
+ * flatiommu_backend() - name of the interface that the context uses
  *
- * "" while no device is open or kept for the buffers, else one of:
- *
- *	iommu-iommufd		a real IOMMU, through iommufd and VFIO's character devices
- *	iommu-type1		a real IOMMU, through VFIO's groups and type1
- *	flatiommu-iommufd	flatiommu.ko, through iommufd: bus addresses, pinned memory
- *	flatiommu-type1		flatiommu.ko, through type1: the same
- *	noiommu-iommufd		Linux's no-IOMMU mode with iommufd (from 7.3): the same
- *	noiommu-group		Linux's older no-IOMMU group, with memory pinned by flatiommu.ko
- *	imported		devices that another process opened; see flatiommu_device_import()
+ * Such as "iommu-type1" or "flatiommu-iommufd": flatiommu(7) lists all of them. "" while no device
+ * is open or kept for the buffers.
  */
 FLATIOMMU_API const char *flatiommu_backend(const struct flatiommu *flat);
 
-/** flatiommu_backend_reason() - a line on why it is this one, or "" */
+/** flatiommu_backend_reason() - a line that says why the context has this backend, or "" */
 FLATIOMMU_API const char *flatiommu_backend_reason(const struct flatiommu *flat);
 
 /**
- * flatiommu_isolated() - does an IOMMU keep the devices to the buffers?
+ * flatiommu_isolated() - does an IOMMU confine the devices to the buffers?
  *
- * Where it does not, a mistake in what a device is told is a write to anybody's memory. No, too, of
- * imported devices, as nothing here can tell.
+ * If not, a device that gets a wrong address can write to anybody's memory. Returns false for
+ * imported devices, too, because the library cannot tell.
  */
 FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
@@ -172,16 +167,15 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
 /**
  * flatiommu_device_open() - opens a PCI function that is bound to vfio-pci
- * @bdf: its address, 0000:00:06.0, or without the segment, 00:06.0; behind it, if need be, a VF token:
+ * @bdf: its address, 0000:00:06.0 or, without the segment, 00:06.0. A VF token may follow:
  *	"0000:01:00.1 vf_token=UUID"
  * @device: to be closed with flatiommu_device_close()
  *
- * The function is reset by the kernel where it can be. Bus mastering is off, memory and port I/O
- * are on.
+ * The kernel resets the function if it can. Bus mastering is off, memory and port I/O are on.
  *
- * Where a physical function is bound to vfio-pci, a virtual function of it opens with the token alone
- * with which the physical one was opened. Without one in @bdf the environment variable FLATIOMMU_VF_TOKEN
- * is taken. Functions that want none open with one, too.
+ * If a physical function is bound to vfio-pci, its virtual functions open only with the token that
+ * the physical function was opened with. Without a token in @bdf the library uses the environment
+ * variable FLATIOMMU_VF_TOKEN. Functions that need no token ignore it.
  *
  * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV
  * no such function; -ENXIO it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it,
@@ -232,10 +226,10 @@ FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
 #define FLATIOMMU_DEVICE_CAN_RESET	0x1
 
 /**
- * struct flatiommu_device_info - what there is to know of a device
+ * struct flatiommu_device_info - properties of a device
  * @flags: FLATIOMMU_DEVICE_*: it has a reset of its own
- * @group: the number of its IOMMU group, -1 for none
- * @node: the NUMA node that it is nearest to, -1 for none
+ * @group: number of its IOMMU group, -1: none
+ * @node: nearest NUMA node, -1: none
  * @wc_bars: a bit for each BAR that its claim holds write-combined
  * @reserved: 0
  */
@@ -259,29 +253,29 @@ FLATIOMMU_API const char *flatiommu_device_name(const struct flatiommu_device *d
 /**
  * flatiommu_device_fd() - VFIO's file descriptor of the device, until it is closed
  *
- * For what the library does not do, and to be passed to a process that imports the device.
+ * For calls that the library does not make, and to be passed to a process that imports the device.
  */
 FLATIOMMU_API int flatiommu_device_fd(const struct flatiommu_device *device);
 
 /**
  * flatiommu_device_import() - uses a device that another process has opened
  * @flat: a context without devices that were opened in it
- * @fd: a duplicate of that process's flatiommu_device_fd(). On success it is the library's
- * @name: what flatiommu_device_name() is to say, of up to 31 characters
- * @device: to be closed with flatiommu_device_close(); it goes on until no other process has the file
- *	descriptor any more
+ * @fd: a duplicate of that process's flatiommu_device_fd(). On success the library owns it
+ * @name: returned by flatiommu_device_name(); at most 31 characters
+ * @device: to be closed with flatiommu_device_close(). The device itself goes on until no process
+ *	has its file descriptor any more
  *
- * It takes no privilege. Regions, config space, interrupts and reset work; buffers come from
+ * Needs no privilege. Regions, config space, interrupts and reset work; buffers come from
  * flatiommu_dma_import().
  *
- * Errors: -EBADF @fd is not open; -ENOTTY it is not a PCI device of VFIO; -EXDEV the context has opened
- * a device itself; -ENAMETOOLONG.
+ * Errors: -EBADF @fd is not open; -ENOTTY it is not a PCI device of VFIO; -EXDEV the context has
+ * opened a device itself; -ENAMETOOLONG @name is too long.
  */
 FLATIOMMU_API int flatiommu_device_import(struct flatiommu *flat, int fd, const char *name,
 					  struct flatiommu_device **device);
 
 /**
- * flatiommu_bus_master() - lets the device do DMA and send MSIs, or does not (PCIe 7.5.1.1.3)
+ * flatiommu_bus_master() - allows the device DMA and MSIs, or forbids them (PCIe 7.5.1.1.3)
  *
  * Errors: -ENODEV the device is gone; -EIO it does not answer.
  */
@@ -290,18 +284,18 @@ FLATIOMMU_API int flatiommu_bus_master(struct flatiommu_device *device, bool on)
 /**
  * flatiommu_reset() - resets this function only
  *
- * Registers are as after a reset; the kernel restores config space, bus mastering included. Interrupts
- * that are enabled here stay so.
+ * Registers are as after a reset. The kernel restores config space, bus mastering included. Enabled
+ * interrupts stay enabled.
  *
- * Errors: -EOPNOTSUPP it has no reset of its own; -EAGAIN the kernel is at it.
+ * Errors: -EOPNOTSUPP it has no reset of its own; -EAGAIN the kernel is using it: try again.
  */
 FLATIOMMU_API int flatiommu_reset(struct flatiommu_device *device);
 
 /**
  * flatiommu_hot_reset() - resets the slot or bus that the device is on
  *
- * Errors: -EOPNOTSUPP there is no such reset, or the device was imported; -EPERM other functions would
- * be reset, too, and are not open in this context (the reason names them), or not VFIO's at all.
+ * Errors: -EOPNOTSUPP there is no such reset, or the device was imported; -EPERM other functions
+ * would be reset, too, which are not open in this context (the reason names them) or not in VFIO.
  */
 FLATIOMMU_API int flatiommu_hot_reset(struct flatiommu_device *device);
 
@@ -309,7 +303,7 @@ FLATIOMMU_API int flatiommu_hot_reset(struct flatiommu_device *device);
 
 /**
  * struct flatiommu_dma_segment - memory at consecutive bus addresses
- * @address: what the device is to be told
+ * @address: the bus address, for the device
  * @length: bytes
  */
 struct flatiommu_dma_segment {
@@ -318,10 +312,10 @@ struct flatiommu_dma_segment {
 };
 
 /**
- * struct flatiommu_dma - a buffer; its members are to be read only
- * @memory: where the program has it
+ * struct flatiommu_dma - a buffer; the program only reads its members
+ * @memory: its address in the program
  * @length: bytes
- * @segments: the whole of it in order, as few as there can be: one, where an IOMMU translates
+ * @segments: all of it in order, in as few segments as possible: one, if an IOMMU translates
  * @nr_segments: length of @segments
  * @page_size: bytes that surely are consecutive on the bus, wherever they begin at a multiple in
  *	@memory: of an ordinary page (sysconf(_SC_PAGESIZE)), or of a huge page of hugetlb
@@ -345,21 +339,25 @@ struct flatiommu_dma {
 	struct flatiommu_buffer *impl;
 };
 
-/* Which pages memory is allocated from; without FLATIOMMU_DMA_NO_FALLBACK, or the next one here. */
+/*
+ * Pages that memory is allocated from. If there are none, the next kind is used, unless
+ * FLATIOMMU_DMA_NO_FALLBACK is set.
+ */
 enum flatiommu_dma_pages {
 	/*
-	 * Huge pages from half of one on, else ordinary ones. Without an IOMMU, contiguous memory and
-	 * what 32 address bits or fewer reach is the module's, as with FLATIOMMU_PAGES_SMALL.
+	 * Huge pages for half of one or more, else ordinary ones. Without an IOMMU, contiguous
+	 * memory and memory within 32 address bits or fewer comes from the module, as with
+	 * FLATIOMMU_PAGES_SMALL.
 	 */
 	FLATIOMMU_PAGES_ANY,
-	/* hugetlb of 1 GiB; as many as the length takes */
+	/* hugetlb of 1 GiB, as many as the length needs */
 	FLATIOMMU_PAGES_1G,
 	/*
-	 * hugetlb; the same. Of 2 MiB where ordinary pages are of 4 KiB, as on x86; of 32 MiB where they
-	 * are of 16 KiB, and of 512 MiB where they are of 64 KiB
+	 * hugetlb, as many as the length needs: of 2 MiB if ordinary pages are of 4 KiB, as on x86;
+	 * of 32 MiB if they are of 16 KiB, and of 512 MiB if they are of 64 KiB
 	 */
 	FLATIOMMU_PAGES_HUGE,
-	/* ordinary memory, as transparent huge pages where the kernel has some at hand */
+	/* ordinary memory, in transparent huge pages if the kernel has any */
 	FLATIOMMU_PAGES_TRANSPARENT,
 	/* ordinary memory, or what the module has where devices reach it */
 	FLATIOMMU_PAGES_SMALL,
@@ -369,16 +367,16 @@ enum flatiommu_dma_pages {
 #define FLATIOMMU_PAGES_2M FLATIOMMU_PAGES_HUGE
 #define FLATIOMMU_PAGES_4K FLATIOMMU_PAGES_SMALL
 
-/* The pages asked for, unless any are, and with FLATIOMMU_DMA_ON_NODE that node, or -ENOMEM. */
+/* Fail with -ENOMEM rather than use other pages or, with FLATIOMMU_DMA_ON_NODE, another node. */
 #define FLATIOMMU_DMA_NO_FALLBACK	0x1
-/* On the NUMA node @node, rather than where the kernel likes. */
+/* Memory of the NUMA node @node. */
 #define FLATIOMMU_DMA_ON_NODE		0x2
 /*
- * One segment, or -ENOMEM. The module moves other memory for it, so that without an IOMMU, too, a few MiB can
- * be had as a rule; and up to the size of a huge page that is free.
+ * One segment, or -ENOMEM. Without an IOMMU the module moves other memory for it, so that a few MiB
+ * are possible as a rule; a free huge page gives up to its size.
  */
 #define FLATIOMMU_DMA_CONTIGUOUS	0x4
-/* In a file in memory, that flatiommu_dma_export() can hand to other processes. */
+/* A file in memory, which flatiommu_dma_export() can pass to other processes. */
 #define FLATIOMMU_DMA_SHARED		0x8
 
 /*
@@ -392,7 +390,7 @@ enum flatiommu_dma_pages {
  * @flags: FLATIOMMU_DMA_*
  * @pages: enum flatiommu_dma_pages
  * @node: with FLATIOMMU_DMA_ON_NODE
- * @address_bits: the device has that many address bits, 12 to 64. 0 is 64
+ * @address_bits: address bits of the device, 12 to 64; 0 is 64
  * @reserved: 0
  */
 struct flatiommu_dma_options {
@@ -404,7 +402,7 @@ struct flatiommu_dma_options {
 };
 
 /**
- * flatiommu_dma_alloc() - memory that is all zero and that all devices of the context reach
+ * flatiommu_dma_alloc() - allocates zeroed memory that all devices of the context reach
  * @length: bytes
  * @options: or NULL: flags 0, any pages, 64 address bits
  * @dma: to be freed with flatiommu_dma_free()
@@ -415,10 +413,14 @@ struct flatiommu_dma_options {
  * Where that module is not loaded, or an older one, memory is asked for until there is some within
  * reach: up to all free huge pages, and 64 MiB of others.
  *
- * Errors: -ENODEV no device is open or kept, or all were imported; -ENOMEM there is no such memory, or
- * RLIMIT_MEMLOCK; -ERANGE none within @address_bits; -EOPNOTSUPP unknown flags, reserved is not 0;
- * -EINVAL there is no such NUMA node; -ENOSPC no more mappings or IOVAs; -EADDRNOTAVAIL flatiommu.ko
- * refuses (the kernel log says why).
+ * Errors:
+ * -ENODEV	no device is open or kept, or all were imported
+ * -ENOMEM	there is no such memory, or RLIMIT_MEMLOCK does not allow it
+ * -ERANGE	no memory within @address_bits
+ * -EOPNOTSUPP	unknown flags, or reserved is not 0
+ * -EINVAL	there is no such NUMA node
+ * -ENOSPC	no more mappings or IOVAs
+ * -EADDRNOTAVAIL flatiommu.ko refuses the map (the kernel log says why)
  */
 FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 				      const struct flatiommu_dma_options *options,
@@ -433,15 +435,15 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
  *	there is: the rest is 0
  * @dma: to be freed with flatiommu_dma_free() before the memory is unmapped
  *
- * Errors: as flatiommu_dma_alloc(), and -EFAULT memory that is not mapped, read-only, or that cannot
- * be pinned; -ERANGE it is not within @address_bits.
+ * Errors: as flatiommu_dma_alloc(), and -EFAULT the memory is not mapped, is read-only or cannot be
+ * pinned; -ERANGE it is not within @address_bits.
  */
 FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
 				    const struct flatiommu_dma_options *options,
 				    struct flatiommu_dma **dma);
 
 /**
- * flatiommu_dma_free() - no device reaches the buffer any more; memory that was allocated is freed
+ * flatiommu_dma_free() - takes a buffer from the devices and frees memory that was allocated
  * @dma: or NULL
  *
  * No device may be using it: without an IOMMU nothing would stop it. Of an imported buffer only
@@ -452,9 +454,10 @@ FLATIOMMU_API int flatiommu_dma_free(struct flatiommu_dma *dma);
 
 /**
  * flatiommu_dma_address() - the bus address of a byte
- * @offset: bytes from @memory on; UINT64_MAX is returned when it is not below the length
+ * @offset: bytes from @memory on
  *
- * Data path, in O(1), however many segments there are.
+ * Data path, in O(1) for any number of segments. Returns UINT64_MAX if @offset is not below the
+ * length.
  */
 FLATIOMMU_INLINE uint64_t flatiommu_dma_address(const struct flatiommu_dma *dma, size_t offset)
 {
@@ -464,9 +467,9 @@ FLATIOMMU_INLINE uint64_t flatiommu_dma_address(const struct flatiommu_dma *dma,
 }
 
 /**
- * struct flatiommu_dma_limits - what a device takes; all of it 0 is no limit
- * @max_length: bytes of a segment, at most; of what is cut for it, a multiple of @alignment
- * @boundary: a power of two; no segment crosses a multiple of it, of bus addresses
+ * struct flatiommu_dma_limits - limits of a device; 0: no limit
+ * @max_length: longest segment, in bytes. Pieces that are split for it are multiples of @alignment
+ * @boundary: a power of two; no segment crosses a bus address that is a multiple of it
  * @alignment: a power of two; address and length of each segment are multiples of it
  * @address_bits: no address has more bits, 0 to 64
  * @flags: 0
@@ -484,45 +487,50 @@ struct flatiommu_dma_limits {
 };
 
 /**
- * flatiommu_dma_gather() - segments of a part of a buffer, as the device takes them
- * @offset: of the part, bytes
- * @length: of the part, bytes, not 0
+ * flatiommu_dma_gather() - segments of a part of a buffer, within the device's limits
+ * @offset: start of the part, in bytes
+ * @length: length of the part, in bytes, not 0
  * @limits: or NULL: none
- * @segments: an array; after an error, what is in it means nothing
- * @nr_segments: its length; on success, and with -ENOSPC, set to the number that is needed
+ * @segments: an array; its contents are undefined after an error
+ * @nr_segments: length of the array; on success, and with -ENOSPC, set to the number that is needed
  *
  * Data path.
  *
- * Errors: -EINVAL the part is not within the buffer, a limit is no power of two, or less than the
- * alignment; -EOPNOTSUPP flags or reserved is not 0; -ENOSPC the array is too short; -ERANGE an address has more bits; -EADDRNOTAVAIL a segment
- * cannot be aligned as asked.
+ * Errors:
+ * -EINVAL	the part is not within the buffer; a limit is not a power of two, or below the
+ *		alignment
+ * -EOPNOTSUPP	flags or reserved is not 0
+ * -ENOSPC	the array is too short
+ * -ERANGE	an address has more than @address_bits
+ * -EADDRNOTAVAIL a segment cannot be aligned as asked
  */
-FLATIOMMU_API int flatiommu_dma_gather(const struct flatiommu_dma *dma, size_t offset, size_t length,
-				       const struct flatiommu_dma_limits *limits,
+FLATIOMMU_API int flatiommu_dma_gather(const struct flatiommu_dma *dma, size_t offset,
+				       size_t length, const struct flatiommu_dma_limits *limits,
 				       struct flatiommu_dma_segment *segments, size_t *nr_segments);
 
 /**
- * flatiommu_dma_export() - what another process needs to use a buffer
- * @memory: a file descriptor of the memory
- * @table: a file descriptor of the segments, which nobody can change
+ * flatiommu_dma_export() - gets file descriptors with which another process can use a buffer
+ * @memory: file descriptor of the memory
+ * @table: file descriptor of the segments, which nobody can change
  *
- * Both are the caller's, to be passed and closed. The memory is pinned for as long as the exporting
- * process has the buffer and the context; it stays pinned when the other process dies.
+ * The caller passes and closes both. The memory stays pinned while the exporting process has the
+ * buffer and the context, even if the other process dies.
  *
- * Errors: -EOPNOTSUPP the buffer was not allocated with FLATIOMMU_DMA_SHARED; -EINVAL it was imported.
+ * Errors: -EOPNOTSUPP the buffer was not allocated with FLATIOMMU_DMA_SHARED; -EINVAL it was
+ * imported.
  */
 FLATIOMMU_API int flatiommu_dma_export(const struct flatiommu_dma *dma, int *memory, int *table);
 
 /**
- * flatiommu_dma_import() - a buffer of another process
+ * flatiommu_dma_import() - uses a buffer of another process
  * @memory: from flatiommu_dma_export(); it may be closed afterwards
  * @table: the same
  * @dma: to be freed with flatiommu_dma_free()
  *
- * It takes no privilege and no context, and so has no reason to tell.
+ * Needs no privilege and no context. So there is no flatiommu_reason() for it.
  *
- * Errors: -EBADF; -EBADMSG @table is not what flatiommu_dma_export() made, or could still be changed,
- * or is of another memory.
+ * Errors: -EBADF a file descriptor is not open; -EBADMSG @table was not made by
+ * flatiommu_dma_export(), could still be changed, or belongs to other memory.
  */
 FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma);
 
@@ -626,25 +634,25 @@ FLATIOMMU_API int flatiommu_pool_free(struct flatiommu_pool *pool, void *memory)
 #define FLATIOMMU_REGION_CONFIG	7
 
 /**
- * flatiommu_region_size() - bytes of a region, 0 when the device has none, or -errno
+ * flatiommu_region_size() - size of a region in bytes, 0 if the device has none, or -errno
  * @region: 0 to 5 for a BAR, or FLATIOMMU_REGION_*
  */
 FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, unsigned int region);
 
-/* Of flatiommu_bar_map(). */
+/* For flatiommu_bar_map(). */
 #define FLATIOMMU_BAR_WRITE_COMBINED	0x1
 
 /**
  * flatiommu_bar_map() - maps a BAR, or a part of it
  * @bar: 0 to 5
- * @offset: bytes from its start, any; the access to registers has to be aligned all the same
- * @length: bytes; 0 is to the end
- * @flags: FLATIOMMU_BAR_WRITE_COMBINED: stores may be merged and reordered, see flatiommu_wc_flush();
- *	not for registers. 0: uncached
- * @memory: where @offset is; until flatiommu_bar_unmap(), or the device is closed
+ * @offset: bytes from its start, of any alignment; accesses to registers must still be aligned
+ * @length: bytes; 0: to the end
+ * @flags: FLATIOMMU_BAR_WRITE_COMBINED: stores may be merged and reordered, see
+ *	flatiommu_wc_flush(); not for registers. 0: uncached
+ * @memory: points to @offset, until flatiommu_bar_unmap() or until the device is closed
  *
- * Write-combining takes a function that was claimed with that BAR write-combined, and nothing else is to
- * be had of such a BAR. Of an imported device the library cannot tell.
+ * FLATIOMMU_BAR_WRITE_COMBINED needs a function that was claimed with that BAR write-combined. Such
+ * a BAR can be mapped only with this flag. The library cannot check this for an imported device.
  *
  * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is
  * one of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or not
@@ -655,32 +663,32 @@ FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned in
 				    size_t length, unsigned int flags, void **memory);
 
 /**
- * flatiommu_bar_unmap() - ends what flatiommu_bar_map() began
- * @memory: what it returned
+ * flatiommu_bar_unmap() - unmaps a BAR
+ * @memory: as flatiommu_bar_map() returned it
  *
- * Errors: -ENOENT it did not return that.
+ * Errors: -ENOENT flatiommu_bar_map() did not return this.
  */
 FLATIOMMU_API int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory);
 
 /**
  * flatiommu_region_read() - reads a region without mapping it: port I/O, ROM, config space
  * @offset: bytes
- * @data: as it comes, little endian
- * @length: bytes. 1, 2 and 4 at a multiple of themselves are one access
+ * @data: bytes in the device's order, little endian
+ * @length: bytes. 1, 2 and 4 bytes, naturally aligned, are one access
  *
- * Errors: -ENXIO no such region; -ERANGE beyond its end; -EIO it does not answer, and -ENODEV it is
- * gone: a part may have been done then.
+ * Errors: -ENXIO no such region; -ERANGE beyond its end; -EIO it does not answer; -ENODEV it is
+ * gone. After -EIO and -ENODEV a part may have been read.
  */
 FLATIOMMU_API int flatiommu_region_read(struct flatiommu_device *device, unsigned int region,
 					uint64_t offset, void *data, size_t length);
 
-/** flatiommu_region_write() - the same, for writing */
+/** flatiommu_region_write() - writes a region; otherwise as flatiommu_region_read() */
 FLATIOMMU_API int flatiommu_region_write(struct flatiommu_device *device, unsigned int region,
 					 uint64_t offset, const void *data, size_t length);
 
 /*
- * Config space (PCIe 7.5): values as the processor has them. VFIO lets through what is harmless, and
- * emulates some of the rest. Errors: as flatiommu_region_read().
+ * Config space (PCIe 7.5): values are in the processor's byte order. VFIO passes harmless accesses
+ * on and emulates some others. Errors: as flatiommu_region_read().
  */
 FLATIOMMU_API int flatiommu_config_read8(struct flatiommu_device *device, unsigned int offset,
 					 uint8_t *value);
@@ -697,21 +705,22 @@ FLATIOMMU_API int flatiommu_config_write32(struct flatiommu_device *device, unsi
 
 /**
  * flatiommu_capability() - finds a capability in config space (PCIe 7.5.3, PCI_CAP_ID_*)
- * @id: which
- * @offset: the search begins behind the one that is there, with 0 at the first; set to where it is
+ * @id: kind of capability
+ * @offset: the search begins after the capability at this offset, 0: at the first one; set to the
+ *	offset of the capability found
  *
- * Errors: -ENOENT there is none, or no further one; -ELOOP the list has no end.
+ * Errors: -ENOENT there is no such capability, or no other one; -ELOOP the list has no end.
  */
 FLATIOMMU_API int flatiommu_capability(struct flatiommu_device *device, uint8_t id,
 				       unsigned int *offset);
 
-/** flatiommu_extended_capability() - the same, of extended ones (PCIe 7.6.3, PCI_EXT_CAP_ID_*) */
+/** flatiommu_extended_capability() - the same for extended ones (PCIe 7.6.3, PCI_EXT_CAP_ID_*) */
 FLATIOMMU_API int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id,
 						unsigned int *offset);
 
 /* Interrupts. */
 
-/* As VFIO numbers them. Of INTx, MSI and MSI-X only one can be enabled at a time. */
+/* As VFIO numbers them. Only one of INTx, MSI and MSI-X can be enabled at a time. */
 enum flatiommu_irq {
 	FLATIOMMU_IRQ_INTX,		/* masked as it fires, until flatiommu_irq_unmask() */
 	FLATIOMMU_IRQ_MSI,
@@ -721,46 +730,50 @@ enum flatiommu_irq {
 	FLATIOMMU_IRQ_REQUEST,
 };
 
-/** flatiommu_irq_vectors() - how many vectors there are of the kind, 0 for none, or -errno */
+/** flatiommu_irq_vectors() - number of vectors of the kind, 0 for none, or -errno */
 FLATIOMMU_API int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq irq);
 
 /**
- * flatiommu_irq_enable() - has vectors signal eventfds
+ * flatiommu_irq_enable() - makes vectors signal eventfds
  * @first: the first of @count vectors
- * @count: how many, not 0
- * @eventfds: one for each; -1: none, for now. They stay the caller's, and can be closed at any time
+ * @count: number of vectors, not 0
+ * @eventfds: one for each vector; -1: none, for now. The caller owns them and may close them at any
+ *	time
  *
- * Vectors that are enabled already get the new eventfd. Others can be added later: of MSI, and up to
- * Linux 6.4 of MSI-X, only below the highest of the first call, so that such a program has to enable
- * the highest one, with -1 if need be, first.
+ * A vector that is enabled already gets the new eventfd. Vectors can be added later, but for MSI,
+ * and up to Linux 6.4 for MSI-X, only below the highest vector of the first call. So enable the
+ * highest vector first, with -1 if need be.
  *
- * Errors: -ENXIO no such vector; -EBUSY another kind is enabled; -ENOSPC the machine has fewer vectors
- * left; -EOPNOTSUPP the kernel cannot add vectors to those that are enabled; -EBADF no eventfd, and
- * vectors of this call that were enabled may have none now. Of an imported device -EBUSY is also what
- * another process has enabled; flatiommu_irq_disable() ends that.
+ * Errors:
+ * -ENXIO	no such vector
+ * -EBUSY	another kind is enabled; for an imported device also by another process, which
+ *		flatiommu_irq_disable() ends
+ * -ENOSPC	the machine has not enough vectors left
+ * -EOPNOTSUPP	the kernel cannot add vectors to the enabled ones
+ * -EBADF	not an eventfd; vectors of this call that were enabled may have no eventfd now
  */
 FLATIOMMU_API int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq,
 				       unsigned int first, unsigned int count, const int *eventfds);
 
-/** flatiommu_irq_disable() - no vector of the kind signals any more; also when none was enabled */
+/** flatiommu_irq_disable() - disables all vectors of the kind; it is no error if none is enabled */
 FLATIOMMU_API int flatiommu_irq_disable(struct flatiommu_device *device, enum flatiommu_irq irq);
 
 /**
- * flatiommu_irq_trigger() - signals the eventfd of a vector, as if the device had
+ * flatiommu_irq_trigger() - signals the eventfd of a vector, as if the device had sent it
  *
- * One that has the eventfd -1 signals nothing. Errors: -ENXIO no such vector, or not enabled.
+ * With the eventfd -1 it does nothing. Errors: -ENXIO no such vector, or it is not enabled.
  */
 FLATIOMMU_API int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq,
 					unsigned int vector);
 
 /**
- * flatiommu_irq_mask() - holds interrupts back. Of INTx only
+ * flatiommu_irq_mask() - holds interrupts back; INTx only
  *
  * Errors: -EOPNOTSUPP another kind; -ENXIO it is not enabled.
  */
 FLATIOMMU_API int flatiommu_irq_mask(struct flatiommu_device *device, enum flatiommu_irq irq);
 
-/** flatiommu_irq_unmask() - lets the next one through, after each; INTx and errors as for the mask */
+/** flatiommu_irq_unmask() - allows the next INTx, after each one; errors as flatiommu_irq_mask() */
 FLATIOMMU_API int flatiommu_irq_unmask(struct flatiommu_device *device, enum flatiommu_irq irq);
 
 #ifdef __cplusplus

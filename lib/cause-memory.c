@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Causes of what fails as memory is mapped or pinned. */
+/* Causes of failures to map or pin memory. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 
 #define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
-/* type1 and /dev/flatiommu count to VmLck, and iommufd to VmPin. */
+/* type1 and /dev/flatiommu count in VmLck, and iommufd in VmPin. */
 static unsigned long long locked_bytes(void)
 {
 	FILE *status = fopen("/proc/self/status", "re");
@@ -41,13 +41,13 @@ static int explain_no_memory(struct flatiommu *flat, const struct buffer *buffer
 		return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: more than RLIMIT_MEMLOCK (%llu "
 			    "bytes) beside the %llu that are. Cure: ulimit -l unlimited", buffer->span,
 			    (void *)buffer->pages, (unsigned long long)limit.rlim_cur, locked);
-	/* What iommufd counts is the user's in all processes, which nobody is told. */
+	/* iommufd counts for the user, in all processes, and the kernel does not report that sum. */
 	return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: with this user's other processes more "
 		    "than RLIMIT_MEMLOCK (%llu bytes), or the kernel has no memory. Cure: ulimit -l unlimited",
 		    buffer->span, (void *)buffer->pages, (unsigned long long)limit.rlim_cur);
 }
 
-/* What is wrong with the memory, by the kernel's list of what this process has mapped. */
+/* Returns what is wrong with the memory, by the process's list of mappings. */
 static const char *why_fault(const struct buffer *buffer)
 {
 	unsigned long at = (unsigned long)buffer->pages, end = at + buffer->span, first, last;
@@ -124,7 +124,7 @@ int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsig
 	}
 }
 
-/* Of huge pages of one size, that are reserved, or free and promised to nobody. -1: there is no such size. */
+/* Returns the value of a file about huge pages of one size, or -1 if there is no such size. */
 static long read_huge(size_t size, const char *name)
 {
 	char path[96], text[32];
@@ -143,7 +143,7 @@ int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int
 		snprintf(kind, sizeof(kind), "%zu %s", size >> (size < 1ul << 30 ? 20 : 30),
 			 size < 1ul << 30 ? "MiB" : "GiB");
 
-	/* Nothing else of it asks for a privilege. */
+	/* mbind() is the only step that needs a privilege. */
 	if (err == -EPERM)
 		return fail(flat, err, "%zu bytes of memory (%s pages): %s: a seccomp filter keeps mbind() from "
 			    "this program. Cure: --cap-add SYS_NICE", length, kind, ERRNO(err));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Causes of what fails on the way to a device: nodes, VFIO's and iommufd's calls. */
+/* Causes of failures while a device is opened: nodes, and calls of VFIO and iommufd. */
 #include <dirent.h>
 #include <errno.h>
 #include <linux/capability.h>
@@ -11,7 +11,7 @@
 
 #include "internal.h"
 
-/* Nodes that are the machine's; all others are a device's. */
+/* Nodes that exist once in the machine; all others belong to a device. */
 static const struct node {
 	const char *path;
 	const char *sysfs;
@@ -22,7 +22,7 @@ static const struct node {
 	{ "/dev/iommu", "/sys/class/misc/iommu", "iommufd" },
 };
 
-/* NULL: a device's. */
+/* Returns NULL for the node of a device. */
 static const struct node *find_node(const char *path)
 {
 	size_t i;
@@ -33,7 +33,7 @@ static const struct node *find_node(const char *path)
 	return NULL;
 }
 
-/* What lacks CAP_SYS_RAWIO is told so by the driver, and not by the node's mode. */
+/* For these nodes EPERM comes from the driver, which checks CAP_SYS_RAWIO, not from the mode. */
 static bool asks_for_rawio(const char *path)
 {
 	return !strcmp(path, "/dev/flatiommu") || strstr(path, "noiommu-");
@@ -109,7 +109,7 @@ static bool mode_allows(const struct stat *st)
 	return has_capability(CAP_DAC_OVERRIDE) || (st->st_mode >> shift & 6) == 6;
 }
 
-/* EACCES is the mode's word, the mount's, or that of a security module. */
+/* EACCES comes from the node's mode, from the mount, or from a security module. */
 static void explain_access(const char *path, char *text, size_t size)
 {
 	struct statvfs fs;
@@ -133,7 +133,7 @@ static void explain_access(const char *path, char *text, size_t size)
 			 "chown %u %s", st.st_uid, st.st_mode & 0777, geteuid(), geteuid(), path);
 }
 
-/* It is not in this /dev, or nowhere. */
+/* The node is missing in this /dev, or does not exist at all. */
 static void explain_missing(const char *path, char *text, size_t size)
 {
 	const struct node *node = find_node(path);
@@ -206,7 +206,7 @@ static bool is_locked_down(void)
 	       !strstr(mode, "[none]");
 }
 
-/* The kernel has three causes for EPERM, and tells none to the program. */
+/* The kernel returns EPERM for three causes, and does not tell the program which. */
 static int explain_eperm(struct flatiommu_device *device, const char *step, const char *module)
 {
 	const char *why = device->flat->backend->isolated ? NULL : why_no_rawio();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an errno of the kernel means, with its cure. Where it has several causes, what tells them apart
- * is looked at first. tests/causes.list has them all.
+ * Messages for an errno of the kernel, with the cure. If an errno has several causes, these
+ * functions first find out which one it is. tests/causes.list has all of them.
  */
 #ifndef LIB_CAUSE_H
 #define LIB_CAUSE_H
@@ -14,16 +14,16 @@ struct flatiommu;
 struct function;
 struct flatiommu_device;
 
-/* privilege.c: is this another user namespace than the one that drivers ask about? */
+/* privilege.c: is this another user namespace than the initial one, which drivers check? */
 bool in_user_namespace(void);
-/* As a driver asks for it. */
+/* Has the process the capability in the initial user namespace, which drivers check? */
 bool has_capability(unsigned int capability);
-/* NULL: this process has CAP_SYS_RAWIO. Otherwise why not, and the cure. */
+/* Returns why this process has no CAP_SYS_RAWIO, with the cure; NULL if it has. */
 const char *why_no_rawio(void);
 
 /* Each of these but why_busy() and why_group_busy() says why by fail(), and returns @err. */
 
-/* Of opening the node @path, for a device or "". */
+/* Opening the node @path failed, for the device @name or "". */
 int explain_open(struct flatiommu *flat, const char *name, const char *path, int err);
 
 /* Has this process the node @path open, in another context or without the library? */
@@ -34,37 +34,37 @@ const char *why_busy(const char *path);
 const char *why_group_busy(const struct function *function);
 
 /*
- * As a device is taken over by the call @step. The module, vfio_iommu_type1 or iommufd, is the one that
- * asks about interrupts.
+ * The call @step, which takes a device over, failed. @module, vfio_iommu_type1 or iommufd, is the
+ * one that checks for safe interrupts.
  */
 int explain_attach(struct flatiommu_device *device, const char *step, int err, const char *module);
 
-/* Of VFIO_GROUP_GET_DEVICE_FD. */
+/* VFIO_GROUP_GET_DEVICE_FD failed. */
 int explain_device_fd(struct flatiommu_device *device, int err);
 
-/* cause-memory.c: of a map. 0 without a word for 0. */
+/* cause-memory.c: a map failed. With @err 0 it only returns 0. */
 int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);
 
-/* Of FLATIOMMU_ALLOC, for the device @name. */
+/* FLATIOMMU_ALLOC for the device @name failed. */
 int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsigned int address_bits, int err);
 
-/* The file flat.c: of a call for the device @name that has not to do with its memory. */
+/* flat.c: a call for the device @name failed, but not because of its memory. */
 int explain_flat(struct flatiommu *flat, const char *name, const char *step, int err);
 
-/* Of getting memory of that kind; an enum flatiommu_dma_pages. */
+/* Allocating memory of the kind @pages, an enum flatiommu_dma_pages, failed. */
 int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int err);
 
 /**
- * struct meaning - what an errno of one call means
+ * struct meaning - the message for an errno of one call
  * @err:	-errno; 0 ends the table
- * @text:	and the cure
+ * @text:	the message, with the cure
  */
 struct meaning {
 	int err;
 	const char *text;
 };
 
-/* What the call @step said of @what, by its table. */
+/* The call @step on the object @what failed; the message is in the table @meanings. */
 int explain_by(struct flatiommu *flat, const char *what, const char *step, int err,
 	       const struct meaning *meanings);
 

@@ -7,7 +7,7 @@
 
 #define CONFIG FLATIOMMU_REGION_CONFIG
 
-/* Lists are walked for as long as there can be entries: 4 bytes each at least. */
+/* Maximum length of a list: each entry has at least 4 bytes. A longer list is a loop. */
 #define MAX_CAPABILITIES	((PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / 4)
 #define MAX_EXTENDED		((PCI_CFG_SPACE_EXP_SIZE - PCI_CFG_SPACE_SIZE) / 4)
 
@@ -64,10 +64,13 @@ static int none(struct flatiommu_device *device, const char *kind, unsigned int 
 }
 
 /*
- * PCIe 7.5.3: each begins with its ID and the offset of the next; the low two bits are reserved. The first
- * of the kind behind @after, or of all: 0. 0, -ENOENT, -ELOOP or -errno; says nothing of the first two.
+ * Finds the first capability @id after offset @after, or from the start if that is 0. PCIe 7.5.3:
+ * each begins with its ID and the offset of the next one; the low two bits are reserved.
+ *
+ * Returns 0, -ENOENT, -ELOOP or another -errno. Does not call fail() for -ENOENT and -ELOOP.
  */
-static int search(struct flatiommu_device *device, uint8_t id, unsigned int after, unsigned int *offset)
+static int search(struct flatiommu_device *device, uint8_t id, unsigned int after,
+		  unsigned int *offset)
 {
 	uint8_t found, at = PCI_CAPABILITY_LIST;
 	uint16_t status;

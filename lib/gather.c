@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* What a device is told of a part of a buffer. Nothing here takes a lock or enters the kernel. */
+/* Segments of a part of a buffer, for a device. Nothing here takes a lock or enters the kernel. */
 #include <errno.h>
 
 #include "internal.h"
 
-/* The segment that has @offset, which is below the length. */
+/* Returns the segment that contains @offset, which is below the length. */
 static size_t segment_at(const struct buffer *buffer, size_t offset)
 {
 	size_t low = 0, high = buffer->dma.nr_segments - 1;
@@ -25,12 +25,12 @@ static bool is_power_of_two(uint64_t n)
 	return n && !(n & (n - 1));
 }
 
-/* How much of @length bytes at @address the device takes as one. */
+/* Returns how many of the @length bytes at @address fit into one segment of the device. */
 static uint64_t cut(const struct flatiommu_dma_limits *limits, uint64_t address, uint64_t length)
 {
 	if (limits->max_length && length > limits->max_length) {
 		length = limits->max_length;
-		/* So that the next one is aligned, too. */
+		/* The next segment must be aligned, too. */
 		if (limits->alignment)
 			length &= ~(limits->alignment - 1);
 	}

@@ -49,7 +49,7 @@ static int open_group(struct flatiommu_device *device, const char *path, struct 
 	return 0;
 }
 
-/* The group's first device: it joins the container, and the first group brings the IOMMU. */
+/* The group's first device puts the group into the container; the first group sets the IOMMU. */
 static int join(struct flatiommu_device *device, struct group *group, unsigned long iommu)
 {
 	struct flatiommu *flat = device->flat;
@@ -59,7 +59,7 @@ static int join(struct flatiommu_device *device, struct group *group, unsigned l
 		return explain_attach(device, "VFIO_GROUP_SET_CONTAINER", err, TYPE1);
 	if (flat->groups)
 		return 0;
-	/* Its argument is the number, not a pointer. */
+	/* The argument is the number itself, not a pointer. */
 	err = call(flat->container, VFIO_SET_IOMMU, (void *)iommu);
 	if (err) {
 		call(group->fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
@@ -77,12 +77,12 @@ static void put_group(struct flatiommu *flat, struct group *group)
 	for (link = &flat->groups; *link != group; link = &(*link)->next)
 		;
 	*link = group->next;
-	/* Leaves the container, too. */
+	/* This also takes the group out of the container. */
 	close(group->fd);
 	free(group);
 }
 
-/* A token is refused where none is wanted. */
+/* VFIO refuses a token for a function that needs none. */
 static int get_device_fd(struct flatiommu_device *device, const struct group *group)
 {
 	char name[80];

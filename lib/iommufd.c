@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * iommufd and VFIO's character devices, on a real IOMMU, on flatiommu.ko, and without either as Linux
- * 7.3 has it: there any IOVA is a name to ask the kernel for addresses by.
+ * iommufd and VFIO's character devices: on a real IOMMU, on flatiommu.ko, and in Linux 7.3's
+ * no-IOMMU mode, where an IOVA is only a key to ask the kernel for addresses.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ static void stop(struct flatiommu *flat)
 
 static int explain_bind(struct flatiommu_device *device, const char *path, int err)
 {
-	/* So it says when somebody has it open already; the rest of what we ask is valid. */
+	/* EINVAL means here that the device is open elsewhere: our other arguments are valid. */
 	if (err == -EINVAL)
 		err = -EBUSY;
 	if (err == -EBUSY)
@@ -56,7 +56,7 @@ static int explain_bind(struct flatiommu_device *device, const char *path, int e
 	return explain_attach(device, "VFIO_DEVICE_BIND_IOMMUFD", err, "iommufd");
 }
 
-/* A token is refused where none is wanted, as is one by a kernel that asks for none here. */
+/* VFIO refuses a token for a function that needs none, and so do kernels without tokens here. */
 static int bind_device(struct flatiommu_device *device)
 {
 	struct cdev_bind bind = { .argsz = sizeof(bind), .iommufd = device->flat->iommufd };
@@ -91,7 +91,7 @@ static int attach(struct flatiommu_device *device)
 	}
 	err = bind_device(device);
 	if (err) {
-		/* Closed first: this one does not count among those that have it open. */
+		/* Close our file first, so that it is not taken for another program's. */
 		close_fd(&device->fd);
 		return explain_bind(device, path, err);
 	}
@@ -105,7 +105,7 @@ static int attach(struct flatiommu_device *device)
 
 static int attach_flat(struct flatiommu_device *device)
 {
-	/* Before it is attached: the IOAS may have look-up maps already. */
+	/* Declare before the attach: the IOAS may have look-up maps already. */
 	int err = flat_declare(device);
 
 	return err ? err : attach(device);
@@ -123,7 +123,7 @@ static int iovas(struct flatiommu *flat, struct iova_range **ranges)
 	struct iova_range *list = NULL;
 	int err;
 
-	/* Without an array it says how long one is needed, and EMSGSIZE. */
+	/* Without an array the call fails with EMSGSIZE and sets the length that is needed. */
 	err = call(flat->iommufd, IOAS_IOVA_RANGES, &arg);
 	if (err == -EMSGSIZE) {
 		list = calloc(arg.num_iovas, sizeof(*list));
@@ -175,7 +175,7 @@ static int explain_get_pa(struct flatiommu *flat, const char *memory, int err)
 		    ERRNO(err), why ? ": " : "", why ? why : "");
 }
 
-/* One run of memory a call. A PCI function of a PC is told what the processor calls it, too. */
+/* Returns one run of memory for each call. On a PC the bus address is the physical address. */
 static int get_pa(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		  struct flatiommu_dma_segment *segments, size_t room)
 {

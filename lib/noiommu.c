@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Linux's no-IOMMU groups, which map and pin nothing: memory is pinned through /dev/flatiommu, for
- * each device by itself, so that a device that is closed can be given to somebody else.
+ * Linux's no-IOMMU groups, which map and pin nothing: memory is pinned through /dev/flatiommu,
+ * separately for each device, so that a closed device can be given to another program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +47,10 @@ static int pin(struct flatiommu_device *device, struct buffer *buffer)
 	return 0;
 }
 
-/* Of one device, or of all: NULL. The first error; the other pins are let go all the same. */
+/*
+ * Ends the pins of @device, or of all devices if it is NULL. Goes on after an error, and returns
+ * the first one.
+ */
 static int unpin(struct flatiommu *flat, struct buffer *buffer, const struct flatiommu_device *device)
 {
 	struct pin **link = &buffer->pins;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* BARs, ROM and config space: mapped, where VFIO lets them be, and read and written. */
+/* BARs, ROM and config space: mapped, if VFIO allows it, and read and written. */
 #include <endian.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -13,7 +13,7 @@
 
 #define NR_BARS 6
 
-/* The parts that can be mapped, where not all of the region can; of an answer of @size bytes. */
+/* Reads the parts that can be mapped, if not all of the region can, from an answer of @size bytes. */
 static int read_areas(struct region *region, const struct vfio_region_info *info, size_t size)
 {
 	const struct vfio_region_info_cap_sparse_mmap *sparse;
@@ -49,7 +49,7 @@ static int read_region(struct flatiommu_device *device, unsigned int index)
 	struct vfio_region_info head = { .argsz = sizeof(head), .index = index }, *info;
 	int err = call(device->fd, VFIO_DEVICE_GET_REGION_INFO, &head);
 
-	/* Some regions, such as VGA's, a device may not have. */
+	/* A device may lack some regions, such as VGA's. */
 	if (err == -EINVAL)
 		return 0;
 	if (err)
@@ -60,7 +60,7 @@ static int read_region(struct flatiommu_device *device, unsigned int index)
 	region->flags = head.flags;
 	if (head.argsz <= sizeof(head))
 		return 0;
-	/* The answer is longer: it has capabilities. */
+	/* The answer is longer if it has capabilities. */
 	info = calloc(1, head.argsz);
 	if (!info)
 		return fail(device->flat, -ENOMEM, "%s: no memory for region %u", device->name, index);
@@ -118,7 +118,10 @@ static int check_range(struct flatiommu_device *device, unsigned int index, uint
 	return 0;
 }
 
-/* @err is 0 where the kernel says that nothing is there. A device that is gone is -ENODEV, the rest -EIO. */
+/*
+ * @err is 0 if the kernel has read nothing. Returns -ENODEV if the device is gone, -EIO for all other
+ * errors.
+ */
 static int explain_access(struct flatiommu_device *device, const char *how, unsigned int index,
 			  uint64_t offset, int err)
 {
@@ -208,7 +211,7 @@ static int check_prefetchable(struct flatiommu_device *device, unsigned int bar)
 	return 0;
 }
 
-/* The claim decides for all who map the BAR: the program must want what it is. */
+/* The claim decides for all mappings of the BAR, so the program must ask for the same. */
 static int check_write_combined(struct flatiommu_device *device, unsigned int bar, bool wanted)
 {
 	const struct backend *backend = device->flat->backend;
@@ -233,7 +236,7 @@ static int check_write_combined(struct flatiommu_device *device, unsigned int ba
 	return 0;
 }
 
-/* The pages of @offset to its end lie in what can be mapped. */
+/* Checks that the pages from @start to @end lie in a part that can be mapped. */
 static int check_mappable(struct flatiommu_device *device, unsigned int bar, uint64_t start,
 			  uint64_t end)
 {

@@ -63,7 +63,7 @@ static void name_strangers(struct flatiommu *flat, const struct vfio_pci_hot_res
 	pthread_mutex_unlock(&flat->lock);
 }
 
-/* With the list of functions that it is about; to be freed. */
+/* Gets the list of functions that a hot reset affects; the caller frees it. */
 static int get_reset_info(struct flatiommu_device *device, struct vfio_pci_hot_reset_info **info)
 {
 	struct vfio_pci_hot_reset_info head = { .argsz = sizeof(head) };
@@ -71,7 +71,7 @@ static int get_reset_info(struct flatiommu_device *device, struct vfio_pci_hot_r
 	int err;
 
 	*info = NULL;
-	/* Without room it says how many there are, and ENOSPC. */
+	/* Without room the call fails with ENOSPC and sets the number of functions. */
 	err = call(device->fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &head);
 	if (err && err != -ENOSPC)
 		return err;
@@ -99,8 +99,8 @@ static bool is_reset_too(const struct group *group, const struct vfio_pci_hot_re
 }
 
 /*
- * Groups prove that the functions are ours, those of other functions are not taken. With iommufd
- * there are none: the device's own binding does.
+ * The groups prove that the functions are ours; VFIO refuses groups of other functions. iommufd has
+ * no groups: there the device's binding is the proof.
  */
 static int reset_all_of(struct flatiommu_device *device, const struct vfio_pci_hot_reset_info *info)
 {
@@ -145,7 +145,7 @@ static int hot_reset_locked(struct flatiommu_device *device)
 	free(info);
 	if (!err)
 		return 0;
-	/* So it says of functions that are not ours, one way or the other. */
+	/* VFIO returns either errno if a function is not ours. */
 	if ((err == -EINVAL || err == -EPERM) && strangers[0])
 		return fail(device->flat, -EPERM, "%s: a hot reset takes these, too, which are not open in "
 			    "this context:%s", device->name, strangers);

@@ -44,7 +44,7 @@ int read_line(const char *path, char *text, size_t size)
 	return err;
 }
 
-/* The last part of what a link of the function points to, "" without one. 0 or -errno. */
+/* Reads the last part of a link's target, "" if there is no link. Returns 0 or -errno. */
 static int read_link(const struct function *f, const char *name, char *text, size_t size)
 {
 	char path[64], target[256], *base;
@@ -61,7 +61,10 @@ static int read_link(const struct function *f, const char *name, char *text, siz
 	return 0;
 }
 
-/* The directory is there on kernels without such nodes, too: a function whose device has a number has one. */
+/*
+ * The directory exists on kernels without character devices, too. Only a device with a number has a
+ * node.
+ */
 static int read_cdev(struct function *f)
 {
 	const struct dirent *entry;
@@ -87,8 +90,9 @@ static int read_cdev(struct function *f)
 }
 
 /*
- * Only a group without a name has a real IOMMU: what cannot be read must not pass for that. Where groups are hidden, as
- * flatiommu run does, the function's IOMMU tells; in VFIO's no-IOMMU mode it has none.
+ * Only a group without a name has a real IOMMU, so a name that cannot be read must not count as
+ * none. If groups are hidden, as by flatiommu run, look at the function's IOMMU, which VFIO's
+ * no-IOMMU mode does not have.
  */
 static int read_group(struct function *f)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What sysfs says about a PCI function. */
+/* Properties of a PCI function in sysfs. */
 #ifndef LIB_SYSFS_H
 #define LIB_SYSFS_H
 
@@ -19,13 +19,13 @@ struct function {
 	char cdev[32];		/* of the character device, "" for none */
 };
 
-/* 0 or -EINVAL. What is an address is said in module/address.h. */
+/* Parses an address, by the grammar of module/address.h. Returns 0 or -EINVAL. */
 int parse_bdf(const char *text, struct function *f);
-/* All but the address. 0, -ENODEV, or another -errno when it cannot be read. */
+/* Reads all members except the address. Returns 0, -ENODEV, or another -errno. */
 int read_function(struct function *f);
-/* Its NUMA node, or -1. */
+/* Returns the NUMA node, or -1. */
 int read_node(const struct function *f);
-/* The first line of a file. 0 or -errno. */
+/* Reads the first line of a file. Returns 0 or -errno. */
 int read_line(const char *path, char *text, size_t size);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * VF tokens. Whoever opens a physical function that is bound to vfio-pci may say a UUID, and whoever opens
- * one of its virtual functions then has to say the same one (vfio_pci_core_match() in Linux).
+ * VF tokens. A program that opens a physical function on vfio-pci may set a UUID. Programs that
+ * open its virtual functions must then give the same UUID (vfio_pci_core_match() in Linux).
  */
 #include <ctype.h>
 #include <errno.h>
@@ -49,7 +49,7 @@ void token_bytes(const struct flatiommu_device *device, uint8_t bytes[16])
 	}
 }
 
-/* "" for a physical function. */
+/* Reads the address of the physical function, "" if this is one. */
 static void read_pf(const struct flatiommu_device *device, char *pf, size_t size)
 {
 	char path[64], target[64];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bus addresses. dev->dma_range_map is sure to exist only while a driver is bound, and a domain may
- * outlive that, so a domain keeps a copy.
+ * Bus addresses. dev->dma_range_map is guaranteed only while a driver is bound. A domain may live
+ * longer, so it keeps a copy.
  */
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
@@ -27,7 +27,7 @@ static unsigned int count_regions(const struct bus_dma_region *regions)
 
 /*
  * A peer's BAR is at pci_bus_address(), which is resource.start minus its window's offset. Returns
- * the last bus address of the windows where that is another one, or 0.
+ * the highest bus address of the windows that have an offset, or 0.
  */
 static u64 last_of_moved_windows(struct pci_dev *pdev)
 {
@@ -63,13 +63,13 @@ int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev)
 	return map->regions ? 0 : -ENOMEM;
 }
 
-/* Are bus addresses CPU addresses, and all of them good? */
+/* Is each CPU address the bus address, without a limit? */
 bool flat_bus_map_is_plain(const struct flat_bus_map *map)
 {
 	return !map->regions && !map->limit;
 }
 
-/* Does @pdev see memory as @map says? Only then may it share a domain. */
+/* Does @pdev see memory as in @map? Only then may it share a domain. */
 bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev)
 {
 	const struct bus_dma_region *a = map->regions, *b = pdev->dev.dma_range_map;
@@ -115,7 +115,7 @@ static dma_addr_t to_bus(const struct bus_dma_region *r, phys_addr_t phys, size_
 	return DMA_MAPPING_ERROR;
 }
 
-/* flat_bus_address(), for a map that takes a look. */
+/* The slow path of flat_bus_address(): a map with regions, a limit or moved windows. */
 dma_addr_t flat_bus_address_of(const struct flat_bus_map *map, phys_addr_t phys, size_t size)
 {
 	dma_addr_t bus;

@@ -11,9 +11,9 @@ struct pci_dev;
  * struct flat_bus_map - how a PCI function sees memory
  * @regions:	copy of the function's dma_range_map, ended by an entry of size 0;
  *		NULL where bus addresses are CPU addresses
- * @limit:	the last bus address that what is above the function lets through, or 0
- * @mmio:	BARs too have the same address on the bus and for the CPU
- * @mmio_last:	the last bus address of the PCI windows that have another one for the CPU, or 0
+ * @limit:	highest bus address that the bridges above the function forward; 0: no limit
+ * @mmio:	BARs, too, have the same address on the bus and for the CPU
+ * @mmio_last:	highest bus address of PCI windows that have another CPU address, or 0
  */
 struct flat_bus_map {
 	struct bus_dma_region *regions;
@@ -30,18 +30,18 @@ void flat_bus_map_drop(struct flat_bus_map *map);
 dma_addr_t flat_bus_address_of(const struct flat_bus_map *map, phys_addr_t phys, size_t size);
 
 /**
- * flat_bus_address() - where a function finds a range
+ * flat_bus_address() - the bus address of a range
  * @map:	how the function sees memory
  * @phys:	CPU address of the first byte
  * @size:	bytes, not 0
  *
- * Returns the bus address, or DMA_MAPPING_ERROR where the function cannot reach the whole range
- * at consecutive addresses.
+ * Returns the bus address, or DMA_MAPPING_ERROR if the function cannot reach the whole range at
+ * consecutive addresses.
  */
 static inline dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys,
 					  size_t size)
 {
-	/* Asked for each page of a buffer, and mostly so. */
+	/* The common case, and called for each page of a buffer. */
 	if (map->mmio && !map->limit && !map->regions)
 		return phys;
 	return flat_bus_address_of(map, phys, size);

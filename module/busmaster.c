@@ -5,8 +5,8 @@
 #include "flatiommu.h"
 
 /*
- * Can its config space be read and written? In D3hot it can, where a program may have put its
- * function. The state of a function that has lost its driver is not known; then it is asked.
+ * Can the function's config space be read and written? In D3hot it can, and a program may have put
+ * its function there. A function that has lost its driver has an unknown state, so read from it.
  */
 bool flat_answers(struct pci_dev *pdev)
 {
@@ -55,19 +55,19 @@ static bool if_it_answers(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev)
  * flat_clear_master() - stop a function from starting DMA
  * @pdev:	the function
  *
- * Does nothing where it is suspended or in D3cold: a read would answer all ones, which would be
- * written back, and some host bridges abort. Does not sleep and does not wake the function up, as
- * it is called under group->mutex; for the same reason it takes no pci_cfg_access_lock(), which
- * resets hold while they call us. So a reset that runs meanwhile may set it again.
+ * Does nothing if the function is suspended or in D3cold: a read would return all ones, which would
+ * be written back, and some host bridges abort. Callers hold group->mutex, so this neither sleeps
+ * nor wakes the function up. Nor does it take pci_cfg_access_lock(), which resets hold while they
+ * call us. So a concurrent reset may set bus mastering again.
  *
- * Returns whether it could start DMA until now.
+ * Returns whether the function could start DMA until now.
  */
 bool flat_clear_master(struct pci_dev *pdev)
 {
 	return if_it_answers(pdev, clear_master);
 }
 
-/* What flat_clear_master() has undone; likewise. */
+/* Undoes flat_clear_master(), under the same rules. */
 void flat_set_master(struct pci_dev *pdev)
 {
 	if_it_answers(pdev, set_master);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is mapped in a domain: one extent a map call, in a red-black tree. Neighbours are not
+ * The maps of a domain: one extent for each map call, in a red-black tree. Neighbours are not
  * merged, so that unmapping one of them needs no memory. Callers lock.
  *
- * An xarray with an entry a page needs none either. Measured in its place, map and unmap cost the
- * same on scattered pages, and three to five times as much on huge ones, each of which is an
- * extent here and 512 entries or more there.
+ * An xarray with an entry for each page would need no memory either. Measured instead of the tree,
+ * map and unmap cost the same on scattered pages, and three to five times as much on huge pages: a
+ * huge page is one extent here, and 512 or more entries there.
  */
 #include <linux/errno.h>
 #include <linux/sched.h>
@@ -38,7 +38,7 @@ void flat_extent_free(struct flat_extent *extent)
 		kmem_cache_free(extent_cache, extent);
 }
 
-/* Of those that flat_extents_erase() has taken out. */
+/* Frees the extents that flat_extents_erase() has put on a list. */
 void flat_extent_free_list(struct flat_extent *gone)
 {
 	while (gone) {
@@ -92,9 +92,9 @@ static struct rb_node **place_behind_last(struct flat_extents *extents,
 /**
  * flat_extents_insert() - add an extent
  * @extents:	the extents
- * @new:	the extent; they own it on success
+ * @new:	the extent; @extents owns it on success
  *
- * Returns 0, or -EEXIST where some of the range is mapped already.
+ * Returns 0, or -EEXIST if part of the range is mapped already.
  */
 int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new)
 {
@@ -139,13 +139,13 @@ struct flat_extent *flat_extents_find(struct flat_extents *extents, u64 iova)
 	return NULL;
 }
 
-/* Returns the extent that follows, which need not be next to it, or NULL. */
+/* Returns the next extent, which need not be adjacent, or NULL. */
 struct flat_extent *flat_extents_next(struct flat_extent *extent)
 {
 	return to_extent(rb_next(&extent->node));
 }
 
-/* Keep what lies before @iova and after @last, both inside @e; @tail takes the second part. */
+/* Cuts @iova to @last out of the middle of @e; @tail becomes the part after @last. */
 static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iova, u64 last,
 		    struct flat_extent *tail)
 {
@@ -153,14 +153,14 @@ static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iov
 	tail->last = e->last;
 	tail->phys = e->phys + (tail->iova - e->iova);
 	tail->lookup = e->lookup;
-	/* It is counted already; inserting it counts it again. */
+	/* These bytes are counted already; flat_extents_insert() counts them again. */
 	if (e->lookup)
 		extents->lookup -= tail->last - tail->iova + 1;
 	e->last = iova - 1;
 	flat_extents_insert(extents, tail);
 }
 
-/* How many extents are erased without a chance for others to have the lock. */
+/* Maximum number of extents to erase in one critical section. */
 #define ERASE_AT_ONCE 256
 
 /**
@@ -168,13 +168,13 @@ static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iov
  * @extents:	the extents
  * @iova:	first byte
  * @size:	bytes, not 0
- * @gone:	a list that extents which are taken out are put on, for flat_extent_free_list()
+ * @gone:	list that gets the removed extents, for flat_extent_free_list()
  *
- * Several extents, or a part of one, may lie in the range: VFIO unmaps what is physically
- * contiguous, whatever it was mapped as. Stops after ERASE_AT_ONCE of them, at the first byte that
- * is not mapped, and where a spare is needed and there is none.
+ * The range may hold several extents, or a part of one: VFIO unmaps physically contiguous ranges,
+ * in whatever pieces they were mapped. Stops after ERASE_AT_ONCE extents, at the first byte that is
+ * not mapped, or when it needs the spare and there is none.
  *
- * Returns the number of bytes removed, from @iova on. As long as it is not 0 there may be more.
+ * Returns the number of bytes removed, from @iova on. If it is not 0, call again for the rest.
  */
 size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 			  struct flat_extent **gone)
@@ -203,7 +203,7 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 			e->iova = last + 1;
 		} else {
 			rb_erase(&e->node, &extents->root);
-			/* What is unmapped next is what follows, mostly. */
+			/* Mostly the next unmap is of the next extent. */
 			extents->last_found = next;
 			e->next = *gone;
 			*gone = e;
@@ -217,7 +217,7 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 	return pos - iova;
 }
 
-/* Forget everything; for a domain that dies with maps in it. */
+/* Frees all extents of a domain that ends with maps in it. */
 void flat_extents_free(struct flat_extents *extents)
 {
 	struct flat_extent *e, *next;

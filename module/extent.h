@@ -6,9 +6,9 @@
 #include <linux/types.h>
 
 /**
- * struct flat_extent - one physically contiguous range that is mapped
+ * struct flat_extent - one mapped, physically contiguous range
  * @node:	in a tree ordered by @iova, without overlaps
- * @next:	in a list of those that were erased
+ * @next:	in a list of erased extents
  * @iova:	first byte
  * @last:	last byte
  * @phys:	CPU address behind @iova
@@ -26,14 +26,14 @@ struct flat_extent {
 };
 
 /**
- * struct flat_extents - what is mapped in a domain
+ * struct flat_extents - the maps of a domain
  * @root:	the extents
- * @spare:	one kept for an erase that cuts an extent in two, or NULL
- * @last_found:	where the next search begins, or NULL: an unmap asks what is there, and then
+ * @spare:	an extent for an erase that cuts another one in two, or NULL
+ * @last_found:	where the next search begins, or NULL: an unmap first asks for a range, and then
  *		erases it
- * @last_new:	the last one that was inserted, or NULL: another one mostly follows it
- * @behind:	what follows @last_new in the tree, or NULL
- * @lookup:	bytes of extents that are at another IOVA than their bus address
+ * @last_new:	the extent that was inserted last, or NULL: the next one mostly follows it
+ * @behind:	the extent after @last_new in the tree, or NULL
+ * @lookup:	bytes in look-up maps, whose IOVA is not the bus address
  */
 struct flat_extents {
 	struct rb_root root;

@@ -48,13 +48,14 @@ static bool was_hole(struct flat_hole *hole, u64 iova, size_t size)
 }
 
 /**
- * flat_is_lookup_iova() - is there nothing at these bus addresses?
+ * flat_is_lookup_iova() - may a look-up map have these IOVAs?
  * @d:		the domain; caller holds its lock
  * @iova:	first byte
  * @size:	bytes
  *
- * Only then is a range good for looking up: who forgets to do so reaches nothing. Below
- * FLATIOMMU_LOOKUP_FIRST the kernel may not know of memory that is there: mem= and memmap= hide it.
+ * Only if nothing is at these bus addresses: then a program that forgets the look-up reaches
+ * nothing. Below FLATIOMMU_LOOKUP_FIRST there may be memory that the kernel does not know of,
+ * because of mem= and memmap=.
  */
 bool flat_is_lookup_iova(struct flat_domain *d, u64 iova, size_t size)
 {
@@ -71,7 +72,7 @@ bool flat_is_lookup_iova(struct flat_domain *d, u64 iova, size_t size)
 	return was_hole(&d->hole, iova, size);
 }
 
-/* Has @mm mapped it? Others learn neither where memory of a program is nor what it has mapped. */
+/* Has @mm mapped @e? Other programs must learn neither addresses nor maps of a program. */
 static bool is_of(const struct flat_domain *d, const struct flat_extent *e,
 		  const struct mm_struct *mm)
 {
@@ -79,12 +80,12 @@ static bool is_of(const struct flat_domain *d, const struct flat_extent *e,
 	return e->lookup ? d->lookup_mm == mm : d->strict_mm == mm && !d->strict_mixed;
 }
 
-/* How many extents are looked at without a chance for maps and unmaps. */
+/* Maximum number of extents to look at in one critical section. */
 #define EXTENTS_AT_ONCE 256
 
 /*
- * Adds what @mm has mapped from @start on, up to @length bytes. Returns the bytes added, which are
- * less at a hole, when @s is full, or after EXTENTS_AT_ONCE. What is mapped has a bus address.
+ * Adds the maps of @mm from @start on, at most @length bytes. Returns the bytes added: fewer at a
+ * hole, when @s is full, or after EXTENTS_AT_ONCE.
  */
 static u64 add_extents(struct flat_domain *d, const struct mm_struct *mm, u64 start, u64 length,
 		       struct flat_segments *s)
@@ -132,7 +133,7 @@ int flat_lookup_iova(struct flat_file *f, struct flatiommu_lookup *arg)
 		ret = flat_segments_end(&s, arg, 0, PTR_ERR(d));
 		goto put_function;
 	}
-	/* The array is written with no lock held: a page fault may take as long as it likes. */
+	/* Write the array with no lock held: a page fault may take arbitrarily long. */
 	do {
 		n = add_extents(d, f->mm, arg->start + done, arg->length - done, &s);
 		done += n;

@@ -59,7 +59,7 @@ static int __init flat_init(void)
 	ret = misc_register(&flat_misc);
 	if (ret)
 		goto exit_routes;
-	/* Nothing fails from here on: a claim would outlive the module. */
+	/* Must be last, and must not fail: a claim would outlive the module. */
 	flat_routes_start();
 	return 0;
 
@@ -74,10 +74,10 @@ exit_extent:
 }
 module_init(flat_init);
 
-/* Nothing is claimed and no domain is left: each holds a reference to the module. */
+/* No claim and no domain is left: each holds a reference to the module. */
 static void __exit flat_exit(void)
 {
-	/* It waits for writers of claim and release, so no claim is begun after it. */
+	/* This waits for writers of claim and release: no claim begins after it. */
 	misc_deregister(&flat_misc);
 	flat_routes_exit();
 	flat_claim_exit();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The dummy IOMMU as the IOMMU core sees it: one function an IOMMU, one group a function, and the
- * two domains that map nothing, identity and blocked.
+ * The dummy IOMMU as the IOMMU core sees it: one IOMMU and one group for each function, and the two
+ * domains that map nothing, identity and blocked.
  *
- * Neither probe_device() nor release_device() takes a lock of ours but flat_attach_lock: the first
- * runs under a lock of the core that a claim waits for, the second inside our own unregister.
+ * Of the module's locks probe_device() and release_device() may take flat_attach_lock only: the
+ * first runs under a lock of the core that a claim waits for, the second inside our own unregister.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
@@ -16,9 +16,9 @@
 #include "flatiommu.h"
 
 /*
- * iommufd asks whether a function is coherent when it binds one to itself, which takes the function
- * over. That is what somebody is known by who may not do so; a reset asks nothing. VFIO's driver
- * asks as well, while it is bound, by who binds it or by a kernel thread.
+ * iommufd calls this when it takes a function over, and a reset does not. So this tells a take-over
+ * without privilege from a reset, for may_be_reset(). VFIO's driver calls it, too, while it is
+ * bound: in the task that binds it, or in a kernel thread.
  */
 static bool flat_capable(struct device *dev, enum iommu_cap cap)
 {
@@ -36,7 +36,7 @@ static struct iommu_device *flat_probe_device(struct device *dev)
 {
 	struct flat_claim *claim = flat_claim_being_made(dev);
 
-	/* Any other error would abort the registration, whoever's device this is. */
+	/* Any other error would abort the registration, no matter whose device this is. */
 	if (!claim)
 		return ERR_PTR(-ENODEV);
 	dev_iommu_priv_set(dev, claim);
@@ -53,7 +53,7 @@ static void flat_release_device(struct device *dev)
 	claim->probed = false;
 }
 
-/* The name tells everybody, without privilege, that this group is no isolation. */
+/* Any program can read the name, which says that this group does not isolate. */
 static struct iommu_group *flat_device_group(struct device *dev)
 {
 	struct flat_claim *claim = dev_iommu_priv_get(dev);
@@ -85,7 +85,7 @@ static void flat_get_resv_regions(struct device *dev, struct list_head *head)
 		flat_get_doorbell_region(dev_iommu_priv_get(dev), head);
 }
 
-/* Until somebody takes the function over, its kernel driver does DMA as if nothing was claimed. */
+/* Identity, so that the kernel's driver does DMA as before until the function is taken over. */
 static int flat_def_domain_type(struct device *dev)
 {
 	return IOMMU_DOMAIN_IDENTITY;
@@ -100,7 +100,7 @@ static FLAT_ATTACH_DEV(flat_identity_attach)
 	return 0;
 }
 
-/* For a driver that does not, the core blocks its function for the length of a reset only. */
+/* If the driver does not manage DMA, the core blocks its function only during a reset. */
 static bool driver_manages_dma(struct pci_dev *pdev)
 {
 	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
@@ -109,8 +109,8 @@ static bool driver_manages_dma(struct pci_dev *pdev)
 }
 
 /*
- * May this be a reset, which anybody may make who may write to its file? Who takes the function
- * over by its group needs a domain before he gets at it, and by iommufd has called flat_capable().
+ * May this be a reset, which needs no privilege but write access to the reset file? A take-over by
+ * the group is checked again when a domain is attached; one by iommufd has called flat_capable().
  */
 static bool may_be_reset(const struct flat_claim *claim)
 {
@@ -118,8 +118,9 @@ static bool may_be_reset(const struct flat_claim *claim)
 }
 
 /*
- * Blocked means no mapping, not "no DMA": who owns the function can set bus mastering again. It is
- * set again by an attach only where a reset blocks, see flat_pause().
+ * Blocked means "no mappings", not "no DMA": the program that has the function can set bus
+ * mastering again. An attach restores bus mastering only on kernels where a reset blocks, see
+ * flat_pause().
  */
 static FLAT_ATTACH_DEV(flat_blocked_attach)
 {
@@ -137,7 +138,7 @@ static FLAT_ATTACH_DEV(flat_blocked_attach)
 	return 0;
 }
 
-/* The static domains live as long as the module, but the core frees them like others. */
+/* The core frees the static domains like others, but they live as long as the module. */
 static void flat_static_free(struct iommu_domain *domain)
 {
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What may be claimed. A claim promises two things: no other IOMMU stands behind the function, and
- * a bus address is all that the function needs to reach memory.
+ * Which functions may be claimed. A claim promises two things: the function has no other IOMMU, and
+ * needs only a bus address to reach memory.
  */
 #include <linux/cc_platform.h>
 #include <linux/dma-map-ops.h>
@@ -14,7 +14,7 @@
 #include "compat.h"
 #include "flatiommu.h"
 
-/* Returns why bus addresses do not suffice on this machine, or NULL. */
+/* Returns why bus addresses are not enough on this machine, or NULL. */
 const char *flat_not_plain(struct pci_dev *pdev)
 {
 	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT) || cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
@@ -30,11 +30,11 @@ const char *flat_not_plain(struct pci_dev *pdev)
  * flat_not_for_programs() - why no program may drive a function
  * @pdev:	the function
  *
- * Returns why, or NULL. A bridge of another kind is a function like others, such as Intel's NTB.
+ * Returns why, or NULL. A bridge of class "other", such as Intel's NTB, is an ordinary function.
  */
 const char *flat_not_for_programs(struct pci_dev *pdev)
 {
-	/* Stopped, it would take along everything behind it. */
+	/* Clearing bus mastering of a bridge stops every device behind it. */
 	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL ||
 	    (pdev->class >> 16 == PCI_BASE_CLASS_BRIDGE &&
 	     pdev->class >> 8 != PCI_CLASS_BRIDGE_OTHER))
@@ -44,7 +44,7 @@ const char *flat_not_for_programs(struct pci_dev *pdev)
 	return NULL;
 }
 
-/* Does kernel lockdown keep user space from having @pdev? Logs either way. */
+/* Does kernel lockdown forbid user space to have @pdev? Logs both answers. */
 bool flat_locked_down(struct pci_dev *pdev)
 {
 	if (!security_locked_down(LOCKDOWN_PCI_ACCESS))
@@ -90,7 +90,7 @@ static bool has_iommu(struct pci_dev *pdev)
 }
 
 /**
- * flat_may_claim() - would a claim keep its promises?
+ * flat_may_claim() - may a function be claimed?
  * @pdev:	a function that is not claimed; as for flat_claim_function()
  * @binding:	a driver is about to bind to it
  *
@@ -98,7 +98,7 @@ static bool has_iommu(struct pci_dev *pdev)
  * -EOPNOTSUPP		not an endpoint, or behind an external port
  * -EAGAIN		whether an IOMMU will have it is not known yet
  * -EALREADY		another IOMMU has it
- * -EAFNOSUPPORT	bus addresses do not suffice on this machine
+ * -EAFNOSUPPORT	bus addresses are not enough on this machine
  * -EPROTONOSUPPORT	its DMA is not coherent
  * -EACCES		kernel lockdown
  */

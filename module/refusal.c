@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A map that is refused: find the likely cause, say it with its cure, count it, and, when
- * on_refusal=fence, stop the DMA of a program that goes on as if the map had been made.
+ * A refused map: find the likely cause, log it with its cure, and count it. With on_refusal=fence
+ * also stop the functions, because some programs go on with DMA.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
@@ -25,13 +25,12 @@
 
 enum cause { ZERO_PAGE, UNREACHABLE, LOOKUP_IOVA, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
 
-/* Whether a program chose its IOVA, or looked it up when it was right, nobody here knows. */
+/* The module cannot tell whether a program chose its IOVA, or looked it up when it was valid. */
 #define DECLARE "declare that it looks addresses up (FLATIOMMU_DECLARE), from IOVA 2^46 on"
 
 /*
- * The IOVA goes to the log where it is no address of memory, nor may be one of the program.
- * Elsewhere it may say where memory is, on the bus or in the program, which not all who read the
- * log may know; trace.h has it.
+ * The log gets the IOVA only if it cannot be an address of memory or of the program: not every
+ * reader of the log may know those. The tracepoints have all of them, see trace.h.
  */
 static const struct {
 	const char *name;
@@ -80,8 +79,8 @@ static bool is_ram(u64 address, size_t size)
 }
 
 /*
- * Is the memory mapped at this virtual address? That there is some mapping says nothing: DPDK
- * reserves ranges whose numbers are those of memory, too. A BAR has no page to compare.
+ * Is this memory mapped at this virtual address? It is not enough that something is mapped there:
+ * DPDK reserves ranges whose addresses are also those of memory. A BAR has no page to compare.
  */
 static bool is_virtual_address(u64 address, phys_addr_t phys)
 {
@@ -97,7 +96,7 @@ static bool is_virtual_address(u64 address, phys_addr_t phys)
 		put_page(page);
 		return found;
 	}
-	/* iommufd may hold another program's already, as it attaches; this is for the log alone. */
+	/* Do not wait: iommufd may hold another program's lock. This is only for the log. */
 	if (!mmap_read_trylock(mm))
 		return false;
 	vma = find_vma(mm, address);
@@ -107,13 +106,12 @@ static bool is_virtual_address(u64 address, phys_addr_t phys)
 }
 
 /**
- * flat_is_zero_page() - do all that read unwritten memory share this page?
+ * flat_is_zero_page() - is this the kernel's zero page, or the huge one?
  * @phys:	any address
  *
- * The huge one is not exported; it is known as a huge page that belongs to no mapping, neither
- * anonymous nor of a file, and is counted in no page table. A free page of hugetlbfs does not,
- * either; nor does a driver's, such as a ring of packets, but the page tables of the program count
- * it.
+ * The huge zero page is not exported to modules. Recognise it as a PMD-sized folio that has no
+ * mapping, is not hugetlb (a free hugetlb folio has no mapping either), and is not counted as
+ * mapped in a page table (pages of a driver are, such as a ring of packets).
  */
 bool flat_is_zero_page(phys_addr_t phys)
 {
@@ -126,7 +124,7 @@ bool flat_is_zero_page(phys_addr_t phys)
 	page = pfn_to_online_page(PHYS_PFN(phys));
 	if (!page)
 		return false;
-	/* It may be anybody's, and be freed or split now. */
+	/* The page may belong to anybody, and may be freed or split at this moment. */
 	folio = page_folio(page);
 	if (!folio_try_get(folio))
 		return false;
@@ -162,8 +160,8 @@ static enum cause find_cause(struct flat_domain *d, u64 iova, phys_addr_t phys, 
 }
 
 /*
- * type1 tries a map of two pages of its own at every attach, to see how unmaps behave, and takes a
- * refusal for an answer. It is known by its memory: fresh, and not pinned as a program's would be.
+ * At every attach type1 maps two pages of its own to see how unmaps behave, and accepts a refusal.
+ * Recognise these pages: they are fresh, and not pinned as a program's would be.
  */
 static bool is_probe_of_type1(phys_addr_t phys, size_t size)
 {
@@ -173,9 +171,7 @@ static bool is_probe_of_type1(phys_addr_t phys, size_t size)
 	       !folio_maybe_dma_pinned(page_folio(page));
 }
 
-/*
- * Refusals of one process. The last MAX_PROCESSES of them are kept, also when the process is gone.
- */
+/* Refusals of one process. The latest MAX_PROCESSES are kept, even after the process has ended. */
 struct refused {
 	struct list_head entry;
 	struct pid *tgid;
@@ -233,11 +229,11 @@ static void count_refusal(const struct flat_domain *d, enum cause cause)
 }
 
 /**
- * flat_refusals_show() - who was refused a map
+ * flat_refusals_show() - processes that were refused a map
  * @buf:	of a page
  *
- * One line a process, latest first: its id, the number of refusals, the device and the cause of
- * the last one, the program's name with what cannot be printed escaped.
+ * One line for each process, latest first: its id, the number of refusals, the device and the cause
+ * of the latest one, and the program's name, escaped.
  */
 ssize_t flat_refusals_show(char *buf)
 {
@@ -254,10 +250,10 @@ ssize_t flat_refusals_show(char *buf)
 }
 
 /**
- * flat_refusal_causes_show() - how many maps were refused, and why
+ * flat_refusal_causes_show() - number of refused maps for each cause
  * @buf:	of a page
  *
- * One line a cause: its name and how often since the module was loaded.
+ * One line for each cause: its name, and the number since the module was loaded.
  */
 ssize_t flat_refusal_causes_show(char *buf)
 {
@@ -281,7 +277,7 @@ void flat_refusal_exit(void)
 	}
 }
 
-/* Lines in the log: a program may have many domains, one after another. */
+/* For all domains together: a program may make many, one after another. */
 static DEFINE_RATELIMIT_STATE(log_limit, DEFAULT_RATELIMIT_INTERVAL, 5 * DEFAULT_RATELIMIT_BURST);
 
 static bool may_log(struct flat_domain *d)
@@ -332,12 +328,12 @@ static bool fence_devices(struct flat_domain *d)
 }
 
 /**
- * flat_map_failed() - a map that is not refused, but failed
+ * flat_map_failed() - handle a map that was not refused, but failed
  * @d:		the domain
  * @size:	bytes
  * @error:	such as -ENOMEM
  *
- * A program that goes on after that does as much harm as after a refusal.
+ * A program that goes on with DMA does as much harm as after a refusal.
  */
 void flat_map_failed(struct flat_domain *d, size_t size, int error)
 {
@@ -347,13 +343,13 @@ void flat_map_failed(struct flat_domain *d, size_t size, int error)
 }
 
 /**
- * flat_refuse() - tell everybody about a map that was refused
+ * flat_refuse() - log, count and trace a refused map
  * @d:		the domain
  * @iova:	first byte
  * @phys:	CPU address of the memory, in system RAM or in a BAR
  * @size:	bytes
  *
- * In the context of the program that asked, which holds locks of VFIO or iommufd and none of ours.
+ * Called in the program's context, with locks of VFIO or iommufd held, and none of the module's.
  */
 void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 {
@@ -363,7 +359,7 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 
 	if (is_probe_of_type1(phys, size))
 		return;
-	/* First, as finding the cause may wait. */
+	/* Fence first: finding the cause may wait. */
 	fenced = READ_ONCE(fence) && fence_devices(d);
 	cause = find_cause(d, iova, phys, size);
 	trace_flat_refuse(d->name, iova, phys, size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How functions come to a claim and lose it. Three ways in: the sysfs file, the parameter devices=,
- * and a vfio driver about to bind. Two ways out: the sysfs file, and removal of the function.
+ * The ways to a claim and out of it. In: the sysfs file claim, the parameter devices=, and a vfio
+ * driver that is about to bind. Out: the sysfs file release, and removal of the function.
  */
 #include <linux/capability.h>
 #include <linux/device.h>
@@ -83,7 +83,7 @@ static int check_listed(const struct flat_request *r, void *data)
 	return capable(CAP_SYS_RAWIO) ? 0 : -EPERM;
 }
 
-/* The function was there before; caller holds its device_lock(). As flat_claim_function(). */
+/* flat_claim_function() for a function on the bus. Caller holds its device_lock(). */
 static int claim_present(struct pci_dev *pdev, const char *how, unsigned long wc_bars)
 {
 	device_lock_assert(&pdev->dev);
@@ -94,7 +94,7 @@ static int claim_present(struct pci_dev *pdev, const char *how, unsigned long wc
 	return flat_claim_function(pdev, how, false, wc_bars);
 }
 
-/* An unbind holds it for as long as a program has the function open. */
+/* Interruptible: an unbind holds the lock as long as a program has the function open. */
 static int lock_function(struct pci_dev *pdev)
 {
 	int ret = device_lock_interruptible(&pdev->dev);
@@ -105,7 +105,7 @@ static int lock_function(struct pci_dev *pdev)
 	return ret;
 }
 
-/* The log says why one could not be claimed; the others are claimed all the same. */
+/* A function that cannot be claimed is logged, and does not keep the others from being claimed. */
 static int claim_listed(const struct flat_request *r, void *data)
 {
 	struct pci_dev *pdev = flat_requested_function(r);
@@ -129,7 +129,7 @@ struct listed {
 	unsigned long wc_bars;
 };
 
-/* The first one counts. */
+/* If devices= lists @pdev twice, the first entry counts. */
 static int find_listed(const struct flat_request *r, void *data)
 {
 	struct listed *l = data;
@@ -143,7 +143,7 @@ static int find_listed(const struct flat_request *r, void *data)
 	return 0;
 }
 
-/* match_driver is not set: no driver can bind, though device_lock() is not held. */
+/* Called without device_lock(), but no driver can bind yet: match_driver is not set. */
 static void function_comes(struct pci_dev *pdev)
 {
 	struct listed l = { .pdev = pdev };
@@ -159,7 +159,7 @@ static void function_comes(struct pci_dev *pdev)
 		flat_claim_function(pdev, "by devices=", false, 0);
 }
 
-/* Is @dev one for a claim by the side? In a group it has an IOMMU already, maybe a dummy one. */
+/* Should this bind claim @dev? Only if it is in no group yet, and the driver is a vfio driver. */
 static bool binds_to_vfio(struct device *dev)
 {
 	struct device_driver *driver = dev->driver;
@@ -172,7 +172,7 @@ static bool binds_to_vfio(struct device *dev)
 	return driver && to_pci_driver(driver)->driver_managed_dma && strstr(driver->name, "vfio");
 }
 
-/* device_lock() is held, the driver is known and its probe has not begun. */
+/* Called with device_lock() held, after dev->driver is set and before probe(). */
 static void function_binds(struct pci_dev *pdev)
 {
 	struct listed l = { .pdev = pdev };
@@ -187,7 +187,7 @@ static void function_binds(struct pci_dev *pdev)
 	}
 	snprintf(how, sizeof(how), "automatically, as %s binds (%s[%d])", pdev->dev.driver->name,
 		 current->comm, task_tgid_nr(current));
-	/* Its BARs had no addresses when it came, or its driver was bound when the module did. */
+	/* devices= may list it with wc=: it could not be claimed earlier, see function_comes(). */
 	if (!walk_devices(find_listed, &l))
 		flat_claim_function(pdev, how, true, l.wc_bars);
 }
@@ -223,15 +223,15 @@ static int on_bus_event(struct notifier_block *nb, unsigned long event, void *da
 	return NOTIFY_DONE;
 }
 
-/* After the IOMMU core, which has priority 0 and must be done with a function that is removed. */
+/* Runs after the IOMMU core, which has priority 0 and must have let a removed function go. */
 static struct notifier_block bus_nb = {
 	.notifier_call = on_bus_event,
 	.priority = -1,
 };
 
 /*
- * For a write to claim or release. Only a claim has options. The function's reference is the
- * caller's.
+ * Parses a write to claim or release. Only a claim may have options. Returns the function with a
+ * reference for the caller.
  */
 static int function_of(const char *buf, bool may_have_options, struct flat_request *r,
 		       struct pci_dev **pdev)
@@ -265,7 +265,7 @@ static int function_of(const char *buf, bool may_have_options, struct flat_reque
 	return 0;
 }
 
-/* What @fn did to a function's group has come to its end, too, when this returns. */
+/* Calls @fn on the function. The workqueue is flushed, so a group that @fn released is gone. */
 static ssize_t with_function(const char *buf, size_t count, bool may_have_options,
 			     int (*fn)(struct pci_dev *pdev, const struct flat_request *r))
 {
@@ -296,8 +296,8 @@ static int release_by_hand(struct pci_dev *pdev, const struct flat_request *r)
 }
 
 /*
- * claim, release: write a PCI address, such as 0000:00:04.0. To claim may be added which BARs are
- * to be write-combined: 0000:00:04.0/wc=2 or /wc=0+2. The errors of claim:
+ * claim, release: write a PCI address, such as 0000:00:04.0. For claim, BARs to be write-combined
+ * may follow: 0000:00:04.0/wc=2 or /wc=0+2. The errors of claim:
  * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address, or not BARs
  * -ENODEV		no such function, or it is being removed
  * -EAGAIN		the module is being loaded, the function being added, or its IOMMU's driver
@@ -321,14 +321,14 @@ static ssize_t release_store(struct device *dev, struct device_attribute *attr, 
 }
 DEVICE_ATTR_WO(release);
 
-/* A vfio driver that was refused before the module was loaded may have another try. */
+/* Binds functions whose vfio driver could not bind before the module was loaded. */
 static void bind_overridden(void)
 {
 	struct pci_dev *pdev = NULL;
 	bool waits;
 
 	for_each_pci_dev(pdev) {
-		/* Who holds it binds or unbinds, and an unbind may wait for a program for ever. */
+		/* A held lock is a bind or an unbind, which can wait for a program: skip it. */
 		if (!device_trylock(&pdev->dev))
 			continue;
 		waits = !pdev->dev.driver && flat_compat_override_is_vfio(pdev);
@@ -351,7 +351,7 @@ int flat_routes_init(void)
 	return ret;
 }
 
-/* From now on, claims. */
+/* Allows claims, and makes those of devices=. */
 void flat_routes_start(void)
 {
 	flat_claim_start();
@@ -360,7 +360,7 @@ void flat_routes_start(void)
 		bind_overridden();
 }
 
-/* Waits for callbacks that run, ours and those of the core that may hold our ops. */
+/* Waits for running callbacks: ours, and those of the core that may use our ops. */
 void flat_routes_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &bus_nb);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Physical addresses are for tracing, which needs privilege; the kernel log does not get them. */
+/* Tracing needs privilege, so physical addresses go here, and not to the kernel log. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM flatiommu
 

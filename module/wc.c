@@ -2,12 +2,12 @@
 /*
  * BARs that are write-combined while their function is claimed.
  *
- * With PAT, x86 gives all mappings of a physical range the memory type of the first one. While a
- * write-combined mapping of a BAR is held, whoever asks for an uncached one gets one that is
- * write-combined: vfio-pci for its programs, and a kernel driver, too.
+ * With PAT, x86 gives all mappings of a physical range the memory type of the first one. While the
+ * module holds a write-combined mapping of a BAR (the alias), a request for an uncached mapping
+ * returns a write-combined one, for vfio-pci and its programs as well as for a kernel driver.
  *
- * Nobody reads or writes through the mapping that is held. It stays where the BAR was at the claim:
- * a BAR is to be resized before that.
+ * The alias is never read or written. It stays where the BAR was at the claim, so a BAR must be
+ * resized before.
  */
 #include <linux/io.h>
 #include <linux/ioport.h>
@@ -25,7 +25,7 @@ static bool can_write_combine(void)
 	return pat_enabled();
 }
 
-/* ioremap_wc() succeeds, too, where it has to be uncached as another mapping is. */
+/* ioremap_wc() also succeeds with an uncached mapping, if another mapping is uncached. */
 static bool is_write_combined(void __iomem *alias)
 {
 	unsigned long wanted = cachemode2protval(_PAGE_CACHE_MODE_WC), mask = _PAGE_CACHE_MASK;
@@ -52,7 +52,7 @@ static bool is_write_combined(void __iomem *alias)
 }
 #endif
 
-/* Also where it cannot be told: asleep in D3cold, a function reads as all ones. */
+/* Returns true also if it cannot tell: a function in D3cold reads as all ones. */
 static bool may_have_msix_table(struct pci_dev *pdev, int bar)
 {
 	u32 table;
@@ -63,7 +63,7 @@ static bool may_have_msix_table(struct pci_dev *pdev, int bar)
 	return PCI_POSSIBLE_ERROR(table) || (table & PCI_MSIX_TABLE_BIR) == bar;
 }
 
-/* Returns why it must not be write-combined, or NULL. */
+/* Returns why a BAR must not be write-combined, or NULL. */
 static const char *does_not_suit(struct pci_dev *pdev, int bar)
 {
 	const struct resource *r = &pdev->resource[bar];
@@ -72,13 +72,13 @@ static const char *does_not_suit(struct pci_dev *pdev, int bar)
 		return "it is the upper half of the one before it";
 	if (r->flags & IORESOURCE_IO)
 		return "it is not memory";
-	/* The kernel may have forgotten all of one that it found no room for. */
+	/* The kernel may have cleared the resource of a BAR that it found no room for. */
 	if (!(r->flags & IORESOURCE_MEM) || r->flags & IORESOURCE_UNSET || !r->parent)
 		return "there is none, or it has no address";
-	/* The kernel writes to the table, and does not expect that to be combined. */
+	/* The kernel writes to the MSI-X table, and does not expect combined writes. */
 	if (may_have_msix_table(pdev, bar))
 		return "the MSI-X table is in it, or the function is asleep";
-	/* The memory type is that of whole pages. */
+	/* The memory type applies to whole pages. */
 	if (!PAGE_ALIGNED(r->start) || !PAGE_ALIGNED(resource_size(r)))
 		return "it may share a page with something else";
 	if (!(r->flags & IORESOURCE_PREFETCH))
@@ -123,11 +123,11 @@ static int hold_bar(struct flat_claim *claim, int bar)
 }
 
 /**
- * flat_wc_hold() - make BARs write-combined for all who map them from now on
- * @claim:	holds none yet; the caller holds flat_claims_lock. No driver has mapped anything
+ * flat_wc_hold() - make BARs write-combined for all later mappings
+ * @claim:	holds no BAR yet; no driver has mapped one. Caller holds flat_claims_lock
  * @bars:	a bit for each BAR
  *
- * Returns 0, or logs the BAR and the reason, holds none and returns
+ * Returns 0, or logs the BAR and the reason, holds no BAR and returns
  * -EOPNOTSUPP		no x86, or no PAT
  * -ENXIO		not a memory BAR with an address, not prefetchable, or it must stay uncached
  * -EADDRINUSE		it is mapped uncached already
@@ -151,8 +151,8 @@ int flat_wc_hold(struct flat_claim *claim, unsigned long bars)
 }
 
 /*
- * A program's mapping through sysfs keeps the type, and some kernels, 6.1 and 6.12 among them,
- * forget ranges when a program unmaps a BAR in parts.
+ * Warns if a BAR is still write-combined: a program's mapping through sysfs keeps the type, and
+ * some kernels, among them 6.1 and 6.12, leak the range when a program unmaps a BAR in parts.
  */
 static void warn_if_it_stays(struct flat_claim *claim, int bar)
 {
@@ -188,8 +188,8 @@ static bool is_where_it_was(const struct flat_claim *claim, int bar)
 }
 
 /*
- * Returns a bit for each BAR that is held, and was not moved or resized since. Caller holds
- * flat_claims_lock.
+ * Returns a bit for each BAR that is held, and was not moved or resized since the claim. Caller
+ * holds flat_claims_lock.
  */
 unsigned long flat_wc_bars(const struct flat_claim *claim)
 {

@@ -31,9 +31,9 @@ extern "C" {
 #endif
 
 /*
- * x86 keeps loads in order, and stores to memory and to uncached registers too: holding back the
- * compiler is enough but for write-combined stores and a store before a load. On arm64 devices are
- * in the outer shareable domain.
+ * x86 keeps loads in order, and stores to memory and to uncached registers, too. So it is enough to
+ * hold the compiler back, except for write-combined stores and for a store before a load. On arm64
+ * devices are in the outer shareable domain.
  */
 
 /** flatiommu_rmb() - what was read before this was read before what is read after it */
@@ -110,9 +110,9 @@ FLATIOMMU_INLINE uint64_t flatiommu_read64(const volatile void *reg)
 }
 
 /*
- * What the program stored to memory before is there when the device sees the write. What it loaded
- * before may still be under way on arm64: where the write lets the device change that, call
- * flatiommu_mb() first. Stores to a write-combined BAR take flatiommu_wc_flush().
+ * Earlier stores to memory are visible when the device sees the write. On arm64 earlier loads may
+ * still be in progress: if the write lets the device change that memory, call flatiommu_mb() first.
+ * Stores to a write-combined BAR need flatiommu_wc_flush().
  */
 FLATIOMMU_INLINE void flatiommu_write8(volatile void *reg, uint8_t value)
 {

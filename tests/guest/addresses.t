@@ -1,6 +1,6 @@
 #!/bin/bash
-# The module and the command take the same text for an address, as does the library in api-args.c (addresses.list); what
-# else names a DEVICE; --help and -h.
+# The module and the command accept the same addresses (addresses.list), as the library does in api-args.c; the other
+# names of a DEVICE; --help and -h.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Each function with each kind of argument that it does not take: it says so, with a reason where there
- * is a context to have one, and writes nothing.
+ * Each function with each kind of invalid argument: it fails, with a reason if there is a context,
+ * and writes nothing.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* The library: contexts and devices, how they come and go, and who may have them. */
+/*
+ * The library: contexts and devices, their opening and closing, and the privileges that they need.
+ */
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/pci_regs.h>

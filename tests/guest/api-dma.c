@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The library: buffers, their segments, and what is made of them for devices. */
+/* The library: buffers, their segments, and gather lists for devices. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Each call that the library makes of the kernel and of libc fails once, and so do it and all that
- * come after it. The library then says so and why, and has changed nothing.
+ * Each call of the library to the kernel and to libc fails once, and then also all calls after it.
+ * The library reports the failure and its cause, and has changed nothing.
  */
 #include <errno.h>
 #include <flatiommu.h>

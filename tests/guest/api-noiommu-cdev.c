@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The backend noiommu-iommufd, with a fake of the kernel that it is for. Mapping, pinning and DMA
- * are real, and so are the addresses.
+ * The backend noiommu-iommufd, on a fake of the kernel interface that it needs. Mapping, pinning,
+ * DMA and addresses are real.
  */
 #include <errno.h>
 #include <flatiommu.h>

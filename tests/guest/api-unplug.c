@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The library: a device that is asked for, and one that vanishes, while they are in use. */
+/* The library: a device that the kernel wants back, and one that vanishes, while in use. */
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Resets of a function with ATS: from Linux 7.0 on the IOMMU core blocks it meanwhile, as if somebody took it
- * over, and does so, too, for a mere look whether there is a reset.
+ * Resets of a function with ATS: from Linux 7.0 on the IOMMU core blocks the function during a
+ * reset, as for a take-over, and also when somebody only asks whether a reset exists.
  */
 #include <errno.h>
 #include <linux/capability.h>

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Where an errno has more causes than one, what is said is this one's, with a cure that fits: rows of tests/causes.list.
+# If an errno has several causes, the message names the right one, with its cure: rows of tests/causes.list.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

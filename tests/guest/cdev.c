@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* VFIO's character device and iommufd, where the kernel has them: who may bind, and what maps. */
+/*
+ * VFIO's character device and iommufd, if the kernel has them: which programs may bind, and which
+ * maps are accepted.
+ */
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>

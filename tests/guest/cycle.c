@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* From claim to release, a hundred times: all works each time, and nothing is left at the end. */
+/* Claim and release, a hundred times: each works, and nothing is left at the end. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>

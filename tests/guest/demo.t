@@ -1,6 +1,5 @@
 #!/bin/bash
-# The guest's part of ./demo: what is said to people is TAP's comments. As a test it reads whatever
-# the disk holds.
+# The guest's part of ./demo: its messages to people are TAP comments. As a test it reads whatever the disk contains.
 . "${0%/*}/lib.sh"
 
 tell() {

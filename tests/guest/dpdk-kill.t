@@ -1,6 +1,6 @@
 #!/bin/bash
-# testpmd, killed while it forwards what another one floods it with: nothing is written to its memory once that is
-# somebody else's, nor to any other, and the next start works. kills=N on the kernel's command line is for more.
+# testpmd is killed while it forwards a flood of packets from another testpmd: its cards write to no memory after
+# that, and the next start works. kills=N on the kernel's command line makes it longer.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# DPDK's own tests, as Debian has them, of what stands on memory that a device may touch, with two cards on flatiommu.
-# doc/dpdk.md says why the others are not here.
+# DPDK's own tests, as Debian packages them, of code that uses memory for devices, with two cards on flatiommu.
+# doc/dpdk.md says why the others are left out.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# DPDK as Debian has it: bound by its own tool and by driverctl, packets between the cards of three makers, pinned
-# memory, interrupts. On the kernel's command line packets=N is for more of them, starts=N for
-# more starts, and full=1 for as many as there should be (make check-peers).
+# DPDK as Debian packages it: binds by its own tool and by driverctl, packets between the cards of three makers,
+# pinned memory, interrupts. On the kernel's command line packets=N and starts=N make it longer, and full=1 is the
+# full length (make check-peers).
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

@@ -1,6 +1,5 @@
 #!/bin/bash
-# The examples do the same whatever is behind the device, say what that is, and leave no page pinned,
-# not even when they are killed.
+# The examples do the same on every backend, name it, and leave no page pinned, even when they are killed.
 . "${0%/*}/lib.sh"
 
 KILLS=20

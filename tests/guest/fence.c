@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* on_refusal=fence: a program that was refused a map gets no DMA any more; with warn it does. */
+/*
+ * on_refusal=fence: the devices of a program that was refused a map do no more DMA; with warn they
+ * do.
+ */
 #include <errno.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What examples/nvme writes the kernel's nvme driver and fio find as it should be, and the other way round: blocks
-# of mixed sizes in random order, each with its checksum. rounds=N on the kernel's command line is for more.
+# The kernel's nvme driver and fio read back what examples/nvme writes, and the other way round: blocks of mixed sizes
+# in random order, each with its checksum. rounds=N on the kernel's command line makes it longer.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A page table that iommufd keeps when the device that it was made for is closed and released. */
+/* A page table that iommufd keeps after its device was closed and released. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

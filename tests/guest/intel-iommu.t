@@ -1,5 +1,5 @@
 #!/bin/bash
-# A machine with a real IOMMU is as it was, whatever is asked of the module.
+# A machine with a real IOMMU does not change, whatever the module is asked to do.
 . "${0%/*}/lib.sh"
 
 # state: all that there is to see of the IOMMU

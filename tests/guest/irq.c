@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* INTx, MSI and MSI-X, raised by the device, arrive at the eventfds that they are for. */
+/* INTx, MSI and MSI-X from the device arrive at their eventfds. */
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A claimed device is as good as before to its kernel driver.
+# The kernel driver of a claimed device works as before.
 . "${0%/*}/lib.sh"
 
 # works NAME: DMA in both directions, past the page cache

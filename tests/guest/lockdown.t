@@ -1,6 +1,6 @@
 #!/bin/bash
-# In a locked down kernel nobody gets a device that has no IOMMU: no claim, and no program on a claim made
-# before. A program that has one goes on. Nothing takes lockdown back: no test may follow.
+# In a locked down kernel no program gets a device without an IOMMU: no claim is made, and no program takes an earlier
+# claim over. A program that has such a device goes on. Lockdown cannot be undone: no test may follow.
 . "${0%/*}/lib.sh"
 
 lockdown=/sys/kernel/security/lockdown

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The calls of /dev/flatiommu in a locked down kernel. Nothing takes lockdown back: no test may follow but
- * those that are about it.
+ * The calls of /dev/flatiommu in a locked down kernel. Lockdown cannot be undone: only tests of
+ * lockdown may follow.
  */
 #include <errno.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Look-up mode: a program that has declared itself maps anything anywhere, and is told the bus
- * addresses; nobody else may.
+ * Look-up mode: a program that has declared its functions maps any memory at any free IOVA, and
+ * gets the bus addresses; no other program may.
  */
 #include <errno.h>
 #include <linux/capability.h>

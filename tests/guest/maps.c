@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Which maps a container takes, which it refuses and how, and that all of them can be undone. */
+/*
+ * Maps that a container accepts, maps that it refuses and how, and that all of them can be undone.
+ */
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <signal.h>

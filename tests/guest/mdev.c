@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A mediated device comes to a container first: what it maps is neither pinned nor looked at, until
- * a device of ours comes. The kernel's sample mtty is loaded where somebody has built it.
+ * A mediated device is the first one in a container: its maps are neither pinned nor checked until
+ * a claimed device joins. Uses the kernel's sample mtty, if it was built.
  */
 #include <errno.h>
 #include <fcntl.h>

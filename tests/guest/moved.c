@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory in ZONE_MOVABLE, for the machine that has it: to pin a page is to move it, so the address
- * that was looked up before is refused, and the one after that is good.
+ * Memory in ZONE_MOVABLE, on the machine that has it: pinning a page moves it, so an address that
+ * was looked up before is refused, and one that was looked up after is accepted.
  */
 #include <string.h>
 #include <unistd.h>

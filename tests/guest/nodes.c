@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * mlock is not a pin: what is locked moves from one NUMA node to the other, and its bus address
- * changes under the device. What flatiommu pins does not move until it is let go.
+ * mlock is not a pin: locked memory moves from one NUMA node to the other, and its bus address
+ * changes under the device. Memory that flatiommu pins does not move until it is unpinned.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Open vSwitch with DPDK, a second program that knows nothing of flatiommu, talks to the kernel; and programs that
-# must fail, as they choose IOVAs of their own: QEMU's driver for NVMe, and its device assignment.
+# Open vSwitch with DPDK, unmodified, talks to the kernel; and programs fail that choose IOVAs of their own: QEMU's
+# driver for NVMe, and its device assignment.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

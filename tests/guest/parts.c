@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Parts of what one call mapped are unmapped. VFIO unmaps as it maps; the IOMMU API promises more, and is asked by a module,
- * part.ko, in the address space of a program that looks addresses up.
+ * Parts of a map are unmapped. VFIO unmaps whole maps; the IOMMU API allows parts, and a module,
+ * part.ko, calls it in the address space of a program in look-up mode.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* FLATIOMMU_PIN that gives the segments as well: they are what a LOOKUP gives, and a call that fails leaves nothing. */
+/*
+ * FLATIOMMU_PIN that returns the segments, too: they are those of a LOOKUP, and a call that fails
+ * leaves nothing.
+ */
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Memory that is pinned through /dev/flatiommu, and what becomes of the functions that it is for. */
+/* Memory that is pinned through /dev/flatiommu, and the functions that it is pinned for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

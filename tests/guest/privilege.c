@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Who may take a device over: only who has CAP_SYS_RAWIO, whatever the modes of the nodes are. */
+/* Only a program with CAP_SYS_RAWIO may take a device over, whatever the modes of the nodes are. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A function that finds memory at other addresses than the processor does, and not all of it: the first half
- * of a huge page is at BUS for it. No DMA here, as QEMU's device would go to BUS.
+ * A function that sees memory at other addresses than the processor, and only part of it: the first
+ * half of a huge page is at BUS. No DMA here, because QEMU's device would access BUS.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What README.md has a new user type under "Use it", taken from there: it works, and leaves nothing behind.
+# The commands under "Use it" in README.md work as they stand there, and leave nothing behind.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * One pin for a whole transparent huge page: it is taken where it is right, whatever the program does to the memory
- * afterwards the pages stay where the device was told that they are, and whatever it does to it meanwhile what is told
- * is right. On the kernel's command line: thp_rounds=N of races.
+ * One pin for a whole transparent huge page. The module makes it only where it holds all pages;
+ * whatever the program does to the memory afterwards, the pages stay at the addresses that the
+ * device has; whatever it does meanwhile, the addresses are right. On the kernel's command line:
+ * thp_rounds=N of races.
  */
 #include <errno.h>
 #include <fcntl.h>

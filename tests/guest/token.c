@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * VF tokens: what the library opens where a physical function is on vfio-pci, with each of VFIO's ways to a
- * device, and what it says where the kernel refuses.
+ * VF tokens: the library opens virtual functions whose physical function is on vfio-pci, in each of
+ * VFIO's ways, and explains refusals of the kernel.
  */
 #include <errno.h>
 #include <flatiommu.h>

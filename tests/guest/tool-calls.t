@@ -1,6 +1,5 @@
 #!/bin/bash
-# How many system calls a command makes where hundreds of functions are: each waits for the others', and a machine with many
-# is one that has little time.
+# The number of system calls of a command on a machine with hundreds of functions, where each call costs time.
 . "${0%/*}/lib.sh"
 
 echo Y >"$(unsafe_interrupts)"

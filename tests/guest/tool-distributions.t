@@ -1,6 +1,6 @@
 #!/bin/bash
-# Cures are commands of this distribution's package manager, and of the key that signs modules here; where there is
-# none that is known, the thing itself is named.
+# Cures use this distribution's package manager, and the key that signs modules here. If there is no known one, the
+# message names the package or key.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
 export TERM=dumb

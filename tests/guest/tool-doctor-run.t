@@ -1,6 +1,6 @@
 #!/bin/bash
-# flatiommu doctor --run: each step of it on devices that have different things, what keeps it from them, and
-# that all is left as it was.
+# flatiommu doctor --run: each step on devices with different features, the reasons why it cannot try a device, and
+# that nothing changes.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
 export TERM=dumb

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What flatiommu bind has bound, and others have changed since: status says what has become of it, and unbind puts the rest
-# back, claim and all.
+# A function that flatiommu bind has bound, and another tool has changed since: status reports the change, and unbind
+# undoes the rest, the claim included.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

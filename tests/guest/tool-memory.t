@@ -1,6 +1,7 @@
 #!/bin/bash
-# What a process can get of memory, which is less than what is reserved where somebody has it, where cgroups, nodes, mounts or
-# limits leave less: doctor says which, its cure cures it, and run refuses to start a program that would get nothing.
+# The memory that a process can get is less than the reserved memory if other programs have it, or because of cgroups,
+# nodes, mounts or limits: doctor names the reason, its cure cures it, and run refuses to start a program that would
+# get none.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
 export TERM=dumb

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Names that last: links to VFIO's nodes by the functions' addresses, and what --persist has kept is for one kind of device.
+# Stable names: links to VFIO's nodes by the functions' addresses, and --persist keeps the binding for one kind of
+# device.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

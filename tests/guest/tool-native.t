@@ -1,6 +1,6 @@
 #!/bin/bash
-# Linux's own no-IOMMU mode, as 7.3 has it, beside flatiommu: what the command says of a function that is native and of one
-# that is claimed, and that what it says is so. On kernels with and without VFIO groups.
+# Linux's own no-IOMMU mode of 7.3, beside flatiommu: the command reports the truth on functions in that mode and on
+# claimed ones. On kernels with and without VFIO groups.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
 export TERM=dumb

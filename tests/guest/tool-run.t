@@ -1,6 +1,6 @@
 #!/bin/bash
-# flatiommu run: testpmd, which knows nothing of flatiommu, chooses physical addresses by itself, its memory
-# is pinned, and it sends packets; and what run refuses to begin with.
+# flatiommu run: testpmd, unmodified, chooses physical addresses by itself, its memory is pinned, and it sends
+# packets; and the cases in which run refuses to start a program.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
 export TERM=dumb

@@ -1,10 +1,9 @@
 #!/bin/bash
-# What README.md shows of the command: flatiommu list, status and doctor on a machine where things are done
-# and others are missing. tests/vm/transcript puts it there; here README's is compared with it, numbers aside.
+# doc/transcript.md shows what the command says: bind, list, status, doctor and unbind. README.md shows the first of them.
+# tests/vm/transcript writes both; this test compares them with what the command says now, without the numbers.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 
-readme=/flatiommu/README.md
 
 [[ $(uname -r) != *-flatiommu ]] || skip_all "the transcript is of Debian's kernel"
 
@@ -13,6 +12,11 @@ shown() {
 	echo "    # $*"
 	"$@" 2>&1 | sed 's/^\(..*\)/    \1/'
 	echo
+}
+
+# shown_in FILE: what a document shows
+shown_in() {
+	sed -n '/^<!-- transcript -->/,/^<!-- end -->/p' "/flatiommu/$1" | sed '1,2d;$d'
 }
 
 # shape: numbers and releases are those of the day
@@ -39,6 +43,8 @@ disk_of "$NVME" >/dev/null
 diag "begin transcript"
 sed 's/^/# /' /tmp/transcript
 diag "end transcript"
-is "$(diff <(sed -n '/^<!-- transcript -->/,/^<!-- end -->/p' "$readme" | sed '1,2d;$d' | shape) <(shape </tmp/transcript))" '' \
-	"README.md shows what the command says (tests/vm/transcript)"
+is "$(diff <(shown_in transcript.md | shape) <(shape </tmp/transcript))" '' \
+	"doc/transcript.md shows what the command says (tests/vm/transcript)"
+is "$(diff <(shown_in README.md | shape) <(sed '/^$/q' /tmp/transcript | shape))" '' \
+	"README.md shows its first command"
 done_testing

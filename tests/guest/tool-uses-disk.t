@@ -1,6 +1,6 @@
 #!/bin/bash
-# What uses a disk, through any number of layers: bind refuses it, and names the chain; and what is on one that nothing uses
-# is said.
+# If something uses a disk, through any number of layers, bind refuses it and names the chain; bind also names the
+# contents of an unused disk.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

@@ -1,5 +1,6 @@
 #!/bin/bash
-# What uses a network card, through any number of layers and in any network namespace: bind refuses it, and says what is lost.
+# If something uses a network card, through any number of layers and in any network namespace, bind refuses it and
+# names the losses.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

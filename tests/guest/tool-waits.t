@@ -1,6 +1,6 @@
 #!/bin/bash
-# No command waits for another's unbind, and unbind does not wait for a program: it says who has the function, in
-# whatever way. Each command has some seconds: a hang is the fault.
+# No command waits for another command's unbind, and unbind does not wait for a program: it names the program that has
+# the function open, in any way. Each command has some seconds; a hang fails the test.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# flatiommu status --watch says each change and is in nobody's way; --metrics is OpenMetrics; and what takes long is said
-# on a terminal.
+# flatiommu status --watch prints each change and blocks no other command; --metrics is OpenMetrics; and long commands
+# show their progress on a terminal.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

@@ -1,6 +1,5 @@
 #!/bin/bash
-# On a machine where everything is right doctor says nothing but ok, on each machine; and lines of devices say each of their
-# states.
+# On a machine without problems doctor prints only ok; and the lines of devices show each of their states.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
 export TERM=dumb

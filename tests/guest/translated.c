@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What /dev/flatiommu says of functions that a real IOMMU translates for. */
+/* /dev/flatiommu and functions that a real IOMMU translates for. */
 #include <errno.h>
 
 #include "devices.h"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Built with LOCKDOWN=trust-signer, the module claims in a locked down kernel, and says each time that it
-# does. Nothing takes lockdown back: no test may follow.
+# A module built with LOCKDOWN=trust-signer claims in a locked down kernel, and logs each such claim. Lockdown cannot
+# be undone: no test may follow.
 . "${0%/*}/lib.sh"
 
 trusting=${MODULE%/*}/trust-signer.ko

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The conventions of /dev/flatiommu, its INFO, and who may open it. */
+/* The conventions of /dev/flatiommu, its INFO, and the privilege to open it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What programs on uio_pci_generic asked for, on one function that has all of it, an e1000e: every kind of
- * interrupt, one after the other, and every BAR, the one in I/O ports included. doc/uio-msix.md has the rest.
+ * Features that programs on uio_pci_generic asked for, on one function that has all of them, an
+ * e1000e: every kind of interrupt, one after the other, and every BAR, including the one of I/O
+ * ports. doc/uio-msix.md has the rest.
  */
 #include <errno.h>
 #include <linux/vfio.h>

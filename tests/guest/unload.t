@@ -1,5 +1,5 @@
 #!/bin/bash
-# The module goes and comes, and so do the devices.
+# The module is unloaded and loaded while devices come and go.
 . "${0%/*}/lib.sh"
 
 # delete_module: prints what the system call says; rmmod itself looks at the use count before

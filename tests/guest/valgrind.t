@@ -1,5 +1,5 @@
 #!/bin/bash
-# The examples under valgrind: nothing is used that was not written, and nothing is left.
+# The examples under valgrind: no uninitialised memory is used, and none is leaked.
 # shellcheck source=tests/guest/lib.sh
 . "${0%/*}/lib.sh"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Claims that hold a BAR write-combined: vfio-pci's mapping of it is, nothing else is, and nothing
- * stays of it.
+ * Claims that hold a BAR write-combined: vfio-pci's mapping of it is write-combined, no other
+ * mapping is, and nothing of it stays.
  */
 #include <errno.h>
 #include <fcntl.h>

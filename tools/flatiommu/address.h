@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How people name a PCI function by number. */
+/* Names of PCI functions by number, as people write them. */
 #ifndef ADDRESS_H
 #define ADDRESS_H
 
@@ -9,8 +9,8 @@
 #define PCI_ADDRESS_SIZE 20
 
 /*
- * An address as sysfs spells it: with its segment, in lower case. What @text may be is what module/address.h says, for the
- * module and the library, too.
+ * Converts @text to an address as in sysfs: with its segment, in lower case. The grammar is that of
+ * module/address.h, as for the module and the library.
  */
 bool address_parse(char *address, size_t size, const char *text);
 

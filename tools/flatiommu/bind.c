@@ -148,7 +148,7 @@ static bool is_interrupted(void)
 		sigismember(&pending, SIGHUP));
 }
 
-/* What a function has become, and its node in /dev/vfio; false: it is gone. */
+/* Prints the function's group and its node in /dev/vfio. Returns false if it is gone. */
 static bool read_bound(const char *address, struct function *f, char *node, size_t size)
 {
 	if (function_read(f, address))
@@ -279,7 +279,7 @@ static void tell_warnings(const struct tool *tool, struct json_object *warnings)
 	fflush(stdout);
 }
 
-/* What people type next. */
+/* The command to type next. */
 static void put_next(struct json_object *what, const struct functions *functions,
 		     bool without_iommu)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One function, to vfio-pci and back; record.h has what makes it safe to be interrupted. */
+/*
+ * Binds one function to vfio-pci and gives it back. The records of record.h make interruptions
+ * safe.
+ */
 #ifndef BINDING_H
 #define BINDING_H
 
@@ -8,11 +11,13 @@
 #include "pci.h"
 #include "record.h"
 
-/* @wc: BARs to hold write-combined, or NULL. A failure is half way: put_back() it. */
+/* @wc: BARs to hold write-combined, or NULL. After a failure call put_back(). */
 int bind_function(struct tool *tool, struct json_object *changes, const struct function *function,
 		  const char *wc);
 
-/* Does it take its driver away to undo it? That of another tool, too, as long as it is claimed. */
+/*
+ * Must its driver be taken away to undo the bind? Also another tool's driver, while it is claimed.
+ */
 bool has_to_be_taken(const struct function *function, const struct record *record);
 
 /* Undoes bind_function(), from any step of it, and from any step of its own. */

@@ -24,7 +24,7 @@ struct backed {
 	dev_t device;
 };
 
-/* What mounts and nodes have of it, or 0. */
+/* The device number that mounts and nodes have for it, or 0. */
 static dev_t number_of(const char *name)
 {
 	unsigned int major, minor;

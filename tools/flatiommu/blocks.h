@@ -9,10 +9,10 @@
 #include "layers.h"
 #include "mounted.h"
 
-/* What the kernel knows of no holder's name is found by its backing file or device. */
+/* If the kernel does not name the holder, it is found by its backing file or device. */
 int block_layers(struct layers *layers, const char *address, const struct mounts *mounts);
 
-/* The command that takes what is made of others apart, or "". */
+/* The command that takes a device apart that is made of others, or "". */
 void block_cure(char *cure, size_t size, const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the cgroups of a process, its own and those above it, leave it of something. */
+/* How much of a resource the cgroups of a process leave it: its own and those above. */
 #ifndef CGROUP_H
 #define CGROUP_H
 
@@ -20,7 +20,7 @@ struct cgroup {
 	bool v1, huge;
 };
 
-/* @pid is a number or self. False where there is none that can be seen. */
+/* @pid is a number or self. Returns false if no cgroup can be seen. */
 bool cgroup_find(struct cgroup *cgroup, const char *pid, const char *controller);
 
 /**

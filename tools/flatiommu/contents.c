@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of what is no member now, but will be missed when its volume or array is assembled. */
+/* Signatures of members: the volume or array will miss them when it is assembled. */
 static const char *member(int fd)
 {
 	unsigned char block[4096 + 512];
@@ -23,7 +23,7 @@ static const char *member(int fd)
 	return "";
 }
 
-/* Of libblkid's interface; a probe is its own. */
+/* The part of libblkid's interface that is used. */
 struct blkid {
 	void *(*new_probe)(void);
 	void (*free_probe)(void *probe);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is on a disk that nothing uses now. */
+/* Contents of a disk that nothing uses now. */
 #ifndef CONTENTS_H
 #define CONTENTS_H
 
@@ -16,7 +16,7 @@ struct contents {
 	char what[128];
 };
 
-/* By libblkid, where it is there; without it, the commonest members alone. */
+/* Uses libblkid if it is installed; without it, finds the commonest members only. */
 void contents_read(struct contents *contents, int fd);
 
 #endif

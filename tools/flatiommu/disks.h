@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Disks, and which PCI functions they are behind. */
+/* Disks, and the PCI functions that they belong to. */
 #ifndef DISKS_H
 #define DISKS_H
 
@@ -8,7 +8,7 @@
 /* The controllers, such as nvme0, that lead to a multipath NVMe disk; none for another disk. */
 void disk_controllers(struct names *controllers, const char *disk);
 
-/* Disks and partitions that end in the function. */
+/* Disks and partitions that belong to the function. */
 int disks_of(struct names *disks, const char *address);
 
 #endif

@@ -187,7 +187,7 @@ static unsigned long long free_on(const struct memory *memory, int node)
 	return n;
 }
 
-/* Of the size that there is most of. */
+/* Uses the page size with the most free memory. */
 static void mend_node(struct doctor *doctor, int node)
 {
 	const struct memory *m = &doctor->memory;
@@ -200,7 +200,7 @@ static void mend_node(struct doctor *doctor, int node)
 	mend(doctor, "echo %llu >" ON_NODE, most->free, node, most->size >> 10);
 }
 
-/* Of a function on @node; without free pages anywhere there is nothing to say about it. */
+/* Reports on a function on @node; without free pages anywhere there is nothing to report. */
 static void say_node(struct doctor *doctor, const struct function *f, int node)
 {
 	unsigned long long n = free_on(&doctor->memory, node);

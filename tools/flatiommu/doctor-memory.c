@@ -14,10 +14,10 @@
 #include "privilege.h"
 #include "sysfs.h"
 
-/* What DPDK and SPDK take of ordinary memory, beside huge pages. */
+/* Ordinary memory that DPDK and SPDK use besides huge pages. */
 #define ORDINARY (64ULL << 20)
 
-/* What can be done with a mount of hugetlbfs, from bad to good. */
+/* How usable a mount of hugetlbfs is, from bad to good. */
 enum use { NOT_MOUNTED, NOT_ALLOWED, READ_ONLY, FULL, GOOD };
 
 /**

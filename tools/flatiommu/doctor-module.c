@@ -65,7 +65,7 @@ static bool say_unknown_key(struct doctor *doctor, const char *module)
 	struct signing_key key;
 	char install[256] = "";
 
-	/* What DKMS has made and compressed does not tell who has signed it. */
+	/* A module that DKMS has compressed does not show who has signed it. */
 	if (!key_of(&key, module) && !strstr(module, "/updates/dkms/"))
 		return false;
 	if (!*key.certificate || key_is_known(&key))

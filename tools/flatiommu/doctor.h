@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What checks are made of. A check is a function in a table; it says one line or more. */
+/* Parts of checks. A check is a function in a table; it prints one or more lines. */
 #ifndef DOCTOR_H
 #define DOCTOR_H
 
@@ -9,7 +9,7 @@
 #include "pci.h"
 #include "processes.h"
 
-/* Of a line; unseen is what this user cannot see, and counts as a warning. */
+/* State of a line. UNSEEN: this user cannot see it; it counts as a warning. */
 enum verdict { OK, UNSEEN, WARNING, PROBLEM };
 
 /**
@@ -42,14 +42,14 @@ struct doctor {
 	bool program, pinned_twice, named;
 };
 
-/* Says a line of the current check. */
+/* Adds a line for the current check. */
 void say(struct doctor *doctor, enum verdict verdict, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The command that mends what the next line is about. It is run by root: others are told sudo. */
+/* The command that cures the problem of the next line. It needs root: sudo is added for others. */
 void mend(struct doctor *doctor, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for a command that anybody runs in his own shell. */
+/* The same for a command that users run in their own shell. */
 void mend_here(struct doctor *doctor, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct check {
@@ -57,40 +57,40 @@ struct check {
 	void (*run)(struct doctor *doctor);
 };
 
-/* Ended by an empty one. */
+/* The last one is empty. */
 extern const struct check machine_checks[], function_checks[];
 
-/* Is flatiommu for this machine: has no function an IOMMU? */
+/* Is flatiommu of use on this machine, because no function has an IOMMU? */
 static inline bool is_wanted(const struct doctor *doctor)
 {
 	return !doctor->behind[BEHIND_IOMMU];
 }
 
-/* doctor-module.c: flatiommu.ko, and what the kernel lets it do. */
+/* doctor-module.c: flatiommu.ko, and the kernel's rules for it. */
 void check_lockdown(struct doctor *doctor);
 void check_module(struct doctor *doctor);
 void run_checks(struct doctor *doctor, const struct check *checks);
 
-/* One of the machine's that is several: what keeps a program from its memory. */
+/* A check of the machine that is several: reasons why a program does not get its memory. */
 void check_memory(struct doctor *doctor);
 extern const struct check memory_checks[];
 
-/* Of these: huge pages, files for them, and whether they are on the nodes of functions. */
+/* Parts of it: huge pages, files for them, and whether they are on the nodes of functions. */
 void check_hugepages(struct doctor *doctor);
 void check_hugetlbfs(struct doctor *doctor);
 void check_nodes(struct doctor *doctor);
-/* Some of a function's. */
+/* Some checks of a function. */
 void check_own_node(struct doctor *doctor);
 void check_vectors(struct doctor *doctor);
 void check_sriov(struct doctor *doctor);
 
-/* What a lack of lockable memory takes. */
+/* The cure if too little memory may be locked. */
 void mend_memlock(struct doctor *doctor);
 
-/* Whether what bind --persist was asked for is what is there. */
+/* Is the device at the address the one that bind --persist was asked for? */
 void check_persistent(struct doctor *doctor);
 
-/* Attaches doctor->subject, tries it and lets it go. */
+/* Attaches doctor->subject, tries it and detaches it. */
 void doctor_try(struct doctor *doctor);
 
 /* Format of a module's name. */

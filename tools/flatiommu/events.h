@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel tells of changes by itself, and whoever wants this program to end. */
+/* Changes that the kernel reports, and signals that end this program. */
 #ifndef EVENTS_H
 #define EVENTS_H
 
@@ -33,7 +33,7 @@ struct events {
 int events_open(struct tool *tool, struct events *events);
 void events_close(struct events *events);
 
-/* What there is to wait for may have come meanwhile. */
+/* The nodes to watch may have appeared only now. */
 void events_watch_nodes(struct events *events);
 
 enum events_wait {

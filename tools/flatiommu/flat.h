@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The module's files, and what its errors mean. */
+/* The module's files, and the meaning of its errors. */
 #ifndef FLAT_H
 #define FLAT_H
 
@@ -18,17 +18,17 @@ bool flat_is_loaded(void);
 int flat_claim(struct tool *tool, const char *address, const char *wc);
 int flat_release(struct tool *tool, const char *address);
 
-/* To ask the module about many functions: a file, or -errno. */
+/* Opens a file to ask the module about many functions. Returns it, or -errno. */
 int flat_open(void);
 void flat_close(int file);
 
-/* The group and the write-combined BARs of a function that is claimed. */
+/* Gets the group and the write-combined BARs of a claimed function. */
 int flat_info(int file, struct function *function);
 
 /* The BARs that its claim holds write-combined: [2, 4], or NULL when that cannot be seen. */
 struct json_object *flat_wc_bars(const struct function *function);
 
-/* The same as claims have it: 2+4, or "". */
+/* The same in the notation of claims: 2+4, or "". */
 void wc_text(char *buf, size_t size, struct json_object *wc_bars);
 
 /* FLATIOMMU_VERSION of the module that is loaded, or -errno. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is in the way of a change to a function. */
+/* Programs that block a change to a function. */
 #ifndef HOLDERS_H
 #define HOLDERS_H
 
@@ -13,10 +13,16 @@ struct processes;
  */
 int check_unused(struct tool *tool, const struct function *function, struct processes *processes);
 
-/* Takes it from its driver; from VFIO only if it is not open, and nobody can open it meanwhile. */
+/*
+ * Takes it from its driver; from VFIO only if it is not open, and so that no program can open it
+ * meanwhile.
+ */
 int take_unused(struct tool *tool, const struct function *function);
 
-/* Fails with -ETIMEDOUT: the kernel has not done what was asked for. Says for whom it waits. */
+/*
+ * Fails with -ETIMEDOUT: the kernel has not finished. The message names the program that it waits
+ * for.
+ */
 int fail_waiting(struct tool *tool, const char *address);
 
 #endif

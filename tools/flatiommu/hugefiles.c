@@ -177,7 +177,7 @@ static bool mark_used(struct files *files, int pid)
 	return true;
 }
 
-/* What a shell takes as it is; others' names are no part of a command. */
+/* Characters that a shell does not change; other names are left out of commands. */
 static bool is_plain(const char *path)
 {
 	return !path[strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./")];

@@ -41,7 +41,7 @@ struct hugefiles {
 void hugefiles_read(struct hugefiles *files, const char *pid, unsigned long long size,
 		    const struct hugeusers *users);
 
-/* Of a mount, 0 where it is not hugetlbfs. */
+/* Page size of a mount, 0 if it is not hugetlbfs. */
 unsigned long long hugetlbfs_page_size(const struct mount *mount);
 
 #endif

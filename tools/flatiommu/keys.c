@@ -13,7 +13,7 @@
 #define FRAMEWORK "/etc/dkms/framework.conf"
 #define FRAMEWORK_MORE "/etc/dkms/framework.conf.d"
 
-/* What DKMS makes for itself, and what Ubuntu has for it. */
+/* The key that DKMS makes for itself, and the one that Ubuntu has for it. */
 static const struct signing_key dkms_own = { "/var/lib/dkms/mok.pub", "/var/lib/dkms/mok.key" };
 static const struct signing_key shim_own = {
 	"/var/lib/shim-signed/mok/MOK.der", "/var/lib/shim-signed/mok/MOK.priv",

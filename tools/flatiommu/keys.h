@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Keys of this machine's own that modules are signed with. */
+/* This machine's own keys, which sign modules. */
 #ifndef KEYS_H
 #define KEYS_H
 
@@ -17,12 +17,12 @@ struct signing_key {
 };
 
 /*
- * The one that has signed @module or, where that cannot be seen, or nothing has, and with NULL, the one
- * that DKMS takes. Returns whether it was seen to have signed.
+ * Gets the key that has signed @module. If that cannot be seen, if no key has, or if @module is
+ * NULL: the key that DKMS uses. Returns whether a signature was seen.
  */
 bool key_of(struct signing_key *key, const char *module);
 
-/* Has firmware or shim the certificate? True also where they have no list that can be read. */
+/* Has firmware or shim the certificate? Also true if they have no readable list. */
 bool key_is_known(const struct signing_key *key);
 
 #endif

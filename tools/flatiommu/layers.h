@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is on top of what: disks and what is made of them, or interfaces. */
+/* Layers: disks and the devices made of them, or network interfaces. */
 #ifndef LAYERS_H
 #define LAYERS_H
 
@@ -24,13 +24,13 @@ struct layer {
 	size_t below;
 };
 
-/* Whoever is below comes first. */
+/* A layer comes after the layers below it. */
 struct layers {
 	struct layer *layer;
 	size_t n;
 };
 
-/* Each name is added once, so that whoever walks up comes to an end. */
+/* Each name is added once, so that every walk ends. */
 int layers_add(struct layers *layers, const char *name, const char *label, dev_t number,
 	       size_t below);
 void layers_free(struct layers *layers);

@@ -12,7 +12,7 @@
 /* Where nodes are; links to them are in by-path below. */
 static const char *const directories[] = { "/dev/vfio", "/dev/vfio/devices" };
 
-/* Without a link the node is of use all the same: nobody asks. */
+/* A missing link is no error: the node works without it. */
 static int make(const char *directory, const char *address, const char *node)
 {
 	char path[128], target[128];

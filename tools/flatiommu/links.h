@@ -11,7 +11,7 @@
 
 void links_make(const struct function *function);
 
-/* Those that lead nowhere any more. */
+/* Removes links that lead nowhere any more. */
 void links_remove(const char *address);
 
 #endif

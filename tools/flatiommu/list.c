@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* flatiommu list: PCI functions, who drives them, and what stands behind their groups. */
+/* flatiommu list: PCI functions, their drivers, groups and IOMMUs. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What bind changes of the whole machine: modules, and VFIO's consent to unsafe interrupts. */
+/* Changes of bind to the whole machine: modules, and VFIO's consent to unsafe interrupts. */
 #ifndef MACHINE_H
 #define MACHINE_H
 
@@ -8,16 +8,19 @@
 
 #include "tool.h"
 
-/* Loads what is needed; for functions @without_iommu flatiommu, too, and interrupts are allowed. */
+/*
+ * Loads the modules that are needed. For functions @without_iommu also flatiommu, and allows unsafe
+ * interrupts.
+ */
 int machine_prepare(struct tool *tool, struct json_object *changes, bool without_iommu);
 
 /*
- * Lets every user open /dev/flatiommu, which asks for CAP_SYS_RAWIO itself. What is to be put back is
- * kept beside what machine_prepare() has.
+ * Lets every user open /dev/flatiommu, which checks CAP_SYS_RAWIO itself. The change is recorded
+ * beside those of machine_prepare().
  */
 int machine_open_node(struct tool *tool, struct json_object *changes);
 
-/* Puts that back, unless a function still needs it. Nothing to put back is no error. */
+/* Undoes these changes, unless a function still needs them. If there are none, that is no error. */
 int machine_restore(struct tool *tool, struct json_object *changes);
 
 #endif

@@ -41,7 +41,7 @@ static const struct command *const commands[] = {
 
 #define NR_COMMANDS ARRAY_SIZE(commands)
 
-/* Of every command. */
+/* Options of every command. */
 static const struct flag common_flags[] = {
 	{ "json", NULL, "print JSON" },
 	{ "pretty", NULL, "print JSON for people to read" },

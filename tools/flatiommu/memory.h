@@ -59,13 +59,13 @@ struct memory {
 /* @pid is a number or self. */
 void memory_read(struct memory *memory, const char *pid);
 
-/* How many pages the process can have. */
+/* Number of pages that the process can get. */
 unsigned long long pool_available(const struct pool *pool);
-/* Of all sizes. */
+/* The same for all sizes together. */
 unsigned long long memory_pages(const struct memory *memory);
 unsigned long long memory_bytes(const struct memory *memory);
 
-/* How many pages are free on a node. */
+/* Number of free pages on a node. */
 unsigned long long pool_on_node(const struct pool *pool, int node);
 
 /* "2 MiB" */
@@ -75,16 +75,16 @@ const char *size_text(unsigned long long size, char *buf, size_t len);
 /* Bytes of all huge pages that are reserved, in all sizes. */
 unsigned long long hugepage_bytes(void);
 
-/* VFIO's type1 makes so many mappings at most for a process; ~0ULL when it is not loaded. */
+/* Maximum number of type1's mappings for a process; ~0ULL if type1 is not loaded. */
 unsigned long long entry_limit(void);
 
 #define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
-/* A command that raises it, for so many huge pages and what else there is. */
+/* A command that raises it, enough for this number of huge pages and other maps. */
 #define RAISE_ENTRY_LIMIT "echo %llu >" ENTRY_LIMIT
 #define SPARE_ENTRIES 65536
 
-/* How many of the default size to reserve where there are none, and memory allows it. */
+/* Number of huge pages of the default size to reserve if there are none, and memory allows it. */
 unsigned long long hugepages_to_reserve(void);
 
 /* A command for that. */

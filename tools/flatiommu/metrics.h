@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What status knows, as numbers in the text of OpenMetrics. */
+/* The data of status, as numbers in the format of OpenMetrics. */
 #ifndef METRICS_H
 #define METRICS_H
 

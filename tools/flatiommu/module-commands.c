@@ -8,7 +8,10 @@
 #include "packages.h"
 #include "sysfs.h"
 
-/* The version that is there from a package, that is, without a source tree at hand; false: none. */
+/*
+ * Finds the version that a package has installed, without a source tree. Returns false if there is
+ * none.
+ */
 static bool find_dkms(char *version, size_t size)
 {
 	static const char begin[] = "/usr/src/flatiommu-";
@@ -23,7 +26,10 @@ static bool find_dkms(char *version, size_t size)
 	return true;
 }
 
-/* What has to be installed before a module can be made, as the beginning of a command. */
+/*
+ * Writes the packages that must be installed before a module can be built, as the beginning of a
+ * command.
+ */
 static void install_first(char *buf, size_t size, bool dkms)
 {
 	char command[256];

@@ -89,7 +89,7 @@ static void copy_info(char *buf, size_t size, const char *text, size_t length, c
 	snprintf(buf, size, "%.*s", (int)strnlen(found, text + length - found), found);
 }
 
-/* What only the file itself tells; nothing of a compressed one. */
+/* Reads properties that only the file itself shows; a compressed file shows none. */
 static void inspect(struct module_file *file)
 {
 	static const char signature[] = "~Module signature appended~\n", magic[] = "vermagic=";

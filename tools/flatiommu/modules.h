@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Kernel modules: loaded, to be had, and fit for the kernel that runs. */
+/* Kernel modules: loaded, available, and fit for the running kernel. */
 #ifndef MODULES_H
 #define MODULES_H
 
@@ -54,7 +54,7 @@ void module_install_command(char *buf, size_t size);
 /* Has modprobe nothing of the kernel that runs? */
 bool modules_are_missing(void);
 
-/* Those of the kernel that runs, with which modules are made. */
+/* Are the headers missing that modules for the running kernel are built with? */
 bool headers_are_missing(void);
 
 /* 0 also when it is there already. */

@@ -20,7 +20,9 @@ struct pci_access *database_open(void)
 	return database;
 }
 
-/* What has no name is looked for in ten files each time, and functions are often of one kind. */
+/*
+ * Cache: for a missing name libpci reads ten files each time, and functions are often of one kind.
+ */
 struct known {
 	struct known *next;
 	int flags;

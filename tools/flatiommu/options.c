@@ -16,7 +16,7 @@
 /* The kernel takes no longer parameter. */
 #define DEVICES_MAX 1024
 
-/* What devices= of our file has: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
+/* The value of devices= in our file: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
 static void devices_read(char *list, size_t size)
 {
 	char *text = file_text(OPTIONS), *found = text ? strstr(text, DEVICES) : NULL;
@@ -50,7 +50,7 @@ static void devices_drop(char *list, const char *address)
 	memmove(at, end, strlen(end) + 1);
 }
 
-/* What its claim holds write-combined now. */
+/* The BARs that its claim holds write-combined now. */
 static int devices_add(struct tool *tool, char *list, size_t size, const char *address)
 {
 	struct json_object *wc_bars;

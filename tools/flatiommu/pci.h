@@ -55,42 +55,48 @@ int function_read(struct function *function, const char *address);
 struct function *functions_grow(struct functions *functions, const char *address);
 
 /*
- * All there are, to be freed by functions_free(): who drives them and what is behind them. What
- * they are and whose virtual functions takes functions_identify(), as it takes some time.
+ * Finds all functions with their drivers and IOMMUs, to be freed by functions_free().
+ * functions_identify() adds names and physical functions, which is slow.
  */
 int functions_scan(struct functions *functions);
 void functions_identify(struct functions *functions);
 void functions_free(struct functions *functions);
 
 /*
- * Adds what @name names: an address, in full or short, a network interface, a disk or a partition,
- * or vendor:device, which names all of that kind.
+ * Adds the functions that @name means: an address, in full or short, a network interface, a disk or
+ * a partition, or vendor:device, which means all of that kind.
  */
 int functions_resolve(struct tool *tool, struct functions *functions, const char *name);
 
 /* All of @args' words, or every function when there is none. */
 int functions_named(struct tool *tool, struct functions *functions, const struct args *args);
 
-/* The function that is nearest above a device of sysfs, if there is one. */
+/* Finds the nearest function above a device in sysfs, if there is one. */
 bool function_above(char *address, size_t size, const char *path);
 
 bool is_bridge(const struct function *function);
 bool is_on_vfio(const struct function *function);
-/* By vfio-pci or a driver of one kind of device, such as mlx5_vfio_pci. */
+/* Is it bound to vfio-pci, or to a vfio driver for one kind of device, such as mlx5_vfio_pci? */
 bool is_of_vfio(const struct function *function);
 const char *behind_name(enum behind behind);
 
 /*
- * What a program opens to use a function that is on vfio-pci: its group's node or, on a kernel without VFIO groups, its own.
- * "" when it has neither.
+ * The node that a program opens to use a function on vfio-pci: its group's node or, on a kernel
+ * without VFIO groups, its own. "" if it has neither.
  */
 void function_node(const struct function *function, char *path, size_t size);
-/* Whether this kernel has VFIO groups, and so type1; without them there is iommufd alone, which DPDK and SPDK do not know. */
+/*
+ * Has this kernel VFIO groups, and so type1? Without them there is only iommufd, which DPDK and
+ * SPDK do not support.
+ */
 bool has_vfio_groups(void);
-/* Whether VFIO's no-IOMMU mode has a node for the function, as Linux 7.3 has; only there it pins memory. */
+/*
+ * Has VFIO's no-IOMMU mode a node for the function, as in Linux 7.3? Only with such nodes it pins
+ * memory.
+ */
 bool is_noiommu_cdev(const struct function *function);
 
-/* How many virtual functions it has now. */
+/* Number of virtual functions that it has now. */
 unsigned int nr_vfs(const struct function *function);
 
 /* driver_override, which may be waited for; "" when there is none. */
@@ -101,8 +107,8 @@ int function_identify(struct function *function, struct attributes *attributes);
 void function_find_cdev(struct function *function);
 
 /*
- * Its driver's link goes first, and its group's node last. Where others share the group, the node
- * may be theirs.
+ * Has the kernel finished the unbind? It removes the driver's link first, and the group's node
+ * last. If others share the group, the node may be theirs.
  */
 bool function_is_let_go(const struct function *function, bool has_node);
 #define FLATIOMMU_IOMMU "flatiommu-"

@@ -13,7 +13,7 @@
 
 #define PERSIST_RULES "/etc/udev/rules.d/99-flatiommu-bind.rules"
 
-/* Can it be done? Asked before anything is changed. */
+/* Checks whether it is possible, before anything is changed. */
 int persist_check(struct tool *tool, bool without_iommu);
 
 int persist_add(struct tool *tool, struct json_object *changes, const struct functions *functions,
@@ -22,13 +22,13 @@ int persist_add(struct tool *tool, struct json_object *changes, const struct fun
 /* Nothing to remove is no error. */
 int persist_remove(struct tool *tool, struct json_object *changes, const char *address);
 
-/* Is it bound at boot? Not one that is another device than the one that was bound. */
+/* Is this function bound at boot? Not if it is another device than the one that was bound. */
 bool is_persistent(const char *address);
 
-/* "1b36:0010", which alone is bound at this address at boot; false when nothing is. */
+/* "1b36:0010": only this device is bound at this address at boot. Returns false if none is. */
 bool persistent_id(char *id, size_t size, const char *address);
 
-/* The addresses at which something is to be bound at boot; names_free() them. */
+/* The addresses at which a device is bound at boot; names_free() them. */
 void persistent_read(struct names *addresses);
 
 #endif

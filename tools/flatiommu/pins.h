@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What memory is pinned for devices. */
+/* Memory that is pinned for devices. */
 #ifndef PINS_H
 #define PINS_H
 

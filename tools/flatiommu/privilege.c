@@ -21,7 +21,7 @@ bool in_user_namespace(void)
 	return !stat("/proc/self/ns/user", &st) && st.st_ino != INITIAL_USER_NAMESPACE;
 }
 
-/* Of a field of /proc/self/status. */
+/* Value of a field of /proc/self/status. */
 static bool has_bit(const char *field, int bit)
 {
 	char *status = file_text("/proc/self/status"), *line = status ? strstr(status, field) : NULL;

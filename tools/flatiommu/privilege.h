@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What this process may do. */
+/* Privileges of this process. */
 #ifndef PRIVILEGE_H
 #define PRIVILEGE_H
 
@@ -8,13 +8,16 @@
 
 #include "tool.h"
 
-/* Another one than that of the machine: its root has capabilities that no driver asks for. */
+/*
+ * Is this another user namespace than the initial one? Its root has capabilities that no driver
+ * checks.
+ */
 bool in_user_namespace(void);
 
-/* As drivers ask for it. */
+/* As drivers check it. */
 bool has_capability(int capability);
 
-/* Why this process has not the capability @name, and who can give it. */
+/* Writes why this process lacks the capability @name, and who can grant it. */
 void lack_text(char *buf, size_t size, int capability, const char *name);
 
 /* Fails unless this process may change what drives PCI functions. */

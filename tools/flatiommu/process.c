@@ -126,7 +126,7 @@ static int read_process(struct process *p, const char *pid)
 	return ret;
 }
 
-/* Who enters a namespace of processes is not in it; a child is. */
+/* A process that enters a PID namespace is not in it; its child is. */
 static int go_on_in_child(void)
 {
 	int status;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* To see what another process sees, and to be let do what it is let do. */
+/* To examine the machine as another process: with its view and its rights. */
 #ifndef PROCESS_H
 #define PROCESS_H
 

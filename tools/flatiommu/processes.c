@@ -86,7 +86,7 @@ static int read_files(struct processes *processes, int pid, const char *director
 	return ret;
 }
 
-/* Of a process whose first thread has ended, the others have the files. */
+/* If the first thread of a process has ended, the other threads still have the files. */
 static int read_threads(struct processes *processes, int pid)
 {
 	struct names threads, fds;

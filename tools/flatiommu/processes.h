@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which processes have device nodes open. */
+/* Processes that have device nodes open. */
 #ifndef PROCESSES_H
 #define PROCESSES_H
 
@@ -9,7 +9,7 @@
 
 #include "pci.h"
 
-/* The node of a VFIO device's file, where the kernel does not tell whose it is. */
+/* The node of a VFIO device's file if the kernel does not say which function it belongs to. */
 #define DEVICE_FILE "anon_inode:[vfio-device]"
 
 /**
@@ -44,14 +44,14 @@ struct processes {
 int processes_read(struct processes *processes);
 void processes_free(struct processes *processes);
 
-/* Adds those that have nothing but a mapping, as the file was closed. They may be waited for. */
+/* Adds processes that have only a mapping, because the file was closed. This may wait for them. */
 int processes_add_mappings(struct processes *processes);
 int processes_add(struct processes *processes, int pid, const char *node);
 
-/* More functions are open than processes are seen that have them. */
+/* Are more functions open than the visible processes have? */
 bool processes_miss_some(const struct processes *processes);
 
-/* Does this give its process the function? It may, where the kernel does not tell. */
+/* Does the process have the function? Maybe, if the kernel does not say. */
 enum has { HAS_NOT, HAS_MAYBE, HAS };
 enum has opened_is_of(const struct processes *processes, const struct opened *opened,
 		      const struct function *function);

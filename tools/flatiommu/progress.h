@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What takes long, to whoever looks at a terminal. */
+/* Progress of long commands, on a terminal. */
 #ifndef PROGRESS_H
 #define PROGRESS_H
 
@@ -10,7 +10,7 @@
 void progress_begin(const char *command);
 void progress_end(void);
 
-/* The same of a step of it, until progress_done(). */
+/* The same for a step of the command, until progress_done(). */
 void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress_done(void);
 

@@ -32,7 +32,7 @@ struct record {
 int record_lock(struct tool *tool);
 void record_unlock(void);
 
-/* The lock's file, or -1. Who has it open when we die keeps it locked. */
+/* The lock's file, or -1. A child that has it open when we die keeps it locked. */
 int record_lock_fd(void);
 
 /* 0 or -ENOENT */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Routes of an interface, of all tables and both families. */
+/* Routes of an interface, in all tables and both families. */
 #ifndef ROUTES_H
 #define ROUTES_H
 

@@ -26,7 +26,7 @@ static const char *const shown_modules[] = {
 	"flatiommu", "vfio", "vfio_pci", "vfio_iommu_type1", "iommufd", "uio_pci_generic",
 };
 
-/* What a user may want to know of a parameter; those that are not there are left out. */
+/* Parameters that users may want to know; missing ones are left out. */
 static const struct {
 	const char *module, *name;
 } shown_parameters[] = {
@@ -87,7 +87,7 @@ static void put_modules(struct json_object *what)
 	}
 }
 
-/* What is claimed, what VFIO has, and what an interrupted bind or unbind has left. */
+/* Functions that are claimed, that VFIO has, or that an interrupted bind or unbind has left. */
 static void put_functions(struct json_object *what, const struct functions *functions,
 			  const struct processes *processes)
 {

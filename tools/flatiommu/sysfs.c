@@ -62,7 +62,7 @@ int file_read(char *buf, size_t size, const char *fmt, ...)
 	return ret;
 }
 
-/* What was opened is closed as a range, in which nothing else may be. */
+/* The opened files are closed as a range, in which no other file may be. */
 int attribute_read(struct attributes *attributes, char *buf, size_t size, const char *fmt, ...)
 {
 	char path[PATH_MAX];

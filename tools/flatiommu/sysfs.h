@@ -14,7 +14,10 @@
 /* The beginning of a file, without white space at its end. */
 int file_read(char *buf, size_t size, const char *fmt, ...) printf_like(3);
 
-/* The same of many files of sysfs, in fewer system calls: their text is short, and comes at once. */
+/*
+ * The same for many files of sysfs, in fewer system calls: their text is short, and is read at
+ * once.
+ */
 struct attributes {
 	int first, last;
 };
@@ -34,7 +37,7 @@ unsigned long long file_number(unsigned long long otherwise, const char *fmt, ..
 /* One write to a file that is there. */
 int file_write(const char *text, const char *fmt, ...) printf_like(2);
 
-/* Makes or replaces a file at once: whoever reads it sees the old text or the new one. */
+/* Makes or replaces a file atomically: readers see the old text or the new one. */
 int file_replace(const char *text, const char *fmt, ...) printf_like(2);
 
 /* The last part of what a link points to. */

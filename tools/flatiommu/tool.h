@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What all commands share: how they are described, called, and fail. */
+/* Parts that all commands share: their description, call and failure. */
 #ifndef TOOL_H
 #define TOOL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Of every command; 1 is failure, but for those that have another one. */
+/*
+ * Exit status of every command for wrong usage; 1 is failure, unless the command has another one.
+ */
 #define EXIT_USAGE 3
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
@@ -79,10 +81,13 @@ extern const struct command list_command, status_command, claim_command, release
 	bind_command, unbind_command, run_command, doctor_command, addresses_command,
 	version_command;
 
-/* Keeps what went wrong for main(), naming the thing, and returns @err. The last one is shown. */
+/*
+ * Keeps the message for main(), which prints the last one, and returns @err. It must name the
+ * object.
+ */
 int fail(struct tool *tool, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* The one command that mends what fail() says, or NULL; call it first. */
+/* The one command that cures the problem of fail(), or NULL; call it before fail(). */
 void cure(struct tool *tool, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -26,7 +26,10 @@ static const struct flag unbind_flags[] = {
 	{ NULL, NULL, NULL }
 };
 
-/* What to go back to: as recorded or, bound by other means, to what the bus thinks best. */
+/*
+ * The driver to go back to: the recorded one or, after a bind by other means, the one that the bus
+ * finds.
+ */
 static int find_record(struct tool *tool, struct record *record, const struct function *f,
 		       bool *found)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the parts of uses_of() say what they have found. */
+/* How the parts of uses_of() report their findings. */
 #ifndef USE_H
 #define USE_H
 
@@ -52,10 +52,10 @@ bool is_below(const struct look *look, const char *path);
 
 void look_at_disks(const struct look *look);
 
-/* The last one: it goes from one network namespace to the next. */
+/* Call it last: it goes from one network namespace to the next. */
 void look_at_network(const struct look *look);
 
-/* The way to whoever has called us from another machine. */
+/* The interface of the caller's login from another machine. */
 void look_at_login(const struct look *look, const struct layers *interfaces);
 
 #endif

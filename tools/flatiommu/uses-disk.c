@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What uses a function's disks, through whatever is made of them. */
+/* Uses of a function's disks, and of all devices that are made of them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -18,7 +18,7 @@
 #include "sysfs.h"
 #include "use.h"
 
-/* What is on one layer. */
+/* Uses of one layer. */
 struct place {
 	const struct look *look;
 	const struct layers *layers;
@@ -264,7 +264,7 @@ static int open_disk(const char *disk, int flags)
 	return open(node, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
 }
 
-/* What takes a disk for itself without a name that we know, like ZFS. */
+/* Holders without a name that we know, such as ZFS. */
 static void find_held(const struct place *place)
 {
 	struct use use = { .kind = "held" };
@@ -294,7 +294,7 @@ static bool is_used(const struct look *look, const char *label)
 	return false;
 }
 
-/* What is on the disks although nothing uses it now. */
+/* Contents of the disks that nothing uses now. */
 static void find_contents(const struct look *look, const struct layers *layers)
 {
 	struct use data = { .kind = "data", .noted = true };

@@ -93,7 +93,7 @@ bool is_below(const struct look *look, const char *path)
 	       !strcmp(above, look->function->address);
 }
 
-/* What is no disk: a controller, a card of sound, graphics or InfiniBand, a serial port. */
+/* Nodes that are no disk: a controller, a card of sound, graphics or InfiniBand, a serial port. */
 static void find_open_nodes(const struct look *look)
 {
 	size_t i;

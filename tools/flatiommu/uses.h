@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What would be lost if a function's kernel driver went. */
+/* Losses if a function's kernel driver went. */
 #ifndef USES_H
 #define USES_H
 

@@ -34,7 +34,7 @@ static void version_text(const struct tool *tool, struct json_object *what)
 	}
 }
 
-/* Of the module that is loaded, or of the one that would be. */
+/* Version of the module that is loaded or would be loaded. */
 static void module_version(char *buf, size_t size, bool loaded)
 {
 	struct module_files files;

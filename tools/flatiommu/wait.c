@@ -25,7 +25,9 @@ long long milliseconds(void)
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-/* Who reads what we print waits for the end of it: a child that stays behind must not have it. */
+/*
+ * A reader of our output waits for its end: a child that stays behind must not have the pipe open.
+ */
 static void close_others(int fd, int other)
 {
 	int low = fd < other ? fd : other, high = fd < other ? other : fd;

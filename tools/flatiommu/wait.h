@@ -9,23 +9,23 @@
 
 #include "sysfs.h"
 
-/* Seconds that a look may take, and that a driver may take to come or go. */
+/* Maximum seconds for a look, and for a driver to bind or unbind. */
 #define LOOK_SECONDS 3
 #define CHANGE_SECONDS 30
 
 /* Since some time that does not change. */
 long long milliseconds(void);
 
-/* In the child; what it writes to @answer is text for the parent. Returns 0 or -errno. */
+/* Runs in the child; the text that it writes to @answer is for the parent. Returns 0 or -errno. */
 typedef int wait_step(const void *arg, int answer);
 
 /*
- * What @step returns, or -ETIMEDOUT: then it may still be done, once the kernel gets to it. The
- * answer, if one is wanted, is to be freed; it is NULL then.
+ * Returns the result of @step, or -ETIMEDOUT: then the kernel may still finish the step later, and
+ * the answer is NULL. The caller frees the answer.
  */
 int wait_for(unsigned int seconds, wait_step *step, const void *arg, char **answer);
 
-/* As file_read() and file_write() do, but for the time. */
+/* As file_read() and file_write(), with a time limit. */
 int file_read_in_time(char *buf, size_t size, const char *fmt, ...) printf_like(3);
 int file_write_in_time(const char *text, const char *fmt, ...) printf_like(2);
 

@@ -8,7 +8,7 @@
 
 #include "output.h"
 
-/* What is said of each, with members of its object in braces. */
+/* The text of each event, with members of its object in braces. */
 static const struct {
 	const char *event, *text;
 } lines[] = {

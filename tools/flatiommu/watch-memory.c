@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What is pinned for programs, and which maps they were refused. */
+/* Memory that is pinned for programs, and maps that they were refused. */
 #include "watch.h"
 
 #include "flat.h"

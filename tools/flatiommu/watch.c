@@ -73,7 +73,7 @@ static bool has_pid(struct json_object *array, struct json_object *process)
 	return false;
 }
 
-/* Those of @array that are not in @others. */
+/* Members of @array that are not in @others. */
 static void tell_opens(struct watch *watch, const char *event, const char *address,
 		       struct json_object *array, struct json_object *others)
 {

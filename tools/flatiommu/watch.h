@@ -22,14 +22,14 @@ struct watch {
 	bool begun;
 };
 
-/* Until a signal, or until nobody reads standard output. Returns 0, or -errno after fail(). */
+/* Runs until a signal, or until standard output is closed. Returns 0, or -errno after fail(). */
 int watch(struct tool *tool);
 
 /* watch-lines.c: a line, of a function or not, to be filled with the members of its text */
 struct json_object *line(const char *event);
 struct json_object *line_of(const char *event, const char *address);
 
-/* Prints and puts it, once the watch has begun: of what was there before nothing is said. */
+/* Prints the line and frees it, once the watch has begun: existing objects are not reported. */
 void tell(struct watch *watch, struct json_object *line);
 
 /* watch-memory.c */

@@ -560,4 +560,4 @@ clean:
 
 FORCE:
 
-.PHONY: FORCE abi guest guest-arm64 guest-riscv64 check-arm64 unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean
+.PHONY: FORCE abi design guest guest-arm64 guest-riscv64 check-arm64 unit-programs check-all check-tomorrow check-builder check-compilers all module lib tools man install install-source uninstall dist deb rpm examples tests asan benches bench unit lint check check-packages model fuzz peers check-peers check-debug clean

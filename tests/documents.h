@@ -16,6 +16,7 @@
 #define REG_ADDRESS	0x08
 #define REG_RING	0x10
 #define REG_TAIL	0x18
+#define REG_QUEUE	0x20
 #define RING_LENGTH	64
 
 struct list_entry {
@@ -30,6 +31,7 @@ struct completion {
 extern struct flatiommu *flat;
 extern struct flatiommu_device *device;
 extern struct flatiommu_dma *dma, *ring;
+extern struct flatiommu_pool *pool;
 extern struct list_entry list[];
 extern struct completion *entry;
 extern size_t offset, length;

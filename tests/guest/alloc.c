@@ -77,7 +77,7 @@ static void put(char *addr, size_t length)
 /* All zero, and below the limit, page by page. By pagemap, which knows nothing of the module. */
 static void expect_within(const char *addr, size_t length, unsigned int bits)
 {
-	static const char zeros[PAGE];
+	static const char zeros[MAX_PAGE];
 	size_t n = pages_of(length), i;
 	uint64_t *bus = calloc(n, sizeof(*bus));
 
@@ -113,7 +113,7 @@ static void expect_reach(char *addr, size_t length)
 static void within_address_bits(void **state)
 {
 	static const unsigned int bits[] = { 64, 40, 32, 31, 28, 26, 24 };
-	static const size_t lengths[] = { 1, PAGE, 16 * PAGE, 3 * MIB + PAGE };
+	const size_t lengths[] = { 1, PAGE, 16 * PAGE, 3 * MIB + PAGE };
 	size_t b, l, size;
 	char *addr;
 
@@ -138,7 +138,7 @@ static void within_address_bits(void **state)
 static void in_one_piece(void **state)
 {
 	static const unsigned int bits[] = { 64, 32, 28 };
-	static const size_t lengths[] = { PAGE, 3 * PAGE, 16 * PAGE, 2 * MIB, 3 * MIB, 4 * MIB, 12 * MIB };
+	const size_t lengths[] = { PAGE, 3 * PAGE, 16 * PAGE, 2 * MIB, 3 * MIB, 4 * MIB, 12 * MIB };
 	size_t b, l, size, align;
 	uint64_t bus;
 	char *addr;

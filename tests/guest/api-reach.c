@@ -64,7 +64,7 @@ static void expect_as_asked(const struct flatiommu_dma *dma, const struct flatio
 /* Each time, in pages of any kind or of one kind. */
 static void each_time(void **state)
 {
-	static const size_t lengths[] = { 64, PAGE, 5 * PAGE, 256 << 10, 3 << 20 };
+	const size_t lengths[] = { 64, PAGE, 5 * PAGE, 256 << 10, 3 << 20 };
 	static const unsigned int bits[] = { 32, 28, 36 };
 	struct flatiommu_dma_options options = { 0 };
 	unsigned int b, l, n;

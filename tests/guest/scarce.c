@@ -129,7 +129,7 @@ static int close_edu(void **state)
 
 static void thirty_two_bits(void **state)
 {
-	static const size_t lengths[] = { 64, PAGE, 256 << 10, 16 << 20 };
+	const size_t lengths[] = { 64, PAGE, 256 << 10, 16 << 20 };
 	unsigned int had = 0, asked = 0, length, kind, n;
 	int cpu;
 
@@ -156,7 +156,7 @@ static void thirty_two_bits(void **state)
 /* What rings and queues take: the kernel moves what is in the way. */
 static void in_one_piece(void **state)
 {
-	static const size_t lengths[] = { 2 * PAGE, 64 << 10, 2 << 20 };
+	const size_t lengths[] = { 2 * PAGE, 64 << 10, 2 << 20 };
 	unsigned int had = 0, asked = 0, length, n;
 	int cpu;
 

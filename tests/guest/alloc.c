@@ -77,7 +77,7 @@ static void put(char *addr, size_t length)
 /* All zero, and below the limit, page by page. By pagemap, which knows nothing of the module. */
 static void expect_within(const char *addr, size_t length, unsigned int bits)
 {
-	static const char zeros[64 << 10];
+	static const char zeros[MAX_PAGE];
 	size_t n = pages_of(length), i;
 	uint64_t *bus = calloc(n, sizeof(*bus));
 

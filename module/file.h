@@ -22,7 +22,8 @@ struct flat_file {
 	struct xarray pins;
 };
 
-int flat_get_arg(void *arg, size_t size, size_t first_size, const void __user *from, u32 *user_size);
+int flat_get_arg(void *arg, size_t size, size_t first_size, const void __user *from,
+		 u32 *user_size);
 
 extern const struct file_operations flat_fops;
 

@@ -58,11 +58,12 @@ static int add(struct list *list, const struct flatiommu_segment *batch, size_t 
 	return err;
 }
 
-static struct flatiommu_dma_segment *shrink(const struct list *list)
+static void shrink(struct list *list)
 {
 	struct flatiommu_dma_segment *less = realloc(list->segments, list->count * sizeof(*less));
 
-	return less ? less : list->segments;
+	if (less)
+		list->segments = less;
 }
 
 /* What PIN has answered, and the rest. */
@@ -117,7 +118,8 @@ int pin_buffer(struct flatiommu *flat, struct buffer *buffer)
 		free(list.segments);
 		return err;
 	}
-	buffer->dma.segments = shrink(&list);
+	shrink(&list);
+	buffer->dma.segments = list.segments;
 	buffer->dma.nr_segments = list.count;
 	return 0;
 }

@@ -55,7 +55,7 @@ struct writer {
 static int pin_all(const struct writer *w, int flat, char *memory, uint64_t *bus)
 {
 	struct flatiommu_function function = flat_function(w->bdf);
-	struct flatiommu_segment segments[PAGES];
+	struct flatiommu_segment segments[PAGES] = { 0 };
 	struct flatiommu_pin arg = {
 		.size = sizeof(arg),
 		.flags = FLATIOMMU_PIN_VFIO,

@@ -260,16 +260,6 @@ static void what_the_file_says(void **state)
 	close(memory);
 }
 
-static long locked_kib(void)
-{
-	char text[4096], *line;
-
-	if (read_text("/proc/self/status", text, sizeof(text)) < 0)
-		return -1;
-	line = strstr(text, "VmLck:");
-	return line ? strtol(line + 6, NULL, 10) : -1;
-}
-
 static void mapping(void **state)
 {
 	const size_t size = 4 * PAGE;
@@ -302,9 +292,9 @@ static void mapping(void **state)
 	expect_reach(addr + 2 * PAGE, 2 * PAGE);
 	assert_ptr_equal(mremap(addr + 2 * PAGE, 2 * PAGE, 3 * PAGE, MREMAP_MAYMOVE), MAP_FAILED);
 	/* Nor does it count once more where all is locked. */
-	before = locked_kib();
+	before = status_kib("VmLck:");
 	assert_int_equal(mlock(addr + 2 * PAGE, 2 * PAGE), 0);
-	assert_int_equal(locked_kib(), before);
+	assert_int_equal(status_kib("VmLck:"), before);
 	munmap(addr + 2 * PAGE, 2 * PAGE);
 }
 
@@ -328,7 +318,7 @@ static int alloc_within_limit(void *arg)
 	fd = flat_alloc(own, TESTDEV, 5 * PAGE, 32, -1, 0);
 	if (fd < 0)
 		return fd;
-	if (locked_kib() != 20)
+	if (status_kib("VmLck:") != 20)
 		return -EBADMSG;
 	addr = map(fd, 5 * PAGE);
 	if (!addr || flat_pin(own, TESTDEV, addr, 4 * PAGE, 0, &pin) != -ENOMEM)
@@ -337,10 +327,10 @@ static int alloc_within_limit(void *arg)
 		return -EIO;
 	/* The map has it, without a file descriptor. */
 	close(fd);
-	if (locked_kib() != 32 || flat_unpin(own, pin) || locked_kib() != 20)
+	if (status_kib("VmLck:") != 32 || flat_unpin(own, pin) || status_kib("VmLck:") != 20)
 		return -EMLINK;
 	munmap(addr, 5 * PAGE);
-	return locked_kib() ? -ENOTEMPTY : 0;
+	return status_kib("VmLck:") ? -ENOTEMPTY : 0;
 }
 
 static void memlock_is_accounted(void **state)

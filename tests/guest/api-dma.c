@@ -2,17 +2,14 @@
 /* The library: buffers, their segments, and gather lists for devices. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "api.h"
-#include "caps.h"
 #include "devices.h"
 #include "edu.h"
 #include "mem.h"
@@ -401,42 +398,10 @@ static void refuses_bad_options(void **state)
 	assert_null(dma);
 }
 
-/* A child's, so that the limit ends with it. */
-static int exceed_memlock(void *arg)
-{
-	const struct rlimit limit = { 256 << 10, 256 << 10 };
-	struct flatiommu_device *device;
-	struct flatiommu_dma *dma = NULL;
-	struct flatiommu *mine;
-	int ret;
-
-	(void)arg;
-	ret = flatiommu_open(&mine);
-	if (!ret)
-		ret = flatiommu_device_open(mine, EDU, &device);
-	if (!ret)
-		ret = setrlimit(RLIMIT_MEMLOCK, &limit) ? -errno : drop_capability(CAP_IPC_LOCK);
-	if (!ret)
-		ret = flatiommu_dma_alloc(mine, 64 << 10, NULL, &dma);
-	if (ret)
-		return ret;
-	ret = flatiommu_dma_alloc(mine, 512 << 10, NULL, &dma);
-	if (ret == -ENOMEM && !strstr(flatiommu_reason(mine), "RLIMIT_MEMLOCK (262144 bytes)"))
-		ret = -EBADMSG;
-	if (ret == -ENOMEM) {
-		/* What was refused does not count. */
-		ret = flatiommu_dma_alloc(mine, 128 << 10, NULL, &dma);
-		if (!ret)
-			ret = -ENOMEM;
-	}
-	flatiommu_close(mine);
-	return ret;
-}
-
 static void respects_memlock(void **state)
 {
 	(void)state;
-	expect(-ENOMEM, in_child(exceed_memlock, NULL));
+	expect(-ENOMEM, in_child(api_exceed_memlock, NULL));
 }
 
 /* type1's own limit, read as a container is opened. */

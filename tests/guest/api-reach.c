@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "api.h"
@@ -167,44 +166,13 @@ static void shared_with_a_worker(void **state)
 	flatiommu_dma_free(copy);
 }
 
-/* A child's, so that the limit ends with it. */
-static int exceed_memlock(void *arg)
-{
-	const struct rlimit limit = { 256 << 10, 256 << 10 };
-	const struct flatiommu_dma_options options = { .address_bits = 28 };
-	struct flatiommu_device *device;
-	struct flatiommu_dma *dma = NULL;
-	struct flatiommu *mine;
-	int ret;
-
-	(void)arg;
-	ret = flatiommu_open(&mine);
-	if (!ret)
-		ret = flatiommu_device_open(mine, EDU, &device);
-	if (!ret)
-		ret = setrlimit(RLIMIT_MEMLOCK, &limit) ? -errno : drop_capability(CAP_IPC_LOCK);
-	/* It counts as it is had, and as it is pinned. */
-	if (!ret)
-		ret = flatiommu_dma_alloc(mine, 64 << 10, &options, &dma);
-	if (ret)
-		return ret;
-	ret = flatiommu_dma_alloc(mine, 512 << 10, &options, &dma);
-	if (ret == -ENOMEM && !strstr(flatiommu_reason(mine), "more than RLIMIT_MEMLOCK (262144 bytes)"))
-		ret = -EBADMSG;
-	if (ret == -ENOMEM) {
-		/* What was refused does not count. */
-		ret = flatiommu_dma_alloc(mine, 64 << 10, &options, &dma);
-		if (!ret)
-			ret = -ENOMEM;
-	}
-	flatiommu_close(mine);
-	return ret;
-}
-
+/* It counts as it is had, and as it is pinned. */
 static void respects_memlock(void **state)
 {
+	struct flatiommu_dma_options options = { .address_bits = 28 };
+
 	(void)state;
-	expect(-ENOMEM, in_child(exceed_memlock, NULL));
+	expect(-ENOMEM, in_child(api_exceed_memlock, &options));
 }
 
 /* A child's, so that the privilege ends with it. */

@@ -29,6 +29,20 @@ static void use(const char *bdf)
 	expect(0, flatiommu_irq_enable(device, FLATIOMMU_IRQ_REQUEST, 0, 1, &request));
 }
 
+/* The device is closed: it goes, and is plugged in again for the next test. */
+static void let_it_go(void)
+{
+	expect(0, flatiommu_dma_free(dma));
+	close_fd(&request);
+
+	assert_true(wait_until(hot_is_gone, NULL));
+	assert_true(wait_until(hot_plug, NULL));
+	assert_true(wait_until(hot_is_there, NULL));
+	if (!strcmp(pci_driver(HOT_DEV), "nvme"))
+		assert_true(wait_until(nvme_is_live, HOT_DEV));
+	expect(0, api_bind(HOT_DEV));
+}
+
 static void is_asked_for(void **state)
 {
 	uint16_t vendor;
@@ -42,15 +56,7 @@ static void is_asked_for(void **state)
 	assert_int_equal(vendor, 0x1b36);
 	/* Its memory holds it. */
 	expect(1, flatiommu_device_close(device));
-	expect(0, flatiommu_dma_free(dma));
-	close_fd(&request);
-
-	assert_true(wait_until(hot_is_gone, NULL));
-	assert_true(wait_until(hot_plug, NULL));
-	assert_true(wait_until(hot_is_there, NULL));
-	if (!strcmp(pci_driver(HOT_DEV), "nvme"))
-		assert_true(wait_until(nvme_is_live, HOT_DEV));
-	expect(0, api_bind(HOT_DEV));
+	let_it_go();
 }
 
 /* What is closed and kept still says so. */
@@ -61,15 +67,7 @@ static void is_asked_for_when_closed(void **state)
 	expect(1, flatiommu_device_close(device));
 	expect(0, hot_unplug());
 	assert_true(event_wait(request) > 0);
-	expect(0, flatiommu_dma_free(dma));
-	close_fd(&request);
-
-	assert_true(wait_until(hot_is_gone, NULL));
-	assert_true(wait_until(hot_plug, NULL));
-	assert_true(wait_until(hot_is_there, NULL));
-	if (!strcmp(pci_driver(HOT_DEV), "nvme"))
-		assert_true(wait_until(nvme_is_live, HOT_DEV));
-	expect(0, api_bind(HOT_DEV));
+	let_it_go();
 }
 
 static void vanishes(void **state)

@@ -50,16 +50,6 @@ struct balance {
 	long pins, locked, references, groups, iommus;
 };
 
-static long status_kib(const char *name)
-{
-	char text[4096], *at;
-
-	if (read_text("/proc/self/status", text, sizeof(text)) < 0)
-		return -1;
-	at = strstr(text, name);
-	return at ? strtol(at + strlen(name), NULL, 10) : -1;
-}
-
 static struct balance balance(void)
 {
 	return (struct balance){

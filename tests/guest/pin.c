@@ -41,16 +41,6 @@ static int end(void **state)
 	return flat_end(devices);
 }
 
-static long locked_kib(void)
-{
-	char text[4096], *line;
-
-	if (read_text("/proc/self/status", text, sizeof(text)) < 0)
-		return -1;
-	line = strstr(text, "VmLck:");
-	return line ? strtol(line + 6, NULL, 10) : -1;
-}
-
 /* The page's address, by the pin, is where the program finds what the device writes. */
 static void expect_dma(uint32_t pin, char *addr, uint64_t offset)
 {
@@ -70,7 +60,7 @@ static void pin_works(char *addr, size_t size, long cost)
 	const size_t count = size / PAGE;
 	struct flatiommu_segment *segments = calloc(count, sizeof(*segments));
 	uint64_t *bus = calloc(count, sizeof(*bus)), at;
-	long locked = locked_kib();
+	long locked = status_kib("VmLck:");
 	size_t page = 0;
 	uint32_t pin;
 	int i, n;
@@ -78,7 +68,7 @@ static void pin_works(char *addr, size_t size, long cost)
 	assert_non_null(addr);
 	expect(0, flat_pin(alone.flat, EDU, addr, size, 0, &pin));
 	assert_int_equal(pins(), alone.pins_before + cost);
-	assert_int_equal(locked_kib(), locked + (long)size / 1024);
+	assert_int_equal(status_kib("VmLck:"), locked + (long)size / 1024);
 	expect(0, bus_addresses(addr, bus, count));
 	n = expect_good(flat_lookup_pin(alone.flat, EDU, pin, 0, size, segments, (unsigned int)count));
 	for (i = 0; i < n; i++) {
@@ -95,7 +85,7 @@ static void pin_works(char *addr, size_t size, long cost)
 	expect_dma(pin, addr, size - PAGE);
 	expect(0, flat_unpin(alone.flat, pin));
 	assert_int_equal(pins(), alone.pins_before);
-	assert_int_equal(locked_kib(), locked);
+	assert_int_equal(status_kib("VmLck:"), locked);
 	expect(0, vfio_set_bus_master(&alone.edu, true));
 	mem_free(addr, size);
 	free(segments);
@@ -243,7 +233,7 @@ static void memory_that_cannot_be_pinned(void **state)
 	/* A BAR. */
 	expect(-EFAULT, flat_pin(alone.flat, EDU, alone.edu.bar0, PAGE, 0, &pin));
 	assert_int_equal(pins(), alone.pins_before);
-	assert_int_equal(locked_kib(), 0);
+	assert_int_equal(status_kib("VmLck:"), 0);
 	mem_free(page, 2 * PAGE);
 }
 
@@ -338,7 +328,7 @@ static int pin_within_limit(void *arg)
 	ret = flat_unpin(own, pin);
 	if (ret)
 		return -EBADF;
-	return locked_kib() == 0 ? 0 : -ENOTEMPTY;
+	return status_kib("VmLck:") == 0 ? 0 : -ENOTEMPTY;
 }
 
 static void memlock_is_accounted(void **state)

@@ -2,11 +2,15 @@
 #include "api.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "caps.h"
 #include "cdev.h"
+#include "devices.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -250,6 +254,36 @@ struct flatiommu_device *api_open_edu(const char *bdf, void **regs)
 	expect(0, flatiommu_bar_map(device, 0, 0, 0, 0, regs));
 	expect(0, flatiommu_bus_master(device, true));
 	return device;
+}
+
+int api_exceed_memlock(void *options)
+{
+	const struct rlimit limit = { 256 << 10, 256 << 10 };
+	struct flatiommu_device *device;
+	struct flatiommu_dma *dma = NULL;
+	struct flatiommu *mine;
+	int ret;
+
+	ret = flatiommu_open(&mine);
+	if (!ret)
+		ret = flatiommu_device_open(mine, EDU, &device);
+	if (!ret)
+		ret = setrlimit(RLIMIT_MEMLOCK, &limit) ? -errno : drop_capability(CAP_IPC_LOCK);
+	if (!ret)
+		ret = flatiommu_dma_alloc(mine, 64 << 10, options, &dma);
+	if (ret)
+		return ret;
+	ret = flatiommu_dma_alloc(mine, 512 << 10, options, &dma);
+	if (ret == -ENOMEM && !strstr(flatiommu_reason(mine), "RLIMIT_MEMLOCK (262144 bytes)"))
+		ret = -EBADMSG;
+	if (ret == -ENOMEM) {
+		/* What was refused does not count. */
+		ret = flatiommu_dma_alloc(mine, 64 << 10, options, &dma);
+		if (!ret)
+			ret = -ENOMEM;
+	}
+	flatiommu_close(mine);
+	return ret;
 }
 
 void api_expect_reason(int wanted, const char *word, int result, const char *call, const char *file,

@@ -34,6 +34,12 @@ bool api_is(const char *part);
 struct flatiommu_device *api_open(const char *bdf);
 struct flatiommu_device *api_open_edu(const char *bdf, void **regs);
 
+/*
+ * A child's, so that the limit ends with it: -ENOMEM, as more is asked for than RLIMIT_MEMLOCK allows, which
+ * the reason says, and less is still had. @options is a struct flatiommu_dma_options, or NULL.
+ */
+int api_exceed_memlock(void *options);
+
 /* The result, and that a failure has told a reason, which has @word in it. */
 #define api_refused(wanted, word, call) \
 	api_expect_reason(wanted, word, call, #call, __FILE__, __LINE__)

@@ -212,6 +212,16 @@ long pins(void)
 	return (long)(acquired - released);
 }
 
+long status_kib(const char *key)
+{
+	char text[4096], *at;
+
+	if (read_text("/proc/self/status", text, sizeof(text)) < 0)
+		return -1;
+	at = strstr(text, key);
+	return at ? strtol(at + strlen(key), NULL, 10) : -1;
+}
+
 void fill(void *addr, size_t size, uint32_t seed)
 {
 	uint32_t *word = addr;

@@ -51,6 +51,9 @@ size_t mem_runs(const void *addr, size_t count);
 /* Pins taken and not given back since the machine started. */
 long pins(void);
 
+/* A line of this process's status, such as "VmLck:", in KiB; -1 where there is none. */
+long status_kib(const char *key);
+
 void fill(void *addr, size_t size, uint32_t seed);
 /* Is it what fill() wrote? */
 int is_filled(const void *addr, size_t size, uint32_t seed);

@@ -544,7 +544,7 @@ static bool is_long(size_t length, const struct flatiommu_dma_options *options)
 static int alloc_in_reach(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
 			  struct buffer **buffer)
 {
-	/* What the module gives is of 4 KiB pages. */
+	/* What the module gives is of ordinary pages. */
 	bool ordinary = options->pages == FLATIOMMU_PAGES_ANY || options->pages == FLATIOMMU_PAGES_SMALL;
 	bool may_ask = ordinary || !(options->flags & FLATIOMMU_DMA_NO_FALLBACK), asked = false;
 	bool first = ordinary && (is_long(length, options) || options->address_bits <= 32);
@@ -568,7 +568,7 @@ static int alloc_in_reach(struct flatiommu *flat, size_t length, const struct fl
 }
 
 int check_dma_options(struct flatiommu *flat, size_t length,
-			 const struct flatiommu_dma_options *options)
+		      const struct flatiommu_dma_options *options)
 {
 	uint32_t bits = options->address_bits;
 

@@ -76,36 +76,124 @@ FLATIOMMU_INLINE void flatiommu_wc_flush(void)
 #endif
 }
 
-/* A load from memory that follows the read in the program may use what the device wrote before. */
+/*
+ * One load and one store. On arm64 the address is a base register and nothing else, as a hypervisor
+ * can emulate no access that moves its base register or has two values (Arm ARM, ESR_ELx, ISS.ISV),
+ * and compilers make such accesses of volatile ones in a loop.
+ */
+#ifdef __x86_64__
+#define FLATIOMMU_LOAD(type, instruction, reg, value) ((value) = *(const volatile type *)(reg))
+#define FLATIOMMU_STORE(type, instruction, reg, value) (*(volatile type *)(reg) = (value))
+#else
+#define FLATIOMMU_LOAD(type, instruction, reg, value) \
+	__asm__ volatile(instruction " %1" : "=r"(value) : "Q"(*(const volatile type *)(reg)))
+#define FLATIOMMU_STORE(type, instruction, reg, value) \
+	__asm__ volatile(instruction " %0" : "=Q"(*(volatile type *)(reg)) : "rZ"(value))
+#endif
+
+/*
+ * Accesses that are in order with others of the same device's registers, and with nothing else:
+ * memory takes flatiommu_rmb() or flatiommu_wmb(), once for many of these.
+ */
+FLATIOMMU_INLINE uint8_t flatiommu_read8_relaxed(const volatile void *reg)
+{
+	uint8_t value;
+
+	FLATIOMMU_LOAD(uint8_t, "ldrb %w0,", reg, value);
+	return value;
+}
+
+FLATIOMMU_INLINE uint16_t flatiommu_read16_relaxed(const volatile void *reg)
+{
+	uint16_t value;
+
+	FLATIOMMU_LOAD(uint16_t, "ldrh %w0,", reg, value);
+	return value;
+}
+
+FLATIOMMU_INLINE uint32_t flatiommu_read32_relaxed(const volatile void *reg)
+{
+	uint32_t value;
+
+	FLATIOMMU_LOAD(uint32_t, "ldr %w0,", reg, value);
+	return value;
+}
+
+FLATIOMMU_INLINE uint64_t flatiommu_read64_relaxed(const volatile void *reg)
+{
+	uint64_t value;
+
+	FLATIOMMU_LOAD(uint64_t, "ldr %x0,", reg, value);
+	return value;
+}
+
+FLATIOMMU_INLINE void flatiommu_write8_relaxed(volatile void *reg, uint8_t value)
+{
+	FLATIOMMU_STORE(uint8_t, "strb %w1,", reg, value);
+}
+
+FLATIOMMU_INLINE void flatiommu_write16_relaxed(volatile void *reg, uint16_t value)
+{
+	FLATIOMMU_STORE(uint16_t, "strh %w1,", reg, value);
+}
+
+FLATIOMMU_INLINE void flatiommu_write32_relaxed(volatile void *reg, uint32_t value)
+{
+	FLATIOMMU_STORE(uint32_t, "str %w1,", reg, value);
+}
+
+FLATIOMMU_INLINE void flatiommu_write64_relaxed(volatile void *reg, uint64_t value)
+{
+	FLATIOMMU_STORE(uint64_t, "str %x1,", reg, value);
+}
+
+/*
+ * After a read: memory is read later, and so is the clock. On arm64 the second needs a branch that
+ * depends on the value, and the ISB with which clock_gettime() begins.
+ */
+#ifdef __x86_64__
+#define FLATIOMMU_AFTER_LOAD(value) flatiommu_rmb()
+#else
+#define FLATIOMMU_AFTER_LOAD(value) \
+	do { \
+		flatiommu_rmb(); \
+		__asm__ volatile("cbnz %x0, 1f\n1:" : : "r"((uint64_t)(value)) : "memory"); \
+	} while (0)
+#endif
+
+/*
+ * A load from memory that follows the read in the program may use what the device wrote before, and
+ * a delay that follows it begins when the device has answered.
+ */
 FLATIOMMU_INLINE uint8_t flatiommu_read8(const volatile void *reg)
 {
-	uint8_t value = *(const volatile uint8_t *)reg;
+	uint8_t value = flatiommu_read8_relaxed(reg);
 
-	flatiommu_rmb();
+	FLATIOMMU_AFTER_LOAD(value);
 	return value;
 }
 
 FLATIOMMU_INLINE uint16_t flatiommu_read16(const volatile void *reg)
 {
-	uint16_t value = *(const volatile uint16_t *)reg;
+	uint16_t value = flatiommu_read16_relaxed(reg);
 
-	flatiommu_rmb();
+	FLATIOMMU_AFTER_LOAD(value);
 	return value;
 }
 
 FLATIOMMU_INLINE uint32_t flatiommu_read32(const volatile void *reg)
 {
-	uint32_t value = *(const volatile uint32_t *)reg;
+	uint32_t value = flatiommu_read32_relaxed(reg);
 
-	flatiommu_rmb();
+	FLATIOMMU_AFTER_LOAD(value);
 	return value;
 }
 
 FLATIOMMU_INLINE uint64_t flatiommu_read64(const volatile void *reg)
 {
-	uint64_t value = *(const volatile uint64_t *)reg;
+	uint64_t value = flatiommu_read64_relaxed(reg);
 
-	flatiommu_rmb();
+	FLATIOMMU_AFTER_LOAD(value);
 	return value;
 }
 
@@ -117,25 +205,25 @@ FLATIOMMU_INLINE uint64_t flatiommu_read64(const volatile void *reg)
 FLATIOMMU_INLINE void flatiommu_write8(volatile void *reg, uint8_t value)
 {
 	flatiommu_wmb();
-	*(volatile uint8_t *)reg = value;
+	flatiommu_write8_relaxed(reg, value);
 }
 
 FLATIOMMU_INLINE void flatiommu_write16(volatile void *reg, uint16_t value)
 {
 	flatiommu_wmb();
-	*(volatile uint16_t *)reg = value;
+	flatiommu_write16_relaxed(reg, value);
 }
 
 FLATIOMMU_INLINE void flatiommu_write32(volatile void *reg, uint32_t value)
 {
 	flatiommu_wmb();
-	*(volatile uint32_t *)reg = value;
+	flatiommu_write32_relaxed(reg, value);
 }
 
 FLATIOMMU_INLINE void flatiommu_write64(volatile void *reg, uint64_t value)
 {
 	flatiommu_wmb();
-	*(volatile uint64_t *)reg = value;
+	flatiommu_write64_relaxed(reg, value);
 }
 
 /*
@@ -168,49 +256,9 @@ FLATIOMMU_INLINE void flatiommu_write64_hl(volatile void *reg, uint64_t value)
 	flatiommu_write32(reg, (uint32_t)value);
 }
 
-/*
- * Accesses that are in order with others of the same device's registers, and with nothing else:
- * memory takes flatiommu_rmb() or flatiommu_wmb(), once for many of these.
- */
-FLATIOMMU_INLINE uint8_t flatiommu_read8_relaxed(const volatile void *reg)
-{
-	return *(const volatile uint8_t *)reg;
-}
-
-FLATIOMMU_INLINE uint16_t flatiommu_read16_relaxed(const volatile void *reg)
-{
-	return *(const volatile uint16_t *)reg;
-}
-
-FLATIOMMU_INLINE uint32_t flatiommu_read32_relaxed(const volatile void *reg)
-{
-	return *(const volatile uint32_t *)reg;
-}
-
-FLATIOMMU_INLINE uint64_t flatiommu_read64_relaxed(const volatile void *reg)
-{
-	return *(const volatile uint64_t *)reg;
-}
-
-FLATIOMMU_INLINE void flatiommu_write8_relaxed(volatile void *reg, uint8_t value)
-{
-	*(volatile uint8_t *)reg = value;
-}
-
-FLATIOMMU_INLINE void flatiommu_write16_relaxed(volatile void *reg, uint16_t value)
-{
-	*(volatile uint16_t *)reg = value;
-}
-
-FLATIOMMU_INLINE void flatiommu_write32_relaxed(volatile void *reg, uint32_t value)
-{
-	*(volatile uint32_t *)reg = value;
-}
-
-FLATIOMMU_INLINE void flatiommu_write64_relaxed(volatile void *reg, uint64_t value)
-{
-	*(volatile uint64_t *)reg = value;
-}
+#undef FLATIOMMU_AFTER_LOAD
+#undef FLATIOMMU_LOAD
+#undef FLATIOMMU_STORE
 
 #ifdef __cplusplus
 }

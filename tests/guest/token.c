@@ -30,20 +30,29 @@ static bool is_on_vfio(void *bdf)
 	return !strcmp(pci_driver(bdf), "vfio-pci");
 }
 
-static int begin(void **state)
+/* VFs as new: QEMU's are gone once the physical function is reset, as VFIO does when it is opened. */
+static int make_vfs(void)
 {
 	char vf[] = SRIOV_VF0;
+	int ret = write_text(PF_DIR "sriov_numvfs", "0");
 
+	/* vfio-pci binds them by itself, and the module claims them */
+	if (!ret)
+		ret = write_text(PF_DIR "sriov_numvfs", "1");
+	if (!ret && !wait_until(is_on_vfio, vf))
+		ret = -ETIMEDOUT;
+	/* the kernel would wait a minute for one that is gone */
+	return ret ? ret : write_text(VF_DIR "reset_method", "\n");
+}
+
+static int begin(void **state)
+{
 	(void)state;
 	expect(0, flat_begin(devices));
 	if (cdev_is_there())
 		expect(0, write_text(IOMMUFD_UNSAFE, "1"));
 	expect(0, write_text(ENABLE, "1"));
-	/* vfio-pci binds them by itself, and the module claims them */
-	expect(0, write_text(PF_DIR "sriov_numvfs", "1"));
-	assert_true(wait_until(is_on_vfio, vf));
-	/* QEMU's are gone once the physical one is reset, and the kernel would wait a minute */
-	return write_text(VF_DIR "reset_method", "\n");
+	return make_vfs();
 }
 
 static int end(void **state)
@@ -98,6 +107,7 @@ static void vf_takes_the_one_of_its_pf(void **state)
 {
 	(void)state;
 	expect(0, try_open(0, SRIOV_PF " vf_token=" TOKEN));
+	expect(0, make_vfs());
 	refused(-ENOKEY, SRIOV_PF, 1, SRIOV_VF0);
 	refused(-ENOKEY, "FLATIOMMU_VF_TOKEN=UUID", 1, SRIOV_VF0);
 	refused(-EKEYREJECTED, "another token", 1, SRIOV_VF0 " vf_token=" OTHER);
@@ -116,6 +126,7 @@ static void pf_takes_the_one_of_open_vfs(void **state)
 	setenv(VARIABLE, TOKEN, 1);
 	expect(0, try_open(0, SRIOV_PF));
 	close_all(0);
+	expect(0, make_vfs());
 	expect(0, try_open(1, SRIOV_VF0));
 	unsetenv(VARIABLE);
 	refused(-ENOKEY, "virtual functions are open", 0, SRIOV_PF);
@@ -125,6 +136,7 @@ static void pf_takes_the_one_of_open_vfs(void **state)
 	close_all(1);
 	/* without one that is open, anybody sets a new one */
 	expect(0, try_open(0, SRIOV_PF " vf_token=" OTHER));
+	expect(0, make_vfs());
 	refused(-EKEYREJECTED, "another token", 1, SRIOV_VF0 " vf_token=" TOKEN);
 	expect(0, try_open(1, SRIOV_VF0 " vf_token=" OTHER));
 }

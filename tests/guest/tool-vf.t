@@ -19,6 +19,15 @@ sriov() {
 	line sriov "$1" "${doctor[@]}" "$2" | jq -r .state
 }
 
+# make_vf: by the physical function, which has vfio-pci
+make_vf() {
+	echo 0 >"$pf/sriov_numvfs"
+	echo 1 >"$pf/sriov_numvfs"
+	succeeds "vfio-pci binds the virtual one" until_true 20 driver_is "$SRIOV_VF0" vfio-pci
+	# QEMU's are gone once the physical one is reset, as when it is opened, and the kernel would wait for one a minute
+	echo >"/sys/bus/pci/devices/$SRIOV_VF0/reset_method"
+}
+
 driver_is() {
 	[[ $(driver_of "$1") == "$2" ]]
 }
@@ -99,10 +108,7 @@ echo 1 >"$pf/sriov_drivers_autoprobe"
 diag "the physical function on vfio-pci"
 flatiommu bind "$SRIOV_PF" >/dev/null
 echo 1 >$enable
-echo 1 >"$pf/sriov_numvfs"
-succeeds "vfio-pci binds the virtual ones" until_true 20 driver_is "$SRIOV_VF0" vfio-pci
-# QEMU's are gone for good once the physical one is reset, and the kernel would wait for one a minute
-echo >"/sys/bus/pci/devices/$SRIOV_VF0/reset_method"
+make_vf
 broken "no token" sriov warning "a virtual function of $SRIOV_PF, which is bound to vfio-pci: it opens with the VF token" "export FLATIOMMU_VF_TOKEN=UUID" \
 	"${doctor[@]}" "$SRIOV_VF0"
 is "$(sriov "FLATIOMMU_VF_TOKEN is set" "$SRIOV_VF0")" ok "with a token doctor is content"
@@ -110,6 +116,7 @@ like "$(hello "$SRIOV_VF0" 2>&1)" "\"UUID\" is no UUID" "a program is not, if it
 unset FLATIOMMU_VF_TOKEN
 like "$(hello "$SRIOV_VF0" 2>&1)" "$SRIOV_PF, is bound to vfio-pci, .* Cure: FLATIOMMU_VF_TOKEN=UUID" "without one it is told so"
 succeeds "a program opens the physical one with a token" env FLATIOMMU_VF_TOKEN=$token hello "$SRIOV_PF"
+make_vf
 succeeds "and then the virtual one" env FLATIOMMU_VF_TOKEN=$token hello "$SRIOV_VF0"
 succeeds "also by VFIO's own spelling" hello "$SRIOV_VF0 vf_token=$token"
 fails "but by no other token" hello "$SRIOV_VF0 vf_token=${token/1/2}"

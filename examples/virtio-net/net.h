@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One virtio network card: a queue to receive and a queue to transmit, each for a thread of its
+ * own.
+ */
+#ifndef EXAMPLE_NET_H
+#define EXAMPLE_NET_H
+
+#include <flatiommu.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue.h"
+
+#define NET_FRAME_MAX	1514	/* bytes, without the checksum that the wire has */
+#define NET_FRAME_MIN	60
+
+struct net {
+	struct flatiommu *flat;
+	struct flatiommu_device *device;
+	const char *name;		/* of the device, for a person */
+	char *common;			/* registers: 4.1.4.3 */
+	char *notify;
+	uint32_t notify_multiplier;
+	char *config;			/* 5.1.4 */
+	uint64_t features;
+	uint8_t mac[6];
+	struct queue queues[VIRTIO_NET_QUEUES];
+	uint16_t nr_free;		/* of the queue to transmit */
+	uint16_t free[QUEUE_ENTRIES];
+	int asked_for;			/* eventfd: the device is asked for */
+	int stop;			/* file descriptor: readable when waiting is to end */
+};
+
+/* Every function returns 0 or -errno and has named the cause on stderr when it fails. */
+
+/**
+ * net_open() - resets the card and starts it
+ * @pool: has its rings and frames, and is destroyed after net_close()
+ * @irq: an MSI-X vector for each queue; else queues are polled
+ * @stop: what waits returns -ECANCELED when this file descriptor is readable
+ */
+int net_open(struct net *n, struct flatiommu *flat, struct flatiommu_pool *pool, const char *bdf,
+	     bool irq, int stop);
+
+/** net_close() - stops the card; it knows a net_open() that failed, and one that never was */
+void net_close(struct net *n);
+
+/**
+ * net_send() - puts a copy of a frame into the queue
+ * @timeout_ms: how long to wait for room
+ *
+ * -ETIMEDOUT there was no room, -ENODEV the device is asked for or gone.
+ */
+int net_send(struct net *n, const void *frame, size_t length, int timeout_ms);
+
+/**
+ * net_receive() - copies the next frame
+ * @frame: room for NET_FRAME_MAX bytes
+ * @length: its length
+ *
+ * -ETIMEDOUT none came, -ENODEV the device is asked for or gone.
+ */
+int net_receive(struct net *n, void *frame, size_t *length, int timeout_ms);
+
+#endif

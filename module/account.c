@@ -7,7 +7,7 @@
 
 #include "account.h"
 
-/* @pages more of the caller's address space. Returns 0, -ENOMEM or -EINTR. */
+/* Accounts @pages more to @mm, the caller's address space. Returns 0, -ENOMEM or -EINTR. */
 int flat_account(struct mm_struct *mm, unsigned long pages)
 {
 	int ret;
@@ -19,10 +19,10 @@ int flat_account(struct mm_struct *mm, unsigned long pages)
 	return ret;
 }
 
-/* The end of what was accounted to @mm, to which the caller has a reference. */
+/* Undoes flat_account(). The caller has a reference to @mm, maybe to the struct only. */
 void flat_unaccount(struct mm_struct *mm, unsigned long pages)
 {
-	/* It has nothing to account any more once its last task is gone. */
+	/* Once its last task is gone, nothing is accounted to an address space. */
 	if (!pages || !mmget_not_zero(mm))
 		return;
 	mmap_write_lock(mm);

@@ -4,10 +4,12 @@
  *
  *	[SSSS:]BB:DD.F		such as 0000:00:04.0, 00:04.0, 10000:01:00.0
  *
- * Hexadecimal digits in either case: the segment as the kernel prints it, which is four digits, or
- * more where it takes them, and 0000 when it is left out; the bus, two; the device, two, up to 1f;
- * the function, one, up to 7. Nothing is before, between or behind them.
- * tests/guest/addresses.list has what is one and what is not.
+ * Hexadecimal digits in either case, and nothing before, between or after them:
+ * - the segment as the kernel prints it: four digits, or more if it needs them; left out: 0000
+ * - the bus: two digits
+ * - the device: two digits, at most 1f
+ * - the function: one digit, at most 7
+ * tests/guest/addresses.list has addresses, and texts that are none.
  */
 #ifndef FLATIOMMU_ADDRESS_H
 #define FLATIOMMU_ADDRESS_H
@@ -22,10 +24,10 @@ struct flat_address {
 	unsigned int segment, bus, slot, function;
 };
 
-/* What pci_get_domain_bus_and_slot() takes */
+/* The highest segment that pci_get_domain_bus_and_slot() can look for. */
 #define FLAT_SEGMENT_MAX 0x7fffffff
 
-/* Hexadecimal digits, @min to @max of them, and then @end, which is skipped, too. */
+/* Parses @min to @max hexadecimal digits and then @end. Returns whether they are there. */
 static inline bool flat_parse_hex(const char **s, unsigned int min, unsigned int max, char end,
 				  unsigned int *value)
 {

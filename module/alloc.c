@@ -2,9 +2,9 @@
 /*
  * Memory within a function's reach, as a file.
  *
- * Its end stops no function: nothing here tells a bus address. Whoever is told one has had the
- * memory pinned before, by VFIO or by PIN, and a page that is pinned stays what it is until it is
- * let go there, after the function was stopped.
+ * The end of the file stops no function, because it gives no bus addresses: a program has those of
+ * memory that VFIO or PIN has pinned. A pinned page stays until VFIO or PIN lets it go, after the
+ * function was stopped.
  */
 #include <linux/anon_inodes.h>
 #include <linux/atomic.h>
@@ -30,10 +30,11 @@
 #include "reach.h"
 
 /**
- * struct flat_buffer - memory that is a file; does not change
- * @id:		no other one has, or had, as long as the module is there
- * @mm:		whose RLIMIT_MEMLOCK it counts against; a reference to the struct is held
- * @n:		pages
+ * struct flat_buffer - memory of a file; does not change
+ * @id:		unique among all buffers since the module was loaded
+ * @mm:		the program whose RLIMIT_MEMLOCK it counts against; a reference to the struct is
+ *		held
+ * @n:		number of pages
  * @pages:	the memory, each page with a reference
  */
 struct flat_buffer {
@@ -58,7 +59,7 @@ static const struct vm_operations_struct buffer_vm_ops = {
 	.fault = buffer_fault,
 };
 
-/* A private map would have pages of its own, which may be anywhere. */
+/* A private mapping is refused: its copies of pages could be anywhere in memory. */
 static int buffer_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	const struct flat_buffer *b = file->private_data;
@@ -66,7 +67,7 @@ static int buffer_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!(vma->vm_flags & VM_SHARED) || vma->vm_pgoff >= b->n ||
 	    vma_pages(vma) > b->n - vma->vm_pgoff)
 		return -EINVAL;
-	/* Nor does mlockall() count it once more. */
+	/* With this flag, mlockall() does not count the memory a second time. */
 	flat_compat_vm_flags_set(vma, VM_DONTEXPAND);
 	vma->vm_ops = &buffer_vm_ops;
 	return 0;
@@ -117,7 +118,7 @@ static const struct file_operations buffer_fops = {
 	.compat_ioctl = compat_ptr_ioctl,
 };
 
-/* The memory, accounted to the caller. */
+/* Allocates the memory, and accounts it to the caller. */
 static struct flat_buffer *new_buffer(const struct flat_reach *r, unsigned long n)
 {
 	static atomic64_t last_id;
@@ -164,7 +165,7 @@ static struct file *new_file(const struct flat_reach *r, unsigned long n)
 	return file;
 }
 
-/* Is it a node that may have memory, or any: -1? */
+/* Is arg->node an online node, or -1 (any node) without FLATIOMMU_ALLOC_THIS_NODE? */
 static bool is_node(const struct flatiommu_alloc *arg)
 {
 	if (arg->node == NUMA_NO_NODE)
@@ -172,7 +173,7 @@ static bool is_node(const struct flatiommu_alloc *arg)
 	return arg->node >= 0 && arg->node < MAX_NUMNODES && node_online(arg->node);
 }
 
-/* The one that is asked for, or that is nearest to the function, or here. */
+/* Returns the node that is asked for, else the function's, else this processor's. */
 static int nearest_node(const struct flatiommu_alloc *arg, struct pci_dev *pdev)
 {
 	int node = arg->node == NUMA_NO_NODE ? dev_to_node(&pdev->dev) : arg->node;
@@ -207,7 +208,7 @@ put_guard:
 	return ret;
 }
 
-/* FLATIOMMU_ALLOC, to be followed by flat_end_alloc() */
+/* FLATIOMMU_ALLOC; after success the caller calls flat_end_alloc(). */
 int flat_alloc(struct flat_file *f, struct flatiommu_alloc *arg, struct file **buffer)
 {
 	struct pci_dev *pdev;
@@ -217,7 +218,7 @@ int flat_alloc(struct flat_file *f, struct flatiommu_alloc *arg, struct file **b
 		return -EPERM;
 	if (!arg->length || arg->address_bits < 12 || arg->address_bits > 64 || !is_node(arg))
 		return -EINVAL;
-	/* No program is to be killed for it, either. */
+	/* Or else the kernel might kill programs to get the memory. */
 	if (arg->length > PFN_PHYS(max(si_mem_available(), 0L)))
 		return -ENOMEM;
 	ret = flat_get_function(&arg->function, &pdev);
@@ -228,7 +229,10 @@ int flat_alloc(struct flat_file *f, struct flatiommu_alloc *arg, struct file **b
 	return ret;
 }
 
-/* The program was told of the file, or could not be: then there never was one. */
+/*
+ * Second half of FLATIOMMU_ALLOC, after the file descriptor was copied to the program. Frees the
+ * file if that has failed.
+ */
 void flat_end_alloc(int fd, struct file *buffer, bool told)
 {
 	if (told) {

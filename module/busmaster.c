@@ -6,7 +6,7 @@
 
 /*
  * Can the function's config space be read and written? In D3hot it can, and a program may have put
- * its function there. A function that has lost its driver has an unknown state, so read from it.
+ * its function there. The recorded state of a function without a driver is unknown, so try a read.
  */
 bool flat_answers(struct pci_dev *pdev)
 {
@@ -57,8 +57,8 @@ static bool if_it_answers(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev)
  *
  * Does nothing if the function is suspended or in D3cold: a read would return all ones, which would
  * be written back, and some host bridges abort. Callers hold group->mutex, so this neither sleeps
- * nor wakes the function up. Nor does it take pci_cfg_access_lock(), which resets hold while they
- * call us. So a concurrent reset may set bus mastering again.
+ * nor wakes the function up. It does not take pci_cfg_access_lock() either, because resets hold
+ * that while they call us. So a concurrent reset may set bus mastering again.
  *
  * Returns whether the function could start DMA until now.
  */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Claims: which functions have a dummy IOMMU, how they come to one and lose it.
+ * Claims: which functions have a dummy IOMMU, and how they get and lose it.
  *
  * Locks, outermost first:
  *	device_lock(function) -> flat_claims_lock -> locks of the IOMMU core (probe lock,
  *	group->mutex)
  * device_lock() keeps a driver from binding between the check and the (un)registration; lockdep
- * does not see it. Notifier callbacks never take it, as some of them run with it held, nor
- * pci_lock_rescan_remove(), which hot-unplug holds.
+ * does not see it. Notifier callbacks take neither device_lock(), because some of them run with it
+ * held, nor pci_lock_rescan_remove(), because hot-unplug holds it.
  *
  * The last reference to a group is put from a work item, with no lock held: putting it waits for
  * writers of the group's sysfs files, and up to 6.4 one of them waits for device_lock().
@@ -29,11 +29,11 @@
 
 DEFINE_MUTEX(flat_claims_lock);	/* see above */
 
-/* All protected by flat_claims_lock. */
+/* flat_claims_lock protects all of these. */
 static bool live;		/* the module is loaded: claims may be made */
 static LIST_HEAD(claims);
 static LIST_HEAD(retired);	/* unregistered, group not put yet */
-static LIST_HEAD(spares);	/* no claims any more, see new_claim() */
+static LIST_HEAD(spares);	/* memory of ended claims, see new_claim() */
 static LIST_HEAD(going);	/* functions between DEL_DEVICE and REMOVED_DEVICE */
 
 struct going_function {
@@ -42,13 +42,13 @@ struct going_function {
 };
 
 /*
- * Set under flat_claims_lock for the length of a registration. probe_device() is called for any
- * device and in any task meanwhile; the claim is its caller's only where the task is the claimer.
+ * Set under flat_claims_lock for the length of a registration. The core calls probe_device() for
+ * any device and in any task meanwhile. Only a call in the claimer's task may use @claiming.
  */
 static struct task_struct *claimer;
 static struct flat_claim *claiming;
 
-/* The claim that this task is registering, if it is for @dev. */
+/* Returns the claim that this task is registering, if it is for @dev, or NULL. */
 struct flat_claim *flat_claim_being_made(struct device *dev)
 {
 	if (READ_ONCE(claimer) != current || dev != &claiming->pdev->dev)
@@ -91,15 +91,17 @@ struct pci_dev *flat_claimed_with_group(int group)
  * flat_uses_bus_addresses() - does a function reach memory at bus addresses?
  * @pdev:	a function, claimed or not
  *
- * Returns 0, or -EALREADY where an IOMMU translates for it, or -EAFNOSUPPORT where bus addresses do
- * not suffice on this machine.
+ * Returns
+ * 0			yes
+ * -EALREADY		no: an IOMMU translates for it
+ * -EAFNOSUPPORT	no: bus addresses are not enough on this machine
  */
 int flat_uses_bus_addresses(struct pci_dev *pdev)
 {
 	bool translated = false;
 
 	mutex_lock(&flat_claims_lock);
-	/* The group of VFIO's no-IOMMU mode has no domain. One of another IOMMU stays. */
+	/* A group of VFIO's no-IOMMU mode has no domain. A group of a real IOMMU stays. */
 	if (!find_claim(&pdev->dev) && pdev->dev.iommu_group)
 		translated = iommu_get_domain_for_dev(&pdev->dev);
 	mutex_unlock(&flat_claims_lock);
@@ -134,7 +136,7 @@ bool flat_is_anothers(struct pci_dev *pdev)
 	return is;
 }
 
-/* Stops @pdev for good: no attach starts it again. Returns what flat_clear_master() does. */
+/* Stops @pdev: no attach starts it again. Returns the value of flat_clear_master(). */
 bool flat_stop(struct pci_dev *pdev)
 {
 	struct flat_claim *claim;
@@ -151,7 +153,7 @@ bool flat_stop(struct pci_dev *pdev)
 	return cleared;
 }
 
-/* A driver is being bound to @pdev by @task, or has been, when that is NULL. */
+/* Records the task that is binding a driver to @pdev; NULL when the bind is over. */
 void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task)
 {
 	struct flat_claim *claim;
@@ -164,8 +166,8 @@ void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task)
 }
 
 /*
- * A driver is about to bind to @pdev, which is in its power then: it is asked where its MSIs go.
- * Caller holds device_lock().
+ * Finds the doorbell of a claimed function whose driver is about to bind: from then on the
+ * function is the driver's. Caller holds device_lock().
  */
 void flat_claim_finds_doorbell(struct pci_dev *pdev)
 {
@@ -188,7 +190,7 @@ void flat_claim_finds_doorbell(struct pci_dev *pdev)
 	mutex_unlock(&flat_claims_lock);
 }
 
-/* Is @pdev about to leave the bus? It is not used for anything new then. */
+/* Is @pdev being removed? Then it gets no claim and no guard. */
 bool flat_function_is_going(struct pci_dev *pdev)
 {
 	bool is;
@@ -199,13 +201,13 @@ bool flat_function_is_going(struct pci_dev *pdev)
 	return is;
 }
 
-/* The number of @pdev's group, or -1. */
+/* Returns the number of @pdev's group, or -1. */
 int flat_group_of(struct pci_dev *pdev)
 {
 	struct iommu_group *group;
 	int id = -1;
 
-	/* Its last reference is not put while a claim has it. */
+	/* Under the lock a claim keeps its reference, so this put is not the last one. */
 	mutex_lock(&flat_claims_lock);
 	group = iommu_group_get(&pdev->dev);
 	if (group)
@@ -238,11 +240,11 @@ static void reap_retired(struct work_struct *work)
 
 static DECLARE_WORK(reap_work, reap_retired);
 
-/* @claim is unregistered and in no list. */
+/* Ends @claim, which is unregistered and in no list. */
 static void retire(struct flat_claim *claim)
 {
 	lockdep_assert_held(&flat_claims_lock);
-	/* The core has let go of it, and with that of its domain. */
+	/* The core has released the function, and so detached it from its domain. */
 	WARN_ON_ONCE(claim->attachment != FLAT_IDENTITY || claim->domain);
 	flat_forget_declarations(claim);
 	flat_wc_release(claim);
@@ -252,8 +254,8 @@ static void retire(struct flat_claim *claim)
 }
 
 /*
- * A claim's memory is used again, but freed only as the module goes: while it adds a device, the
- * core reads iommu_device.ops of any IOMMU, without a lock or a reference that holds the IOMMU.
+ * Ended claims are used again (spares) and freed only at the module's exit: when a device is added,
+ * the core reads iommu_device.ops of every IOMMU without a lock or reference.
  */
 static struct flat_claim *new_claim(struct pci_dev *pdev)
 {
@@ -298,7 +300,7 @@ static int register_claim(struct flat_claim *claim)
 		return ret;
 	if (claim->probed)
 		return 0;
-	/* From 6.8 another IOMMU does not keep us from registering, only from being asked. */
+	/* From 6.8 on a function of another IOMMU is not probed, and registering succeeds. */
 	iommu_device_unregister(&claim->iommu);
 	return -EALREADY;
 }
@@ -314,11 +316,11 @@ static void taint_kernel(void)
 /**
  * flat_claim_function() - put a function under a dummy IOMMU
  * @pdev:	the function; the caller holds its device_lock(), or it cannot be bound yet
- * @how:	for the log
+ * @how:	how it was asked for, for the log
  * @binding:	a vfio driver is about to bind to it
  * @wc_bars:	a bit for each BAR to be held write-combined
  *
- * Returns 0 or an error of claim, see routes.c; logs either.
+ * Returns 0 or an error of claim, see routes.c. Logs the success or the error.
  */
 int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 			unsigned long wc_bars)
@@ -361,7 +363,7 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 	ret = flat_wc_hold(claim, wc_bars);
 	if (ret)
 		goto put_claim;
-	/* Not the function's child: its directory there would take the name of the core's link. */
+	/* No parent: its directory in the function's would have the name of the core's link. */
 	ret = iommu_device_sysfs_add(&claim->iommu, NULL, NULL, "flatiommu-%s",
 				     pci_name(pdev));
 	if (ret) {
@@ -374,7 +376,7 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 			ret == -EBUSY || ret == -EALREADY ?
 			"; another IOMMU driver is there, or it is being removed" : "");
 		retire(claim);
-		/* Up to 6.7 the core says -EBUSY, which is for a bound driver here. */
+		/* Up to 6.7 the core returns -EBUSY, which means a bound driver here. */
 		if (ret == -EBUSY)
 			ret = -EALREADY;
 		goto unlock;
@@ -411,7 +413,7 @@ int flat_release_function(struct pci_dev *pdev)
 		pr_warn("%s: not released: it is not claimed\n", pci_name(pdev));
 		ret = -ENOENT;
 	} else if (find_going(&pdev->dev)) {
-		/* Off the bus it is not found by unregister, and the core still needs the IOMMU. */
+		/* Off the bus, unregister does not find it, and the core still needs the IOMMU. */
 		pr_warn("%s: not released: it is being removed, which releases it\n",
 			pci_name(pdev));
 		ret = -ENODEV;
@@ -430,8 +432,9 @@ int flat_release_function(struct pci_dev *pdev)
 }
 
 /*
- * From now on the function is neither claimed nor released: the core would not be told of the end
- * of the claim, or would be left without the IOMMU that it takes the function from.
+ * DEL_DEVICE: refuses claims and releases until REMOVED_DEVICE. The core would never end a claim
+ * made now, and a release now would remove the IOMMU that the core still needs to detach the
+ * function.
  */
 void flat_function_goes(struct device *dev)
 {
@@ -443,7 +446,7 @@ void flat_function_goes(struct device *dev)
 	mutex_unlock(&flat_claims_lock);
 }
 
-/* The core, whose notifier runs before ours, has taken the function from under the IOMMU. */
+/* REMOVED_DEVICE: the core's notifier, which runs before ours, has detached the function. */
 void flat_function_gone(struct device *dev)
 {
 	struct flat_claim *claim;
@@ -465,7 +468,7 @@ void flat_function_gone(struct device *dev)
 	mutex_unlock(&flat_claims_lock);
 }
 
-/* From now on, claims. */
+/* Allows claims. */
 void flat_claim_start(void)
 {
 	mutex_lock(&flat_claims_lock);
@@ -478,7 +481,10 @@ static int ignore_event(struct notifier_block *nb, unsigned long event, void *da
 	return NOTIFY_DONE;
 }
 
-/* Nothing is claimed: the core holds a reference to the module for each claim. No notifier runs. */
+/*
+ * No claim is left: the core holds a reference to the module for each one. The module's notifier is
+ * unregistered.
+ */
 void flat_claim_exit(void)
 {
 	struct notifier_block nb = { .notifier_call = ignore_event };
@@ -492,7 +498,7 @@ void flat_claim_exit(void)
 	WARN_ON_ONCE(!list_empty(&claims) || !list_empty(&retired));
 	flat_compat_forget_ops(&flat_iommu_ops);
 	mutex_unlock(&flat_claims_lock);
-	/* A device may be being added, by a core that read the ops before they were gone. */
+	/* Wait for the core: it may be adding a device with ops that it read before. */
 	for (i = 0; (bus = flat_compat_bus(i)); i++) {
 		bus_register_notifier(bus, &nb);
 		bus_unregister_notifier(bus, &nb);

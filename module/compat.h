@@ -35,7 +35,7 @@
 #error "an aperture of 57 bits needs a 64-bit kernel"
 #endif
 
-/* The head of an attach_dev() called @name: from 6.19 it is told the domain that it replaces. */
+/* The head of an attach_dev() called @name: from 6.19 it has one more argument, the old domain. */
 #ifdef HAVE_ATTACH_OLD_DOMAIN
 #define FLAT_ATTACH_DEV(name) \
 	int name(struct iommu_domain *domain, struct device *dev, struct iommu_domain *old)
@@ -44,7 +44,7 @@
 	int name(struct iommu_domain *domain, struct device *dev)
 #endif
 
-/* The kernel's answer: 1 a reference was taken, 0 not active, -EINVAL runtime PM is off. */
+/* Returns 1 and takes a reference, 0 if @dev is not active, or -EINVAL if runtime PM is off. */
 static inline int flat_compat_pm_get_if_active(struct device *dev)
 {
 #ifdef HAVE_PM_GET_IF_ACTIVE_ONE_ARG
@@ -54,7 +54,7 @@ static inline int flat_compat_pm_get_if_active(struct device *dev)
 #endif
 }
 
-/* Up to 6.1 a pin to read of memory that nothing was written to gets the page of zeros. */
+/* Up to 6.1 a read-only pin of memory that was never written to gets the zero page. */
 #ifdef HAVE_GUP_READS_COW
 #define FLAT_PINS_ZERO_PAGE true
 #else
@@ -62,10 +62,10 @@ static inline int flat_compat_pm_get_if_active(struct device *dev)
 #endif
 
 /*
- * How to pin a page to read: more flags for pin_user_pages_fast(), and for how many pages, up to
- * @n, they are right. Up to 6.1 such a pin gets the page that is there, which the first write of
- * the program may replace by one of its own; a pin to write makes that one, also where the program
- * may not write.
+ * Returns extra pin_user_pages_fast() flags for a read-only pin at @addr, and lowers *@n to the
+ * pages that they apply to. Up to 6.1 a read-only pin does not break copy-on-write, so the
+ * program's next write would replace the pinned page. So pin for writing, with FOLL_FORCE if the
+ * program may not write.
  */
 static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned long *n)
 {
@@ -75,7 +75,7 @@ static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned 
 
 	mmap_read_lock(current->mm);
 	vma = find_vma(current->mm, addr);
-	/* Below a stack, which grows; elsewhere there is nothing to pin. */
+	/* It may be below a stack, which grows. Otherwise there is nothing to pin. */
 	if (!vma || vma->vm_start > addr) {
 		flags = FOLL_WRITE;
 	} else if (vma->vm_flags & VM_READ) {
@@ -91,9 +91,9 @@ static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned 
 }
 
 /*
- * Takes the pages from @start to @end, which are of one zone, each with a reference of its own, and
- * moves away what is there: 0, -EBUSY, -EINTR or another error. No memory cgroup is charged for
- * them.
+ * Allocates the pages from @start to @end, which must be of one zone, by moving their contents
+ * away. Each page gets a reference of its own. No memory cgroup is charged for them. Returns 0,
+ * -EBUSY, -EINTR or another error.
  */
 static inline int flat_compat_alloc_range(unsigned long start, unsigned long end)
 {
@@ -120,8 +120,8 @@ static inline void flat_compat_vm_flags_set(struct vm_area_struct *vma, unsigned
 }
 
 /*
- * What the caller's memory cgroup is charged for @from, which it is charged for by itself, it is
- * charged for @to instead.
+ * Moves the charge for @from to @to. @from is a single page, charged to the caller's memory cgroup;
+ * @to is not charged yet.
  */
 static inline void flat_compat_move_charge(struct page *from, struct page *to)
 {
@@ -132,8 +132,8 @@ static inline void flat_compat_move_charge(struct page *from, struct page *to)
 }
 
 /*
- * Does a reset of @pdev, or a look whether it has one, attach the blocked domain, and then what was
- * attached before? It says nothing that tells it from somebody who takes the function over.
+ * Does a reset of @pdev, or the query whether it can be reset, attach the blocked domain and then
+ * the old domain again? Nothing in that attach tells it from a take-over.
  */
 static inline bool flat_compat_reset_blocks(struct pci_dev *pdev)
 {
@@ -144,7 +144,7 @@ static inline bool flat_compat_reset_blocks(struct pci_dev *pdev)
 #endif
 }
 
-/* Is @dev meant for a vfio driver? Caller holds device_lock(), which guards the older field. */
+/* Is driver_override a vfio driver? Caller holds device_lock(), which protects the older field. */
 static inline bool flat_compat_override_is_vfio(struct pci_dev *pdev)
 {
 	bool vfio;
@@ -161,9 +161,9 @@ static inline bool flat_compat_override_is_vfio(struct pci_dev *pdev)
 }
 
 /*
- * Has the IOMMU core been told of @pdev? A new function is found on the bus before that. Up to 6.3
- * the core does not see then that the function has got an IOMMU meanwhile: it asks for one, is told
- * that there is none, and frees what the other one stands on. Later kernels look.
+ * Has the IOMMU core been told of @pdev? A new function can be found on the bus before that. Up to
+ * 6.3 the core does not notice that such a function has got an IOMMU in the meantime: it probes for
+ * one, finds none, and frees dev->iommu, which the existing IOMMU uses. Later kernels check.
  */
 static inline bool flat_compat_is_added(struct pci_dev *pdev)
 {
@@ -175,11 +175,11 @@ static inline bool flat_compat_is_added(struct pci_dev *pdev)
 }
 
 /*
- * Finds out what firmware says of a function's DMA: whether an IOMMU is in front of it, which takes
- * it then, and whether it is coherent. On x86 that does not hang on the function, and from 6.15 on
- * it is known since the function was added; else the driver core asks no sooner than a driver
- * binds. Caller holds device_lock(), or no driver can bind yet. Returns 0, or -EPROBE_DEFER where
- * the IOMMU's driver is not there yet.
+ * Reads firmware's description of a function's DMA: whether an IOMMU is in front of it, which takes
+ * it then, and whether its DMA is coherent. Nothing is to be done on x86, where that does not
+ * depend on the function, and from 6.15 on, where it is read when the function is added. Else the
+ * driver core reads it only when a driver binds. Caller holds device_lock(), or no driver can bind
+ * yet. Returns 0, or -EPROBE_DEFER if the IOMMU's driver is not there yet.
  */
 static inline int flat_compat_configure_dma(struct pci_dev *pdev)
 {
@@ -191,7 +191,7 @@ static inline int flat_compat_configure_dma(struct pci_dev *pdev)
 		ret = of_dma_configure_id(&pdev->dev, bridge->parent->of_node, true, NULL);
 	else if (has_acpi_companion(bridge))
 		ret = acpi_dma_configure_id(&pdev->dev, device_get_dma_attr(bridge), NULL);
-	/* There is one while a driver is bound, which is given its own. */
+	/* The map exists only while a driver is bound: a bind makes a new one. */
 	kfree(pdev->dev.dma_range_map);
 	pdev->dev.dma_range_map = NULL;
 #endif
@@ -199,8 +199,8 @@ static inline int flat_compat_configure_dma(struct pci_dev *pdev)
 }
 
 /*
- * Must a domain that type1 makes be told where MSIs go? On x86 they go to a window that is no
- * memory's, and up to 6.14 nobody asks.
+ * Must type1 know where MSIs go? On x86 they go to a window where no memory is, and up to 6.14 the
+ * kernel does not map the doorbell.
  */
 static inline bool flat_compat_needs_doorbell(void)
 {
@@ -212,13 +212,14 @@ static inline bool flat_compat_needs_doorbell(void)
 }
 
 /*
- * iommu_device_register() for one function that may just be binding to its driver. From 6.15 the
- * core warns of a "late IOMMU probe" when it finds dev->driver set. It means drivers that may have
- * mapped something already; BUS_NOTIFY_BIND_DRIVER comes before the probe. Hidden, the core
- * configures the function's DMA a second time, which changes nothing, but for a copy of
- * dma_range_map that takes the place of the first one. Nobody else sets these fields meanwhile: the
- * caller holds device_lock(), or no driver can bind yet. Hidden wherever the one-driver rule is
- * gone (6.8), as the warning cannot be probed for.
+ * iommu_device_register() for one function whose driver may be binding just now. From 6.15 the core
+ * warns of a "late IOMMU probe" if dev->driver is set. The warning is about drivers that may have
+ * mapped something already, but BUS_NOTIFY_BIND_DRIVER comes before the driver's probe(). So
+ * dev->driver is NULL for the length of the call. The core then configures the function's DMA a
+ * second time, which changes nothing, except that a copy of dma_range_map replaces the first one.
+ * No other task sets these fields meanwhile: the caller holds device_lock(), or no driver can bind
+ * yet. No probe can find the warning, so this is done from 6.8 on, where the rule of one IOMMU
+ * driver is gone.
  */
 static inline int flat_compat_register(struct iommu_device *iommu, const struct iommu_ops *ops,
 				       struct device *dev)
@@ -239,7 +240,7 @@ static inline int flat_compat_register(struct iommu_device *iommu, const struct 
 #endif
 }
 
-/* The buses whose devices the core asks our IOMMUs for; NULL behind the last one. */
+/* Returns bus @i of those whose devices the core offers to an IOMMU, or NULL after the last one. */
 static inline struct bus_type *flat_compat_bus(unsigned int i)
 {
 	static const struct bus_type *const buses[] = {

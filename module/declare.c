@@ -13,19 +13,19 @@
 #include "function.h"
 
 /*
- * Programs that may look addresses up for one function. Each map of a look-up walks them under
- * flat_attach_lock.
+ * At most this many programs have a declaration for one function. Look-up maps search the list
+ * under flat_attach_lock.
  */
 #define MAX_DECLARATIONS 64
 
 /**
  * struct flat_declaration - a program looks addresses up for a function
- * @of_claim:	in the claim's declarations while there is @claim
- * @claim:	the function's claim, or NULL since it has ended
+ * @of_claim:	in @claim->declarations, unless @claim is NULL
+ * @claim:	the function's claim, or NULL once it has ended
  * @mm:		the program's address space; the files hold a reference
- * @files:	how many have it; it ends with the last one
+ * @files:	number of open files that have this declaration; the last one frees it
  *
- * All protected by flat_attach_lock.
+ * flat_attach_lock protects all fields.
  */
 struct flat_declaration {
 	struct list_head of_claim;
@@ -36,7 +36,7 @@ struct flat_declaration {
 
 /**
  * struct flat_declared - a file has a declaration
- * @entry:	in the file's; flat_attach_lock
+ * @entry:	in the file's list of declarations; flat_attach_lock
  * @decl:	the declaration; other files of the program may have it, too
  */
 struct flat_declared {
@@ -45,8 +45,8 @@ struct flat_declared {
 };
 
 /*
- * Counts what may change the answer of flat_all_declared(): declarations, and functions that come
- * to a domain or leave it. Written under flat_attach_lock.
+ * Number of changes to declarations and to the list of functions in any domain: each may change
+ * the answer of flat_all_declared(). Written under flat_attach_lock.
  */
 static u64 changes;
 
@@ -57,7 +57,7 @@ void flat_declared_changes(void)
 	WRITE_ONCE(changes, changes + 1);
 }
 
-/* Of @mm, or NULL; @n is set to the number of those that are there. */
+/* Returns the declaration of @mm, or NULL with *@n set to the number of declarations. */
 static struct flat_declaration *find_declaration(const struct flat_claim *claim,
 						 const struct mm_struct *mm, unsigned int *n)
 {
@@ -82,19 +82,19 @@ bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm
 }
 
 /*
- * Is it known that @mm has declared all functions of @d? Each map asks, with d->lock alone. Who is
- * about to change that counts it first, and a function that would join takes d->lock after that.
+ * Is it known that @mm has declared all functions of @d? A map asks this with d->lock alone. A
+ * change to declarations is counted before it is made, and a function that joins @d takes d->lock
+ * after that.
  */
 bool flat_was_declared(const struct flat_domain *d, const struct mm_struct *mm)
 {
 	lockdep_assert_held(&d->lock);
-	/* The address space is still that one: its file would have ended the declaration first. */
+	/* declared_mm was not reused: its file ends the declaration before it drops the mm. */
 	return mm && d->declared_mm == mm && d->declared_at == READ_ONCE(changes);
 }
 
 /*
- * Has @mm declared all functions of @d, of which there is one at least? Caller holds
- * flat_attach_lock and d->lock.
+ * Has @d a function, and has @mm declared all of them? Caller holds flat_attach_lock and d->lock.
  */
 bool flat_all_declared(struct flat_domain *d, const struct mm_struct *mm)
 {
@@ -112,7 +112,7 @@ bool flat_all_declared(struct flat_domain *d, const struct mm_struct *mm)
 	return true;
 }
 
-/* The claim ends. Its declarations end with the files that have them. */
+/* The claim ends. Its declarations stay until the files that have them are closed. */
 void flat_forget_declarations(struct flat_claim *claim)
 {
 	struct flat_declaration *decl, *next;
@@ -126,7 +126,10 @@ void flat_forget_declarations(struct flat_claim *claim)
 	spin_unlock(&flat_attach_lock);
 }
 
-/* Moves those of a file that are @ended, or all of them, to @list, to be freed. */
+/*
+ * Moves declarations of a file to @list, for free_declared(): all of them, or with @ended only
+ * those whose claim has ended.
+ */
 static void take_declared(struct flat_file *f, bool ended, struct list_head *list)
 {
 	struct flat_declared *it, *next;
@@ -164,7 +167,7 @@ void flat_end_declarations(struct flat_file *f)
 	free_declared(&list);
 }
 
-/* The claim of @pdev, if it is declared through @f, or NULL. */
+/* Returns the claim of @pdev if @pdev is declared through @f, or NULL. */
 static struct flat_claim *declared_claim(struct flat_file *f, const struct pci_dev *pdev)
 {
 	struct flat_declared *it;
@@ -187,7 +190,7 @@ bool flat_has_declared(struct flat_file *f, struct pci_dev *pdev)
 	return declared;
 }
 
-/* A file and a declaration of its own, which is freed where the program has one already. */
+/* Returns an entry for a file with a new declaration, or NULL if there is no memory. */
 static struct flat_declared *new_declared(void)
 {
 	struct flat_declared *new = kmalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
@@ -203,8 +206,8 @@ static struct flat_declared *new_declared(void)
 }
 
 /*
- * Adds @new to the file's. Returns whether the program has declared the function for the first
- * time; *@spare is set to a declaration that was not needed.
+ * Adds @new to the file's list. If the program has a declaration already, @new gets that one, and
+ * *@spare gets the new one, to be freed. Returns whether this is the program's first one.
  */
 static bool link_declared(struct flat_file *f, struct flat_claim *claim, struct flat_declared *new,
 			  struct flat_declaration **spare)
@@ -228,7 +231,7 @@ static bool link_declared(struct flat_file *f, struct flat_claim *claim, struct 
 	return decl->files == 1;
 }
 
-/* Is there room for one more program? There is for the one that has the function. */
+/* May this program have a declaration? The limit does not apply to the function's owner. */
 static bool may_be_declared(struct flat_file *f, const struct flat_claim *claim)
 {
 	unsigned int n;
@@ -238,8 +241,9 @@ static bool may_be_declared(struct flat_file *f, const struct flat_claim *claim)
 }
 
 /*
- * All of @pdevs or, on an error, none. Those of @new that are taken become NULL; @spares gets what
- * is to be freed of them, and a bit in @first is set for each that was not declared before.
+ * Declares all of @pdevs or, on an error, none. An entry of @new that is used becomes NULL.
+ * @spares gets declarations to be freed. A bit in @first is set for each function that the program
+ * has not declared before. @ended gets the file's declarations of ended claims.
  */
 static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_declared **new,
 		       struct flat_declaration **spares, unsigned int n, u64 *first,
@@ -271,7 +275,7 @@ static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_
 	return ret;
 }
 
-/* What one call needs besides its functions. */
+/* Memory of one call, for each of its functions. */
 struct declaring {
 	struct flat_declared *new[FLATIOMMU_MAX_FUNCTIONS];
 	struct flat_declaration *spares[FLATIOMMU_MAX_FUNCTIONS];
@@ -328,7 +332,11 @@ int flat_declare(struct flat_file *f, struct flatiommu_declare *arg)
 	return ret;
 }
 
-/* The domain of a function that is declared through @f; the caller puts it. */
+/*
+ * Returns the domain of a function, which the caller puts, or an error pointer:
+ * -ENODEV	the function is not declared through @f
+ * -ENOENT	it is in no domain
+ */
 struct flat_domain *flat_declared_domain(struct flat_file *f, const struct pci_dev *pdev)
 {
 	struct flat_domain *d = ERR_PTR(-ENODEV);
@@ -350,8 +358,10 @@ struct flat_domain *flat_declared_domain(struct flat_file *f, const struct pci_d
  * @pdevs:	the functions
  * @n:		length of @pdevs, not 0
  *
- * Returns the domain, which the caller puts, or an error pointer: -ENODEV one is not declared
- * through @f, -EPERM the program has not taken it over, -ENOENT they share no domain.
+ * Returns the domain, which the caller puts, or an error pointer:
+ * -ENODEV	a function is not declared through @f
+ * -EPERM	the program has not taken a function over
+ * -ENOENT	the functions share no domain
  */
 struct flat_domain *flat_shared_domain(struct flat_file *f, struct pci_dev **pdevs, unsigned int n)
 {

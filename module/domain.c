@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The paging domain: it maps nothing, it only accepts the maps that are true already, those whose
- * IOVA is the bus address of the memory, and those of programs that look the bus address up, and
- * remembers them. VFIO unpins what iova_to_phys() answers, so an address that is not mapped must
- * answer 0. What is pinned for it to hold (pin.c) is at no IOVA, and nobody asks for it.
+ * The paging domain. It translates nothing: it accepts and remembers maps whose IOVA is the bus
+ * address of the memory, and maps of programs that look the bus address up. VFIO unpins the page
+ * that iova_to_phys() returns, so that returns 0 for an IOVA that is not mapped. Pins that a domain
+ * holds (pin.c) have no IOVA.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
@@ -30,7 +30,7 @@ static struct flat_domain *to_flat_domain(struct iommu_domain *domain)
 	return container_of(domain, struct flat_domain, domain);
 }
 
-/* Does @claim's function see memory as those before it, and do its MSIs go to where theirs go? */
+/* Does @claim's function see memory as the domain's functions do, and has it the same doorbell? */
 static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
 {
 	u64 doorbell = READ_ONCE(claim->doorbell);
@@ -40,14 +40,17 @@ static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
 	       (!doorbell || doorbell == d->doorbell);
 }
 
-/* The first function attached says how the domain sees memory; the others must see it likewise. */
+/*
+ * The first attached function decides how the domain sees memory and which doorbell it has. Returns
+ * 0, -EINVAL for a later function that differs, or -ENOMEM.
+ */
 static int adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
 {
 	struct flat_bus_map map;
 	bool known;
 	int ret;
 
-	/* An attach to what it was attached to before, after a reset, must not need memory. */
+	/* An attach to the same domain after a reset must not allocate. */
 	spin_lock(&d->lock);
 	known = d->bus_known;
 	ret = known && !fits(d, claim) ? -EINVAL : 0;
@@ -74,9 +77,9 @@ static int adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
 }
 
 /*
- * Must whoever programs @claim's function know that addresses in @d have to be looked up? Then only
- * who has declared so may join. What was blocked for a reset must be let back in; it has counted
- * among the functions in @d all the time. Caller holds flat_attach_lock.
+ * May @claim's function be attached to @d? While @d has look-up maps, only if their program has
+ * declared the function. A function that is in @d already (it was blocked for a reset) always may.
+ * Caller holds flat_attach_lock.
  */
 static bool admits(struct flat_domain *d, struct flat_claim *claim)
 {
@@ -91,12 +94,12 @@ static bool admits(struct flat_domain *d, struct flat_claim *claim)
 }
 
 /**
- * flat_attach() - record what a function's DMA goes through from now on
- * @claim:	the function's
- * @attachment:	what
- * @domain:	with FLAT_PAGING, else NULL
+ * flat_attach() - record a function's new attachment
+ * @claim:	the function's claim
+ * @attachment:	the new attachment
+ * @domain:	the domain with FLAT_PAGING, else NULL
  *
- * Returns 0, or -EINVAL where the function may not share what @domain has mapped.
+ * Returns 0, or -EINVAL if the function may not share the maps of @domain.
  */
 int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		struct flat_domain *domain)
@@ -105,7 +108,7 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 	int ret = 0;
 
 	spin_lock(&flat_attach_lock);
-	/* First: a map that goes by the answer from before is seen by admits(). */
+	/* Before admits(), which then sees any map that the old count allowed. */
 	flat_declared_changes();
 	if (domain && !admits(domain, claim)) {
 		ret = -EINVAL;
@@ -115,14 +118,14 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 	if (attachment == FLAT_IDENTITY) {
 		swap(claim->owner, old);
 	} else if (!claim->owner && current->mm && (domain || claim->judged)) {
-		/* Who resets it does not have it. */
+		/* A task that only resets the function does not become its owner. */
 		claim->owner = current->mm;
 		mmgrab(claim->owner);
 	}
-	/* Blocked for a reset, the function comes back to its domain. */
+	/* A function that is blocked for a reset returns to its domain. */
 	if (attachment != FLAT_BLOCKED) {
 		list_del_init(&claim->attached);
-		/* It was paused with another one. */
+		/* claim->unmaps is of another domain. */
 		if (claim->domain != domain)
 			claim->paused = false;
 		claim->domain = domain;
@@ -137,8 +140,8 @@ unlock:
 }
 
 /*
- * Whoever takes ownership of the function may program it to write anywhere, with or without a
- * paging domain: VFIO's cdev opens a device with the blocked domain alone.
+ * May the current task take the function over? A program that has it can make it write anywhere,
+ * also without a paging domain: VFIO's cdev opens a device with the blocked domain alone.
  */
 bool flat_may_take_over(struct flat_claim *claim)
 {
@@ -154,17 +157,17 @@ bool flat_may_take_over(struct flat_claim *claim)
 
 /**
  * flat_pause() - stop a function that is being blocked
- * @claim:	the function's
+ * @claim:	the function's claim
  *
- * A mere look whether a function can be reset may block it and let it go on (see
- * flat_compat_reset_blocks()), while a program waits for its DMA.
+ * On some kernels the query whether a function can be reset blocks the function for a moment (see
+ * flat_compat_reset_blocks()). A program may be waiting for its DMA, so go_on() starts it again.
  */
 void flat_pause(struct flat_claim *claim)
 {
 	struct flat_domain *d;
 	bool cleared;
 
-	/* All at once: whoever stops it for good meanwhile would not be minded later. */
+	/* In one critical section: go_on() would undo a flat_stop() in between. */
 	spin_lock(&flat_attach_lock);
 	cleared = flat_clear_master(claim->pdev);
 	d = claim->domain;
@@ -178,8 +181,8 @@ void flat_pause(struct flat_claim *claim)
 }
 
 /*
- * A function that was paused, and comes back to all that was mapped then, goes on. Under the locks
- * of whoever stops it for good or unmaps: what is unmapped from here on is so while it runs.
+ * Starts a paused function again, if nothing was unmapped from its domain meanwhile. Under the
+ * locks of flat_stop() and of unmaps, so that neither comes between the check and the start.
  */
 static void go_on(struct flat_claim *claim, struct flat_domain *d)
 {
@@ -198,7 +201,7 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 	struct flat_domain *d = to_flat_domain(domain);
 	int ret;
 
-	/* VFIO comes by way of the blocked domain; vhost-vdpa, for one, does not. */
+	/* VFIO attaches the blocked domain first. Others, such as vhost-vdpa, do not. */
 	if (!claim->judged && !flat_may_take_over(claim))
 		return -EPERM;
 	ret = adopt_bus_map(d, claim);
@@ -216,8 +219,8 @@ static FLAT_ATTACH_DEV(flat_domain_attach)
 }
 
 /*
- * The maps that *@owner is for are the caller's from now on. A reference is held to the address
- * space, so that no other one can be mistaken for it. Returns the one before, to be dropped.
+ * Makes the caller's address space *@owner. A reference is held, so that no other address space can
+ * be mistaken for it. Returns the old owner, to be dropped, or NULL.
  */
 static struct mm_struct *own(struct mm_struct **owner)
 {
@@ -232,8 +235,8 @@ static struct mm_struct *own(struct mm_struct **owner)
 }
 
 /*
- * A map at an IOVA that is looked up, by a program that has declared all functions in @d: nobody
- * else's look-up maps are there. Returns an address space to be dropped in *@old.
+ * Inserts a look-up map of a program that has declared all functions in @d. Only one program may
+ * have look-up maps in a domain. Sets *@old to an address space to be dropped, if there is one.
  */
 static int insert_lookup(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
@@ -250,7 +253,10 @@ static int insert_lookup(struct flat_domain *d, struct flat_extent *new, struct 
 	return ret;
 }
 
-/* The same, by a program that may have declared them; d->lock is not held. */
+/*
+ * insert_lookup() for a program of which it is not known whether it has declared all functions.
+ * d->lock is not held.
+ */
 static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
 	int ret = -EADDRNOTAVAIL;
@@ -264,7 +270,7 @@ static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, str
 	return ret;
 }
 
-/* A map at its bus address. Returns an address space to be dropped in *@old. */
+/* Inserts a bus-address map. Sets *@old to an address space to be dropped, if there is one. */
 static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
 	bool first = RB_EMPTY_ROOT(&d->extents.root) || !d->strict_mm;
@@ -284,8 +290,8 @@ static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct 
 }
 
 /*
- * The core maps it as a program asks for the first MSI, and never unmaps it. No program has it, and
- * messages are not moved on the bus by what moves memory.
+ * Is this the map of the doorbell? The core makes it when a program enables the first MSI, and
+ * never unmaps it. It is no program's map, and d->bus_map does not apply to it.
  */
 static bool is_doorbell(const struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 {
@@ -294,8 +300,8 @@ static bool is_doorbell(const struct flat_domain *d, u64 iova, phys_addr_t phys,
 }
 
 /*
- * A page of zeros is refused at its own address, too: up to 6.1 that is what a read-only pin of
- * memory gets to which nothing was written yet, and the first write would go to another page.
+ * Refuses the zero page even at its own bus address. Up to 6.1 a read-only pin of memory that was
+ * never written to gets it, and the program's first write then goes to another page.
  */
 static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size, bool zero,
 		  gfp_t gfp)
@@ -309,7 +315,7 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 	new = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 	if (!new)
 		return ret;
-	/* For an unmap out of the middle. VFIO's take from the ends, which needs none. */
+	/* For an unmap from the middle of an extent. VFIO unmaps from the ends, without it. */
 	if (!READ_ONCE(d->extents.spare)) {
 		spare = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 		if (!spare)
@@ -373,7 +379,7 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 	struct flat_extent *gone = NULL;
 	size_t unmapped;
 
-	/* It may be all of memory, page by page. The core asks again for what is left. */
+	/* It may be all of memory, page by page. The core calls again for the rest. */
 	spin_lock(&d->lock);
 	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &gone);
 	d->unmaps++;
@@ -401,9 +407,12 @@ static phys_addr_t flat_iova_to_phys(struct iommu_domain *domain, dma_addr_t iov
 /**
  * flat_domain_alloc() - make a paging domain
  *
- * For callers with CAP_SYS_RAWIO. The domain holds a reference to the module until it is freed.
+ * The domain holds a reference to the module until it is freed.
  *
- * Returns the domain or an error pointer: -EPERM, -ENODEV when the module is going, -ENOMEM.
+ * Returns the domain or an error pointer:
+ * -EPERM	the caller has no CAP_SYS_RAWIO
+ * -ENODEV	the module is being unloaded
+ * -ENOMEM	no memory
  */
 struct iommu_domain *flat_domain_alloc(void)
 {
@@ -427,7 +436,7 @@ struct iommu_domain *flat_domain_alloc(void)
 
 	d->domain.type = IOMMU_DOMAIN_UNMANAGED;
 	d->domain.ops = &flat_paging_ops;
-	/* One size, so that one map call comes for a contiguous run, of whatever length. */
+	/* One size, so that the core makes one map call for a contiguous run of any length. */
 	d->domain.pgsize_bitmap = PAGE_SIZE;
 	/* Below the last page: up to 6.17 type1 loses the pin of a map that ends at 2^64. */
 	d->domain.geometry.aperture_end = (1ULL << 57) - 1;
@@ -451,8 +460,8 @@ static void free_domain(struct work_struct *work)
 }
 
 /*
- * The work puts the last reference to the module, and exit waits for its end. Whoever calls this
- * must not, as it would return to a module that is gone. Queueing is the last that it does here.
+ * The work drops the domain's reference to the module, and the module's exit waits for the work. If
+ * this function dropped it, it might return to a module that is unloaded: it only queues the work.
  */
 void flat_domain_put(struct flat_domain *d)
 {
@@ -467,7 +476,7 @@ static void flat_domain_free(struct iommu_domain *domain)
 	struct flat_domain *d = to_flat_domain(domain);
 	struct flat_claim *claim, *next;
 
-	/* Those that are blocked since. */
+	/* Functions that were blocked after they were in this domain. */
 	spin_lock(&flat_attach_lock);
 	list_for_each_entry_safe(claim, next, &d->claims, attached) {
 		list_del_init(&claim->attached);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where MSIs go: a page of the interrupt controller's, the doorbell. From 6.15 on the kernel maps
- * it for a function that a program has, and type1 says at which IOVA: the one that the function has
- * reserved for that. A flat map has it at its own address alone, so that is what is reserved.
+ * The doorbell: the page of the interrupt controller that MSIs are written to. From 6.15 on the
+ * kernel maps it for a function that a program has, and type1 chooses the IOVA: a region that the
+ * function's IOMMU has reserved for that. Here the IOVA must be the bus address, so the region is
+ * the doorbell itself.
  */
 #include <linux/iommu.h>
 #include <linux/msi.h>
@@ -12,7 +13,7 @@
 #include "compat.h"
 #include "flatiommu.h"
 
-/* Of one vector, which is there for a moment; the function's driver and programs never see it. */
+/* Allocates one vector for a moment, to read its message. No driver or program uses the vector. */
 static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
 {
 	struct msi_msg msg = { };
@@ -26,11 +27,12 @@ static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
 
 /**
  * flat_find_doorbell() - the page that a function's MSIs are written to
- * @pdev:	the function; the caller holds its device_lock(). A driver is about to bind to it,
- *		which will have what is left of this in its devres, and is not there yet
+ * @pdev:	the function; the caller holds its device_lock(). A driver is about to bind, but is
+ *		not probed yet: it will have the devres entries that this leaves
  *
- * Nobody says so but the interrupt controller, in a message that it makes for the function. The
- * function is enabled for that, as the vectors of MSI-X are in a BAR; its bus mastering is not.
+ * Only the interrupt controller knows, and writes the address into a message that it makes for the
+ * function. The function is enabled for that, because the vectors of MSI-X are in a BAR. Its bus
+ * mastering is not.
  *
  * Returns the address, or 0.
  */

@@ -3,9 +3,9 @@
  * The maps of a domain: one extent for each map call, in a red-black tree. Neighbours are not
  * merged, so that unmapping one of them needs no memory. Callers lock.
  *
- * An xarray with an entry for each page would need no memory either. Measured instead of the tree,
- * map and unmap cost the same on scattered pages, and three to five times as much on huge pages: a
- * huge page is one extent here, and 512 or more entries there.
+ * An xarray with an entry for each page would need no memory for that either. With it, map and
+ * unmap cost the same on scattered pages, but three to five times as much on huge pages: a huge
+ * page is one extent here, and 512 or more entries there.
  */
 #include <linux/errno.h>
 #include <linux/sched.h>
@@ -51,7 +51,7 @@ void flat_extent_free_list(struct flat_extent *gone)
 
 #define to_extent(rb) rb_entry_safe(rb, struct flat_extent, node)
 
-/* Where @new goes, or NULL: some of the range is mapped already. Sets *@parent. */
+/* Returns the link for @new and sets *@parent, or NULL if part of the range is mapped already. */
 static struct rb_node **find_place(struct flat_extents *extents, const struct flat_extent *new,
 				   struct rb_node **parent)
 {
@@ -72,7 +72,7 @@ static struct rb_node **find_place(struct flat_extents *extents, const struct fl
 	return link;
 }
 
-/* The same where it goes between the last one that was inserted and what is behind that. */
+/* As find_place(), but returns NULL unless @new lies between extents->last_new and ->behind. */
 static struct rb_node **place_behind_last(struct flat_extents *extents,
 					  const struct flat_extent *new, struct rb_node **parent)
 {
@@ -80,7 +80,7 @@ static struct rb_node **place_behind_last(struct flat_extents *extents,
 
 	if (!last || new->iova <= last->last || (behind && new->last >= behind->iova))
 		return NULL;
-	/* Of two neighbours in a tree one has no child on the other's side. */
+	/* Of two neighbours in a tree, one has no child on the side of the other. */
 	if (!last->node.rb_right) {
 		*parent = &last->node;
 		return &last->node.rb_right;
@@ -183,7 +183,7 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 	struct flat_extent *e = flat_extents_find(extents, iova);
 	unsigned int budget = ERASE_AT_ONCE;
 
-	/* It may be among them, or what is behind it. */
+	/* last_new or behind may be erased. */
 	extents->last_new = NULL;
 	while (e && e->iova <= pos && budget--) {
 		struct flat_extent *next = flat_extents_next(e);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* An open of /dev/flatiommu and its calls; what they do is in <linux/flatiommu.h>. */
+/* /dev/flatiommu: open, close and the dispatch of ioctls. <linux/flatiommu.h> describes them. */
 #include <linux/capability.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
@@ -82,7 +82,7 @@ static int look_up(struct flat_file *f, struct flatiommu_lookup *arg)
 	return arg->pin ? -EOPNOTSUPP : flat_lookup_iova(f, arg);
 }
 
-/* What a call's argument may be; begins with its size and its flags, or just its size. */
+/* The argument of any call. It begins with its size, and flags follow unless @no_flags is set. */
 union flat_arg {
 	u32 size;
 	struct {
@@ -96,7 +96,7 @@ union flat_arg {
 	struct flatiommu_unpin unpin;
 	struct {
 		struct flatiommu_alloc alloc;
-		struct file *buffer;	/* until the program is told of it */
+		struct file *buffer;	/* for end_alloc() */
 	};
 };
 
@@ -142,7 +142,7 @@ static void end_alloc(struct flat_file *f, union flat_arg *arg, bool told)
 
 #define CALL_NR(cmd) (_IOC_NR(cmd) - _IOC_NR(FLATIOMMU_INFO))
 
-/* Each argument begins with its size, which programs of any version agree on. */
+/* The row of a call. Its argument begins with its size in each version of the header. */
 #define CALL(cmd, name, last, known_flags, ...)				\
 	[CALL_NR(cmd)] = {						\
 		.size = sizeof(struct flatiommu_##name) +		\
@@ -154,14 +154,15 @@ static void end_alloc(struct flat_file *f, union flat_arg *arg, bool told)
 	}
 
 /**
- * struct flat_call - a call
- * @size:	of the argument
- * @first_size:	of the argument in the first version of <linux/flatiommu.h>
- * @flags:	that there are; @no_flags where the argument has no such member
- * @writes:	the argument goes back to the program
- * @fn:		does it
- * @end:	what is left to do when the program was told of the result, or could not be; not
- *		after an error of @fn
+ * struct flat_call - an ioctl of /dev/flatiommu
+ * @size:	size of the argument
+ * @first_size:	size of the argument in the first version of <linux/flatiommu.h>
+ * @flags:	flags that the call knows
+ * @no_flags:	the argument has no flags
+ * @writes:	the argument is copied back to the program
+ * @fn:		does the work
+ * @end:	called after @fn has succeeded and the argument was copied back; @told is false if
+ *		that copy failed
  */
 static const struct flat_call {
 	size_t size;
@@ -194,13 +195,16 @@ static_assert(offsetof(struct flatiommu_alloc, flags) == offsetof(union flat_arg
 
 /**
  * flat_get_arg() - copy the argument of a call
- * @arg:	gets it
- * @size:	of it
- * @first_size:	in the first version of <linux/flatiommu.h>
- * @from:	in the program
- * @user_size:	set to the size that it has there
+ * @arg:	gets the argument
+ * @size:	size of @arg
+ * @first_size:	size of the argument in the first version of <linux/flatiommu.h>
+ * @from:	address of the argument in the program
+ * @user_size:	set to the size that the program gave
  *
- * Returns 0, -EFAULT, -EINVAL or -E2BIG.
+ * Returns 0, or
+ * -EFAULT	@from cannot be read
+ * -EINVAL	the argument is shorter than @first_size
+ * -E2BIG	it is longer than a page, or bytes beyond @size are not 0
  */
 int flat_get_arg(void *arg, size_t size, size_t first_size, const void __user *from, u32 *user_size)
 {
@@ -208,7 +212,7 @@ int flat_get_arg(void *arg, size_t size, size_t first_size, const void __user *f
 		return -EFAULT;
 	if (*user_size < first_size)
 		return -EINVAL;
-	/* A limit to what is looked at for zeros. */
+	/* copy_struct_from_user() reads all of it, to check for zeros. */
 	if (*user_size > PAGE_SIZE)
 		return -E2BIG;
 	return copy_struct_from_user(arg, size, from, *user_size);
@@ -260,7 +264,7 @@ static int flat_open(struct inode *inode, struct file *file)
 	return nonseekable_open(inode, file);
 }
 
-/* No call is under way. Functions may be doing DMA, see flat_unpin_all(). */
+/* No call runs any more. Functions may be doing DMA, see flat_unpin_all(). */
 static int flat_release(struct inode *inode, struct file *file)
 {
 	struct flat_file *f = file->private_data;

@@ -13,8 +13,8 @@ struct mm_struct;
  * struct flat_file - an open of /dev/flatiommu
  * @mm:		the address space that opened it; a reference is held, so that no other one can be
  *		mistaken for it
- * @declared:	functions that it looks addresses up for; flat_attach_lock
- * @pins:	by their number; the xarray's lock
+ * @declared:	its declarations; flat_attach_lock
+ * @pins:	its pins, by number; the xarray's lock
  */
 struct flat_file {
 	struct mm_struct *mm;

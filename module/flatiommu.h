@@ -23,17 +23,17 @@
 
 struct mm_struct;
 
-/* What the claimed function's DMA goes through now. */
+/* The domain that a claimed function's DMA goes through. */
 enum flat_attachment {
-	FLAT_IDENTITY,		/* a kernel driver, or nobody: all of memory */
-	FLAT_BLOCKED,		/* user space has it, without a mapping */
-	FLAT_PAGING,		/* user space has it, with a domain */
+	FLAT_IDENTITY,		/* a kernel driver or none is bound: all of memory */
+	FLAT_BLOCKED,		/* user space has the function, without a mapping */
+	FLAT_PAGING,		/* user space has the function, with a domain */
 };
 
 /**
  * struct flat_wc_bar - a BAR that is held write-combined
- * @alias:	the mapping that makes it so, or NULL
- * @start:	where the BAR was then
+ * @alias:	the mapping that makes it write-combined, or NULL
+ * @start:	address of the BAR at the claim
  * @size:	bytes
  */
 struct flat_wc_bar {
@@ -44,29 +44,29 @@ struct flat_wc_bar {
 
 /**
  * struct flat_claim - a PCI function under a dummy IOMMU
- * @entry:	in the list of claims, or of retired ones; flat_claims_lock
+ * @entry:	in the list of claims, of retired or of spare ones; flat_claims_lock
  * @pdev:	the function; a reference is held
  * @iommu:	the dummy IOMMU
- * @group:	the function's group; a reference is held until no lock is (see claim.c). Written
- *		as the core probes the function, under flat_claims_lock
- * @probed:	the core has put @pdev under @iommu; written as it probes the function, or releases
- *		it, which flat_claims_lock or the function's removal serialises
- * @attachment:	see above; written under flat_attach_lock, as the core attaches or releases the
- *		function, which it never does twice at once
- * @owner:	the address space of the program that took it over, or NULL; a reference is held.
- *		flat_attach_lock
- * @judged:	whoever has it was allowed to take it over; written as @attachment
- * @suspect:	somebody who may not take it over has tried, through iommufd
- * @binder:	who binds a driver to it now, or NULL; not to be followed
- * @doorbell:	the page that its MSIs are written to, or 0; written under flat_claims_lock before a
- *		driver that gives it to programs is there
- * @paused:	its bus mastering was cleared as it was blocked, and nothing was unmapped since
- *		from @domain, as long as its count is @unmaps; flat_attach_lock
- * @unmaps:	@domain's count when the function was paused; flat_attach_lock
- * @domain:	the domain while @attachment is FLAT_PAGING, and while it is FLAT_BLOCKED after
- *		that, until the domain ends; flat_attach_lock
+ * @group:	the function's group; a reference is held, and put with no lock held (see claim.c).
+ *		Written when the core probes the function, under flat_claims_lock
+ * @probed:	the core has put @pdev under @iommu. Written when the core probes or releases the
+ *		function; flat_claims_lock or the function's removal serialises these
+ * @attachment:	the current one. Written under flat_attach_lock when the core attaches or releases
+ *		the function; the core serialises these
+ * @owner:	the address space of the program that took the function over, or NULL; a reference
+ *		is held. flat_attach_lock
+ * @judged:	the take-over of the function was allowed; written like @attachment
+ * @suspect:	a program that may not take the function over has tried to, through iommufd
+ * @binder:	the task that is binding a driver to it, or NULL; only to be compared
+ * @doorbell:	the page that its MSIs are written to, or 0. Written under flat_claims_lock, before
+ *		a driver that gives the function to programs is bound
+ * @paused:	its bus mastering was cleared when it was blocked, and may be set again if @domain's
+ *		count of unmaps is still @unmaps; flat_attach_lock
+ * @unmaps:	@domain's count of unmaps when the function was paused; flat_attach_lock
+ * @domain:	the function's domain. Kept while the function is FLAT_BLOCKED, so that it returns
+ *		to the same domain after a reset. NULL once the domain is freed; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
- * @declarations: who looks addresses up for the function; flat_attach_lock
+ * @declarations: declarations for the function; flat_attach_lock
  * @wc:		BARs that are held write-combined; flat_claims_lock
  */
 struct flat_claim {
@@ -89,13 +89,13 @@ struct flat_claim {
 	struct flat_wc_bar wc[PCI_STD_NUM_BARS];
 };
 
-/* "0000:00:04.0" and the domains of VMD, which have five or more digits. */
+/* Long enough for "0000:00:04.0", and for PCI segments of VMD, which have five or more digits. */
 #define FLAT_NAME_LEN 24
 
 /**
- * struct flat_hole - IOVAs at which nothing was
- * @first:	the first one
- * @last:	the last one
+ * struct flat_hole - IOVAs at which there was neither memory nor a window
+ * @first:	first IOVA
+ * @last:	last IOVA
  * @until:	when to look again, in jiffies
  */
 struct flat_hole {
@@ -107,32 +107,35 @@ struct flat_hole {
 /**
  * struct flat_domain - a paging domain
  *
- * It may outlive claim, function and the process that made it (an iommufd HWPT lives until its fd
- * closes), so it holds a module reference and points to none of them but through @claims.
+ * A domain may outlive its claims, its functions and the process that made it (an iommufd HWPT
+ * lives until its file descriptor is closed). So it holds a reference to the module, and points to
+ * none of these but through @claims.
  *
- * @domain:	what the core sees
- * @refs:	the core's, one for each pin that it holds or has held, and one for each look-up
- *		that is under way
+ * @domain:	the IOMMU core's part
+ * @refs:	the core's, one for each pin that the domain holds or has held, and one for each
+ *		look-up that is running
  * @claims:	claims whose @domain this is; flat_attach_lock
- * @declared_mm: the last address space that had declared all of @claims, not to be followed; @lock
- * @declared_at: when that was so, see flat_was_declared(); @lock
- * @name:	the first function attached, for the log; written once under @lock
+ * @declared_mm: the last address space that had declared all of @claims, only to be compared; @lock
+ * @declared_at: count of changes when it had, see flat_was_declared(); @lock
+ * @name:	address of the first attached function, for the log; written once under @lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
- * @doorbell:	of that one; what has another one does not share the domain, as the core is told of
- *		one alone. Written once under @lock, at the first attach
+ * @doorbell:	the doorbell of its first function, or 0. A function with another one cannot be
+ *		attached, because the core is told only one. Written once under @lock, at the
+ *		first attach
  * @bus_known:	@bus_map, @doorbell and @name are set; @lock
- * @lock:	taken over no other lock of ours; never held over an allocation or an access to user
- *		memory
- * @extents:	what is mapped; @lock
- * @hole:	IOVAs that were found good for looking up; @lock
- * @unmaps:	how often something was unmapped; @lock
- * @pins:	what it holds, see pin.c; @lock
- * @ended:	the core has freed it; @lock
- * @lookup_mm:	whose look-up maps @extents has, if any; a reference is held. @lock
- * @strict_mm:	whose maps at their bus addresses, if any; a reference is held. @lock
- * @strict_mixed: there are others' as well; @lock
- * @ratelimit:	of the log lines about refused maps
- * @free_work:	the end of it
+ * @lock:	innermost of the module's locks. Do not allocate or touch user memory while holding
+ *		it
+ * @extents:	the maps; @lock
+ * @hole:	IOVAs that look-up maps may have; @lock
+ * @unmaps:	number of unmaps and of pins that were let go; @lock
+ * @pins:	pins that it holds, see pin.c; @lock
+ * @ended:	the core has freed the domain; @lock
+ * @lookup_mm:	the program whose look-up maps are in @extents, or NULL; a reference is held. @lock
+ * @strict_mm:	the program whose bus-address maps are in @extents, or NULL; a reference is held.
+ *		@lock
+ * @strict_mixed: other programs' bus-address maps are there as well; @lock
+ * @ratelimit:	limits the log lines about refused maps
+ * @free_work:	frees the domain
  */
 struct flat_domain {
 	struct iommu_domain domain;
@@ -160,16 +163,19 @@ struct flat_domain {
 extern const struct iommu_ops flat_iommu_ops;
 extern const struct iommu_domain_ops flat_paging_ops;
 
-/* Protects what there is of claims: none is made or released while it is held. See claim.c. */
+/* Protects the list of claims: none is made or ends while it is held. See claim.c. */
 extern struct mutex flat_claims_lock;
 
 /*
- * Protects what connects claims, domains and declarations. Taken under group->mutex, and over a
- * domain's lock only.
+ * Protects what connects claims, domains and declarations. Taken under group->mutex. Of the
+ * module's locks only a domain's may be taken under it.
  */
 extern spinlock_t flat_attach_lock;
 
-/* What cannot be done where it falls due; ordered. Writes to release wait for it, and exit. */
+/*
+ * Ordered workqueue for the last put of a group and of a domain, which must not run in the caller's
+ * context. A write to release and the module's exit flush it.
+ */
 extern struct workqueue_struct *flat_wq;
 
 /* claim.c */

@@ -10,14 +10,14 @@
 #include "function.h"
 #include "index.h"
 
-/* What follows the address, in the same text and cut from it; NULL when nothing does. */
+/* Cuts @text at the first '/'. Returns the text after it, or NULL if there is none. */
 char *flat_split_options(char *text)
 {
 	strsep(&text, "/");
 	return text;
 }
 
-/* wc=BAR[+BAR...]: a bit for each BAR in @bars, when it returns true */
+/* Parses wc=BAR[+BAR...]. Returns whether @s is that, with a bit set in *@bars for each BAR. */
 static bool parse_wc(const char *s, unsigned long *bars)
 {
 	size_t prefix = str_has_prefix(s, "wc=");
@@ -40,12 +40,12 @@ static bool parse_wc(const char *s, unsigned long *bars)
 }
 
 /**
- * flat_parse_options() - what follows the address of a function to be claimed
- * @address:	for the log
+ * flat_parse_options() - parse the options after the address of a function to be claimed
+ * @address:	the address, for the log
  * @options:	wc=BAR[+BAR...], or NULL
- * @r:		gets the options, when it returns true
+ * @r:		gets the options
  *
- * Returns whether it is that; logs that it is not.
+ * Returns true, or logs that @options are wrong and returns false.
  */
 bool flat_parse_options(const char *address, const char *options, struct flat_request *r)
 {
@@ -76,12 +76,13 @@ int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pd
 }
 
 /**
- * flat_get_functions() - the functions that a call names
+ * flat_get_functions() - find the functions that a call names
  * @names:	address of an array in the program
- * @n:		its length, as the program has it
- * @pdevs:	of FLATIOMMU_MAX_FUNCTIONS; filled, to be put with flat_put_functions()
+ * @n:		length of the array, as the program gave it
+ * @pdevs:	array of FLATIOMMU_MAX_FUNCTIONS; gets the functions, each with a reference, for
+ *		flat_put_functions()
  *
- * Returns 0, -EINVAL, -EFAULT, -EOPNOTSUPP or -ENODEV.
+ * Returns 0, or without any reference -EINVAL, -EFAULT, -EOPNOTSUPP or -ENODEV.
  */
 int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs)
 {

@@ -10,7 +10,7 @@ struct flatiommu_function;
 struct pci_dev;
 
 /**
- * struct flat_request - a function that is asked for as text: BDF[/wc=BAR[+BAR...]]
+ * struct flat_request - a function as a user names it: BDF[/wc=BAR[+BAR...]]
  * @at:		the address
  * @wc_bars:	a bit for each BAR to be held write-combined
  */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Functions that memory is pinned for. Before memory that one may still write to is given back to
- * the kernel, the function is stopped: a program's files are closed in any order when it dies, and
- * /dev/flatiommu may come before the one whose close would stop the function.
+ * A guard is a function that memory is pinned for. Bus mastering of the function is cleared before
+ * the memory goes back to the kernel: the files of a dying process are closed in any order, and
+ * /dev/flatiommu may be closed before the VFIO file whose close stops the function.
  */
 #include <linux/atomic.h>
 #include <linux/delay.h>
@@ -18,7 +18,7 @@
 #include "guard.h"
 #include "index.h"
 
-static DEFINE_MUTEX(guards_lock);	/* see struct flat_guard; over flat_claims_lock */
+static DEFINE_MUTEX(guards_lock);	/* see struct flat_guard; outside flat_claims_lock */
 static LIST_HEAD(guards);
 
 static struct flat_guard *find_guard(const struct pci_dev *pdev)
@@ -33,9 +33,9 @@ static struct flat_guard *find_guard(const struct pci_dev *pdev)
 }
 
 /*
- * Will flat_guard_end() come for it? Between its end and that of the function's registration nobody
- * says that it goes, but it is off the bus. In this order: one that begins to go in between finds
- * the guard.
+ * Is flat_guard_end() yet to be called for @pdev? After REMOVED_DEVICE the function is not going
+ * any more, but it is off the bus. In this order: flat_guard_end() of a removal that begins after
+ * the second check waits for guards_lock, and finds the guard.
  */
 static bool is_there(struct pci_dev *pdev)
 {
@@ -51,12 +51,12 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	lockdep_assert_held(&guards_lock);
 	if (!guard)
 		return ERR_PTR(-ENOMEM);
-	/* Keeps dma_range_map and the buses above. Not waited for: an unbind may wait for us. */
+	/* Keeps dma_range_map and the buses above. Do not wait: an unbind may wait for us. */
 	if (!device_trylock(&pdev->dev)) {
 		kfree(guard);
 		return ERR_PTR(-EBUSY);
 	}
-	/* Off x86 the driver core finds out how it sees memory as a driver is bound. */
+	/* Not on x86, the driver core finds out how it sees memory when a driver binds. */
 	if (!IS_ENABLED(CONFIG_X86) && !pdev->dev.driver) {
 		ret = -EBUSY;
 	} else if (flat_is_incoherent(pdev, "memory is not pinned for it")) {
@@ -78,7 +78,10 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	return guard;
 }
 
-/* What was pinned before is told by a map of its own, which a new driver may find another. */
+/*
+ * LOOKUP of existing pins uses guard->bus_map. Returns false if the function sees memory
+ * differently with the driver that it has now, or if a bind or unbind is running.
+ */
 static bool sees_memory_as_before(const struct flat_guard *guard)
 {
 	struct pci_dev *pdev = guard->pdev;
@@ -95,9 +98,9 @@ static bool sees_memory_as_before(const struct flat_guard *guard)
 }
 
 /**
- * flat_guard_get() - memory is to be pinned for a function
+ * flat_guard_get() - get the guard of a function, for a new pin
  * @pdev:	the function
- * @stops:	the end of the pin stops it
+ * @stops:	the end of the pin stops the function
  *
  * Returns the guard, or an error of FLATIOMMU_PIN as an error pointer.
  */
@@ -144,10 +147,10 @@ void flat_guard_put(struct flat_guard *guard)
 	kfree(guard);
 }
 
-/* How long device_lock() is waited for: in a close, of all its functions together. */
+/* Longest wait for device_lock(); a close waits so long for all its functions together. */
 #define LOCK_WAIT HZ
 
-/* Who holds device_lock() for long may be an unbind that waits for the program that ends here. */
+/* An unbind may hold device_lock() until the program whose file is closed here has ended. */
 static bool lock_for_a_while(struct device *dev, unsigned long until)
 {
 	while (!device_trylock(dev)) {
@@ -159,8 +162,8 @@ static bool lock_for_a_while(struct device *dev, unsigned long until)
 }
 
 /*
- * A kernel driver may have come to the function since. It is there from before its probe on, and
- * the one that an unbind waits for is there still.
+ * Leave a function alone if a kernel driver has it now. dev->driver is set before probe(), and
+ * stays set while an unbind waits in remove(), so this test covers both.
  */
 static bool is_for_user_space(struct device_driver *driver)
 {
@@ -172,7 +175,7 @@ static void stop_dma(struct pci_dev *pdev)
 	if (flat_stop(pdev))
 		pr_notice("%s: bus mastering is cleared, as %s[%d] lets go of memory that was pinned for it\n",
 			  pci_name(pdev), current->comm, task_tgid_nr(current));
-	/* Also when the program has cleared it just before. PCIe 6.0 section 7.5.3.5. */
+	/* Wait also if the program had just cleared bus mastering. PCIe 6.0 section 7.5.3.5. */
 	if (flat_answers(pdev) && !pci_wait_for_pending_transaction(pdev))
 		pr_warn("%s: transactions are still pending\n", pci_name(pdev));
 }
@@ -184,15 +187,15 @@ static void quiesce(struct flat_guard *guard, unsigned long until)
 	bool locked;
 
 	lockdep_assert_held(&guard->lock);
-	/* It was stopped then, and another function may be there by now. */
+	/* flat_guard_end() has stopped it, and another function may be at its address now. */
 	if (guard->ended)
 		return;
 	locked = lock_for_a_while(&pdev->dev, until);
 	driver = READ_ONCE(pdev->dev.driver);
 	if (is_for_user_space(driver)) {
 		/*
-		 * Suspended it may do DMA all the same, without a driver, or as soon as VFIO wakes
-		 * it up.
+		 * A suspended function may do DMA all the same, if it has no driver, or as soon as
+		 * VFIO wakes it up.
 		 */
 		pm_runtime_get_sync(&pdev->dev);
 		stop_dma(pdev);
@@ -202,7 +205,7 @@ static void quiesce(struct flat_guard *guard, unsigned long until)
 		device_unlock(&pdev->dev);
 }
 
-/* A program is about to be told of memory that is pinned for the function. */
+/* Counts a pin: a program is about to learn of it. */
 void flat_guard_pinned(struct flat_guard *guard)
 {
 	mutex_lock(&guard->lock);
@@ -211,9 +214,9 @@ void flat_guard_pinned(struct flat_guard *guard)
 }
 
 /**
- * flat_guard_unpinned() - such memory is about to be let go
- * @guard:	the function's
- * @stop:	stop the function when nothing else is pinned for it
+ * flat_guard_unpinned() - uncount a pin whose memory is about to be given back
+ * @guard:	the function's guard
+ * @stop:	stop the function if this was the last pin
  */
 void flat_guard_unpinned(struct flat_guard *guard, bool stop)
 {
@@ -224,7 +227,7 @@ void flat_guard_unpinned(struct flat_guard *guard, bool stop)
 	mutex_unlock(&guard->lock);
 }
 
-/* Begins a close of a file for flat_guard_close(). */
+/* Begins the close of a file, for flat_guard_close(). */
 void flat_guard_new_close(struct flat_closing *closing)
 {
 	static atomic64_t last;
@@ -233,7 +236,7 @@ void flat_guard_new_close(struct flat_closing *closing)
 	closing->until = jiffies + LOCK_WAIT;
 }
 
-/* A file with memory pinned for the function is being closed; the function is stopped once. */
+/* Stops the function, because a file with pins for it is closed; once in each close. */
 void flat_guard_close(struct flat_guard *guard, const struct flat_closing *closing)
 {
 	mutex_lock(&guard->lock);
@@ -243,17 +246,17 @@ void flat_guard_close(struct flat_guard *guard, const struct flat_closing *closi
 	mutex_unlock(&guard->lock);
 }
 
-/* Is the memory pinned for the function no more, as it goes or has gone? */
+/* Was flat_guard_end() called? The memory is not pinned for the function any more then. */
 bool flat_guard_has_ended(const struct flat_guard *guard)
 {
 	return READ_ONCE(guard->ended);
 }
 
 /**
- * flat_guard_end() - a function is about to leave the bus
- * @pdev:	the function; it has no driver, and flat_function_is_going()
+ * flat_guard_end() - end the guard of a function that is about to leave the bus
+ * @pdev:	the function; it has no driver, and flat_function_is_going() is true
  *
- * It is stopped while it can be: whoever lets go of the memory later cannot reach it any more.
+ * Stops the function now, because the end of its pins will come when it cannot be reached any more.
  */
 void flat_guard_end(struct pci_dev *pdev)
 {

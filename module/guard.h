@@ -14,14 +14,16 @@ struct pci_dev;
 /**
  * struct flat_guard - a function that memory is pinned for
  * @entry:	in the list of guards until the function goes; guards_lock
- * @refs:	pins, also those that are being made; guards_lock
+ * @refs:	one for each pin, also while it is being made; guards_lock
  * @pdev:	the function; a reference is held, but it may have been removed
- * @ended:	it goes, or has gone: the memory is not pinned for it any more; written under @lock
- * @name:	its address, as programs write it
- * @bus_map:	how it sees memory
- * @lock:	held while the function is stopped, which no pin that is told of meanwhile sees
- * @pins:	that a program knows of; @lock
- * @closing:	the number of the last close of a file that has stopped the function; @lock
+ * @ended:	the function is being or was removed: the memory is not pinned for it any more.
+ *		Written under @lock
+ * @name:	the function's address, as programs write it
+ * @bus_map:	how the function sees memory
+ * @lock:	held while the function is being stopped, so that a program is told of a new pin
+ *		before that or after it
+ * @pins:	number of pins that a program may know of; @lock
+ * @closing:	number of the last close of a file that has stopped the function; @lock
  */
 struct flat_guard {
 	struct list_head entry;
@@ -36,9 +38,9 @@ struct flat_guard {
 };
 
 /**
- * struct flat_closing - a close of a file that has pins
- * @number:	of it
- * @until:	when to wait for no function's lock any more, in jiffies
+ * struct flat_closing - the close of a file that has pins
+ * @number:	unique number of this close
+ * @until:	when to stop waiting for the functions' locks, in jiffies
  */
 struct flat_closing {
 	u64 number;

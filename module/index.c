@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * PCI functions by their address. The PCI core walks all there are to find one, and its lists of
- * buses are not for modules to lock.
+ * An index of PCI functions by address. The PCI core walks all functions to find one, and modules
+ * cannot lock its lists of buses.
  */
 #include <linux/pci.h>
 #include <linux/xarray.h>
 
 #include "index.h"
 
-/* Those that could not be added are found by the core. Each has a reference. */
+/* Holds a reference to each function. A function that could not be added is found by the core. */
 static DEFINE_XARRAY(functions);
 
 static unsigned long index_of(unsigned int segment, unsigned int bus, unsigned int devfn)
@@ -22,8 +22,8 @@ static unsigned long index_of_function(const struct pci_dev *pdev)
 }
 
 /**
- * flat_find_function() - the function at an address
- * @segment:	PCI segment, INT_MAX at most
+ * flat_find_function() - find the function at an address
+ * @segment:	PCI segment, at most INT_MAX
  * @bus:	bus number
  * @devfn:	device << 3 | function
  *
@@ -39,7 +39,7 @@ struct pci_dev *flat_find_function(unsigned int segment, unsigned int bus, unsig
 	return pdev ? : pci_get_domain_bus_and_slot(segment, bus, devfn);
 }
 
-/* Has the core the function on its list? It takes it off as it removes it. */
+/* Has the PCI core @pdev on its list? It takes a function off the list when it removes it. */
 static bool is_listed(struct pci_dev *pdev)
 {
 	struct pci_dev *listed = pci_get_domain_bus_and_slot(pci_domain_nr(pdev->bus),
@@ -49,13 +49,13 @@ static bool is_listed(struct pci_dev *pdev)
 	return listed == pdev;
 }
 
-/* Is it still to be told that the function goes, or is the function at least not gone? */
+/* Is @pdev on the bus: in the index, so that its removal is yet to come, or in the core's list? */
 bool flat_is_on_bus(struct pci_dev *pdev)
 {
 	return xa_load(&functions, index_of_function(pdev)) == pdev || is_listed(pdev);
 }
 
-/* A function has come. */
+/* @pdev was added to the bus. */
 void flat_index_add(struct pci_dev *pdev)
 {
 	struct pci_dev *old = xa_store(&functions, index_of_function(pdev), pci_dev_get(pdev),
@@ -64,14 +64,17 @@ void flat_index_add(struct pci_dev *pdev)
 	pci_dev_put(xa_is_err(old) ? pdev : old);
 }
 
-/* A function goes, or has gone: it may have been added in between, see flat_index_fill(). */
+/*
+ * @pdev is being removed, or was removed. Called at both events: flat_index_fill() may add it in
+ * between.
+ */
 void flat_index_remove(struct pci_dev *pdev)
 {
 	if (xa_cmpxchg(&functions, index_of_function(pdev), pdev, NULL, 0) == pdev)
 		pci_dev_put(pdev);
 }
 
-/* Those that are there, after others are told of by the bus. */
+/* Adds the functions that are on the bus. The notifier, which adds later ones, is registered. */
 void flat_index_fill(void)
 {
 	struct pci_dev *pdev = NULL;
@@ -79,13 +82,13 @@ void flat_index_fill(void)
 	for_each_pci_dev(pdev) {
 		cond_resched();
 		flat_index_add(pdev);
-		/* One that has gone meanwhile may have been removed from the index before. */
+		/* It may have been removed meanwhile, and flat_index_remove() called too early. */
 		if (!device_is_registered(&pdev->dev) || !is_listed(pdev))
 			flat_index_remove(pdev);
 	}
 }
 
-/* Nobody is told of functions any more. */
+/* The notifier is unregistered. */
 void flat_index_exit(void)
 {
 	struct pci_dev *pdev;

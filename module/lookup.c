@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Look-up mode: which IOVAs are for that, and the look-up. */
+/* Look-up mode: which IOVAs look-up maps may have, and LOOKUP of an IOVA. */
 #include <linux/bits.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
@@ -18,18 +18,18 @@
 #include "lookup.h"
 #include "segments.h"
 
-/* Memory, PCI windows and whatever else has an address. */
+/* Is neither memory nor a PCI window nor any other resource there? */
 static bool is_hole(u64 iova, size_t size)
 {
 	return region_intersects(iova, size, IORESOURCE_MEM, IORES_DESC_NONE) == REGION_DISJOINT;
 }
 
-/* So much is asked about at once: IOVAs are mostly given out one after the other. */
+/* Bytes to check at once: mostly the next map has the next IOVA. */
 #define HOLE_SIZE BIT_ULL(40)
 
 /*
- * Memory that is plugged in within the second is as such that comes after the map: it finds the map
- * there.
+ * is_hole(), whose answer is remembered for a second. Memory that is plugged in within that second
+ * is like memory that is plugged in after the map.
  */
 static bool was_hole(struct flat_hole *hole, u64 iova, size_t size)
 {

@@ -3,7 +3,7 @@
  * The dummy IOMMU as the IOMMU core sees it: one IOMMU and one group for each function, and the two
  * domains that map nothing, identity and blocked.
  *
- * Of the module's locks probe_device() and release_device() may take flat_attach_lock only: the
+ * probe_device() and release_device() may take no lock of the module but flat_attach_lock: the
  * first runs under a lock of the core that a claim waits for, the second inside our own unregister.
  */
 #include <linux/dma-map-ops.h>

@@ -9,20 +9,20 @@
 #include "pages.h"
 #include "thp.h"
 
-/* Before anything else is done with @p. */
+/* Initialises @p, which is zeroed. */
 void flat_pages_init(struct flat_pages *p)
 {
 	p->runs = p->few;
 	p->max_runs = FLAT_FEW_RUNS;
 }
 
-/* Returns where run @i ends: the place of the page behind it. */
+/* Returns the index of the page after run @i. */
 unsigned long flat_pages_end(const struct flat_pages *p, unsigned long i)
 {
 	return i + 1 < p->nr_runs ? p->runs[i + 1].first : p->n;
 }
 
-/* Returns the run that has a page of the pin. */
+/* Returns the index of the run that contains page @page of the pin. */
 unsigned long flat_pages_find(const struct flat_pages *p, unsigned long page)
 {
 	unsigned long low = 0, high = p->nr_runs;
@@ -38,7 +38,7 @@ unsigned long flat_pages_find(const struct flat_pages *p, unsigned long page)
 	return low;
 }
 
-/* By hand, as kvrealloc() has more than one shape. */
+/* Not kvrealloc(), whose arguments differ between kernels. */
 static int resize(struct flat_pages *p, unsigned long max)
 {
 	struct flat_run *runs;
@@ -55,9 +55,9 @@ static int resize(struct flat_pages *p, unsigned long max)
 }
 
 /*
- * Room for more runs: for those of all @total pages, if the rest is like what was seen so far. What
- * was seen may be little, so the array becomes 8 times as long at most, or twice where there is no
- * memory for that.
+ * Makes room for the runs of all @total pages, assuming runs as long as those so far. That may be a
+ * guess from few, so the array becomes at most 8 times as long. If there is no memory for that, it
+ * becomes twice as long.
  */
 static noinline int grow(struct flat_pages *p, unsigned long total)
 {
@@ -67,7 +67,7 @@ static noinline int grow(struct flat_pages *p, unsigned long total)
 	return resize(p, max) && (max == least || resize(p, least)) ? -ENOMEM : 0;
 }
 
-/* @n pages of @total from @pfn on, which follow those that there are. Mostly it is one page. */
+/* Appends @n pages of @total, from @pfn on. Mostly @n is 1. */
 static __always_inline int add(struct flat_pages *p, unsigned long pfn, unsigned long n,
 			       unsigned int order, unsigned long total)
 {
@@ -91,7 +91,7 @@ static __always_inline bool is_hugetlb(struct page *page)
 	return PageCompound(page) && folio_test_hugetlb(page_folio(page));
 }
 
-/* A huge page, pinned by one of its pages, from that one on. */
+/* Appends the pages of a huge page from @page on; the pin of @page holds all of them. */
 static noinline int add_huge(struct flat_pages *p, struct page *page, unsigned long total)
 {
 	struct folio *folio = page_folio(page);
@@ -101,8 +101,9 @@ static noinline int add_huge(struct flat_pages *p, struct page *page, unsigned l
 }
 
 /*
- * Pages that are pinned one by one, up to one of hugetlb. *@added is set to their number. One of
- * hugetlb that happens to follow in memory is pinned as others are, which is right, too.
+ * Appends pages that are pinned one by one, up to the first one of hugetlb. Sets *@added to the
+ * number of pages appended. A page of hugetlb that follows the one before in memory is appended
+ * like an ordinary page, which is right, too: it has a pin of its own.
  */
 static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned long total,
 		    int *added)
@@ -123,28 +124,28 @@ static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned l
 	return 0;
 }
 
-/* The pages of one call: a page of pointers to them. */
+/* Most pages to pin in one call: their pointers fill a page. */
 #define BATCH (PAGE_SIZE / sizeof(struct page *))
-/* Of a call without that page. */
+/* Most pages to pin in one call with an array on the stack. */
 #define FEW_PAGES 16
 
-/* May there be a transparent huge page that one pin does for? It may come as it is asked for. */
+/* May a transparent huge page be at @addr, maybe only after the pin has faulted it in? */
 static bool may_be_thp(unsigned long addr, unsigned long n, bool writable)
 {
 	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && writable && n >= FLAT_THP_PAGES &&
 	       IS_ALIGNED(addr, PMD_SIZE);
 }
 
-/* How many pages to ask for: up to the next place where a huge page may begin. */
+/* Returns how many pages to pin in one call: up to the next address where a huge page may begin. */
 static unsigned long pages_at_once(unsigned long addr, unsigned long n, unsigned long room)
 {
 	return min3(n, room, (ALIGN(addr + 1, PMD_SIZE) - addr) >> PAGE_SHIFT);
 }
 
 /*
- * Pins some pages from @addr on. A huge page is pinned by any of its pages, so the first page is
- * asked for alone when it may be one: *@huge says so of hugetlb. Returns 0, with p->n raised, or an
- * error.
+ * Pins some pages from @addr on. A pin of any page of a huge page holds all of it, so a page that
+ * may begin a huge page is pinned alone. *@huge: it may be one of hugetlb; set for the next call.
+ * Returns 0, with p->n raised, or an error.
  */
 static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long total, bool writable,
 		    bool *huge, struct page **pages, unsigned long room)
@@ -161,7 +162,7 @@ static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long tota
 	got = pin_user_pages_fast(addr, pages_at_once(addr, n, room), flags, pages);
 	if (got == -ENOMEM || got == -EINTR)
 		return got;
-	/* Each kind of memory that cannot be pinned has an error of its own. */
+	/* The kernel has different errors for different kinds of memory that cannot be pinned. */
 	if (got <= 0)
 		return -EFAULT;
 	*huge = is_hugetlb(pages[0]);
@@ -170,16 +171,16 @@ static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long tota
 		added = ret ? 0 : 1;
 	} else {
 		ret = add_each(p, pages, got, total, &added);
-		/* Whatever stopped it is asked for alone. */
+		/* Pin the page that was not appended alone. */
 		*huge = added < got;
 	}
-	/* Those behind the first of a huge page, from one on, or that could not be added. */
+	/* Unpin pages that were not appended, and all but the first one of a huge page. */
 	if (added < got)
 		unpin_user_pages(pages + added, got - added);
 	return ret;
 }
 
-/* What is not needed of the array, if that is much. */
+/* Frees the unused part of the array, if it is more than half. */
 static void shrink(struct flat_pages *p)
 {
 	if (p->runs != p->few && p->max_runs > 2 * p->nr_runs)
@@ -188,10 +189,10 @@ static void shrink(struct flat_pages *p)
 
 /**
  * flat_pages_pin() - pin memory of the caller
- * @p:		gets the pages; also after an error it has those that are pinned
- * @addr:	of the first page
- * @n:		pages
- * @writable:	they will be written to
+ * @p:		gets the pages; after an error, the pages that were pinned before it
+ * @addr:	address of the first page
+ * @n:		number of pages
+ * @writable:	the pages will be written to
  *
  * Returns 0, -EFAULT, -ENOMEM or -EINTR.
  */
@@ -203,7 +204,7 @@ int flat_pages_pin(struct flat_pages *p, unsigned long addr, unsigned long n, bo
 	int ret = 0;
 
 	while (!ret && p->n < n) {
-		/* Not for huge pages, nor for a few. */
+		/* A longer array, unless the pages are huge or few. */
 		if (pages == few && !huge && n - p->n > FEW_PAGES &&
 		    !may_be_thp(addr + p->n * PAGE_SIZE, n - p->n, writable)) {
 			pages = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
@@ -224,7 +225,7 @@ int flat_pages_pin(struct flat_pages *p, unsigned long addr, unsigned long n, bo
 	return ret;
 }
 
-/* Pages of a run that are let go without a chance for others; the run may be all of memory. */
+/* Pages to unpin before cond_resched(); a run may be all of memory. */
 #define UNPIN_AT_ONCE 1024
 
 static void unpin_run(const struct flat_pages *p, unsigned long i, bool dirty)
@@ -246,7 +247,7 @@ static void unpin_run(const struct flat_pages *p, unsigned long i, bool dirty)
 	}
 }
 
-/* The pages go back to the program; @dirty: they may have been written to. Ends @p. */
+/* Unpins the pages, as dirty if @dirty, and frees the array. */
 void flat_pages_unpin(struct flat_pages *p, bool dirty)
 {
 	unsigned long i;

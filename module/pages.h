@@ -5,10 +5,10 @@
 #include <linux/types.h>
 
 /**
- * struct flat_run - pages that follow each other
- * @pfn:	the first one
- * @first:	its place among the pages; the run ends where the next one begins
- * @order:	a pin holds so many pages: those of a huge page, or one
+ * struct flat_run - pages of a pin that follow each other in memory
+ * @pfn:	frame number of the first page
+ * @first:	index of the first page in the pin; the run ends where the next one begins
+ * @order:	log2 of the pages that one reference holds: the order of the huge page, or 0
  */
 struct flat_run {
 	unsigned long pfn;
@@ -20,11 +20,11 @@ struct flat_run {
 
 /**
  * struct flat_pages - pages that are pinned
- * @n:		pages
- * @runs:	all of them
- * @nr_runs:	length of @runs
- * @max_runs:	for how many runs there is room
- * @few:	the first @runs, before there is an array
+ * @n:		number of pages
+ * @runs:	the pages as runs
+ * @nr_runs:	number of runs
+ * @max_runs:	number of runs that fit in @runs
+ * @few:	@runs, until more than FLAT_FEW_RUNS are needed
  */
 struct flat_pages {
 	unsigned long n;

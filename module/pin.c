@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory that is pinned: the pages, as runs that are contiguous on the bus, and the functions that
- * they are for. Guards have the functions, which are stopped before the pages go; or a domain holds
- * the pages, with FLATIOMMU_PIN_VFIO, until VFIO has stopped all that was attached to it.
+ * Pins: the pages, as runs that are contiguous in memory, and the functions that they are pinned
+ * for. A pin has one of two kinds of holders:
+ * - Guards: each function has one, and is stopped before the pages go.
+ * - With FLATIOMMU_PIN_VFIO, the functions' domain: it holds the pages until VFIO has stopped all
+ *   functions that were attached to it.
  *
- * The core frees a domain when nothing is attached to it. VFIO detaches a function when it has
- * closed it, that is, stopped and reset it, and iommufd also by DETACH, where flat_blocked_attach()
- * stops it. So what the domain holds is let go in the order of what type1 and iommufd have mapped,
- * whichever file is closed first, and whoever has the others.
+ * The core frees a domain when nothing is attached to it. VFIO detaches a function after it has
+ * stopped and reset it, at its close. iommufd also detaches it by DETACH, where
+ * flat_blocked_attach() stops it. So the pages that a domain holds are let go at the same time as
+ * the pages that type1 and iommufd have mapped, in whatever order the files are closed, and
+ * whatever process has them open.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
@@ -32,17 +35,19 @@
 
 /**
  * struct flat_pin - pinned memory; does not change once it has its number
- * @refs:	the file's, the domain's, and one for each look-up that is under way
- * @mm:		whose RLIMIT_MEMLOCK it counts against; a reference to the struct is held
- * @offset:	of the first byte in the first page
+ * @refs:	the file's, the domain's, and one for each look-up that is running
+ * @mm:		the program whose RLIMIT_MEMLOCK it counts against; a reference to the struct is
+ *		held
+ * @offset:	offset of the first byte in the first page
  * @length:	bytes
  * @writable:	the functions may write to it
- * @stops:	the functions are stopped before it is let go
- * @told:	a program knows of it, so the functions may be using it; xa_lock(&file->pins)
- * @counted:	the functions' guards count it; of one that a domain holds: a program may know of it
- * @nr_accounted: pages
+ * @stops:	the functions are stopped before the memory is given back
+ * @told:	the program was told the pin's number; xa_lock(&file->pins)
+ * @counted:	the guards count it; with a domain: a program may know of it
+ * @nr_accounted: pages that were accounted to @mm
  * @pages:	the memory
- * @domain:	holds it, too, or did until it ended; a reference is held. NULL: there are guards
+ * @domain:	the domain that holds the pin, or held it until its end; a reference is held.
+ *		NULL: the pin has guards
  * @held:	in @domain->pins; @domain->lock
  * @nr_guards:	length of @guards
  * @guards:	the functions
@@ -64,7 +69,7 @@ struct flat_pin {
 	struct flat_guard *guards[];
 };
 
-/* The functions do not use it any more. @stop those that have no other pin. */
+/* Uncounts the pin in its guards. @stop: also stops each function that has no other pin. */
 static void uncount_pin(struct flat_pin *p, bool stop)
 {
 	unsigned int i;
@@ -76,8 +81,7 @@ static void uncount_pin(struct flat_pin *p, bool stop)
 }
 
 /*
- * Gives back what there is, of a pin that may not have come far. @stop the functions that have no
- * other one.
+ * Frees a pin, also a half-made one. @stop: also stops each function for which it was the last pin.
  */
 static void destroy_pin(struct flat_pin *p, bool stop)
 {
@@ -100,7 +104,7 @@ static void put_pin(struct flat_pin *p)
 		destroy_pin(p, true);
 }
 
-/* The domain holds the memory from now on, or -ENOENT: it has ended. */
+/* Makes the domain hold the pin. Returns 0, or -ENOENT if the domain has ended. */
 static int hold(struct flat_pin *p)
 {
 	struct flat_domain *d = p->domain;
@@ -116,7 +120,7 @@ static int hold(struct flat_pin *p)
 	return ret;
 }
 
-/* The program says that nothing uses the memory, so the domain need not hold it: as an unmap. */
+/* The domain does not hold the pin any more. As at an unmap, no function may be using it. */
 static void let_go(struct flat_pin *p)
 {
 	struct flat_domain *d = p->domain;
@@ -125,14 +129,14 @@ static void let_go(struct flat_pin *p)
 	spin_lock(&d->lock);
 	held = !list_empty(&p->held);
 	list_del_init(&p->held);
-	/* A function that is paused does not go on with it. */
+	/* A paused function is not started again: it may have the memory's bus addresses. */
 	d->unmaps += held;
 	spin_unlock(&d->lock);
 	if (held)
 		put_pin(p);
 }
 
-/* The core frees @d: nothing is attached to it, nor will be. */
+/* Lets go of all pins of @d, which the core frees: no function is or will be attached to it. */
 void flat_let_pins_go(struct flat_domain *d)
 {
 	struct flat_pin *p;
@@ -148,7 +152,6 @@ void flat_let_pins_go(struct flat_domain *d)
 	spin_unlock(&d->lock);
 }
 
-/* The functions that the pin is for, in one way or the other. */
 static int guard_functions(struct flat_pin *p, struct pci_dev **pdevs, unsigned int n)
 {
 	struct flat_guard *guard;
@@ -212,10 +215,10 @@ put:
 	return ret ? ERR_PTR(ret) : p;
 }
 
-/* Runs that are looked at without a chance for others. */
+/* Runs to look up before cond_resched(). */
 #define RUNS_AT_ONCE 256
 
-/* FLATIOMMU_LOOKUP, of a pin that is neither ended nor changed meanwhile */
+/* FLATIOMMU_LOOKUP of a pin; the caller has a reference to it. */
 static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
 		   struct flatiommu_lookup *arg)
 {
@@ -232,7 +235,7 @@ static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
 	pos = p->offset + arg->start;
 	length = min(arg->length, p->length - arg->start);
 	i = flat_pages_find(&p->pages, pos >> PAGE_SHIFT);
-	/* In the run. */
+	/* Offset in the run. */
 	at = pos - PFN_PHYS(p->pages.runs[i].first);
 	for (left = length; !ret && left; left -= size, at = 0, i++) {
 		const struct flat_run *run = &p->pages.runs[i];
@@ -244,7 +247,7 @@ static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
 			ret = left < length ? 0 : -ERANGE;
 			break;
 		}
-		/* What can be pinned is memory. */
+		/* No FLATIOMMU_SEGMENT_MMIO: only memory can be pinned. */
 		if (!flat_segments_add(&s, bus, size, 0)) {
 			ret = flat_segments_flush(&s, false);
 			if (ret || !flat_segments_add(&s, bus, size, 0))
@@ -259,7 +262,7 @@ static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
 	return flat_segments_end(&s, arg, length - left, ret);
 }
 
-/* The functions' guards count the pin from now on, if it stops them. */
+/* Counts the pin in its guards, if its end stops the functions. */
 static void count_pin(struct flat_pin *p)
 {
 	unsigned int i;
@@ -272,8 +275,8 @@ static void count_pin(struct flat_pin *p)
 }
 
 /*
- * Once segments are written other threads of the program may know them, whatever becomes of the
- * call.
+ * Writes the addresses of a new pin, if the program asks for them. The pin counts from then on,
+ * also if the call fails later: another thread of the program may have read them.
  */
 static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 {
@@ -292,9 +295,9 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 	else if (!flat_guard_has_ended(p->guards[0]))
 		ret = look_up(p, &p->guards[0]->bus_map, &lookup);
 	else
-		/* It has gone while the memory was pinned. */
+		/* The function was removed while the memory was being pinned. */
 		ret = -ENODEV;
-	/* Nothing was written: nobody knows of it, and the functions go on. */
+	/* Nothing was written, so no program knows of the pin: do not stop the functions. */
 	if (ret == -ERANGE || ret == -ENOMEM || ret == -ENODEV)
 		uncount_pin(p, false);
 	arg->nr_segments = lookup.nr_segments;
@@ -303,8 +306,8 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 }
 
 /*
- * The call fails. What a program may know of stops its functions, or stays with the domain until
- * that ends: a program that is being killed fails here, too.
+ * Ends a pin whose call fails. If a program may know of it, its functions are stopped, or the
+ * domain holds it until the domain ends. A program that is killed during the call is such a one.
  */
 static void give_up(struct flat_pin *p)
 {
@@ -317,7 +320,7 @@ static void give_up(struct flat_pin *p)
 	put_pin(p);
 }
 
-/* FLATIOMMU_PIN, to be followed by flat_end_pin() */
+/* FLATIOMMU_PIN; after success the caller calls flat_end_pin(). */
 int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 {
 	struct flat_pin *p;
@@ -353,7 +356,7 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 	ret = xa_alloc(&f->pins, &arg->out_pin, p, xa_limit_31b, GFP_KERNEL_ACCOUNT);
 	if (!ret)
 		return 0;
-	/* -EBUSY is for a function. */
+	/* xa_alloc() has no number left. -EBUSY means something else in this call. */
 	if (ret == -EBUSY)
 		ret = -ENOSPC;
 give_up:
@@ -362,9 +365,10 @@ give_up:
 }
 
 /*
- * The program was told the pin's number, or could not be: then there never was one. Until here
- * nobody who guesses the number gets at it, nor does it count for the functions unless segments
- * were written, so that another pin that goes meanwhile is the last one.
+ * Second half of FLATIOMMU_PIN, after the number was copied to the program. Undoes the pin if that
+ * has failed. Before this call the pin can be neither looked up nor unpinned, even with a guessed
+ * number. The guards do not count it either, unless segments were written: so the end of a
+ * function's last other pin stops the function.
  */
 void flat_end_pin(struct flat_file *f, u32 id, bool told)
 {
@@ -404,7 +408,7 @@ int flat_unpin(struct flat_file *f, u32 id)
 	return 0;
 }
 
-/* The file is closed, and nobody has said that the functions are done with what is pinned. */
+/* The file is closed. Its functions may still be using the memory, so they are stopped first. */
 void flat_unpin_all(struct flat_file *f)
 {
 	struct flat_closing closing;
@@ -422,7 +426,7 @@ void flat_unpin_all(struct flat_file *f)
 	xa_destroy(&f->pins);
 }
 
-/* A reference for the caller, or NULL. */
+/* Returns the pin with a reference for the caller, or NULL. */
 static struct flat_pin *get_pin(struct flat_file *f, u32 id)
 {
 	struct flat_pin *p;
@@ -437,7 +441,7 @@ static struct flat_pin *get_pin(struct flat_file *f, u32 id)
 	return p;
 }
 
-/* The guard of a function that the pin is for, and that is there still, or NULL. */
+/* Returns the guard of a function of the pin, or NULL. A function that was removed has none. */
 static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_function *name)
 {
 	unsigned int i;
@@ -449,7 +453,7 @@ static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_fu
 	return NULL;
 }
 
-/* How a function that the pin is for sees memory, or NULL. */
+/* Returns how a function of the pin sees memory, or NULL if the pin is not for that function. */
 static const struct flat_bus_map *map_of(struct flat_file *f, struct flat_pin *p,
 					 const struct flatiommu_function *name)
 {

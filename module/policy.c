@@ -44,7 +44,7 @@ const char *flat_not_for_programs(struct pci_dev *pdev)
 	return NULL;
 }
 
-/* Does kernel lockdown forbid user space to have @pdev? Logs both answers. */
+/* Does kernel lockdown forbid user space to have @pdev? Logs it if the kernel is locked down. */
 bool flat_locked_down(struct pci_dev *pdev)
 {
 	if (!security_locked_down(LOCKDOWN_PCI_ACCESS))
@@ -60,7 +60,7 @@ bool flat_locked_down(struct pci_dev *pdev)
 #endif
 }
 
-/* Does @pdev not see what is in the processor's caches? Logs @refusal, and why, then. */
+/* Is @pdev's DMA not coherent with the processor's caches? If so, logs @refusal and why. */
 bool flat_is_incoherent(struct pci_dev *pdev, const char *refusal)
 {
 	if (dev_is_dma_coherent(&pdev->dev))
@@ -70,7 +70,7 @@ bool flat_is_incoherent(struct pci_dev *pdev, const char *refusal)
 	return true;
 }
 
-/* Has another IOMMU @pdev, or will it have it once its driver is there? Logs it. */
+/* Has @pdev another IOMMU, or will it have one once its driver is there? If so, logs it. */
 static bool has_iommu(struct pci_dev *pdev)
 {
 	struct iommu_group *group = iommu_group_get(&pdev->dev);
@@ -96,7 +96,7 @@ static bool has_iommu(struct pci_dev *pdev)
  *
  * Returns 0, or logs the reason and returns
  * -EOPNOTSUPP		not an endpoint, or behind an external port
- * -EAGAIN		whether an IOMMU will have it is not known yet
+ * -EAGAIN		the driver of the IOMMU in front of it is not there yet
  * -EALREADY		another IOMMU has it
  * -EAFNOSUPPORT	bus addresses are not enough on this machine
  * -EPROTONOSUPPORT	its DMA is not coherent
@@ -111,7 +111,7 @@ int flat_may_claim(struct pci_dev *pdev, bool binding)
 		pr_warn("%s: not claimed: %s\n", pci_name(pdev), why);
 		return -EOPNOTSUPP;
 	}
-	/* As the driver core has done for a function that has a driver. */
+	/* The driver core has done this for a function that has a driver. */
 	if (!binding && !pdev->dev.driver && flat_compat_configure_dma(pdev) == -EPROBE_DEFER) {
 		pr_warn("%s: not claimed: the driver of the IOMMU in front of it is not there yet; try again\n",
 			pci_name(pdev));

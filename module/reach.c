@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory that a function can reach. The kernel keeps memory in zones, by how many address bits it
- * takes to reach it. For widths between those, and for more than its allocator has in one piece,
- * a range is cleared of what can be moved.
+ * Memory that a function can reach. The kernel keeps memory in zones, by the number of address bits
+ * that reach it. For other numbers of bits, and for pieces larger than its allocator has, a range
+ * is cleared by moving its contents away.
  */
 #include <linux/gfp.h>
 #include <linux/hugetlb.h>
@@ -17,17 +17,17 @@
 #include "compat.h"
 #include "reach.h"
 
-/* How memory is found: the zones, the widest first, and then ranges. */
+/* Where memory is looked for: in the zones, the widest first, and then in ranges. */
 static const gfp_t zones[] = { 0, GFP_DMA32, GFP_DMA };
 
 #define FIRST_NARROW	1
 #define RANGES		ARRAY_SIZE(zones)
-#define MAX_BLOCK	MAX_ORDER_NR_PAGES	/* pages, the most that a zone has in one piece */
+#define MAX_BLOCK	MAX_ORDER_NR_PAGES	/* pages: largest piece of a zone */
 
-/* Ranges that cannot be cleared after all, before it is given up: each may take milliseconds. */
+/* Give up after this many ranges that cannot be cleared: each may take milliseconds. */
 #define MAX_BUSY	128
 
-/* Pages that are cleared, looked at or let go without a chance for others. */
+/* Pages to zero, check or free before cond_resched(). */
 #define AT_ONCE		256
 
 static void put_each(struct page *page, unsigned long n)
@@ -50,8 +50,8 @@ static bool fits(const struct flat_reach *r, unsigned long pfn, unsigned long n)
 }
 
 /*
- * Pages of one zone, or NULL. The kernel gets them by reclaim and compaction where nothing less
- * than this will do, but never by killing a program.
+ * Returns consecutive pages of one zone, or NULL. The kernel reclaims and compacts memory for them
+ * only if fewer pages would not do (@contiguous, or a single page), and never kills a program.
  */
 static struct page *take_block(const struct flat_reach *r, gfp_t zone, unsigned long n)
 {
@@ -70,26 +70,26 @@ static struct page *take_block(const struct flat_reach *r, gfp_t zone, unsigned 
 	page = alloc_pages_node(r->node, gfp, order);
 	if (!page || !order)
 		return page;
-	/* Each one can be mapped, and is let go, by itself. */
+	/* So that each page can be mapped and freed by itself. */
 	split_page(page, order);
 	put_each(page + n, (1UL << order) - n);
 	return page;
 }
 
-/* A first look, without a lock: is it worth while to try? */
+/* Is it worth trying to move the contents of @page away? A first check, without a lock. */
 static bool can_be_cleared(struct page *page)
 {
 	if (PageReserved(page) || is_zone_movable_page(page))
 		return false;
-	/* Those are somebody's reserve. */
+	/* Pages of hugetlb are reserved for programs. */
 	if (PageCompound(page) && folio_test_hugetlb(page_folio(page)))
 		return false;
 	return !page_count(page) || PageLRU(page);
 }
 
 /*
- * The end of these pages, if they can be had; else where the next lower range has to end, for what
- * is in the way not to be in it.
+ * Returns the end of these pages if they may be cleared. Else returns where the next lower range
+ * must end to avoid the page that cannot be cleared.
  */
 static unsigned long first_obstacle(unsigned long pfn, unsigned long n, int node)
 {
@@ -111,7 +111,7 @@ static unsigned long first_obstacle(unsigned long pfn, unsigned long n, int node
 	return at;
 }
 
-/* Consecutive pages of a node, the highest that can be had. NULL, or -EINTR. */
+/* Returns the highest consecutive pages of a node that can be cleared, NULL or -EINTR. */
 static struct page *take_range_of_node(const struct flat_reach *r, int node, unsigned long n)
 {
 	unsigned long first = node_start_pfn(node), end = node_end_pfn(node);
@@ -141,13 +141,16 @@ static struct page *take_range_of_node(const struct flat_reach *r, int node, uns
 			return ERR_PTR(ret);
 		if (++busy == MAX_BUSY)
 			break;
-		/* What cannot be moved is seldom alone. */
+		/* More pages near one that cannot be moved often cannot be moved either. */
 		pfn = ALIGN_DOWN(pfn, pageblock_nr_pages);
 	}
 	return NULL;
 }
 
-/* As it is charged for those that the allocator gives. Returns whether it may have them. */
+/*
+ * Charges pages of a range to the caller's memory cgroup, as the allocator charges its pages.
+ * Returns false if the cgroup's limit does not allow it.
+ */
 static bool charge(struct page *pages, unsigned long n)
 {
 	unsigned long i;
@@ -184,7 +187,7 @@ static struct page *take_range(const struct flat_reach *r, unsigned long n)
 	return NULL;
 }
 
-/* @n pages that follow each other, each by itself: the first one, NULL or -EINTR. */
+/* Returns the first of @n consecutive pages, each with a reference, NULL or -EINTR. */
 static struct page *take(const struct flat_reach *r, unsigned int source, unsigned long n)
 {
 	if (fatal_signal_pending(current))
@@ -192,7 +195,7 @@ static struct page *take(const struct flat_reach *r, unsigned int source, unsign
 	return source == RANGES ? take_range(r, n) : take_block(r, zones[source], n);
 }
 
-/* Puts them into @pages, all zero. */
+/* Zeroes @n pages from @page on, and puts them into @pages. */
 static void keep(struct page **pages, struct page *page, unsigned long n)
 {
 	unsigned long i;
@@ -206,16 +209,19 @@ static void keep(struct page **pages, struct page *page, unsigned long n)
 }
 
 /**
- * flat_reach_alloc() - take memory that a function reaches
- * @r:		which
- * @pages:	gets them, all zero, each with a reference of its own
- * @n:		how many
+ * flat_reach_alloc() - allocate memory that a function reaches
+ * @r:		the memory that is wanted
+ * @pages:	gets the pages, all zero, each with a reference of its own
+ * @n:		number of pages
  *
- * Returns 0, or, with nothing taken, -ENOMEM, -ERANGE where not all of memory would do, or -EINTR.
+ * Returns 0, or with nothing allocated
+ * -ENOMEM	no memory
+ * -ERANGE	no memory that the function reaches
+ * -EINTR	a signal that kills the program
  */
 int flat_reach_alloc(const struct flat_reach *r, struct page **pages, unsigned long n)
 {
-	/* What any memory will do for is not worth moving other memory. */
+	/* Do not move memory away if any memory will do. */
 	const unsigned int sources = RANGES + (r->contiguous || r->last < U64_MAX);
 	unsigned int source = r->last > U32_MAX ? 0 : FIRST_NARROW;
 	unsigned long done = 0, block = MAX_BLOCK;
@@ -236,7 +242,7 @@ int flat_reach_alloc(const struct flat_reach *r, struct page **pages, unsigned l
 		if (!page && !r->contiguous && block > 1) {
 			block /= 2;
 		} else {
-			/* There is none left, or what is left is like it. */
+			/* None is left, or the function does not reach the rest either. */
 			source++;
 			block = MAX_BLOCK;
 		}
@@ -249,7 +255,7 @@ int flat_reach_alloc(const struct flat_reach *r, struct page **pages, unsigned l
 	return r->last < U64_MAX ? -ERANGE : -ENOMEM;
 }
 
-/* What is mapped or pinned elsewhere stays there until it is not any more. */
+/* Drops the reference to each page. A page that is still mapped or pinned is freed after that. */
 void flat_reach_free(struct page **pages, unsigned long n)
 {
 	unsigned long i;

@@ -8,13 +8,13 @@ struct flat_bus_map;
 struct page;
 
 /**
- * struct flat_reach - what memory to look for
+ * struct flat_reach - memory that is wanted
  * @map:	how the function sees memory
- * @last:	the last bus address that it can be told
- * @node:	a node that is online, where to look first
- * @this_node:	and nowhere else
- * @contiguous:	consecutive pages, which begin at a multiple of their size, rounded up to a power
- *		of two
+ * @last:	highest bus address that the function has the bits for
+ * @node:	node to look in first; it is online
+ * @this_node:	look in no other node
+ * @contiguous:	the pages must be consecutive, and begin at a multiple of their size, rounded up to
+ *		a power of two
  */
 struct flat_reach {
 	const struct flat_bus_map *map;

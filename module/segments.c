@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The array of segments that a LOOKUP writes: neighbours become one, and many go out at a time. */
+/* The array of segments that LOOKUP writes: merges neighbours, and copies many at a time. */
 #include <linux/ioport.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -8,9 +8,9 @@
 #include "segments.h"
 
 /**
- * flat_segments_begin() - for a LOOKUP
- * @s:		filled; ends with flat_segments_end()
- * @arg:	of which the length and the array are checked
+ * flat_segments_begin() - begin the array of a LOOKUP
+ * @s:		initialised, to be ended with flat_segments_end()
+ * @arg:	the call's argument; its range and the length of its array are checked
  *
  * Returns 0, -EINVAL or -ENOMEM.
  */
@@ -35,8 +35,8 @@ int flat_segments_begin(struct flat_segments *s, const struct flatiommu_lookup *
 }
 
 /*
- * FLATIOMMU_SEGMENT_*. What is mapped and has a page that is not reserved is RAM; what has none
- * costs a search.
+ * Returns FLATIOMMU_SEGMENT_*. Memory with a page that is not reserved is RAM. The rest needs a
+ * search of the resource tree.
  */
 u32 flat_segment_flags(phys_addr_t phys)
 {
@@ -48,7 +48,10 @@ u32 flat_segment_flags(phys_addr_t phys)
 	       REGION_DISJOINT ? FLATIOMMU_SEGMENT_MMIO : 0;
 }
 
-/* Writes @all to the program, or all but the last one, which may grow. Returns 0 or -EFAULT. */
+/*
+ * Copies segments to the program: @all, or all but the last one, which may still grow. Returns 0 or
+ * -EFAULT.
+ */
 int flat_segments_flush(struct flat_segments *s, bool all)
 {
 	unsigned int n = all || !s->n ? s->n : s->n - 1;
@@ -67,11 +70,11 @@ int flat_segments_flush(struct flat_segments *s, bool all)
 }
 
 /**
- * flat_segments_end() - the last segments, and what the LOOKUP answers
+ * flat_segments_end() - copy the last segments and fill in the results of the LOOKUP
  * @s:		from flat_segments_begin()
- * @arg:	written
- * @done:	bytes that were added; 0 is an error
- * @ret:	0, or an error so far
+ * @arg:	gets the results
+ * @done:	bytes that were added; 0 without another error is -ENOENT
+ * @ret:	0, or an earlier error
  *
  * Returns 0 or an error of FLATIOMMU_LOOKUP.
  */

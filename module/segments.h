@@ -9,13 +9,13 @@
 
 /**
  * struct flat_segments - the array of a LOOKUP, while it is written
- * @user:	where the next one goes
- * @room:	how many more may go there
- * @buf:	segments that have yet to go: @few, or a page
- * @max:	how many @buf takes
- * @n:		how many it has; the last one may still grow
- * @written:	those that have gone
- * @few:	of a LOOKUP that asks for a few
+ * @user:	address in the program for the next segment
+ * @room:	segments that still fit there
+ * @buf:	segments that are not copied yet: @few, or a page
+ * @max:	segments that fit in @buf
+ * @n:		segments in @buf; the last one may still grow
+ * @written:	segments that were copied
+ * @few:	@buf of a LOOKUP that asks for at most FLAT_FEW_SEGMENTS
  */
 struct flat_segments {
 	struct flatiommu_segment __user *user;
@@ -33,8 +33,8 @@ int flat_segments_flush(struct flat_segments *s, bool all);
 int flat_segments_end(struct flat_segments *s, struct flatiommu_lookup *arg, u64 done, int ret);
 
 /*
- * Does not sleep, and is called for each page of scattered memory. Returns whether there was a
- * place for it; flat_segments_flush() may make one.
+ * Adds a range to the array. Does not sleep; called for each page of scattered memory. Returns
+ * false if @buf is full: flat_segments_flush() may make room.
  */
 static inline bool flat_segments_add(struct flat_segments *s, u64 bus, u64 length, u32 flags)
 {

@@ -8,8 +8,8 @@
 #include "thp.h"
 
 /*
- * The entry that maps the huge page at @addr, or one that maps none. Interrupts are off, which
- * keeps tables from being freed, but not entries from being cleared: each is read once.
+ * Returns the entry that maps the huge page at @addr, or one that maps none. Interrupts are off,
+ * which keeps tables from being freed, but not entries from being cleared: each is read once.
  */
 static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
 {
@@ -25,7 +25,7 @@ static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
 		return __pmd(0);
 	pudp = pud_offset_lockless(p4dp, p4d, addr);
 	pud = READ_ONCE(*pudp);
-	/* One of 1 GiB has no table below it. */
+	/* A page of 1 GiB has no table below it. */
 	if (!pud_present(pud) || pud_leaf(pud))
 		return __pmd(0);
 	return READ_ONCE(*pmd_offset_lockless(pudp, pud, addr));
@@ -34,7 +34,7 @@ static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
 /**
  * flat_thp_is_pinned() - does the pin of a page hold a whole transparent huge page?
  * @addr:	in the caller's address space, at a multiple of PMD_SIZE
- * @page:	what pin_user_pages_fast() has just pinned there, with FOLL_WRITE
+ * @page:	the page that pin_user_pages_fast() has just pinned there, with FOLL_WRITE
  *
  * If so, @page is the first one of the huge page, and its pin holds all FLAT_THP_PAGES pages at
  * @addr, as FLAT_THP_PAGES pins would:
@@ -42,21 +42,21 @@ static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
  * - One entry of the page table, read at one moment, maps all of the folio that @page begins, in
  *   order. So each page of the range was, at that moment, the page that a pin of its own would get.
  * - The pin was there at that moment, and a pin of one page of a folio counts on the folio
- *   (_pincount, _refcount), which is what whoever wants to do something to a page looks at: a split
- *   of the folio, migration, reclaim, KSM and khugepaged give up, and fork() copies
+ *   (_pincount, _refcount). The kernel checks these counts before it changes a folio: a split of
+ *   the folio, migration, reclaim, KSM and khugepaged give up, and fork() copies
  *   (folio_maybe_dma_pinned()).
- * - Who takes an entry away from a folio first invalidates it, and looks for pins after that. A pin
- *   through the entry was taken before it was invalidated: gup_fast() reads the entry again after
- *   its pin, and otherwise the pin is taken under the lock of the page table. Nor is memory that is
- *   mapped by small entries mapped by a large one later without being copied. So whoever looks
- *   finds the pin, and does not go on.
+ * - Code that takes an entry away from a folio first invalidates it, and looks for pins after that.
+ *   A pin through the entry was taken before it was invalidated: gup_fast() reads the entry again
+ *   after its pin, and otherwise the pin is taken under the lock of the page table. Memory that is
+ *   mapped by small entries is not mapped by a large one later without being copied. So that code
+ *   finds the pin, and gives up.
  * - The entry lets the program write, and the memory is anonymous: so each page is the program's
  *   alone (PageAnonExclusive), and its next write to any of them goes to the page that is pinned.
  *
- * What the program does to a part of the range afterwards, such as MADV_DONTNEED, mremap() or
- * mprotect(), cuts the entry in pieces, but not the folio.
+ * If the program changes a part of the range afterwards, by MADV_DONTNEED, mremap() or mprotect(),
+ * the entry is split, but not the folio.
  *
- * Memory that may only be read, of files (shmem) or of smaller folios is pinned page by page.
+ * Read-only memory, memory of files (shmem) and smaller folios are pinned page by page.
  */
 bool flat_thp_is_pinned(unsigned long addr, struct page *page)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Tracing needs privilege, so physical addresses go here, and not to the kernel log. */
+/* Reading traces needs privilege, so physical addresses go here, and not to the kernel log. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM flatiommu
 

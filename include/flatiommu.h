@@ -21,17 +21,20 @@
  * for results are written on success only. They must not be NULL unless the description says so,
  * and neither may contexts, devices and buffers: -EINVAL.
  *
- * Threads: any thread may call anything at any time, as long as nobody uses what is being closed or
- * freed. What takes long keeps no other call waiting. What is "data path" below takes no lock and
- * enters no kernel. No thread is cancelled within a call.
+ * Threads: any thread may call any function at any time, as long as no thread uses an object that
+ * another one closes or frees. Long operations keep no other call waiting. Functions of the "data
+ * path" below take no lock and do not enter the kernel. No thread is cancelled within a call.
  *
  * fork(): in the child every call with the context, a device or a buffer is refused with -ECHILD,
- * and flatiommu_close() only frees what the child has copies of. It does not have what was
- * allocated, unless shared, or mapped of BARs.
+ * and flatiommu_close() only frees the child's copies. Memory that was allocated, unless it is
+ * shared, and mapped BARs are not in the child.
  *
- * Errors that every function may return besides its own: -ENOMEM; -EINVAL for an argument that is
- * none of those described; -EOPNOTSUPP for flags and options that this library does not know;
- * -ECHILD in a forked child; whatever the kernel's call returned, in the rare cases not named here.
+ * Errors that every function may return besides its own:
+ * -ENOMEM	no memory
+ * -EINVAL	an argument is none of those described
+ * -EOPNOTSUPP	flags or options that this library does not know
+ * -ECHILD	the process was forked from the one that opened the context
+ * In rare cases that are not named here, a function returns the error of a system call.
  */
 #ifndef FLATIOMMU_H
 #define FLATIOMMU_H
@@ -46,7 +49,7 @@
 extern "C" {
 #endif
 
-/* Of this header; flatiommu_library_version() is the library's that runs. */
+/* The version of this header. flatiommu_library_version() returns that of the running library. */
 #define LIBFLATIOMMU_VERSION_MAJOR	0
 #define LIBFLATIOMMU_VERSION_MINOR	1
 #define LIBFLATIOMMU_VERSION_PATCH	0
@@ -57,9 +60,12 @@ extern "C" {
 				  LIBFLATIOMMU_VERSION_PATCH)
 
 /*
- * Structures that a program fills in or has filled in have their size for ever, with room in
- * @reserved. What is reserved is 0: a library that does not know what is not 0 there, or a flag,
- * says -EOPNOTSUPP, and what it does not know to tell it leaves 0. All of it 0 is what NULL means.
+ * Structures of the program, which it fills in or which the library fills in, never change their
+ * size. New members come from @reserved:
+ * - The program sets @reserved to 0. A library returns -EOPNOTSUPP for a value there, and for a
+ *   flag, that it does not know.
+ * - A library sets members that it does not know to 0.
+ * - Options that are all 0 mean the same as NULL.
  * Structures that the library makes may grow.
  */
 
@@ -73,7 +79,7 @@ struct flatiommu_device;
 /* The context. */
 
 /**
- * flatiommu_open() - makes a new, empty context
+ * flatiommu_open() - makes an empty context
  * @flat: the context, to be closed with flatiommu_close()
  *
  * The environment variable FLATIOMMU_BACKEND forces the backend of the first device. Its value is
@@ -85,9 +91,9 @@ struct flatiommu_device;
 FLATIOMMU_API int flatiommu_open(struct flatiommu **flat);
 
 /**
- * struct flatiommu_options - how a context is
- * @backend: the one that it has, by a name that flatiommu_backend() returns but the last, whatever
- *	FLATIOMMU_BACKEND says; NULL: that, or the first that works
+ * struct flatiommu_options - options of a context
+ * @backend: name of the backend to use, as flatiommu_backend() returns it, but not "imported"; it
+ *	overrides FLATIOMMU_BACKEND. NULL: the backend of FLATIOMMU_BACKEND, or the first that works
  * @flags: 0
  * @reserved: 0
  */
@@ -99,19 +105,19 @@ struct flatiommu_options {
 
 /**
  * flatiommu_open_with() - flatiommu_open() with options
- * @options: or NULL
+ * @options: the options, or NULL
  *
- * Errors: as flatiommu_open(), too: -EOPNOTSUPP flags or reserved is not 0.
+ * Errors: as flatiommu_open(), and -EOPNOTSUPP flags or reserved is not 0.
  */
 FLATIOMMU_API int flatiommu_open_with(const struct flatiommu_options *options,
 				      struct flatiommu **flat);
 
-/** flatiommu_library_version() - such as "0.1.0" */
+/** flatiommu_library_version() - version of the library that runs, such as "0.1.0" */
 FLATIOMMU_API const char *flatiommu_library_version(void);
 
 /**
  * flatiommu_close() - closes a context with all its devices and buffers
- * @flat: or NULL
+ * @flat: the context, or NULL
  *
  * Stops all devices first, then frees the memory.
  */
@@ -120,22 +126,23 @@ FLATIOMMU_API void flatiommu_close(struct flatiommu *flat);
 /**
  * flatiommu_reason() - message of this thread's most recent failed call in the context
  *
- * A line for a person, without a newline: what failed, with which thing, and the cure. "" when no
- * call of this thread has failed yet. It holds until the next failure in this thread.
+ * A line for a person, without a newline: the step that failed, with which device or memory, and
+ * the cure. "" if no call of this thread has failed yet. It stays valid until the next failure in
+ * this thread.
  */
 FLATIOMMU_API const char *flatiommu_reason(struct flatiommu *flat);
 
-/* Of the log's lines. */
+/* Levels of the log's lines. */
 enum flatiommu_log {
-	FLATIOMMU_LOG_ERROR,	/* a call fails, or could not do all of it, and this is its reason */
-	/* Something else made it good; or a program that asks is told no, as of a capability. */
+	FLATIOMMU_LOG_ERROR,	/* the reason of a call that fails, or that did only a part */
+	/* An attempt failed, and another one succeeded; or the answer is no, as of a capability. */
 	FLATIOMMU_LOG_NOTE,
 };
 
 /**
- * flatiommu_set_log() - has each reason told, and each attempt that failed
+ * flatiommu_set_log() - sets a function that is called with each reason
  * @log: called with @arg, the level and the line, in the thread that fails and before its call
- *	returns; it may call nothing of the library, and others may wait for it. NULL: nobody
+ *	returns. It must not call the library, and other threads may wait for it. NULL: none
  *
  * It is also called for attempts that fail before another one succeeds. Set it before other threads
  * use the context.
@@ -147,8 +154,8 @@ FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat,
 /**
  * flatiommu_backend() - name of the interface that the context uses
  *
- * Such as "iommu-type1" or "flatiommu-iommufd": flatiommu(7) lists all of them. "" while no device
- * is open or kept for the buffers.
+ * For example "iommu-type1" or "flatiommu-iommufd": flatiommu(7) lists all names. "" while no
+ * device is open or kept for the buffers.
  */
 FLATIOMMU_API const char *flatiommu_backend(const struct flatiommu *flat);
 
@@ -158,8 +165,8 @@ FLATIOMMU_API const char *flatiommu_backend_reason(const struct flatiommu *flat)
 /**
  * flatiommu_isolated() - does an IOMMU confine the devices to the buffers?
  *
- * If not, a device that gets a wrong address can write to anybody's memory. Returns false for
- * imported devices, too, because the library cannot tell.
+ * If not, a device that gets a wrong address can write to any memory of the machine. Returns false
+ * for imported devices, too, because the library cannot tell.
  */
 FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
@@ -169,7 +176,7 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
  * flatiommu_device_open() - opens a PCI function that is bound to vfio-pci
  * @bdf: its address, 0000:00:06.0 or, without the segment, 00:06.0. A VF token may follow:
  *	"0000:01:00.1 vf_token=UUID"
- * @device: to be closed with flatiommu_device_close()
+ * @device: the device, to be closed with flatiommu_device_close()
  *
  * The kernel resets the function if it can. Bus mastering is off, memory and port I/O are on.
  *
@@ -177,20 +184,26 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
  * the physical function was opened with. Without a token in @bdf the library uses the environment
  * variable FLATIOMMU_VF_TOKEN. Functions that need no token ignore it.
  *
- * Errors: -EINVAL @bdf is no PCI address, the token no UUID, FLATIOMMU_BACKEND no backend; -ENODEV
- * no such function; -ENXIO it is not bound to vfio-pci; -EOPNOTSUPP no backend is possible for it,
- * or not the one that was forced; -EXDEV it needs another backend than the devices that are open in
- * this context; -EBUSY somebody has it open, this context included; -ENOENT /dev/flatiommu or
- * /dev/vfio/vfio is missing; -EPERM and -EACCES the process may not, interrupts are not safe and
- * VFIO was not told to take that, functions of its group have other drivers, or the kernel is
- * locked down; -ENOKEY it takes a VF token, -EKEYREJECTED another one; -EIO it does not answer.
+ * Errors:
+ * -EINVAL	@bdf is no PCI address, the token is no UUID, or FLATIOMMU_BACKEND is no backend
+ * -ENODEV	no such function
+ * -ENXIO	it is not bound to vfio-pci
+ * -EOPNOTSUPP	no backend is possible for it, or the forced one is not
+ * -EXDEV	it needs another backend than the devices that are open in this context
+ * -EBUSY	it is open already, in this context or elsewhere
+ * -ENOENT	/dev/flatiommu or /dev/vfio/vfio is missing
+ * -EPERM, -EACCES	the process may not; interrupts are not safe, and VFIO was not told to
+ *		accept that; functions of its group have other drivers; or the kernel is locked down
+ * -ENOKEY	it needs a VF token
+ * -EKEYREJECTED	it needs another VF token
+ * -EIO		it does not answer
  */
 FLATIOMMU_API int flatiommu_device_open(struct flatiommu *flat, const char *bdf,
 					struct flatiommu_device **device);
 
 /**
- * struct flatiommu_device_options - how a device is opened
- * @vf_token: a UUID, or NULL: that of FLATIOMMU_VF_TOKEN, if any
+ * struct flatiommu_device_options - options for opening a device
+ * @vf_token: a UUID, or NULL: the value of FLATIOMMU_VF_TOKEN, if it is set
  * @flags: 0
  * @reserved: 0
  */
@@ -202,8 +215,8 @@ struct flatiommu_device_options {
 
 /**
  * flatiommu_device_open_with() - flatiommu_device_open() with options
- * @bdf: its address alone
- * @options: or NULL
+ * @bdf: its address, without a VF token
+ * @options: the options, or NULL
  */
 FLATIOMMU_API int flatiommu_device_open_with(struct flatiommu *flat, const char *bdf,
 					     const struct flatiommu_device_options *options,
@@ -211,23 +224,23 @@ FLATIOMMU_API int flatiommu_device_open_with(struct flatiommu *flat, const char 
 
 /**
  * flatiommu_device_close() - stops the device and gives it back
- * @device: or NULL
+ * @device: the device, or NULL
  *
  * Interrupts and mappings of its regions end. Bus mastering is cleared, and the kernel resets the
- * function where it can. Buffers stay, with the same addresses, for the context's other devices and
- * those yet to come; so while buffers are left, the last device is stopped but kept. Its
- * FLATIOMMU_IRQ_REQUEST still signals then: buffers are to be freed.
+ * function if it can. Buffers stay, with the same addresses, for other devices of the context, also
+ * later ones. So while there are buffers, the last device is stopped but kept. Its
+ * FLATIOMMU_IRQ_REQUEST then still signals: the program should free the buffers.
  *
- * Returns 0, or 1 when it is kept. For a function that is gone the kernel may take a minute.
+ * Returns 0, or 1 if the device is kept. If the function is gone, the kernel may take a minute.
  */
 FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
 
-/* Of struct flatiommu_device_info. */
+/* Flags of struct flatiommu_device_info. */
 #define FLATIOMMU_DEVICE_CAN_RESET	0x1
 
 /**
  * struct flatiommu_device_info - properties of a device
- * @flags: FLATIOMMU_DEVICE_*: it has a reset of its own
+ * @flags: FLATIOMMU_DEVICE_CAN_RESET: the function has a reset of its own
  * @group: number of its IOMMU group, -1: none
  * @node: nearest NUMA node, -1: none
  * @wc_bars: a bit for each BAR that its claim holds write-combined
@@ -242,18 +255,18 @@ struct flatiommu_device_info {
 };
 
 /**
- * flatiommu_device_get_info() - fills @info in
+ * flatiommu_device_get_info() - gets properties of a device
  */
 FLATIOMMU_API int flatiommu_device_get_info(struct flatiommu_device *device,
 					    struct flatiommu_device_info *info);
 
-/** flatiommu_device_name() - its full address, 0000:00:06.0, until it is closed */
+/** flatiommu_device_name() - full address, such as 0000:00:06.0, until the device is closed */
 FLATIOMMU_API const char *flatiommu_device_name(const struct flatiommu_device *device);
 
 /**
  * flatiommu_device_fd() - VFIO's file descriptor of the device, until it is closed
  *
- * For calls that the library does not make, and to be passed to a process that imports the device.
+ * Use it for calls that the library does not make, or pass it to a process that imports the device.
  */
 FLATIOMMU_API int flatiommu_device_fd(const struct flatiommu_device *device);
 
@@ -262,14 +275,17 @@ FLATIOMMU_API int flatiommu_device_fd(const struct flatiommu_device *device);
  * @flat: a context without devices that were opened in it
  * @fd: a duplicate of that process's flatiommu_device_fd(). On success the library owns it
  * @name: returned by flatiommu_device_name(); at most 31 characters
- * @device: to be closed with flatiommu_device_close(). The device itself goes on until no process
- *	has its file descriptor any more
+ * @device: the device, to be closed with flatiommu_device_close(). The device itself goes on until
+ *	no process has its file descriptor any more
  *
  * Needs no privilege. Regions, config space, interrupts and reset work; buffers come from
  * flatiommu_dma_import().
  *
- * Errors: -EBADF @fd is not open; -ENOTTY it is not a PCI device of VFIO; -EXDEV the context has
- * opened a device itself; -ENAMETOOLONG @name is too long.
+ * Errors:
+ * -EBADF	@fd is not open
+ * -ENOTTY	@fd is not a PCI device of VFIO
+ * -EXDEV	the context has opened a device itself
+ * -ENAMETOOLONG	@name is too long
  */
 FLATIOMMU_API int flatiommu_device_import(struct flatiommu *flat, int fd, const char *name,
 					  struct flatiommu_device **device);
@@ -294,8 +310,10 @@ FLATIOMMU_API int flatiommu_reset(struct flatiommu_device *device);
 /**
  * flatiommu_hot_reset() - resets the slot or bus that the device is on
  *
- * Errors: -EOPNOTSUPP there is no such reset, or the device was imported; -EPERM other functions
- * would be reset, too, which are not open in this context (the reason names them) or not in VFIO.
+ * Errors:
+ * -EOPNOTSUPP	there is no such reset, or the device was imported
+ * -EPERM	it would also reset functions that are not open in this context (the reason names
+ *		them), or that VFIO does not have
  */
 FLATIOMMU_API int flatiommu_hot_reset(struct flatiommu_device *device);
 
@@ -315,16 +333,19 @@ struct flatiommu_dma_segment {
  * struct flatiommu_dma - a buffer; the program only reads its members
  * @memory: its address in the program
  * @length: bytes
- * @segments: all of it in order, in as few segments as possible: one, if an IOMMU translates
+ * @segments: the segments of the whole buffer in order, as few as possible: one, if an IOMMU
+ *	translates
  * @nr_segments: length of @segments
- * @page_size: bytes that surely are consecutive on the bus, wherever they begin at a multiple in
- *	@memory: of an ordinary page (sysconf(_SC_PAGESIZE)), or of a huge page of hugetlb
- * @bases: for flatiommu_dma_address(): bus addresses less offsets, of each 1 << @shift bytes
- * @skipped: for it, too: bytes of the first of these before @memory
- * @shift: for it, too
- * @impl: what the library has of it
+ * @page_size: each naturally aligned block of this size in @memory is contiguous on the bus: an
+ *	ordinary page (sysconf(_SC_PAGESIZE)), or a huge page of hugetlb
+ * @bases: for flatiommu_dma_address(): for each block of 1 << @shift bytes, its bus address minus
+ *	its offset from @memory
+ * @skipped: for flatiommu_dma_address(): bytes of the first block that are before @memory
+ * @shift: for flatiommu_dma_address(): log2 of the length of a block
+ * @reserved: for the library
+ * @impl: for the library
  *
- * A copy of it is as good as itself until the buffer is freed.
+ * A program may use a copy of this struct until the buffer is freed.
  */
 struct flatiommu_dma {
 	void *memory;
@@ -345,9 +366,9 @@ struct flatiommu_dma {
  */
 enum flatiommu_dma_pages {
 	/*
-	 * Huge pages for half of one or more, else ordinary ones. Without an IOMMU, contiguous
-	 * memory and memory within 32 address bits or fewer comes from the module, as with
-	 * FLATIOMMU_PAGES_SMALL.
+	 * Huge pages, if the length is at least half of one, else ordinary pages. Without an IOMMU,
+	 * contiguous memory and memory within 32 address bits or fewer comes from the module, as
+	 * with FLATIOMMU_PAGES_SMALL.
 	 */
 	FLATIOMMU_PAGES_ANY,
 	/* hugetlb of 1 GiB, as many as the length needs */
@@ -359,37 +380,37 @@ enum flatiommu_dma_pages {
 	FLATIOMMU_PAGES_HUGE,
 	/* ordinary memory, in transparent huge pages if the kernel has any */
 	FLATIOMMU_PAGES_TRANSPARENT,
-	/* ordinary memory, or what the module has where devices reach it */
+	/* ordinary memory, or memory from the module if devices do not reach all memory */
 	FLATIOMMU_PAGES_SMALL,
 };
 
-/* Their names in version 0.1.0. */
+/* Names of two of them in version 0.1.0. */
 #define FLATIOMMU_PAGES_2M FLATIOMMU_PAGES_HUGE
 #define FLATIOMMU_PAGES_4K FLATIOMMU_PAGES_SMALL
 
 /* Fail with -ENOMEM rather than use other pages or, with FLATIOMMU_DMA_ON_NODE, another node. */
 #define FLATIOMMU_DMA_NO_FALLBACK	0x1
-/* Memory of the NUMA node @node. */
+/* Allocate memory of the NUMA node @node. */
 #define FLATIOMMU_DMA_ON_NODE		0x2
 /*
- * One segment, or -ENOMEM. Without an IOMMU the module moves other memory for it, so that a few MiB
- * are possible as a rule; a free huge page gives up to its size.
+ * Allocate memory of one segment, or fail with -ENOMEM. Without an IOMMU a free huge page gives up
+ * to its size. Else the module moves other memory away, and usually gets a few MiB.
  */
 #define FLATIOMMU_DMA_CONTIGUOUS	0x4
-/* A file in memory, which flatiommu_dma_export() can pass to other processes. */
+/* Allocate a file in memory, which flatiommu_dma_export() can pass to other processes. */
 #define FLATIOMMU_DMA_SHARED		0x8
 
 /*
- * Devices only read it: then the program's own memory may be read-only, as a file that is mapped
- * so. An IOMMU keeps them to that. Of flatiommu_dma_map() alone.
+ * Only for flatiommu_dma_map(): devices only read the memory. The program's own mapping may be
+ * read-only then, for example of a file. An IOMMU keeps devices from writing.
  */
 #define FLATIOMMU_DMA_READ_ONLY		0x10
 
 /**
- * struct flatiommu_dma_options - what kind of memory
+ * struct flatiommu_dma_options - options for memory
  * @flags: FLATIOMMU_DMA_*
  * @pages: enum flatiommu_dma_pages
- * @node: with FLATIOMMU_DMA_ON_NODE
+ * @node: the NUMA node for FLATIOMMU_DMA_ON_NODE
  * @address_bits: address bits of the device, 12 to 64; 0 is 64
  * @reserved: 0
  */
@@ -404,14 +425,15 @@ struct flatiommu_dma_options {
 /**
  * flatiommu_dma_alloc() - allocates zeroed memory that all devices of the context reach
  * @length: bytes
- * @options: or NULL: flags 0, any pages, 64 address bits
- * @dma: to be freed with flatiommu_dma_free()
+ * @options: the options, or NULL: flags 0, any pages, 64 address bits
+ * @dma: the buffer, to be freed with flatiommu_dma_free()
  *
- * It is there, and pinned: it counts against RLIMIT_MEMLOCK, which is looked at before memory is
- * filled. It is not to be unmapped, moved or discarded (MADV_DONTNEED). With few @address_bits and
- * no IOMMU it is had from flatiommu.ko, which takes it from where it is low, and then counts twice.
- * Where that module is not loaded, or an older one, memory is asked for until there is some within
- * reach: up to all free huge pages, and 64 MiB of others.
+ * The memory is present and pinned. It counts against RLIMIT_MEMLOCK, which the library checks
+ * before it fills memory. The program must not unmap, move or discard it (MADV_DONTNEED).
+ *
+ * With few @address_bits and no IOMMU the memory comes from flatiommu.ko, which has low memory, and
+ * counts twice. If that module is not loaded, or is an older one, the library allocates memory
+ * until some is within reach: at most all free huge pages, and 64 MiB of other pages.
  *
  * Errors:
  * -ENODEV	no device is open or kept, or all were imported
@@ -431,9 +453,9 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
  * @memory: readable, writable unless FLATIOMMU_DMA_READ_ONLY, of any alignment. Its pages are
  *	reached as a whole. Buffers may share pages, and overlap
  * @length: bytes
- * @options: or NULL. Only @address_bits, and of @flags FLATIOMMU_DMA_READ_ONLY, is for memory that
- *	there is: the rest is 0
- * @dma: to be freed with flatiommu_dma_free() before the memory is unmapped
+ * @options: the options, or NULL. Only @address_bits and the flag FLATIOMMU_DMA_READ_ONLY apply to
+ *	existing memory: the rest is 0
+ * @dma: the buffer, to be freed with flatiommu_dma_free() before the memory is unmapped
  *
  * Errors: as flatiommu_dma_alloc(), and -EFAULT the memory is not mapped, is read-only or cannot be
  * pinned; -ERANGE it is not within @address_bits.
@@ -444,17 +466,17 @@ FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t
 
 /**
  * flatiommu_dma_free() - takes a buffer from the devices and frees memory that was allocated
- * @dma: or NULL
+ * @dma: the buffer, or NULL
  *
- * No device may be using it: without an IOMMU nothing would stop it. Of an imported buffer only
- * this process's part ends. Memory that the kernel does not unmap from the devices is kept, and
- * that is an error.
+ * No device may be using it: without an IOMMU nothing would stop the device. An imported buffer
+ * ends in this process only. If the kernel fails to unmap the memory from the devices, the library
+ * keeps the memory, and returns the error.
  */
 FLATIOMMU_API int flatiommu_dma_free(struct flatiommu_dma *dma);
 
 /**
  * flatiommu_dma_address() - the bus address of a byte
- * @offset: bytes from @memory on
+ * @offset: offset of the byte in the buffer
  *
  * Data path, in O(1) for any number of segments. Returns UINT64_MAX if @offset is not below the
  * length.
@@ -490,7 +512,7 @@ struct flatiommu_dma_limits {
  * flatiommu_dma_gather() - segments of a part of a buffer, within the device's limits
  * @offset: start of the part, in bytes
  * @length: length of the part, in bytes, not 0
- * @limits: or NULL: none
+ * @limits: the limits, or NULL: none
  * @segments: an array; its contents are undefined after an error
  * @nr_segments: length of the array; on success, and with -ENOSPC, set to the number that is needed
  *
@@ -516,52 +538,60 @@ FLATIOMMU_API int flatiommu_dma_gather(const struct flatiommu_dma *dma, size_t o
  * The caller passes and closes both. The memory stays pinned while the exporting process has the
  * buffer and the context, even if the other process dies.
  *
- * Errors: -EOPNOTSUPP the buffer was not allocated with FLATIOMMU_DMA_SHARED; -EINVAL it was
- * imported.
+ * Errors:
+ * -EOPNOTSUPP	the buffer was not allocated with FLATIOMMU_DMA_SHARED
+ * -EINVAL	it was imported
  */
 FLATIOMMU_API int flatiommu_dma_export(const struct flatiommu_dma *dma, int *memory, int *table);
 
 /**
  * flatiommu_dma_import() - uses a buffer of another process
  * @memory: from flatiommu_dma_export(); it may be closed afterwards
- * @table: the same
- * @dma: to be freed with flatiommu_dma_free()
+ * @table: from flatiommu_dma_export(); it may be closed afterwards
+ * @dma: the buffer, to be freed with flatiommu_dma_free()
  *
  * Needs no privilege and no context. So there is no flatiommu_reason() for it.
  *
- * Errors: -EBADF a file descriptor is not open; -EBADMSG @table was not made by
- * flatiommu_dma_export(), could still be changed, or belongs to other memory.
+ * Errors:
+ * -EBADF	a file descriptor is not open
+ * -EBADMSG	@table was not made by flatiommu_dma_export(), can still be changed, or belongs to
+ *		other memory
  */
 FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma);
 
 /**
  * flatiommu_dma_find() - the buffer that has a byte of the program's memory, or NULL
- * @offset: where in it; may be NULL
+ * @memory: address of the byte
+ * @offset: gets the byte's offset in the buffer; may be NULL
  *
- * In O(log n) of the context's buffers; of those that overlap, any. Buffers of pools are among
- * them, and are not to be freed.
+ * Takes O(log n) for n buffers in the context. If buffers overlap, it returns one of them. It also
+ * finds buffers of pools, which the program must not free.
  */
 FLATIOMMU_API struct flatiommu_dma *flatiommu_dma_find(struct flatiommu *flat, const void *memory,
 						       size_t *offset);
 
-/** flatiommu_bus_address() - of a byte of any buffer of the context, or UINT64_MAX. The same */
+/**
+ * flatiommu_bus_address() - the bus address of a byte in any buffer of the context
+ *
+ * Finds the buffer as flatiommu_dma_find() does. Returns UINT64_MAX if there is none.
+ */
 FLATIOMMU_API uint64_t flatiommu_bus_address(struct flatiommu *flat, const void *memory);
 
 /* Small objects and rings. */
 
 struct flatiommu_pool;
 
-/* What was freed is filled with 0x6b, and looked at before it is used again. For debugging. */
+/* For debugging: fill freed objects with 0x6b, and check that before they are used again. */
 #define FLATIOMMU_POOL_POISON	0x1
 
 /**
- * struct flatiommu_pool_options - what kind of objects
- * @memory: of the buffers that they are in. Of its flags FLATIOMMU_DMA_NO_FALLBACK and
- *	FLATIOMMU_DMA_ON_NODE
- * @alignment: of each object, a power of two up to 2 MiB. An object is at a multiple of its size,
- *	rounded up to a power of two and 64 bytes at least, whatever this is
- * @boundary: a power of two, 64 at least: no object crosses a multiple of it. So this is the
- *	largest one
+ * struct flatiommu_pool_options - options of a pool
+ * @memory: options for the pool's buffers. Only the flags FLATIOMMU_DMA_NO_FALLBACK and
+ *	FLATIOMMU_DMA_ON_NODE are allowed
+ * @alignment: alignment of each object, a power of two, at most 2 MiB. In any case an object is
+ *	aligned to its size, rounded up to a power of two of at least 64 bytes
+ * @boundary: a power of two, at least 64: no object crosses a multiple of it. So it is the size of
+ *	the largest object
  * @flags: FLATIOMMU_POOL_*
  * @reserved_32: 0
  * @reserved: 0
@@ -577,9 +607,9 @@ struct flatiommu_pool_options {
 
 /**
  * struct flatiommu_object - an object of a pool
- * @memory: where the program has it
- * @address: what the device is to be told; it is in one piece
- * @length: bytes, as it was asked for, rounded up
+ * @memory: its address in the program
+ * @address: its bus address; the object is contiguous on the bus
+ * @length: bytes: the requested size, rounded up
  */
 struct flatiommu_object {
 	void *memory;
@@ -588,13 +618,13 @@ struct flatiommu_object {
 };
 
 /**
- * flatiommu_pool_create() - a pool of objects, of up to 2 MiB each
- * @options: or NULL: all of it 0
- * @pool: to be ended with flatiommu_pool_destroy(), or with the context
+ * flatiommu_pool_create() - makes a pool of objects of at most 2 MiB each
+ * @options: the options, or NULL: all 0
+ * @pool: the pool, to be ended with flatiommu_pool_destroy() or with the context
  *
- * Objects are cut from buffers of 2 MiB, of huge pages where there are some: what is larger than a
- * page is not to be had without one, unless an IOMMU translates. Buffers come and go as they are
- * needed, one is kept.
+ * The pool cuts objects from buffers of 2 MiB, of huge pages if there are some. Without an IOMMU
+ * and without huge pages, objects larger than a page mostly cannot be allocated. The pool allocates
+ * and frees buffers as they are needed, and keeps one.
  *
  * Errors: -EOPNOTSUPP unknown flags, reserved is not 0.
  */
@@ -603,27 +633,30 @@ FLATIOMMU_API int flatiommu_pool_create(struct flatiommu *flat,
 					struct flatiommu_pool **pool);
 
 /**
- * flatiommu_pool_destroy() - frees all its objects, too. 0, or as flatiommu_dma_free(). @pool: or
- * NULL
+ * flatiommu_pool_destroy() - ends a pool and all its objects
+ * @pool: the pool, or NULL
+ *
+ * Errors: as flatiommu_dma_free().
  */
 FLATIOMMU_API int flatiommu_pool_destroy(struct flatiommu_pool *pool);
 
 /**
- * flatiommu_pool_alloc() - an object that is all zero
+ * flatiommu_pool_alloc() - allocates a zeroed object
  * @size: bytes
- * @object: to be freed with flatiommu_pool_free() of its @memory
+ * @object: the object, to be freed by passing its @memory to flatiommu_pool_free()
  *
- * Errors: -E2BIG more than the pool's largest; -EUCLEAN a freed object was written to, and is left
- * as it is; as flatiommu_dma_alloc().
+ * Errors: as flatiommu_dma_alloc(), and
+ * -E2BIG	larger than the pool's largest object
+ * -EUCLEAN	a freed object was written to; it is left as it is
  */
 FLATIOMMU_API int flatiommu_pool_alloc(struct flatiommu_pool *pool, size_t size,
 				       struct flatiommu_object *object);
 
 /**
- * flatiommu_pool_free() - ends an object, which no device may be using
- * @memory: of the object, or NULL
+ * flatiommu_pool_free() - frees an object, which no device may be using
+ * @memory: the object's address, or NULL
  *
- * Errors: -ENOENT it is none, or was freed already.
+ * Errors: -ENOENT no object is at @memory, or it was freed already.
  */
 FLATIOMMU_API int flatiommu_pool_free(struct flatiommu_pool *pool, void *memory);
 
@@ -654,10 +687,14 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  * FLATIOMMU_BAR_WRITE_COMBINED needs a function that was claimed with that BAR write-combined. Such
  * a BAR can be mapped only with this flag. The library cannot check this for an imported device.
  *
- * Errors: -ENXIO the device has no such BAR; -ERANGE it is smaller than asked; -EOPNOTSUPP it is
- * one of ports, or that part cannot be mapped (flatiommu_region_read() can read it), or not
- * write-combined without a claim, or unknown flags; -EBUSY it is held write-combined, or is not
- * (the reason has the cure); -EINVAL write-combining of a BAR that is not prefetchable.
+ * Errors:
+ * -ENXIO	the device has no such BAR
+ * -ERANGE	the BAR ends before @offset + @length
+ * -EOPNOTSUPP	it is a BAR of I/O ports; or that part cannot be mapped (flatiommu_region_read() can
+ *		read it); or write-combining without a claim; or unknown flags
+ * -EBUSY	the claim holds the BAR write-combined, and the flag is missing, or the reverse (the
+ *		reason has the cure)
+ * -EINVAL	write-combining of a BAR that is not prefetchable
  */
 FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 				    size_t length, unsigned int flags, void **memory);
@@ -676,8 +713,8 @@ FLATIOMMU_API int flatiommu_bar_unmap(struct flatiommu_device *device, void *mem
  * @data: bytes in the device's order, little endian
  * @length: bytes. 1, 2 and 4 bytes, naturally aligned, are one access
  *
- * Errors: -ENXIO no such region; -ERANGE beyond its end; -EIO it does not answer; -ENODEV it is
- * gone. After -EIO and -ENODEV a part may have been read.
+ * Errors: -ENXIO no such region; -ERANGE beyond its end; -EIO the device does not answer; -ENODEV
+ * it is gone. After -EIO and -ENODEV a part may have been read.
  */
 FLATIOMMU_API int flatiommu_region_read(struct flatiommu_device *device, unsigned int region,
 					uint64_t offset, void *data, size_t length);
@@ -714,7 +751,7 @@ FLATIOMMU_API int flatiommu_config_write32(struct flatiommu_device *device, unsi
 FLATIOMMU_API int flatiommu_capability(struct flatiommu_device *device, uint8_t id,
 				       unsigned int *offset);
 
-/** flatiommu_extended_capability() - the same for extended ones (PCIe 7.6.3, PCI_EXT_CAP_ID_*) */
+/** flatiommu_extended_capability() - finds an extended capability (PCIe 7.6.3, PCI_EXT_CAP_ID_*) */
 FLATIOMMU_API int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id,
 						unsigned int *offset);
 
@@ -726,7 +763,10 @@ enum flatiommu_irq {
 	FLATIOMMU_IRQ_MSI,
 	FLATIOMMU_IRQ_MSIX,
 	FLATIOMMU_IRQ_ERROR,	/* PCIe reported an error of the device: reset it */
-	/* It is asked for, or being pulled out: close it and, after the context's last one, free buffers. */
+	/*
+	 * The kernel asks for the device, or it is being pulled out: close it and, if it is the
+	 * context's last one, free the buffers.
+	 */
 	FLATIOMMU_IRQ_REQUEST,
 };
 
@@ -746,8 +786,8 @@ FLATIOMMU_API int flatiommu_irq_vectors(struct flatiommu_device *device, enum fl
  *
  * Errors:
  * -ENXIO	no such vector
- * -EBUSY	another kind is enabled; for an imported device also by another process, which
- *		flatiommu_irq_disable() ends
+ * -EBUSY	another kind is enabled. Another process may have enabled it for an imported device:
+ *		flatiommu_irq_disable() disables that, too
  * -ENOSPC	the machine has not enough vectors left
  * -EOPNOTSUPP	the kernel cannot add vectors to the enabled ones
  * -EBADF	not an eventfd; vectors of this call that were enabled may have no eventfd now
@@ -759,7 +799,7 @@ FLATIOMMU_API int flatiommu_irq_enable(struct flatiommu_device *device, enum fla
 FLATIOMMU_API int flatiommu_irq_disable(struct flatiommu_device *device, enum flatiommu_irq irq);
 
 /**
- * flatiommu_irq_trigger() - signals the eventfd of a vector, as if the device had sent it
+ * flatiommu_irq_trigger() - signals the eventfd of a vector, as if the device had interrupted
  *
  * With the eventfd -1 it does nothing. Errors: -ENXIO no such vector, or it is not enabled.
  */
@@ -767,7 +807,7 @@ FLATIOMMU_API int flatiommu_irq_trigger(struct flatiommu_device *device, enum fl
 					unsigned int vector);
 
 /**
- * flatiommu_irq_mask() - holds interrupts back; INTx only
+ * flatiommu_irq_mask() - masks interrupts; INTx only
  *
  * Errors: -EOPNOTSUPP another kind; -ENXIO it is not enabled.
  */

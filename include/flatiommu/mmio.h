@@ -2,11 +2,11 @@
 /*
  * Device registers, and the order between them and memory that the device reads and writes.
  *
- * Registers are little endian, as PCI's are, and so is the processor. Each access is one access of
- * that width, and is neither left out nor repeated by the compiler. Any thread may call these; they
- * return no error. A function that is gone answers reads with all bits set. Where its memory space
- * is off (command register) or it sleeps (D3hot), the kernel takes the mapping away, and an access
- * raises SIGBUS.
+ * Registers are little endian, as PCI's are, and so is the processor. Each call is one access of
+ * that width, which the compiler neither leaves out nor repeats. Any thread may call these
+ * functions; they return no error. If the PCI function is gone, reads return all bits set. If its
+ * memory space is off (command register) or it sleeps (D3hot), the kernel takes the mapping away,
+ * and an access raises SIGBUS.
  */
 #ifndef FLATIOMMU_MMIO_H
 #define FLATIOMMU_MMIO_H
@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 /*
- * Functions that are not called but become part of the program. The library has them, too, for who
- * cannot do that.
+ * Functions that the compiler puts into the program. The library exports them, too, for languages
+ * that cannot include this header.
  */
 #ifndef FLATIOMMU_INLINE
 #define FLATIOMMU_INLINE static inline
@@ -36,7 +36,7 @@ extern "C" {
  * devices are in the outer shareable domain.
  */
 
-/** flatiommu_rmb() - what was read before this was read before what is read after it */
+/** flatiommu_rmb() - loads and register reads before this happen before loads after it */
 FLATIOMMU_INLINE void flatiommu_rmb(void)
 {
 #ifdef __x86_64__
@@ -56,7 +56,7 @@ FLATIOMMU_INLINE void flatiommu_wmb(void)
 #endif
 }
 
-/** flatiommu_mb() - loads and stores of before come before those of after this, for the device */
+/** flatiommu_mb() - the device sees loads and stores before this before those after it */
 FLATIOMMU_INLINE void flatiommu_mb(void)
 {
 #ifdef __x86_64__
@@ -66,7 +66,7 @@ FLATIOMMU_INLINE void flatiommu_mb(void)
 #endif
 }
 
-/** flatiommu_wc_flush() - stores to a write-combined BAR go out before what follows */
+/** flatiommu_wc_flush() - sends stores to a write-combined BAR out before any later access */
 FLATIOMMU_INLINE void flatiommu_wc_flush(void)
 {
 #ifdef __x86_64__
@@ -77,9 +77,9 @@ FLATIOMMU_INLINE void flatiommu_wc_flush(void)
 }
 
 /*
- * One load and one store. On arm64 the address is a base register and nothing else, as a hypervisor
- * can emulate no access that moves its base register or has two values (Arm ARM, ESR_ELx, ISS.ISV),
- * and compilers make such accesses of volatile ones in a loop.
+ * One load and one store. On arm64 the address is a base register and nothing else: a hypervisor
+ * cannot emulate accesses that change their base register or have two values (Arm ARM, ESR_ELx,
+ * ISS.ISV), and compilers make such accesses of volatile ones in a loop.
  */
 #ifdef __x86_64__
 #define FLATIOMMU_LOAD(type, instruction, reg, value) ((value) = *(const volatile type *)(reg))
@@ -92,8 +92,8 @@ FLATIOMMU_INLINE void flatiommu_wc_flush(void)
 #endif
 
 /*
- * Accesses that are in order with others of the same device's registers, and with nothing else:
- * memory takes flatiommu_rmb() or flatiommu_wmb(), once for many of these.
+ * Accesses that are ordered only with other accesses to the same device's registers. For an order
+ * with memory call flatiommu_rmb() or flatiommu_wmb(), once for many of these.
  */
 FLATIOMMU_INLINE uint8_t flatiommu_read8_relaxed(const volatile void *reg)
 {
@@ -227,8 +227,8 @@ FLATIOMMU_INLINE void flatiommu_write64(volatile void *reg, uint64_t value)
 }
 
 /*
- * 64 bits in two accesses of 32, for a device that takes no other: the low half first (lh), or the
- * high one (hl), as its data sheet says which one counts.
+ * 64 bits in two accesses of 32 bits, for a device that has no 64-bit accesses: the low half first
+ * (lh), or the high half first (hl). The data sheet says which order the device needs.
  */
 FLATIOMMU_INLINE uint64_t flatiommu_read64_lh(const volatile void *reg)
 {

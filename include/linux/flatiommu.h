@@ -3,8 +3,8 @@
  * /dev/flatiommu: bus addresses of memory, for programs that drive PCI functions on a machine
  * without an IOMMU.
  *
- * A bus address is valid as long as the kernel may not move the memory, that is, while the memory
- * is pinned. There are two ways to pin memory, and each has its way to the addresses:
+ * A bus address is valid as long as the kernel does not move the memory, that is, while the memory
+ * is pinned. There are two ways to pin memory and get its addresses:
  *
  * - through VFIO, for a function that flatiommu has claimed: DECLARE that this program looks bus
  *   addresses up for the function, map the buffer with VFIO_IOMMU_MAP_DMA or IOMMU_IOAS_MAP at an
@@ -13,7 +13,7 @@
  *
  * Opening the node needs CAP_SYS_RAWIO (EPERM).
  *
- * Each call takes a struct that begins with its own size in bytes, as the program was compiled.
+ * Each call has a struct that begins with its own size in bytes, as the program was compiled.
  * The call returns E2BIG if the struct is longer than the kernel knows and the rest is not zero, or
  * longer than a page, and EINVAL if it is shorter than its first version. Members called reserved
  * and unknown flags must be zero (EOPNOTSUPP). An unknown call returns ENOTTY. The kernel writes
@@ -76,8 +76,9 @@ struct flatiommu_segment {
  * @group:	number of an IOMMU group; written with FLATIOMMU_INFO_FUNCTION, -1 for none
  * @out_version: FLATIOMMU_VERSION of the module
  * @out_state:	FLATIOMMU_STATE_* of the function
- * @out_wc_bars: the BARs that its claim holds write-combined, which VFIO maps so: bit 0 for BAR 0.
- *		A BAR that was moved or resized since the claim is not among them
+ * @out_wc_bars: a bit for each BAR that its claim holds write-combined, bit 0 for BAR 0. VFIO maps
+ *		these BARs write-combined. There is no bit for a BAR that was moved or resized since
+ *		the claim
  *
  * Ioctl FLATIOMMU_INFO. Errors:
  * ENODEV	no such function
@@ -102,19 +103,19 @@ struct flatiommu_info {
 /* flatiommu has claimed it: VFIO and DECLARE work on it. */
 #define FLATIOMMU_STATE_CLAIMED		0x2
 /*
- * It has an IOMMU, and needs IOVAs once VFIO has it: the calls below are not for it. This includes
- * an IOMMU in pass-through mode (iommu=pt), because VFIO ends that mode.
+ * The function has an IOMMU, and needs IOVAs once VFIO has it: the calls below refuse it. This
+ * includes an IOMMU in pass-through mode (iommu=pt), because VFIO ends that mode.
  */
 #define FLATIOMMU_STATE_TRANSLATED	0x4
-/* Declared through this file descriptor. */
+/* The function is declared through this file descriptor. */
 #define FLATIOMMU_STATE_DECLARED	0x8
 
 #define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
 
 /*
  * Lowest IOVA of look-up maps, 2^46. No machine has memory from here on, not even memory that the
- * kernel was told to leave alone (mem=, memmap=). On x86 the addresses that mmap() returns are
- * above it, unless the stack has no limit; any other number from here on is as good.
+ * kernel was told to leave alone (mem=, memmap=). On x86 mmap() returns addresses above it, unless
+ * the stack has no limit. Any other number from here on will do as well.
  */
 #define FLATIOMMU_LOOKUP_FIRST 0x400000000000ull
 
@@ -122,7 +123,7 @@ struct flatiommu_info {
 #define FLATIOMMU_MAX_FUNCTIONS 64
 
 /**
- * struct flatiommu_declare - this program looks bus addresses up
+ * struct flatiommu_declare - declare that this program looks bus addresses up
  * @size:	sizeof(struct flatiommu_declare)
  * @flags:	0
  * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
@@ -136,9 +137,9 @@ struct flatiommu_info {
  * - neither memory nor a PCI window is at the IOVA range. So an IOVA that the program forgets to
  *   look up reaches nothing.
  *
- * A program without a declaration, in the same container or in another process, is refused as
- * before. With iommufd the declaration also accepts everything that the IOAS has mapped at the time
- * of attach, and a page table (HWPT) accepts such maps while a function is attached to it.
+ * For a program without a declaration, in the same container or elsewhere, such maps are refused as
+ * before. With iommufd the declaration also covers all maps that the IOAS has at the time of
+ * attach, and a page table (HWPT) accepts such maps while a function is attached to it.
  *
  * The declaration is for the address space that opened the node: fork, exec and passing the file
  * descriptor do not hand it on. It ends when the file is closed or the claim is released. Maps that
@@ -151,7 +152,7 @@ struct flatiommu_info {
  * ENOENT	the function is not claimed
  * EPROTONOSUPPORT	the function does not see the processor's caches
  * EACCES	the kernel is locked down
- * EINVAL	@nr_functions
+ * EINVAL	@nr_functions is 0 or too large
  * ENOSPC	64 other programs have declared the function
  */
 struct flatiommu_declare {
@@ -167,7 +168,7 @@ struct flatiommu_declare {
 /**
  * struct flatiommu_lookup - bus addresses of mapped or pinned memory
  * @size:	sizeof(struct flatiommu_lookup)
- * @flags:	FLATIOMMU_LOOKUP_PIN: of @pin. 0: of an IOVA
+ * @flags:	FLATIOMMU_LOOKUP_PIN: look @pin up. 0: look an IOVA up
  * @function:	the function that will use the addresses; a declared one, or one that the pin is for
  * @pin:	the number that PIN returned, or 0
  * @nr_segments: length of @segments, not 0; set to the number written
@@ -175,17 +176,17 @@ struct flatiommu_declare {
  * @length:	bytes, not 0; set to the bytes that the segments cover, from @start on
  * @segments:	address of an array of struct flatiommu_segment; each is as long as possible
  *
- * The call may cover less than @length: the array was full, or the next byte is not mapped. Ask
- * again for the rest. If a range is being mapped or unmapped meanwhile, the answer is that of some
- * moment during the call. Maps of other programs are not visible to this call. Where several
- * programs have mapped memory at bus addresses in one container, none of these maps is.
+ * The call may cover less than @length: the array was full, or the next byte is not mapped. Call
+ * again for the rest. If a range is mapped or unmapped during the call, the result is that of some
+ * moment during the call. The call does not see maps of other programs. If several programs have
+ * mapped memory at bus addresses in one container, the call sees none of these maps.
  *
  * Ioctl FLATIOMMU_LOOKUP. A call that fails may have written part of the array. Errors:
  * ENOENT	nothing is mapped at @start, or @start is after the end of the pin, or no such pin
  * ENODEV	the function is not declared through this file descriptor, or the pin is not for it,
  *		or the function that the pin is for was removed
  * EPERM	the caller has not opened the node itself
- * EINVAL	@length, @nr_segments, or a range that wraps
+ * EINVAL	@length or @nr_segments is 0, or the range wraps
  * ERANGE	(of a pin) the function has no bus address for the memory
  */
 struct flatiommu_lookup {
@@ -210,18 +211,20 @@ struct flatiommu_lookup {
  *		IOMMU nothing stops them from writing; data that they write to a file's page is not
  *		saved.
  *		FLATIOMMU_PIN_VFIO: the memory is given back like memory that VFIO has mapped, see
- *		below. FLATIOMMU_PIN_NO_STOP: the functions are not stopped before this memory is
- *		given back; not with FLATIOMMU_PIN_VFIO
+ *		below.
+ *		FLATIOMMU_PIN_NO_STOP: the functions are not stopped before this memory is given
+ *		back; not with FLATIOMMU_PIN_VFIO
  * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
  * @out_pin:	number of the pin, for calls through this file descriptor; not 0
- * @functions:	address of an array of struct flatiommu_function: all that will use the addresses
+ * @functions:	address of an array of struct flatiommu_function: all functions that will use the
+ *		addresses
  * @vaddr:	the memory, in the caller's address space; any alignment
  * @length:	bytes, not 0
- * @nr_segments: length of @segments, set to the number written; 0: none are wanted. From
- *		FLATIOMMU_VERSION 2 on, like the members that follow
+ * @nr_segments: length of @segments, set to the number written; 0: no segments are wanted. This and
+ *		the members after it exist from FLATIOMMU_VERSION 2 on
  * @reserved:	0
- * @segments:	address of an array of struct flatiommu_segment, which is written as by a LOOKUP of
- *		the pin for the first of @functions
+ * @segments:	address of an array of struct flatiommu_segment: gets the segments that a LOOKUP of
+ *		the pin returns for the first of @functions
  * @out_length:	bytes that the segments cover; LOOKUP returns the rest
  *
  * All of the memory is made present, moved out of ZONE_MOVABLE and CMA, and does not move until
@@ -244,23 +247,24 @@ struct flatiommu_lookup {
  * - The functions are declared through this file descriptor, the caller has taken them over through
  *   VFIO, and they share an address space, that of their container or IOAS.
  * - This address space holds the memory until UNPIN or until its own end. It ends when VFIO has
- *   closed, and so stopped and reset, all functions in it, or when iommufd has detached them or
- *   moved them elsewhere. A function that joins it later is a function of the pin, too.
+ *   closed all functions in it, and so stopped and reset them, or when iommufd has detached them or
+ *   moved them elsewhere. The pin is also for functions that join the address space later.
  * - The file holds the memory as well, as long as it is open.
  * - If the call fails after segments were written, the address space keeps the memory.
  * - A module that does not know the flag returns EOPNOTSUPP.
  *
- * With FLATIOMMU_PIN_NO_STOP the pin only holds the memory and tells where it is: the user of the
- * functions stops them. The flag is for a program that does not run the functions itself, such as
- * one that joins another program which does. If the same file has a pin without the flag, of a page
- * for example, that pin stops its functions before any memory of the file is given back.
+ * With FLATIOMMU_PIN_NO_STOP the pin only holds the memory and returns its addresses: the program
+ * that runs the functions stops them. The flag is for a program that does not run them itself, such
+ * as a secondary process. If the same file has a pin without the flag, for example of one page,
+ * that pin stops its functions before any memory of the file is given back.
  *
  * Ioctl FLATIOMMU_PIN. If the array of segments or the struct cannot be written, the memory is
  * given back as by UNPIN, unless FLATIOMMU_PIN_VFIO is set. Errors:
  * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO; or another
  *		program has the function through VFIO, unless FLATIOMMU_PIN_NO_STOP is set; or, with
  *		FLATIOMMU_PIN_VFIO, the caller has not taken the function over
- * EINVAL	@length, @nr_functions, a range that wraps, or two flags that exclude each other
+ * EINVAL	@length is 0, @nr_functions is 0 or too large, the range wraps, or two flags exclude
+ *		each other
  * EFAULT	the memory is not mapped, not readable or, without FLATIOMMU_PIN_READ_ONLY, not
  *		writable; or it cannot be pinned: memory of a device or, from Linux 6.5 on, writable
  *		memory shared with a file system that tracks changes
@@ -305,9 +309,9 @@ struct flatiommu_pin {
  * @size:	sizeof(struct flatiommu_unpin)
  * @pin:	the number that PIN returned; a later PIN may return it again
  *
- * PIN says how functions that have no other pin are stopped, unless the pin has FLATIOMMU_PIN_VFIO;
- * keep one pin while VFIO has the memory mapped. If another thread is in a LOOKUP of the pin, the
- * pin ends after the LOOKUP.
+ * Stops functions for which this was the last pin, as PIN describes, unless the pin has
+ * FLATIOMMU_PIN_VFIO. Keep one pin while VFIO has the memory mapped. If another thread is in a
+ * LOOKUP of the pin, the pin ends after the LOOKUP.
  *
  * Ioctl FLATIOMMU_UNPIN. Errors:
  * EPERM	the caller has not opened the node itself
@@ -323,39 +327,39 @@ struct flatiommu_unpin {
 /**
  * struct flatiommu_alloc - memory that a function can reach
  * @size:	sizeof(struct flatiommu_alloc)
- * @flags:	FLATIOMMU_ALLOC_CONTIGUOUS: at consecutive bus addresses. If bus addresses are
- *		physical ones, the first of them is a multiple of the length, rounded up to a power
- *		of two.
- *		FLATIOMMU_ALLOC_THIS_NODE: only on @node
+ * @flags:	FLATIOMMU_ALLOC_CONTIGUOUS: memory at consecutive bus addresses. If bus addresses
+ *		are physical addresses, the first one is a multiple of the length, rounded up to a
+ *		power of two.
+ *		FLATIOMMU_ALLOC_THIS_NODE: memory of @node only
  * @function:	the function
- * @address_bits: all bus addresses are below 2 to the power of this: 12 to 64
+ * @address_bits: all bus addresses have at most this many bits: 12 to 64
  * @node:	the preferred NUMA node; -1: the function's node
  * @length:	bytes, not 0; the memory has whole pages
  * @out_fd:	a file descriptor of the memory, with close-on-exec
  * @reserved:	0
  *
  * From FLATIOMMU_VERSION 3 on. The memory is all zero and belongs to the kernel: it is not swapped
- * out and does not move. mmap() the file with MAP_SHARED, at an offset of pages from its start.
+ * out and does not move. The program maps the file with MAP_SHARED, at an offset of whole pages.
  * The memory is freed when the file descriptor, its duplicates in all processes, and the mappings
- * are gone. A process that was passed the file descriptor can map it without a privilege.
+ * are gone. A process that gets the file descriptor from another one can map it without privilege.
  *
  * The call returns no bus address: map the memory with VFIO, or PIN it, like other memory, and look
- * its addresses up there. Memory that is mapped or pinned stays the function's after the file and
- * its mappings are gone, until VFIO or UNPIN gives it back, in the order that PIN describes. So the
- * end of the file stops no function.
+ * its addresses up. Memory that is mapped with VFIO or pinned outlives the file and its mappings,
+ * until VFIO or UNPIN gives it back, as PIN describes. So the end of the file stops no function.
  *
  * The memory counts against RLIMIT_MEMLOCK of the caller, in whole pages, unless the caller has
  * CAP_IPC_LOCK: once for the allocation, and once more if VFIO or PIN counts it. It also counts in
  * the caller's memory cgroup.
  *
- * The kernel first takes memory from its zones of low memory. For widths between the zones' (on x86
- * these are 24, 32 and 64 bits), and for more than its allocator has in one piece, it moves other
- * memory out of the way, which may take a while.
+ * The kernel first takes memory from its zones, which have 24, 32 and 64 address bits on x86. For
+ * other numbers of bits, and for more memory than its allocator has in one piece, it moves other
+ * memory away, which may need some time.
  *
  * Ioctl FLATIOMMU_ALLOC. Errors:
  * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO, or another
  *		program has the function through VFIO
- * EINVAL	@length or @address_bits, no such node, or -1 with FLATIOMMU_ALLOC_THIS_NODE
+ * EINVAL	@length is 0, @address_bits is out of range, there is no such node, or @node is -1
+ *		with FLATIOMMU_ALLOC_THIS_NODE
  * ENODEV	no such function
  * EOPNOTSUPP	the function is a bridge, or behind an external port
  * EALREADY	an IOMMU translates for the function
@@ -363,9 +367,9 @@ struct flatiommu_unpin {
  * EPROTONOSUPPORT	the function does not see the processor's caches
  * EACCES	the kernel is locked down
  * EBUSY	as for PIN
- * ERANGE	with less than 64 bits: there is no such memory, or not for the caller's cgroup, and
- *		none can be made free
- * ENOMEM	the same, with 64 bits; or over RLIMIT_MEMLOCK; or more than MemAvailable
+ * ERANGE	with fewer than 64 bits: such memory is not free, or the caller's cgroup may not
+ *		have it, and none can be made free
+ * ENOMEM	with 64 bits: the same; or over RLIMIT_MEMLOCK; or more than MemAvailable
  * EMFILE, ENFILE	too many files
  */
 struct flatiommu_alloc {
@@ -389,8 +393,7 @@ struct flatiommu_alloc {
  * @size:	sizeof(struct flatiommu_buffer)
  * @flags:	0
  * @out_length:	bytes; never changes
- * @out_id:	number of the memory: no other memory of ALLOC has it, or had it since the module
- *		was loaded
+ * @out_id:	number of the memory, unique among all memory of ALLOC since the module was loaded
  *
  * Call it on a file that ALLOC has returned; it needs no privilege. Other files mostly return
  * ENOTTY.

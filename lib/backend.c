@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Which backend a device gets: the first one that works, of those that what is behind it allows. */
+/* The choice of a device's backend: of those that fit its group or node, the first that works. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ static bool is_noiommu_cdev(const struct function *f)
 
 static bool has_iommu(const struct function *f)
 {
-	/* All others have a name: of this library's, and of what is yet to come. */
+	/* The groups of all others have a name, also those of drivers that are not written yet. */
 	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);
 }
 
@@ -35,12 +35,12 @@ static bool has_cdev(const struct function *f)
 }
 
 /*
- * In the order in which they are tried: iommufd before type1, as it has no limit on mappings and is
- * where VFIO goes.
+ * In the order in which they are tried: iommufd before type1, because it does not limit mappings
+ * and is the future of VFIO.
  */
 static const struct candidate {
 	const struct backend *backend;
-	/* What the device must have, and what that is for a person. */
+	/* Does the backend fit the device? @behind says why, for a message. */
 	bool (*has)(const struct function *f);
 	const char *behind;
 	bool needs_cdev;
@@ -56,7 +56,7 @@ static const struct candidate {
 /* A kernel may have no VFIO groups, though a function has an IOMMU group. */
 static bool has_vfio_groups(void)
 {
-	/* What cannot be looked at may be there; opening it tells. */
+	/* After another error it may exist. If not, open() fails. */
 	return !access("/sys/class/vfio", F_OK) || errno != ENOENT;
 }
 
@@ -91,7 +91,7 @@ static int try_backend(struct flatiommu_device *device, const struct backend *ba
 	return err;
 }
 
-/* Why it is not one with iommufd, of those that there are two of. */
+/* Returns why a backend with groups was chosen, and not its variant with iommufd. */
 static const char *why_not_iommufd(const struct candidate *c, const struct function *f)
 {
 	if (c->needs_cdev)
@@ -117,7 +117,7 @@ static const char *whose_wish(const struct flatiommu *flat)
 	return flat->wanted[0] ? "options.backend" : "FLATIOMMU_BACKEND";
 }
 
-/* What stands in the way of every backend. */
+/* Fails because no backend fits the device. */
 static int refuse(struct flatiommu_device *device, const char *forced)
 {
 	const struct function *f = &device->function;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ways to reach a device: one table of operations each. backend.c chooses, type1.c, iommufd.c and
- * noiommu.c have them. What fails has called fail(), but for unmap().
+ * Backends: ways to reach a device, each with a table of operations. backend.c chooses one. They
+ * are in type1.c, iommufd.c and noiommu.c. An operation that fails has called fail(), except
+ * unmap().
  *
- * What is about the devices is called with open_lock held, the rest with no lock: the buffer is
- * listed, and so devices stay attached.
+ * start(), stop(), attach(), detach() and iovas() are called with open_lock held. The others are
+ * called without a lock: the buffer is in the list, which keeps devices attached.
  */
 #ifndef LIB_BACKEND_H
 #define LIB_BACKEND_H
@@ -26,34 +27,37 @@ struct backend {
 	const char *name;
 	/* An IOMMU translates: a buffer's bus address is its IOVA. */
 	bool isolated;
-	/* On flatiommu.ko: buffers can be pinned through /dev/flatiommu, in the stead of map(). */
+	/* On flatiommu.ko: buffers can be pinned through /dev/flatiommu instead of map(). */
 	bool pins;
 
-	/* Opens what devices are attached to, and ends that. */
+	/* Opens and closes the container or the iommufd that devices are attached to. */
 	int (*start)(struct flatiommu *flat);
 	void (*stop)(struct flatiommu *flat);
 
-	/* Maps and unmaps for each device by itself: these, too, are called with open_lock held. */
+	/* map() and unmap() work on each device by itself, and are called with open_lock held. */
 	bool for_each_device;
 
 	/*
-	 * Makes device->fd, with all buffers in its reach; and ends what is left once that is
-	 * closed.
+	 * attach() opens device->fd, and maps all buffers for the device. detach() ends the
+	 * attachment after device->fd was closed.
 	 */
 	int (*attach)(struct flatiommu_device *device);
 	void (*detach)(struct flatiommu_device *device);
 
-	/* The IOVAs that can be used, to be freed; NULL: there are none. Count or -errno. */
+	/*
+	 * Gets the IOVAs that can be used, in an array that the caller frees. Returns its length or
+	 * -errno. NULL: the backend has no IOVAs.
+	 */
 	int (*iovas)(struct flatiommu *flat, struct iova_range **ranges);
 
-	/* The buffer's pages, at its IOVA. */
+	/* Map and unmap the buffer's pages at its IOVA. */
 	int (*map)(struct flatiommu *flat, struct buffer *buffer);
 	int (*unmap)(struct flatiommu *flat, struct buffer *buffer);
 
 	/*
-	 * Bus addresses of the pages, from @offset on: as many segments as there is room for, or less,
-	 * but one. Their number or -errno. NULL: the IOVA is the bus address. Else IOVAs are but names,
-	 * and nothing must be there.
+	 * Writes 1 to @room segments, the bus addresses of the pages from @offset on. Returns their
+	 * number or -errno. NULL: the IOVA is the bus address. Otherwise an IOVA is only a key, and
+	 * must lie where no memory and no PCI window is.
 	 */
 	int (*look_up)(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		       struct flatiommu_dma_segment *segments, size_t room);
@@ -65,12 +69,15 @@ extern const struct backend noiommu_iommufd, noiommu_group;
 extern const struct backend imported;
 
 /*
- * Opens the device with the context's backend, or the first one that works. 0, or -errno having
- * called fail().
+ * Opens the device with the context's backend, or with the first one that works. Returns 0, or
+ * calls fail() and returns -errno.
  */
 int choose_backend(struct flatiommu_device *device);
 
-/* The file flat.c: /dev/flatiommu. Each returns -errno having called fail(), but flat_unpin() and flat_name(). */
+/*
+ * The file flat.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,
+ * except that flat_unpin() does not call fail().
+ */
 int flat_open(struct flatiommu *flat);
 struct flatiommu_function flat_name(const struct flatiommu_device *device);
 int flat_declare(struct flatiommu_device *device);
@@ -81,30 +88,36 @@ int flat_unpin(struct flatiommu *flat, uint32_t pin);
 int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offset, size_t length,
 		     struct flatiommu_dma_segment *segments, size_t room);
 /*
- * Pins it for all devices of the context, as FLATIOMMU_PIN_VFIO, and sets buffer->pin. @segments are those of
- * dma.memory on, @n as many as there is room for, and then are. 0, PIN_NOT_POSSIBLE or -errno.
+ * Pins the buffer for all devices of the context, with FLATIOMMU_PIN_VFIO, and sets buffer->pin.
+ * @segments gets the segments from dma.memory on. *@n is their room, and is set to their number.
+ * Returns 0, PIN_NOT_POSSIBLE or -errno.
  */
 int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments,
 		 uint32_t *n);
-/* The same of a pin, from @offset of dma.memory on. */
+/* Looks a pin up from @offset after dma.memory on. @segments and @n as for flat_pin_all(). */
 int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size_t length,
 		       struct flatiommu_segment *segments, uint32_t *n);
-/* -EXDEV: the device has another address space. -ENOENT, without a word: there is no such pin. */
+/*
+ * Is the pin for the device, too? Returns 0, -EXDEV if the device has another address space, or
+ * -ENOENT, without fail(), if there is no such pin.
+ */
 int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin);
-/* A bit for each BAR that the claim holds write-combined. */
+/* Sets a bit in *@bars for each BAR that the claim holds write-combined. */
 int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
 
-/* It is VFIO that can map the buffer, or say why not. */
+/* Let VFIO map the buffer: it succeeds, or its error has the cause. */
 #define PIN_NOT_POSSIBLE 1
 
-/*
- * The file pinned.c. can_pin(): are buffers pinned? pin_buffer(): 0, and the buffer has its segments,
- * PIN_NOT_POSSIBLE, or -errno having called fail(). unpin_buffer(): 0 or -errno. join_pins(): of a device that is
- * listed, 0 or -errno having called fail().
- */
+/* The file pinned.c. Are buffers pinned through /dev/flatiommu? */
 bool can_pin(struct flatiommu *flat);
+/* Sets the buffer's segments. Returns 0, PIN_NOT_POSSIBLE, or calls fail() and returns -errno. */
 int pin_buffer(struct flatiommu *flat, struct buffer *buffer);
+/* Returns 0 or -errno. */
 int unpin_buffer(struct flatiommu *flat, struct buffer *buffer);
+/*
+ * Checks that the pins are for a device, which is in the list. Returns 0, or calls fail() and
+ * returns -errno.
+ */
 int join_pins(struct flatiommu_device *device);
 
 /* The file group.c: VFIO groups. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "buddy.h"
 
-/* Words of all orders below it. */
+/* Returns the number of words of all lower orders. */
 static size_t first_word(unsigned int order)
 {
 	return order < 10 ? 1024 - (1024u >> order) : 1023 + order - 10;
@@ -29,7 +29,7 @@ static void clear_free(struct buddy *buddy, unsigned int order, size_t block)
 	buddy->nr_free[order]--;
 }
 
-/* There is one. */
+/* Returns the first free block of the order; there is one. */
 static size_t first_free(const struct buddy *buddy, unsigned int order)
 {
 	const uint64_t *words = &buddy->free[first_word(order)];
@@ -40,7 +40,7 @@ static size_t first_free(const struct buddy *buddy, unsigned int order)
 	return 64 * i + (size_t)__builtin_ctzll(words[i]);
 }
 
-/* With its neighbours, as far as they are free and it may be one with them. */
+/* Frees a block. Merges it with its buddy as long as that is free and both may be one block. */
 static void give_back(struct buddy *buddy, unsigned int order, size_t block)
 {
 	while (order < BUDDY_ORDERS - 1 && is_free(buddy, order, block ^ 1)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* System calls that return their errno. */
+/* System calls that return -errno. */
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <unistd.h>

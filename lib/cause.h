@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages for an errno of the kernel, with the cure. If an errno has several causes, these
- * functions first find out which one it is. tests/causes.list has all of them.
+ * Messages for errors of the kernel, with the cure. If an errno has several causes, these functions
+ * first find out which one it is. tests/causes.list has all of them.
  */
 #ifndef LIB_CAUSE_H
 #define LIB_CAUSE_H
@@ -21,16 +21,16 @@ bool has_capability(unsigned int capability);
 /* Returns why this process has no CAP_SYS_RAWIO, with the cure; NULL if it has. */
 const char *why_no_rawio(void);
 
-/* Each of these but why_busy() and why_group_busy() says why by fail(), and returns @err. */
+/* explain_*() call fail() with the cause, and return @err. */
 
 /* Opening the node @path failed, for the device @name or "". */
 int explain_open(struct flatiommu *flat, const char *name, const char *path, int err);
 
 /* Has this process the node @path open, in another context or without the library? */
 bool is_open_here(const char *path);
-/* Who has the node @path open, where there can be one only. */
+/* Returns who has the node @path open, which can be open only once. */
 const char *why_busy(const char *path);
-/* The same of a character device, which nobody has who has not all of its group. */
+/* As why_busy(), for a character device: one program must have all functions of its group. */
 const char *why_group_busy(const struct function *function);
 
 /*

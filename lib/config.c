@@ -41,13 +41,13 @@ int flatiommu_config_write32(struct flatiommu_device *device, unsigned int offse
 	return flatiommu_region_write(device, CONFIG, offset, &value, sizeof(value));
 }
 
-/* The same within a call. */
+/* Reads config space, for functions that a CALL() encloses. */
 static int read_config(struct flatiommu_device *device, unsigned int offset, void *value, size_t size)
 {
 	return access_region(device, CONFIG, offset, value, size, false);
 }
 
-/* 0, or where a capability can be: from @first to before @end. */
+/* Is *@offset 0, or from @first to before @end, where a capability can be? */
 static int check(struct flatiommu_device *device, const unsigned int *offset, unsigned int first,
 		 unsigned int end)
 {
@@ -126,7 +126,7 @@ int flatiommu_capability(struct flatiommu_device *device, uint8_t id, unsigned i
 	return CALL_DEVICE(device, next_capability(device, id, offset));
 }
 
-/* PCIe 7.6.3: a header of 32 bits, the first one behind the 256 bytes of PCI. 0 is an empty list. */
+/* PCIe 7.6.3: headers of 32 bits, the first one after the 256 bytes of PCI. 0 is an empty list. */
 static int next_extended(struct flatiommu_device *device, uint16_t id, unsigned int *offset)
 {
 	unsigned int at = PCI_CFG_SPACE_SIZE, i;

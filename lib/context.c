@@ -8,7 +8,7 @@
 
 #include "internal.h"
 
-/* Zero in a child: it may be told from its parent, also where both have the same number. */
+/* The mark is zero in a child. A child in a new PID namespace may have its parent's process ID. */
 static int make_mark(struct flatiommu *flat)
 {
 	char *page = mmap(NULL, small_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -31,7 +31,7 @@ static void drop_mark(const struct flatiommu *flat)
 	munmap((void *)flat->ours, small_page_size());
 }
 
-/* There is no context to say why by. */
+/* Does not call fail(): there is no context yet. */
 static int read_options(struct flatiommu *flat, const struct flatiommu_options *options)
 {
 	size_t i;
@@ -43,7 +43,7 @@ static int read_options(struct flatiommu *flat, const struct flatiommu_options *
 		return -EOPNOTSUPP;
 	if (!options->backend)
 		return 0;
-	/* Whether there is such a backend is said as the first device is opened. */
+	/* An unknown name fails when the first device is opened. */
 	if (!options->backend[0] || strlen(options->backend) >= sizeof(flat->wanted))
 		return -EINVAL;
 	strcpy(flat->wanted, options->backend);
@@ -111,8 +111,8 @@ static void close_files(struct flatiommu *flat)
 }
 
 /*
- * In a child. What stands behind the context is the parent's: here are copies of what describes it,
- * and of the file descriptors. Memory of devices was not copied.
+ * Frees a context in a child: the copies of the structs, and of the file descriptors. The devices
+ * and pins are the parent's. Memory that devices reach was not copied.
  */
 static void close_copy(struct flatiommu *flat)
 {
@@ -121,7 +121,7 @@ static void close_copy(struct flatiommu *flat)
 	struct group *group;
 
 	close_files(flat);
-	/* What another thread of the parent was at is as it left it, and is no list to be freed. */
+	/* If another thread of the parent had a lock at the fork, lists may be half-changed. */
 	if (pthread_mutex_trylock(&flat->open_lock) || pthread_mutex_trylock(&flat->lock))
 		return;
 	forget_pools(flat);
@@ -144,7 +144,7 @@ static void close_context(struct flatiommu *flat)
 {
 	struct flatiommu_device *device;
 
-	/* All stop before the first one's memory goes. */
+	/* All devices stop before any memory is freed. */
 	for (device = flat->devices; device; device = device->next)
 		stop_device(device);
 	forget_pools(flat);
@@ -176,7 +176,7 @@ void flatiommu_close(struct flatiommu *flat)
 	pthread_setcancelstate(cancel, NULL);
 }
 
-/* NULL: no device is open. One that is being opened tries one after the other. */
+/* A device that is being opened does not count: it tries one backend after the other. */
 const struct backend *open_backend(const struct flatiommu *flat)
 {
 	pthread_mutex_t *lock = (pthread_mutex_t *)&flat->lock;

@@ -14,7 +14,7 @@
 
 #define TOKEN " vf_token="
 
-/* Everything that can be known before VFIO is asked, because its errors are terse. */
+/* Checks what sysfs says before VFIO is called, because VFIO's errors are terse. */
 static int look_at(struct flatiommu_device *device)
 {
 	struct function *f = &device->function;
@@ -31,7 +31,7 @@ static int look_at(struct flatiommu_device *device)
 		    f->driver[0] ? "bound to " : "bound to no driver", f->driver, f->bdf);
 }
 
-/* What is to be known of a device that has its file. */
+/* Reads the properties of a device, whose file is open. */
 int use_device(struct flatiommu_device *device)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
@@ -45,13 +45,16 @@ int use_device(struct flatiommu_device *device)
 	return read_regions(device, info.num_regions);
 }
 
-/* A function that is no more answers with all bits set, but for the one that VFIO keeps itself. */
+/* If the function is gone, all bits read as set, except maybe the one that VFIO emulates. */
 static bool is_gone(uint16_t command)
 {
 	return (command | PCI_COMMAND_INTX_DISABLE) == UINT16_MAX;
 }
 
-/* Memory and ports on: the kernel gives them with both as they were. DMA is for the program to ask for. */
+/*
+ * Enables memory and port decoding, which VFIO leaves unchanged, and disables bus mastering until
+ * the program asks for it.
+ */
 static int begin_command(struct flatiommu_device *device)
 {
 	uint16_t command;
@@ -69,7 +72,7 @@ static int begin_command(struct flatiommu_device *device)
 			     true);
 }
 
-/* Out of the ranges, what buffers have; those that are pinned have none. */
+/* Makes a space of @ranges without the IOVAs that buffers have. Pinned buffers have none. */
 static int take_iovas(const struct flatiommu *flat, struct iova_space *space, struct iova_range *ranges,
 		      size_t count)
 {
@@ -85,7 +88,7 @@ static int take_iovas(const struct flatiommu *flat, struct iova_space *space, st
 	return err;
 }
 
-/* The IOVAs that all devices take. There may be fewer with each device. */
+/* Reads the IOVAs that all devices accept. Each new device may make them fewer. */
 static int update_iovas(struct flatiommu *flat)
 {
 	struct iova_space new = { 0 };
@@ -99,7 +102,7 @@ static int update_iovas(struct flatiommu *flat)
 		return count;
 	pthread_mutex_lock(&flat->lock);
 	err = take_iovas(flat, &new, ranges, (size_t)count);
-	/* The old ones hold until all of the new ones are known. */
+	/* On an error the old space stays. */
 	iova_end(err ? &new : &flat->iovas);
 	if (!err) {
 		flat->iovas = new;
@@ -109,12 +112,12 @@ static int update_iovas(struct flatiommu *flat)
 	return err ? fail(flat, err, "no memory for the ranges of IOVAs") : 0;
 }
 
-/* With everything of it but the attachment; unlinked. */
+/* Frees a device that is not in the list and not attached any more. */
 void forget_device(struct flatiommu_device *device)
 {
 	struct view *view;
 
-	/* Of those that are left nothing is mapped here: this is a child. */
+	/* Views are left in a child only, where nothing is mapped. */
 	while ((view = device->views)) {
 		device->views = view->next;
 		free(view);
@@ -149,7 +152,7 @@ static void list_device(struct flatiommu_device *device)
 	pthread_mutex_unlock(&flat->lock);
 }
 
-/* Both locks are held: who has open_lock has the list as it is. */
+/* Both locks are held: so a thread with open_lock can read the list. */
 static void unlink_device(struct flatiommu_device *device)
 {
 	struct flatiommu_device **link;
@@ -160,7 +163,7 @@ static void unlink_device(struct flatiommu_device *device)
 	device->flat->devices_changed++;
 }
 
-/* Nothing is left that holds the context to its backend. */
+/* The context has no attached device any more: the next one may have another backend. */
 static void end_backend(struct flatiommu *flat)
 {
 	if (flat->backend->stop)
@@ -173,7 +176,7 @@ static void end_backend(struct flatiommu *flat)
 	pthread_mutex_unlock(&flat->lock);
 }
 
-/* Of an attached one whose file is closed. open_lock is held. */
+/* Detaches a device whose file is closed. open_lock is held. */
 static void detach_device(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
@@ -196,7 +199,7 @@ void end_device(struct flatiommu_device *device)
 	forget_device(device);
 }
 
-/* NULL: the buffers need it, or there is none. flat->lock is held. */
+/* Returns a stopped device that the buffers do not need, or NULL. flat->lock is held. */
 static struct flatiommu_device *find_unneeded(const struct flatiommu *flat)
 {
 	struct flatiommu_device *device, *stopped = NULL;
@@ -229,7 +232,7 @@ void drop_stopped_devices(struct flatiommu *flat)
 {
 	struct flatiommu_device *device;
 
-	/* Who frees a buffer does not wait for a device that is being opened. */
+	/* First without open_lock: freeing a buffer must not wait for a device that is opened. */
 	pthread_mutex_lock(&flat->lock);
 	device = find_unneeded(flat);
 	pthread_mutex_unlock(&flat->lock);
@@ -241,8 +244,8 @@ void drop_stopped_devices(struct flatiommu *flat)
 }
 
 /*
- * The one that is open, or was closed and kept for the buffers' sake, and is not any more. NULL:
- * there is none.
+ * Returns the context's device for this function, or NULL. *@was_open: the program has it open.
+ * Otherwise it was kept for the buffers, and is now not stopped any more.
  */
 static struct flatiommu_device *take_known(struct flatiommu *flat, const struct function *f,
 					   bool *was_open)
@@ -260,7 +263,7 @@ static struct flatiommu_device *take_known(struct flatiommu *flat, const struct 
 	return device;
 }
 
-/* What it still said of the program that closed it ends. */
+/* Opens a kept device again. Ends FLATIOMMU_IRQ_REQUEST, which was enabled before the close. */
 static int open_again(struct flatiommu_device *device)
 {
 	int err;
@@ -277,7 +280,7 @@ static int open_again(struct flatiommu_device *device)
 	return err;
 }
 
-/* Buffers that are pinned meanwhile are for it, too, and of those that were it is asked. */
+/* Lists the device, so that new pins are for it, too, and checks that existing pins are. */
 static int join(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
@@ -354,12 +357,12 @@ static int open_device(struct flatiommu *flat, const char *bdf, const char *toke
 	pthread_mutex_lock(&flat->open_lock);
 	err = open_locked(flat, &f, token, device);
 	pthread_mutex_unlock(&flat->open_lock);
-	/* Whichever there is one too many of. */
+	/* A kept device is not needed if this one is open, or if the last buffer was freed. */
 	drop_stopped_devices(flat);
 	return err;
 }
 
-/* As VFIO has it: "0000:01:00.1 vf_token=UUID". */
+/* Opens a device by a name such as VFIO's: "0000:01:00.1 vf_token=UUID". */
 static int open_by_name(struct flatiommu *flat, const char *name, struct flatiommu_device **device)
 {
 	const char *token;
@@ -413,8 +416,8 @@ int flatiommu_device_open_with(struct flatiommu *flat, const char *bdf,
 }
 
 /*
- * Without bus mastering a function begins nothing new, and its writes have arrived. What it has asked to
- * read may still be under way (PCIe 7.5.3.5, Transactions Pending); a second is more than it can take.
+ * Without bus mastering a function begins no transaction, and its writes have arrived. Its reads
+ * may still be pending (PCIe 7.5.3.5, Transactions Pending), for less than a second.
  */
 static void wait_for_transactions(struct flatiommu_device *device)
 {
@@ -440,7 +443,7 @@ int stop_device(struct flatiommu_device *device)
 	pthread_mutex_lock(&device->lock);
 	unmap_views(device);
 	disable_irqs(device, is_imported);
-	/* Another process may go on with what was imported: the kernel stops it after the last one. */
+	/* Another process may use an imported device: the kernel stops it at the last close. */
 	if (!is_imported)
 		err = set_bus_master(device, false);
 	pthread_mutex_unlock(&device->lock);
@@ -450,8 +453,8 @@ int stop_device(struct flatiommu_device *device)
 }
 
 /*
- * Without a device the kernel would let the memory go, and it would have other addresses.
- * flat->lock is held.
+ * Do buffers need this device? Without any device the kernel would unpin them, and their bus
+ * addresses would change. flat->lock is held.
  */
 static bool is_needed(const struct flatiommu_device *device)
 {
@@ -471,8 +474,8 @@ static bool may_be_kept(const struct flatiommu_device *device)
 }
 
 /*
- * Whether it is kept. Then it is not the caller's any more: another thread may free the last
- * buffer.
+ * Returns whether the device is kept. If so, the caller must not use it any more: another thread
+ * may free the last buffer, and with it the device.
  */
 static bool unlink_or_keep(struct flatiommu_device *device)
 {
@@ -491,7 +494,10 @@ static bool unlink_or_keep(struct flatiommu_device *device)
 	return kept;
 }
 
-/* One that is kept has its reset now, unless it is no more: that would be waited for twice. */
+/*
+ * A device that is kept is reset now. A function that is gone is not: the kernel would wait for it
+ * here, and again at the close.
+ */
 static int close_device(struct flatiommu_device *device)
 {
 	int err = stop_device(device);
@@ -573,7 +579,7 @@ bool is_bus_master(struct flatiommu_device *device)
 			      false) && !is_gone(command) && command & PCI_COMMAND_MASTER;
 }
 
-/* The emergency stop: it waits for nothing but what is under way with this device. */
+/* A program can use it as an emergency stop: it waits only for calls that change this device. */
 static int bus_master(struct flatiommu_device *device, bool on)
 {
 	int err;
@@ -594,7 +600,7 @@ static void forget_imported(struct flatiommu_device *device)
 	(void)device;
 }
 
-/* Another process has what stands behind its devices. */
+/* The devices are attached in another process. */
 const struct backend imported = {
 	.name = "imported",
 	.detach = forget_imported,
@@ -613,7 +619,7 @@ static int import_locked(struct flatiommu_device *new)
 	err = use_device(new);
 	if (err)
 		return err;
-	/* As those that are opened here: a program that is executed is not to have it. */
+	/* As for devices that are opened here: execve() must close it. */
 	if (fcntl(new->fd, F_SETFD, FD_CLOEXEC))
 		return fail(flat, -errno, "%s: close-on-exec: %s", new->name, ERRNO(-errno));
 	pthread_mutex_lock(&flat->lock);

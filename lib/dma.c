@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Buffers: memory, mapped for all devices of a context, and what the devices are to call it. */
+/* Buffers: memory that is mapped for all devices of a context, and its bus addresses. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +9,16 @@
 #include "memory.h"
 
 #define BATCH		512	/* segments looked up at a time */
-#define HUGE_TRIES	4096	/* for memory within reach: the pool of huge pages ends it */
-#define DRAWN_SIZE	(64ul << 20)	/* the same, of ordinary memory */
+#define HUGE_TRIES	4096	/* tries for memory within reach; mostly the pool has fewer pages */
+#define DRAWN_SIZE	(64ul << 20)	/* bytes of ordinary memory to try */
 
 #define KNOWN_FLAGS (FLATIOMMU_DMA_NO_FALLBACK | FLATIOMMU_DMA_ON_NODE | FLATIOMMU_DMA_CONTIGUOUS | \
 		     FLATIOMMU_DMA_SHARED | FLATIOMMU_DMA_READ_ONLY)
 
 /*
- * IOVAs that are names only lie above all memory, where nothing is that a device could hit when it is
- * told one by mistake. Real ones are kept above 4 GiB, for the sake of devices that cannot reach that.
+ * IOVAs that are only keys lie above all memory: if a program gives one to a device by mistake, it
+ * reaches nothing. Real IOVAs are above 4 GiB, if possible, which leaves those below to devices
+ * with few address bits.
  */
 #define ABOVE_MEMORY	(1ull << 52)
 #define ABOVE_32_BITS	(1ull << 32)
@@ -44,7 +45,7 @@ static int alloc_iova(struct flatiommu *flat, struct buffer *buffer, unsigned in
 	uint64_t align = small_page_size();
 	int err;
 
-	/* So that huge pages can be huge in the IOMMU's tables, too. */
+	/* Align the IOVA, so that the IOMMU's tables can have huge pages, too. */
 	if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_1G))
 		align = huge_page_size(FLATIOMMU_PAGES_1G);
 	else if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_HUGE))
@@ -60,7 +61,7 @@ static int alloc_iova(struct flatiommu *flat, struct buffer *buffer, unsigned in
 	return err ? fail(flat, err, "no IOVAs are left for %zu bytes", buffer->span) : 0;
 }
 
-/* Neighbours that could be one are. Returns the new number. */
+/* Merges @more segments with those before, if they are neighbours. Returns the new number. */
 static size_t merge(struct flatiommu_dma_segment *segments, size_t have, size_t more)
 {
 	size_t i, n = have;
@@ -74,7 +75,7 @@ static size_t merge(struct flatiommu_dma_segment *segments, size_t have, size_t 
 	return n;
 }
 
-/* It has its segments. */
+/* Makes the index of a buffer, which has its segments. */
 static int index_buffer(struct flatiommu *flat, struct buffer *buffer)
 {
 	int err = index_segments(buffer);
@@ -111,7 +112,7 @@ static int look_up(struct flatiommu *flat, struct buffer *buffer)
 		for (i = 0; i < ret; i++) {
 			struct flatiommu_dma_segment *s = &segments[count + (size_t)i];
 
-			/* The pages may go on where the buffer ends. */
+			/* The last page may go on after the end of the buffer. */
 			if (s->length > end - at)
 				s->length = end - at;
 			at += s->length;
@@ -139,7 +140,7 @@ void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err)
 	buffer->owned = false;
 }
 
-/* Where devices have their own maps, none comes or goes as they are made. */
+/* If a backend maps for each device by itself, no device may come or go meanwhile. */
 static void lock_devices(struct flatiommu *flat, const struct backend *backend)
 {
 	if (backend->for_each_device)
@@ -158,7 +159,7 @@ static int no_device(struct flatiommu *flat, const struct backend *backend)
 		    backend ? " (of imported devices, the memory is imported, too)" : "");
 }
 
-/* From now on the context is not without a device. */
+/* Lists a buffer. While it is in the list, the context keeps a device. */
 static int list_buffer(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
 {
 	int err = 0;
@@ -185,7 +186,7 @@ static void free_iova(struct flatiommu *flat, struct buffer *buffer)
 	buffer->iova = 0;
 }
 
-/* Nothing of it is mapped any more, unless @kept. */
+/* Removes a buffer from the list. @kept: it is still mapped, so its IOVA stays taken. */
 static void unlist_buffer(struct flatiommu *flat, struct buffer *buffer, bool kept)
 {
 	pthread_mutex_lock(&flat->lock);
@@ -197,7 +198,7 @@ static void unlist_buffer(struct flatiommu *flat, struct buffer *buffer, bool ke
 	pthread_mutex_unlock(&flat->lock);
 }
 
-/* It can be found by what is in it, from when it is mapped on until it is to be unmapped. */
+/* Lets flatiommu_dma_find() find the buffer: after it is mapped and until it is unmapped. */
 static void let_find(struct flatiommu *flat, struct buffer *buffer)
 {
 	buffer->place.start = (uintptr_t)buffer->dma.memory;
@@ -214,7 +215,7 @@ static void do_not_find(struct flatiommu *flat, struct buffer *buffer)
 	pthread_mutex_unlock(&flat->lock);
 }
 
-/* Does a device that is being opened take fewer than there were? */
+/* Has a device that was opened meanwhile changed the IOVAs? Waits for one that is being opened. */
 static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
 {
 	bool changed;
@@ -227,7 +228,7 @@ static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
 	return changed;
 }
 
-/* 0, or -errno: devices may reach it still, and its memory is kept. */
+/* Returns 0, or -errno: then devices may still reach the memory, which is kept. */
 static int unmap(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
 {
 	int err = buffer->pin ? unpin_buffer(flat, buffer) : backend->unmap(flat, buffer);
@@ -237,7 +238,7 @@ static int unmap(struct flatiommu *flat, struct buffer *buffer, const struct bac
 	return err;
 }
 
-/* By VFIO, at an IOVA, or by the backend's own pins. @kept as unlist_buffer() wants it. */
+/* Maps the buffer by backend->map(). Sets *@kept, for unlist_buffer(), if it cannot be unmapped. */
 static int map_with_backend(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend,
 			    unsigned int address_bits, unsigned int *iovas_changed, bool *kept)
 {
@@ -285,7 +286,7 @@ out:
 	return err;
 }
 
-/* Is all of it below the device's limit, and in one piece if so wished? */
+/* Is the buffer within @address_bits, and in one segment if FLATIOMMU_DMA_CONTIGUOUS is set? */
 static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t flags,
 		 unsigned int address_bits)
 {
@@ -305,7 +306,9 @@ static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t f
 	return 0;
 }
 
-/* A buffer of these pages, mapped, but not checked. 0 or -errno; *buffer is not linked on failure. */
+/*
+ * Maps the buffer, but does not check() it. Returns 0, or -errno and the buffer is not in the list.
+ */
 static int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
 {
 	const struct backend *backend = open_backend(flat);
@@ -338,7 +341,7 @@ static void free_memory(struct buffer *buffer)
 	free(buffer);
 }
 
-/* 0, or -errno: the kernel has not unmapped it, and its memory is kept. */
+/* Frees a buffer. Returns 0, or -errno if the kernel did not unmap it: then its memory is kept. */
 int free_buffer(struct buffer *buffer)
 {
 	struct flatiommu *flat = buffer->flat;
@@ -347,7 +350,7 @@ int free_buffer(struct buffer *buffer)
 
 	if (flat) {
 		do_not_find(flat, buffer);
-		/* As there is a buffer, there is a device. */
+		/* Not NULL: while there is a buffer, there is a device. */
 		backend = open_backend(flat);
 		lock_devices(flat, backend);
 		err = unmap(flat, buffer, backend);
@@ -358,7 +361,7 @@ int free_buffer(struct buffer *buffer)
 	return err;
 }
 
-/* In a child, where its memory is not, but for what is shared. */
+/* Frees a buffer's struct in a child, and its memory if it is shared. Other memory is not there. */
 void forget_buffer(struct buffer *buffer)
 {
 	struct pin *pin;
@@ -391,17 +394,17 @@ int flatiommu_dma_free(struct flatiommu_dma *dma)
 	return CALL(flat, free_dma(flat, dma));
 }
 
-/* Beside those of the public enum: what the kernel has within reach. */
+/* One more kind than in the public enum: memory within reach from the module, see reach.c. */
 #define PAGES_IN_REACH ((enum flatiommu_dma_pages)(FLATIOMMU_PAGES_SMALL + 1))
 
-/* @no_pages: it failed, and other pages may do. */
+/* Sets *@no_pages if it fails and other pages may help. */
 static int get_memory(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
 		      const struct flatiommu_dma_options *options, struct memory *memory, bool *no_pages)
 {
 	int err;
 
 	*no_pages = false;
-	/* The kernel looks at limits, and ends no program for it. */
+	/* Here the kernel checks the limits itself, and kills no program to get memory. */
 	if (pages == PAGES_IN_REACH)
 		return reach_get(flat, length, options, memory);
 	err = check_room(flat, length, pages);
@@ -427,7 +430,7 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 		free(new);
 		return err;
 	}
-	/* What is pinned would be copied as the process forks. No kernel that has it refuses. */
+	/* fork() would copy pinned memory. The kernel never refuses this advice. */
 	if (memory.file < 0)
 		madvise(memory.addr, memory.size, MADV_DONTFORK);
 	new->dma = (struct flatiommu_dma){
@@ -449,8 +452,9 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 }
 
 /*
- * What is out of the device's reach is kept until there is some within, or the kernel would hand
- * out the same again. @draw: go on with ordinary memory for a while.
+ * Allocates and maps memory until some is within the device's reach. Memory that is not is kept
+ * until then, or the kernel would return the same again. Ordinary memory is tried more than once
+ * only if @draw.
  */
 static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages, bool draw,
 		       const struct flatiommu_dma_options *options, struct buffer **buffer, bool *no_pages)
@@ -471,7 +475,7 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 		struct buffer *new = NULL;
 
 		err = alloc_once(flat, length, pages, options, &new, no_pages);
-		/* There was some: of whatever there is no more now, those that are kept have it. */
+		/* There was memory before: the kept buffers have it now. */
 		if (err == -ENOMEM && count) {
 			err = -ERANGE;
 			*no_pages = true;
@@ -494,7 +498,7 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 	return err;
 }
 
-/* Where FLATIOMMU_PAGES_ANY begins. */
+/* Returns the kind of pages that FLATIOMMU_PAGES_ANY tries first. */
 static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t length, bool draw, uint32_t flags)
 {
 	size_t huge = huge_page_size(FLATIOMMU_PAGES_HUGE);
@@ -502,13 +506,13 @@ static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t 
 
 	if (in_one_page && length > huge)
 		return FLATIOMMU_PAGES_1G;
-	/* Of huge pages those reserved at boot lie low. */
+	/* Huge pages that were reserved at boot mostly have low addresses. */
 	if ((in_one_page && length > small_page_size()) || length >= huge / 2 || draw)
 		return FLATIOMMU_PAGES_HUGE;
 	return FLATIOMMU_PAGES_SMALL;
 }
 
-/* The kinds of pages, from the one that was asked for on. */
+/* Tries kinds of pages, from the one that was asked for on. */
 static int alloc_kinds(struct flatiommu *flat, size_t length, bool draw, const struct flatiommu_dma_options *options,
 		       struct buffer **buffer, bool *no_pages)
 {
@@ -531,20 +535,21 @@ static bool is_narrow(const struct flatiommu_dma_options *options)
 	return options->address_bits && options->address_bits < 64;
 }
 
-/* Is it of several pages that have to follow each other? */
+/* Does the program want several consecutive pages? */
 static bool is_long(size_t length, const struct flatiommu_dma_options *options)
 {
 	return options->flags & FLATIOMMU_DMA_CONTIGUOUS && length > small_page_size();
 }
 
 /*
- * Memory that not any will do for. The module takes it from where it is, and is asked first where ordinary
- * memory is hardly so. Without the module's help it is a matter of luck.
+ * Allocates memory that must be within few address bits or contiguous. The module can find such
+ * memory. It is tried first if ordinary memory is unlikely to be such. Without the module the
+ * result depends on luck.
  */
 static int alloc_in_reach(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
 			  struct buffer **buffer)
 {
-	/* What the module gives is of ordinary pages. */
+	/* The module's memory has ordinary pages. */
 	bool ordinary = options->pages == FLATIOMMU_PAGES_ANY || options->pages == FLATIOMMU_PAGES_SMALL;
 	bool may_ask = ordinary || !(options->flags & FLATIOMMU_DMA_NO_FALLBACK), asked = false;
 	bool first = ordinary && (is_long(length, options) || options->address_bits <= 32);
@@ -558,7 +563,7 @@ static int alloc_in_reach(struct flatiommu *flat, size_t length, const struct fl
 		asked = ret != -EOPNOTSUPP;
 		if (asked) {
 			err = ret;
-			/* Of few address bits -ENOMEM is about RLIMIT_MEMLOCK. */
+			/* With few address bits, -ENOMEM is about RLIMIT_MEMLOCK. */
 			no_pages = err == -ERANGE || (err == -ENOMEM && !narrow);
 		}
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* How a call of a program begins and ends. */
+/* The begin and the end of a program's call. */
 #include <errno.h>
 
 #include "internal.h"

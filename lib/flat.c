@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* /dev/flatiommu: its manual is linux/flatiommu.h. */
+/* Calls of /dev/flatiommu. linux/flatiommu.h describes them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/flatiommu.h>
@@ -10,7 +10,7 @@
 
 #include "internal.h"
 
-#define BATCH 512	/* segments a call */
+#define BATCH 512	/* segments in a call */
 
 struct flatiommu_function flat_name(const struct flatiommu_device *device)
 {
@@ -28,7 +28,7 @@ static void set_pins(struct flatiommu *flat, bool pins)
 	pthread_mutex_unlock(&flat->lock);
 }
 
-/* FLATIOMMU_MAP=vfio: nothing is pinned that VFIO can map. */
+/* With FLATIOMMU_MAP=vfio, buffers are mapped by VFIO and not pinned. */
 static int choose_pins(struct flatiommu *flat)
 {
 	const char *map = secure_getenv("FLATIOMMU_MAP");
@@ -55,7 +55,7 @@ int flat_open(struct flatiommu *flat)
 	return explain_open(flat, "", "/dev/flatiommu", -errno);
 }
 
-/* EPERM is about who asks. */
+/* Returns the cause of EPERM: the caller, or another program. */
 static const char *why_not_ours(void)
 {
 	const char *why = why_no_rawio();
@@ -131,7 +131,7 @@ int flat_declare(struct flatiommu_device *device)
 	return err ? explain_declare(device, err) : 0;
 }
 
-/* One call; the answer is 0 segments where nothing is found at the start. */
+/* Makes one call. Returns the number of segments, or calls fail() and returns -errno. */
 static int look_up(struct flatiommu *flat, struct flatiommu_lookup *lookup,
 		   struct flatiommu_dma_segment *segments, size_t room)
 {
@@ -154,7 +154,7 @@ static int look_up(struct flatiommu *flat, struct flatiommu_lookup *lookup,
 	return (int)lookup->nr_segments;
 }
 
-/* Devices of one context have the same addresses, or the kernel does not let them in. */
+/* Returns any of the context's functions: the kernel admits only those with the same addresses. */
 static struct flatiommu_function any_function(struct flatiommu *flat)
 {
 	struct flatiommu_function function;
@@ -178,7 +178,7 @@ int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 
 	if (ret > 0)
 		return ret;
-	/* That device may have been closed meanwhile; there is another one then. */
+	/* That device may have been closed meanwhile. If so, try another one. */
 	lookup.function = any_function(flat);
 	if (!memcmp(&lookup.function, &function, sizeof(function)))
 		return ret;
@@ -226,8 +226,8 @@ int flat_unpin(struct flatiommu *flat, uint32_t pin)
 }
 
 /*
- * All devices of the context. Their number; 0: there are more than a pin can be for. @changed: as often as their list
- * did till now.
+ * Lists all devices of the context. Returns their number, or 0 if there are more than one pin can
+ * be for. *@changed is set to the count of changes to the list.
  */
 static uint32_t list_functions(struct flatiommu *flat, struct flatiommu_function *functions,
 			       unsigned int *changed)
@@ -243,7 +243,10 @@ static uint32_t list_functions(struct flatiommu *flat, struct flatiommu_function
 	return device ? 0 : n;
 }
 
-/* Unless there are other devices now: one that joins later sees the pin. */
+/*
+ * Sets buffer->pin, unless the list of devices has changed since. A device that is listed after
+ * this finds the pin, see join_pins().
+ */
 static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin, unsigned int changed)
 {
 	bool same;
@@ -256,7 +259,7 @@ static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin
 	return same;
 }
 
-/* @again: it was for other devices than there are now, and is no more. */
+/* Sets *@again if the list of devices has changed during the call. The pin was ended then. */
 static int pin_once(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments, uint32_t *n,
 		    bool *again)
 {
@@ -301,10 +304,10 @@ int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu
 		*n = room;
 		err = pin_once(flat, buffer, segments, n, &again);
 	} while (again);
-	/* An older module does not know the flag, nor one before that the segments. */
+	/* An older module does not know the flag (EOPNOTSUPP) or the segments (E2BIG). */
 	if (err == -EOPNOTSUPP || err == -E2BIG)
 		set_pins(flat, false);
-	/* Its limit is VFIO's, too, and what counts for one may not count for the other. */
+	/* Do not try VFIO: it has the same limit, but may count other memory. */
 	if (err == -ENOMEM)
 		return explain_map(flat, buffer, err);
 	return err ? PIN_NOT_POSSIBLE : 0;
@@ -326,7 +329,7 @@ int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size
 	};
 	int err = call(flat->flat, FLATIOMMU_LOOKUP, &arg);
 
-	/* As above. */
+	/* As in flat_look_up(). */
 	if (err) {
 		arg.function = any_function(flat);
 		if (memcmp(&arg.function, &function, sizeof(function)))

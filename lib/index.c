@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * Where in a buffer each segment begins, and a table of addresses that makes flatiommu_dma_address() a
- * few instructions: with one segment a single entry, else one for each page.
+ * The index of a buffer: the offset of each segment, and a table of addresses with which
+ * flatiommu_dma_address() is a few instructions. It has one entry if there is one segment, else one
+ * for each page.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "internal.h"
 
-/* Any offset of a process is in the first unit of this size. */
+/* A unit that is larger than any buffer, so that all offsets are in the first one. */
 #define WHOLE_SHIFT 63
 
 static int index_pages(struct buffer *buffer, uint64_t *bases)
@@ -19,7 +20,7 @@ static int index_pages(struct buffer *buffer, uint64_t *bases)
 	for (i = 0; i < dma->nr_segments; i++) {
 		size_t end = buffer->starts[i] + dma->segments[i].length;
 
-		/* A unit has one base: what a segment begins must begin a unit, but for the first. */
+		/* A unit has one base, so each segment but the first must begin with a unit. */
 		if (i && (dma->skipped + at) & (unit - 1))
 			return -EINVAL;
 		while (at < end) {

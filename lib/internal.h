@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library's files share. A context, its devices and buffers; each file says what it does
- * with them.
+ * Objects and functions that the library's files share: a context, its devices and buffers.
  */
 #ifndef LIB_INTERNAL_H
 #define LIB_INTERNAL_H
@@ -24,10 +23,10 @@
 #define NR_IRQS		5	/* VFIO_PCI_NUM_IRQS */
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
-/* Bytes of an ordinary page of the kernel that runs: 4096, or 16 or 64 KiB on some of arm64. */
+/* Returns the bytes of an ordinary page: 4096, or 16 or 64 KiB with some kernels of arm64. */
 size_t small_page_size(void);
 
-/* A file descriptor of a VFIO group, for as long as devices of it are in the context. */
+/* A VFIO group that devices of the context belong to. */
 struct group {
 	struct group *next;
 	int id;
@@ -39,7 +38,7 @@ struct group {
 
 struct thread;			/* reason.c */
 
-/* Why the latest call of a thread failed. There is one for each thread that has, and lives. */
+/* The reason of a thread's latest failed call. There is one for each living thread that had any. */
 struct reason {
 	struct reason *next;
 	struct thread *thread;
@@ -47,42 +46,43 @@ struct reason {
 };
 
 /*
- * Two locks, the first one taken before the other, and before any device's. Neither is held as the
- * kernel closes a device, which takes a minute for a function that is gone, and resets or maps
- * something.
+ * open_lock is taken before @lock, and before a device's lock. @lock is never held during a slow
+ * system call. open_lock is not held while the kernel closes a device (up to a minute if the
+ * function is gone) or resets it, nor while it maps a buffer, unless the backend is noiommu-group.
+ * A hot reset and an open that fails do hold it.
  */
 struct flatiommu {
 	/*
-	 * One device is opened or let go at a time. Protects what devices are attached to: the
-	 * groups, the file descriptors, and @attached; @backend and @devices change under both locks.
+	 * Held while a device is opened or given back. Protects the groups, the file descriptors
+	 * and @attached. @backend and @devices change under both locks.
 	 */
 	pthread_mutex_t open_lock;
-	struct group *groups;		/* with type1, and noiommu-group */
-	int container;			/* the same, or -1 */
-	int iommufd;			/* with the others, or -1 */
+	struct group *groups;		/* with type1 and noiommu-group */
+	int container;			/* with type1 and noiommu-group, or -1 */
+	int iommufd;			/* with the other backends, or -1 */
 	uint32_t ioas;
-	int flat;			/* /dev/flatiommu, or -1 where it is not needed */
-	unsigned int attached;		/* devices that are, listed or not */
+	int flat;			/* /dev/flatiommu, or -1 if it is not needed */
+	unsigned int attached;		/* number of attached devices, in the list or not */
 
-	/* For moments only. Protects the rest, and the lists that begin here. */
+	/* Held for moments only. Protects the other members, and the lists that begin here. */
 	pthread_mutex_t lock;
 	const struct backend *backend;	/* NULL: no device was opened yet */
 	char backend_reason[256];
-	char wanted[32];		/* by the options; "": any */
+	char wanted[32];		/* backend that the options name; "": any */
 	bool pins;			/* /dev/flatiommu pins buffers; see pinned.c */
 	struct flatiommu_device *devices;
-	unsigned int devices_changed;	/* how often the list did */
+	unsigned int devices_changed;	/* number of changes to the list */
 	struct buffer *buffers;
-	struct place *places;		/* of those that are mapped, in the program's memory */
+	struct place *places;		/* of mapped buffers, by address in the program */
 	struct flatiommu_pool *pools;
 	struct iova_space iovas;
-	unsigned int iovas_changed;	/* how often */
+	unsigned int iovas_changed;	/* number of changes to the allowed IOVAs */
 
-	/* A page that is all zero in a child that was forked. */
+	/* In a page that is all zero in a forked child. */
 	const char *ours;
 
 	pthread_mutex_t reason_lock;
-	/* Of the thread that opened the context, and behind it of others: reason_lock. */
+	/* The reason of the thread that opened the context, then those of others: reason_lock. */
 	struct reason reasons;
 	void (*log)(void *arg, enum flatiommu_log level, const char *line);
 	void *log_arg;
@@ -92,7 +92,7 @@ struct region {
 	uint64_t size;
 	uint64_t offset;		/* in the device's file */
 	uint32_t flags;			/* VFIO_REGION_INFO_FLAG_* */
-	struct area *areas;		/* that can be mapped; NULL: all of it, given the flag */
+	struct area *areas;		/* parts that can be mapped; NULL: all, given the flag */
 	unsigned int nr_areas;
 };
 
@@ -104,9 +104,9 @@ struct area {
 /* A mapping of a BAR. */
 struct view {
 	struct view *next;
-	void *memory;			/* as the caller has it */
-	void *pages;
-	size_t length;			/* of @pages */
+	void *memory;			/* the caller's pointer */
+	void *pages;			/* the mapping */
+	size_t length;			/* bytes of @pages */
 };
 
 struct flatiommu_device {
@@ -118,15 +118,15 @@ struct flatiommu_device {
 	int fd;
 	struct group *group;
 	uint32_t flags;			/* VFIO_DEVICE_FLAGS_* */
-	/* Closed by the program, and kept, as buffers need a device: flat->lock. */
+	/* The program has closed it; it is kept because buffers need a device: flat->lock. */
 	bool stopped;
 	struct region regions[NR_REGIONS];
 
-	/* Protects the command register, and what follows. */
+	/* Protects the command register and the members below. */
 	pthread_mutex_t lock;
-	bool was_master;		/* during an unmap of noiommu.c */
+	bool was_master;		/* for unmap() in noiommu.c */
 	struct view *views;
-	unsigned int enabled[NR_IRQS];	/* vectors behind the last one that is */
+	unsigned int enabled[NR_IRQS];	/* highest enabled vector of the kind, and 1 */
 };
 
 /* Memory pinned through /dev/flatiommu for a device, with noiommu-group. */
@@ -141,16 +141,16 @@ struct buffer {
 	struct place place;		/* flat->lock */
 	struct flatiommu *flat;		/* NULL: imported */
 	struct buffer *next, **prev;	/* flat->lock */
-	size_t *starts;			/* of each segment, in the buffer */
-	uint64_t base;			/* dma.bases of one segment */
-	char *pages;			/* the pages of it, that are mapped for the devices */
-	size_t span;			/* their bytes */
-	uint64_t iova;			/* flat->lock; 0: it has none */
-	struct pin *pins;		/* with noiommu-group */
-	uint32_t pin;			/* for all devices, see pinned.c; 0: none. flat->lock */
-	bool owned;			/* pages are the library's */
-	bool read_only;			/* for devices */
-	int file;			/* of shared memory, or -1 */
+	size_t *starts;			/* offset of each segment in the buffer */
+	uint64_t base;			/* dma.bases, if there is one segment */
+	char *pages;			/* the whole pages, which are mapped for the devices */
+	size_t span;			/* bytes of @pages */
+	uint64_t iova;			/* 0: none. flat->lock */
+	struct pin *pins;		/* one for each device, with noiommu-group */
+	uint32_t pin;			/* pin for all devices, see pinned.c; 0: none. flat->lock */
+	bool owned;			/* the library has allocated @pages */
+	bool read_only;			/* devices only read it */
+	int file;			/* the file of shared memory, or -1 */
 };
 
 static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
@@ -159,8 +159,9 @@ static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
 }
 
 /*
- * entry.c: every call of a program that takes a context begins and ends here. A child that was
- * forked is refused, and no thread is cancelled within the library: it might hold a lock.
+ * entry.c: every call of a program that has a context begins with enter() and ends with leave().
+ * enter() refuses a forked child with -ECHILD. In between the thread cannot be cancelled, because
+ * it may hold a lock.
  */
 struct entry {
 	struct flatiommu *flat;
@@ -179,74 +180,77 @@ bool is_ours(const struct flatiommu *flat);
 #define CALL_DEVICE(device, what) CALL((device) ? (device)->flat : NULL, what)
 
 /*
- * reason.c: fail() says why and returns @err. Whether it is why the program's call fails is known
- * as that ends: what something else made good is a note in the log, and no reason. So is the answer
- * of say_no().
+ * reason.c: fail() records a message and returns @err. If the program's call fails, the last
+ * message is its reason. Messages before it, and messages of a call that succeeds, are notes in the
+ * log. say_no() is fail() for an error that answers a question: its message is a note, too.
  */
 int fail(struct flatiommu *flat, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int say_no(struct flatiommu *flat, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* What fail() has said last in this thread. */
+/* Returns the last message of fail() in this thread. */
 const char *latest_reason(void);
 void end_reasons(struct flatiommu *flat, bool failed, int err);
 int begin_reasons(struct flatiommu *flat);
 void free_reasons(struct flatiommu *flat);
-/* The text of an errno, for the texts of fail(). */
+/* Returns the text of an errno, for messages of fail(). */
 const char *errno_text(int err, char *text, size_t size);
 #define ERRNO(err) errno_text(err, (char[64]){ 0 }, 64)
 
 /* ioctl() that returns -errno. */
 int call(int fd, unsigned long request, void *arg);
-/* Closes a file descriptor that is one. */
+/* Closes *@fd unless it is -1, and sets it to -1. */
 void close_fd(int *fd);
 
 /* device.c */
 int use_device(struct flatiommu_device *device);
-/* These two: device->lock is held. */
+/* For these two, device->lock is held. */
 int set_bus_master(struct flatiommu_device *device, bool on);
 bool is_bus_master(struct flatiommu_device *device);
 /*
- * What was mapped, interrupts, DMA: all that a program has of it. It stays open, and goes on to say
- * that it is asked for. 0, or -errno when it does not answer.
+ * Ends the mappings, interrupts and DMA of a device. It stays open, and FLATIOMMU_IRQ_REQUEST still
+ * signals. Returns 0, or -errno if the device does not answer.
  */
 int stop_device(struct flatiommu_device *device);
-/* Those that are kept for the buffers' sake, once there are none, or there is another device. */
+/*
+ * Closes devices that the program has closed but that were kept because buffers existed. Call it
+ * when the last buffer was freed or another device was opened.
+ */
 void drop_stopped_devices(struct flatiommu *flat);
-/* Of one that is unlinked: gives it back, and its memory. No lock is held. */
+/* Gives a device back that is not in the list, and frees it. No lock is held. */
 void end_device(struct flatiommu_device *device);
 void forget_device(struct flatiommu_device *device);
 
 /*
- * token.c: the VF token that a device is opened with; NULL is that of the environment, if any. 0, or -EINVAL
- * having called fail().
+ * token.c: sets the device's VF token; @token NULL: to that of the environment, if it has one.
+ * Returns 0, or calls fail() and returns -EINVAL.
  */
 int read_token(struct flatiommu_device *device, const char *token);
-/* The token as the kernel has it, of a device that has one. */
+/* Converts the device's token to the kernel's binary form. */
 void token_bytes(const struct flatiommu_device *device, uint8_t bytes[16]);
-/* What -EACCES of the call @step means, with the cure. Returns -ENOKEY, or -EKEYREJECTED. */
+/* Explains -EACCES of the call @step by fail(). Returns -ENOKEY or -EKEYREJECTED. */
 int explain_token(struct flatiommu_device *device, const char *step);
 
-/* context.c: NULL: no device is open or kept. */
+/* context.c: returns the backend, or NULL if no device is open or kept. */
 const struct backend *open_backend(const struct flatiommu *flat);
 
-/* room.c: 0, or -ENOMEM having called fail(). */
+/* room.c: may @length bytes be allocated? Returns 0, or calls fail() and returns -ENOMEM. */
 int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages);
 
 /* dma.c */
-/* Devices may still reach it, as @err kept it from being unmapped: it must not become anybody else's. */
 int check_dma_options(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options);
 int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
 	      struct flatiommu_dma **dma);
 int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma);
+/* Unmapping failed with @err, so devices may still reach the buffer: fails and leaks the memory. */
 void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
 int free_buffer(struct buffer *buffer);
 void forget_buffer(struct buffer *buffer);
 
 /*
- * index.c: has the buffer's segments found by offset; its memory, length, page size and segments are
- * set. 0, -ENOMEM, or -EINVAL where a segment begins within a page. drop_index() frees the segments, too,
- * and whatever was made of the index.
+ * index.c: makes the tables that find a segment by its offset. The buffer's memory, length, page
+ * size and segments are set. Returns 0, -ENOMEM, or -EINVAL if a segment begins within a page.
+ * drop_index() frees the tables, also half-made ones, and the segments.
  */
 int index_segments(struct buffer *buffer);
 void drop_index(struct buffer *buffer);
@@ -258,13 +262,13 @@ void unmap_views(struct flatiommu_device *device);
 int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
 		  size_t length, bool write);
 
-/* pool.c: all of them, but for their memory. */
+/* pool.c: frees all pools of the context, but not their buffers. */
 void forget_pools(struct flatiommu *flat);
 
-/* config.c: the first one, without a word when there is none. */
+/* config.c: finds the first capability @id. Does not call fail() if there is none. */
 int find_capability(struct flatiommu_device *device, uint8_t id, unsigned int *offset);
 
-/* irq.c: but for FLATIOMMU_IRQ_REQUEST, unless @all. device->lock is held. */
+/* irq.c: disables FLATIOMMU_IRQ_REQUEST only if @all. device->lock is held. */
 void disable_irqs(struct flatiommu_device *device, bool all);
 
 #endif

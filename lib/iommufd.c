@@ -111,7 +111,7 @@ static int attach_flat(struct flatiommu_device *device)
 	return err ? err : attach(device);
 }
 
-/* Its file was all. */
+/* Closing the device's file has detached it. */
 static void detach(struct flatiommu_device *device)
 {
 	(void)device;

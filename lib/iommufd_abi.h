@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls of linux/iommufd.h and of VFIO's character devices, which the headers of Linux 6.1 do
- * not have yet, nor others IOAS_NOIOMMU_GET_PA, which came with Linux 7.3.
+ * The calls of linux/iommufd.h and of VFIO's character devices. The headers of Linux 6.1 do not
+ * have them, and IOAS_NOIOMMU_GET_PA is in headers from Linux 7.3 on.
  */
 #ifndef LIB_IOMMUFD_ABI_H
 #define LIB_IOMMUFD_ABI_H
@@ -53,7 +53,7 @@ struct ioas_unmap {
 };
 #define IOAS_UNMAP _IO(';', 0x86)
 
-/* length: at most that much, and not 0; set to how much is contiguous from out_phys on. */
+/* length: the bytes that are wanted, not 0; set to the bytes that are contiguous at out_phys. */
 struct ioas_get_pa {
 	__u32 size;
 	__u32 flags;
@@ -70,7 +70,7 @@ struct cdev_bind {
 	__u32 flags;
 	__s32 iommufd;
 	__u32 out_devid;
-	__aligned_u64 token;	/* of 16 bytes; from Linux 6.17 on */
+	__aligned_u64 token;	/* address of 16 bytes; from Linux 6.17 on */
 };
 #define CDEV_BIND_TOKEN		1
 #define CDEV_BIND_IOMMUFD _IO(';', 100 + 18)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* Free ranges in a sorted array: there are few, as freed neighbours become one again. */
+/* Free ranges in a sorted array. There are few, because freed neighbours are merged. */
 #include "iova.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for every range that can come to be: taking out splits one, giving back may add one. */
+/* Makes room for all ranges that can exist: an allocation splits one, and a free may add one. */
 static int reserve(struct iova_space *space)
 {
 	size_t needed = space->nr_allowed + space->allocations + 2;
@@ -35,7 +35,7 @@ static void remove_at(struct iova_space *space, size_t i)
 	memmove(&space->free[i], &space->free[i + 1], (space->nr_free - i) * sizeof(*space->free));
 }
 
-/* Takes @start to @last out of the i-th free range, which has it. */
+/* Takes @start to @last out of the i-th free range, which contains them. */
 static void carve(struct iova_space *space, size_t i, uint64_t start, uint64_t last)
 {
 	struct iova_range hole = space->free[i];
@@ -47,7 +47,7 @@ static void carve(struct iova_space *space, size_t i, uint64_t start, uint64_t l
 		insert_at(space, i, hole.start, start - 1);
 }
 
-/* The first free range that ends at or behind @at. */
+/* Returns the index of the first free range that ends at or after @at. */
 static size_t find(const struct iova_space *space, uint64_t at)
 {
 	size_t low = 0, high = space->nr_free;
@@ -130,7 +130,7 @@ static void give_back(struct iova_space *space, uint64_t start, uint64_t last)
 {
 	size_t i = find(space, start);
 
-	/* Neighbours become one, also where that is the range before: it ends at start - 1. */
+	/* Merge it with the ranges before and after it, if they are neighbours. */
 	if (i && space->free[i - 1].last + 1 == start) {
 		start = space->free[--i].start;
 		remove_at(space, i);

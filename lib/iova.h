@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which IOVAs are free. The context's lock protects a space. */
+/* Allocation of IOVAs. The context's lock protects a space. */
 #ifndef LIB_IOVA_H
 #define LIB_IOVA_H
 
@@ -12,26 +12,26 @@ struct iova_range {
 };
 
 struct iova_space {
-	struct iova_range *allowed;	/* sorted; the kernel takes no others */
+	struct iova_range *allowed;	/* sorted; the kernel accepts no other IOVAs */
 	size_t nr_allowed;
 	struct iova_range *free;	/* sorted, no two of them neighbours */
 	size_t nr_free;
-	size_t room;			/* in @free: one for each allocation that may be given back */
+	size_t room;			/* ranges that fit in @free, see reserve() */
 	size_t allocations;
 };
 
 /*
- * Makes @ranges, which it takes over, the allowed ones, all of them free. 0 or -ENOMEM, and nothing
- * is taken then.
+ * Makes @ranges the allowed ones, all of them free. Returns 0, and the space owns @ranges, or
+ * -ENOMEM, and nothing has changed.
  */
 int iova_allow(struct iova_space *space, struct iova_range *ranges, size_t count);
 /*
- * The lowest @size bytes in @min to @max whose start is @phase above a multiple of @align, a power of
- * two. 0, -ENOSPC or -ENOMEM.
+ * Allocates the lowest free @size bytes in @min to @max whose start is @phase above a multiple of
+ * @align, a power of two. Returns 0, -ENOSPC or -ENOMEM.
  */
 int iova_alloc(struct iova_space *space, uint64_t size, uint64_t align, uint64_t phase, uint64_t min,
 	       uint64_t max, uint64_t *iova);
-/* What was allocated before iova_allow(), again. 0 or -ENOMEM. */
+/* Takes IOVAs that were allocated before iova_allow(). Returns 0 or -ENOMEM. */
 int iova_take(struct iova_space *space, uint64_t iova, uint64_t size);
 void iova_free(struct iova_space *space, uint64_t iova, uint64_t size);
 void iova_end(struct iova_space *space);

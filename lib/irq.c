@@ -25,7 +25,7 @@ static int get_info(struct flatiommu_device *device, enum flatiommu_irq irq, str
 
 	*info = (struct vfio_irq_info){ .argsz = sizeof(*info), .index = irq };
 	err = call(device->fd, VFIO_DEVICE_GET_IRQ_INFO, info);
-	/* So it says of a kind that the device cannot have, such as errors of one that is not PCIe. */
+	/* The device cannot have this kind, such as FLATIOMMU_IRQ_ERROR if it is not PCIe. */
 	if (err == -EINVAL) {
 		info->count = 0;
 		return 0;
@@ -51,7 +51,7 @@ int flatiommu_irq_vectors(struct flatiommu_device *device, enum flatiommu_irq ir
 	return CALL_DEVICE(device, vectors(device, irq));
 }
 
-/* Of these VFIO enables one only. */
+/* VFIO enables only one of INTx, MSI and MSI-X. */
 static int check_others(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	unsigned int i;
@@ -71,7 +71,7 @@ static bool is_eventfd(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	length = readlink(path, target, sizeof(target) - 1);
 	target[length > 0 ? length : 0] = 0;
-	/* Without /proc it may be one. */
+	/* If /proc is not mounted, any open file may be an eventfd. */
 	return !strcmp(target, "anon_inode:[eventfd]") || (length < 0 && fcntl(fd, F_GETFD) >= 0);
 }
 
@@ -107,7 +107,7 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 	unsigned int i;
 	int ret;
 
-	/* To the kernel all of these are -1. */
+	/* The kernel would take any negative number for -1. */
 	for (i = 0; i < count; i++)
 		if (eventfds[i] < -1)
 			return fail(device->flat, -EBADF, "%s: %s: %d is no eventfd", device->name,
@@ -125,7 +125,7 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 	free(set);
 	if (!ret)
 		return 0;
-	/* A positive answer is how many vectors there could be. */
+	/* A positive value is the number of vectors that the machine has left. */
 	if (ret > 0)
 		return fail(device->flat, -ENOSPC, "%s: the machine has %d vectors left for its %s, not %u",
 			    device->name, ret, names[irq], first + count);
@@ -154,7 +154,7 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 	err = set_eventfds(device, irq, first, count, eventfds);
 	if (err)
 		return err;
-	/* Of these two the kernel knows nothing while they have no eventfd. */
+	/* FLATIOMMU_IRQ_ERROR and _REQUEST are enabled only while they have an eventfd. */
 	if (irq > FLATIOMMU_IRQ_MSIX)
 		*enabled = eventfds[0] >= 0;
 	else if (end > *enabled)
@@ -214,7 +214,7 @@ static int disable_locked(struct flatiommu_device *device, enum flatiommu_irq ir
 	return err;
 }
 
-/* What another process, or one before, has enabled of an imported device. The kernel knows whether. */
+/* Disables vectors of an imported device that another process has enabled, if there are any. */
 static void disable_others(struct flatiommu_device *device, enum flatiommu_irq irq)
 {
 	struct vfio_irq_set set = {

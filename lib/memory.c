@@ -24,20 +24,20 @@ size_t huge_page_size(enum flatiommu_dma_pages pages)
 	case FLATIOMMU_PAGES_1G:
 		return 1ul << 30;
 	case FLATIOMMU_PAGES_HUGE:
-		/* What a page of page table entries, 8 bytes each, is for. */
+		/* The memory that one page of page table entries maps; an entry has 8 bytes. */
 		return small_page_size() / 8 * small_page_size();
 	default:
 		return 0;
 	}
 }
 
-/* So mmap() and memfd_create() say that the kernel has no huge pages of that size. */
+/* mmap() and memfd_create() return these errors if the kernel has no huge pages of that size. */
 static int as_no_memory(int err)
 {
 	return err == -EINVAL || err == -ENODEV || err == -EOPNOTSUPP ? -ENOMEM : err;
 }
 
-/* Its log2, where mmap() and memfd_create() want it: both say MAP_HUGE_SHIFT. */
+/* The flags for a page size: its log2, shifted by MAP_HUGE_SHIFT, also for memfd_create(). */
 static int huge_flags(size_t page_size)
 {
 	return __builtin_ctzl(page_size) << MAP_HUGE_SHIFT;
@@ -54,8 +54,8 @@ static int make_file(size_t size, size_t huge)
 	if (fd < 0)
 		return as_no_memory(-errno);
 	/*
-	 * Nobody who gets the file may shrink it, or seal it against others. A hole that is punched in it
-	 * cannot be prevented; what devices reach stays pinned then, but is nobody's any more.
+	 * A process that gets the file cannot shrink it, or add seals. It can punch a hole: the
+	 * memory that devices reach stays pinned then, but does not belong to the file any more.
 	 */
 	if (!ftruncate(fd, (off_t)size) &&
 	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
@@ -65,7 +65,7 @@ static int make_file(size_t size, size_t huge)
 	return err;
 }
 
-/* Ordinary memory begins at a multiple of a huge page's size, or none could be in it. */
+/* Maps memory at a multiple of @align, so that huge pages can be in it. */
 static void *map_aligned(size_t size, size_t align, int flags, int fd)
 {
 	char *area = mmap(NULL, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -96,7 +96,7 @@ static void *map_memory(const struct memory *memory, enum flatiommu_dma_pages pa
 		flags |= MAP_HUGETLB | huge_flags(huge);
 	if (pages == FLATIOMMU_PAGES_TRANSPARENT) {
 		addr = map_aligned(memory->size, huge_page_size(FLATIOMMU_PAGES_HUGE), flags, memory->file);
-		/* Advice: kernels without them say no. */
+		/* Only advice: kernels without transparent huge pages refuse it. */
 		if (addr != MAP_FAILED)
 			madvise(addr, memory->size, MADV_HUGEPAGE);
 		return addr;
@@ -124,7 +124,7 @@ static int place(const struct memory *memory, const struct flatiommu_dma_options
 	return errno == ENOSYS && !node ? 0 : -errno;
 }
 
-/* Touched by the kernel: an errno where there is none, instead of SIGBUS. */
+/* Has the kernel fill the memory: if there is none, this returns an errno instead of SIGBUS. */
 static int populate(const struct memory *memory)
 {
 	if (!madvise(memory->addr, memory->size, MADV_POPULATE_WRITE))
@@ -139,10 +139,10 @@ int memory_get(size_t length, enum flatiommu_dma_pages pages,
 	size_t page = huge ? huge : small_page_size(), unit = page;
 	int err;
 
-	/* Only a whole transparent huge page can be one, and in one piece. */
+	/* A transparent huge page must be whole to be contiguous. */
 	if (pages == FLATIOMMU_PAGES_TRANSPARENT && options->flags & FLATIOMMU_DMA_CONTIGUOUS)
 		unit = huge_page_size(FLATIOMMU_PAGES_HUGE);
-	/* More than that is no size of a file, rounded up to pages. */
+	/* Rounded up to pages, more would not be a valid size of a file. */
 	if (length > SIZE_MAX / 4)
 		return -ENOMEM;
 	*memory = (struct memory){

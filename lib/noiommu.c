@@ -77,7 +77,7 @@ static void detach(struct flatiommu_device *device)
 {
 	struct buffer *buffer;
 
-	/* The kernel has stopped it as its file was closed. */
+	/* The kernel has stopped the device when its file was closed. */
 	group_detach(device);
 	for (buffer = device->flat->buffers; buffer; buffer = buffer->next)
 		unpin(device->flat, buffer, device);
@@ -105,13 +105,14 @@ static int attach(struct flatiommu_device *device)
 }
 
 /*
- * With the last pin of a function the kernel clears its bus mastering, in case that nobody thought
- * of it. The program has, or so it says by freeing memory: it gets back what it has asked for, and
- * what another thread asks for meanwhile comes after that.
+ * With the last pin of a function the kernel clears its bus mastering, in case that the device
+ * still uses the memory. A program that frees a buffer has made sure that it does not, so bus
+ * mastering is set again. device->lock makes flatiommu_bus_master() of another thread wait until
+ * then.
  */
 static int unmap(struct flatiommu *flat, struct buffer *buffer)
 {
-	/* Both lists change under open_lock alone: devices always, buffers with this backend. */
+	/* open_lock is held, so neither list changes: buffers change under it with this backend. */
 	bool last = flat->buffers == buffer && !buffer->next;
 	struct flatiommu_device *device;
 	int err;

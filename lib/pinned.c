@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Buffers on flatiommu.ko: pinned through /dev/flatiommu, which takes a huge page at a time, where VFIO
- * maps each 4 KiB of it, and tells the bus addresses in the same call. The kernel holds what is pinned as
- * it does what VFIO has mapped (FLATIOMMU_PIN_VFIO in linux/flatiommu.h): until the devices are stopped and
- * reset, whoever closes what first. What cannot be pinned, such as memory of a device, is left to VFIO.
+ * Buffers on flatiommu.ko. They are pinned through /dev/flatiommu, which pins a huge page at once,
+ * where VFIO pins each 4 KiB of it, and returns the bus addresses in the same call. As with memory
+ * that VFIO has mapped, the kernel holds it until the devices are stopped and reset, in whatever
+ * order files are closed (FLATIOMMU_PIN_VFIO in linux/flatiommu.h). Memory that cannot be pinned,
+ * such as memory of a device, is mapped by VFIO.
  */
 #include <errno.h>
 #include <linux/flatiommu.h>
@@ -11,14 +12,14 @@
 
 #include "internal.h"
 
-#define BATCH 4096	/* segments a call */
+#define BATCH 4096	/* segments in a call */
 
-/* The segments of a buffer, as they come. */
+/* A growing array of a buffer's segments. */
 struct list {
 	struct flatiommu_dma_segment *segments;
 	size_t count;
 	size_t room;
-	size_t bytes;	/* that they have */
+	size_t bytes;	/* sum of the segments' lengths */
 };
 
 static int reserve(struct list *list, size_t more)
@@ -36,7 +37,10 @@ static int reserve(struct list *list, size_t more)
 	return 0;
 }
 
-/* Up to @max bytes in all: the pages may go on where the buffer ends. Neighbours that could be one are. */
+/*
+ * Adds segments, up to @max bytes in the list: the last page may go on after the end of the buffer.
+ * Merges neighbours.
+ */
 static int add(struct list *list, const struct flatiommu_segment *batch, size_t n, size_t max)
 {
 	size_t i;
@@ -66,7 +70,7 @@ static void shrink(struct list *list)
 		list->segments = less;
 }
 
-/* What PIN has answered, and the rest. */
+/* Adds the segments that PIN has returned, and looks the rest up. */
 static int read_segments(struct flatiommu *flat, struct buffer *buffer, struct list *list,
 			 struct flatiommu_segment *batch, uint32_t room, uint32_t n)
 {
@@ -128,7 +132,7 @@ int unpin_buffer(struct flatiommu *flat, struct buffer *buffer)
 {
 	uint32_t pin = buffer->pin;
 
-	/* Before the kernel gives the number to another one. */
+	/* First, because the kernel may give the number to another pin after the call. */
 	pthread_mutex_lock(&flat->lock);
 	buffer->pin = 0;
 	pthread_mutex_unlock(&flat->lock);
@@ -147,13 +151,13 @@ static uint32_t any_pin(struct flatiommu *flat)
 	return pin;
 }
 
-/* Devices that share their buffers have one address space, which holds the pins. */
+/* All pins are held by one address space, so it is enough to check one of them. */
 int join_pins(struct flatiommu_device *device)
 {
 	uint32_t pin;
 	int err;
 
-	/* What was unpinned meanwhile is not there. */
+	/* -ENOENT: the pin has ended meanwhile. Try another one. */
 	do {
 		pin = any_pin(device->flat);
 		err = pin ? flat_is_pinned_for(device, pin) : 0;

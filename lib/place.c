@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* No two are equal. */
+/* Two different places are never equal: their own addresses decide. */
 static bool is_before(const struct place *a, const struct place *b)
 {
 	return a->start != b->start ? a->start < b->start : (uintptr_t)a < (uintptr_t)b;
@@ -19,7 +19,7 @@ static void update(struct place *place)
 		place->last_end = place->right->last_end;
 }
 
-/* What is before @at, and what is not. */
+/* Splits a tree into the places before @at and the others. */
 static void split(struct place *root, const struct place *at, struct place **before,
 		  struct place **behind)
 {
@@ -82,7 +82,7 @@ static struct place *take_out(struct place *root, struct place *place)
 
 void place_insert(struct place **root, struct place *place)
 {
-	/* As good as random: where it is in memory, stirred. */
+	/* A hash of its address is random enough. */
 	uint64_t hash = (uintptr_t)place * 0x9e3779b97f4a7c15u;
 
 	place->priority = (uint32_t)(hash >> 32) ^ (uint32_t)(hash >> 12);
@@ -97,7 +97,10 @@ void place_remove(struct place **root, struct place *place)
 struct place *place_find(struct place *root, uintptr_t at)
 {
 	while (root && (at < root->start || at >= root->end)) {
-		/* If what ends last there begins behind @at, so does all that is to the right. */
+		/*
+		 * The place that ends last in the left subtree ends after @at. If it does not
+		 * contain @at, it begins after it, and so do all places to the right.
+		 */
 		if (root->left && root->left->last_end > at)
 			root = root->left;
 		else

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Small objects and rings: many to a buffer, each at a multiple of its size on the bus. */
+/* Pools of small objects: many in a buffer, each aligned to its size on the bus. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +22,17 @@ struct flatiommu_pool {
 	struct flatiommu_pool_options options;
 	unsigned int min_order, max_order;
 
-	pthread_mutex_t grow_lock;		/* one thread gets a chunk at a time; before the next one */
-	pthread_mutex_t lock;			/* protects the rest, for moments */
+	pthread_mutex_t grow_lock;		/* held to allocate a chunk; taken before @lock */
+	pthread_mutex_t lock;			/* protects the members below; held for moments */
 	struct chunk **chunks;			/* sorted by their memory */
 	size_t nr_chunks, room, nr_empty;
 	/* No chunk before this one has a free block of the order. */
 	size_t first[BUDDY_ORDERS];
 };
 
-/* One block needs one run of memory, at a multiple of its size: its halves are such already. */
+/*
+ * Is a block contiguous on the bus, and aligned to its size there? Its halves are known to be.
+ */
 static bool is_whole(const void *arg, size_t offset, unsigned int order)
 {
 	const struct flatiommu_dma *dma = arg;
@@ -112,7 +114,7 @@ int flatiommu_pool_create(struct flatiommu *flat, const struct flatiommu_pool_op
 	return CALL(flat, create(flat, options, pool));
 }
 
-/* The index of the last chunk that begins at or before @memory, and 1; 0: none does. */
+/* Returns the number of chunks that begin at or before @memory. */
 static size_t chunks_up_to(const struct flatiommu_pool *pool, const void *memory)
 {
 	size_t low = 0, high = pool->nr_chunks;
@@ -170,7 +172,7 @@ static int free_chunk(struct flatiommu_pool *pool, struct chunk *chunk)
 	return err;
 }
 
-/* The index of its chunk, or -1. */
+/* Allocates a block. Returns the index of its chunk and sets *@offset, or returns -1. */
 static ptrdiff_t take_block(struct flatiommu_pool *pool, unsigned int order, size_t *offset)
 {
 	size_t i;
@@ -212,7 +214,7 @@ static bool has_block(const struct buddy *buddy, unsigned int order)
 	return false;
 }
 
-/* A chunk that has a block of the order. grow_lock is held. */
+/* Adds a chunk that has a free block of the order. grow_lock is held. */
 static int grow(struct flatiommu_pool *pool, unsigned int order)
 {
 	struct chunk *new = calloc(1, sizeof(*new));
@@ -242,7 +244,7 @@ static int grow(struct flatiommu_pool *pool, unsigned int order)
 	return fail(pool->flat, err, "no memory for a pool");
 }
 
-/* Whoever waits for another thread's chunk may find a block in that. */
+/* Allocates a block, from another thread's new chunk or from one of its own. */
 static int grow_for(struct flatiommu_pool *pool, unsigned int order, struct chunk **chunk,
 		    size_t *offset)
 {
@@ -255,7 +257,7 @@ static int grow_for(struct flatiommu_pool *pool, unsigned int order, struct chun
 	return err;
 }
 
-/* Nobody has written to it since it was freed. It stays taken if somebody has, to be looked at. */
+/* Was nothing written to the object since it was freed? If something was, the block stays taken. */
 static int check_poison(const struct flatiommu_pool *pool, const unsigned char *memory, size_t length)
 {
 	size_t i;
@@ -311,7 +313,7 @@ int flatiommu_pool_alloc(struct flatiommu_pool *pool, size_t size, struct flatio
 	return CALL(pool ? pool->flat : NULL, alloc_object(pool, size, object));
 }
 
-/* The index of the chunk that has an object there, or -1. */
+/* Returns the index of the chunk with an object at @memory and sets *@offset, or returns -1. */
 static ptrdiff_t find_object(const struct flatiommu_pool *pool, const void *memory, size_t *offset)
 {
 	size_t i = chunks_up_to(pool, memory);
@@ -322,7 +324,7 @@ static ptrdiff_t find_object(const struct flatiommu_pool *pool, const void *memo
 	return buddy_order(&pool->chunks[i]->buddy, *offset) < 0 ? -1 : (ptrdiff_t)i;
 }
 
-/* Poisoned before anybody else can have it. */
+/* Fills the block with poison, before it is free. */
 static void poison(const struct flatiommu_pool *pool, const struct chunk *chunk, size_t offset)
 {
 	int order = buddy_order(&chunk->buddy, offset);
@@ -347,7 +349,7 @@ static int free_object(struct flatiommu_pool *pool, const void *memory)
 		for (i = 0; i < BUDDY_ORDERS; i++)
 			if (pool->first[i] > (size_t)at)
 				pool->first[i] = (size_t)at;
-		/* One is kept, for what comes next. */
+		/* Keep one empty chunk for the next allocation. */
 		if (!chunk->buddy.taken && ++pool->nr_empty > 1) {
 			remove_chunk(pool, (size_t)at);
 			empty = chunk;
@@ -367,7 +369,7 @@ int flatiommu_pool_free(struct flatiommu_pool *pool, void *memory)
 	return CALL(pool ? pool->flat : NULL, free_object(pool, memory));
 }
 
-/* But its memory. */
+/* Frees a pool, but not its buffers. */
 static void forget_pool(struct flatiommu_pool *pool)
 {
 	size_t i;
@@ -384,7 +386,7 @@ void forget_pools(struct flatiommu *flat)
 
 	while ((pool = flat->pools)) {
 		flat->pools = pool->next;
-		/* In a child, of what another thread of the parent was at nothing is to be freed. */
+		/* In a child: if another thread of the parent had the lock at the fork, leak it. */
 		if (!pthread_mutex_trylock(&pool->lock))
 			forget_pool(pool);
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What this process may do as the kernel sees it, which is not always what it sees itself. */
+/* Capabilities as drivers check them: in the initial user namespace. */
 #include <linux/capability.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -7,10 +7,10 @@
 
 #include "internal.h"
 
-/* The inode of the user namespace that the machine began with, in any kernel. */
+/* The inode of the initial user namespace, in every kernel. */
 #define INITIAL_USER_NAMESPACE 0xeffffffdu
 
-/* Root of another one has all capabilities there, and none that a driver asks for. */
+/* Root of another user namespace has all capabilities there, and none that a driver checks. */
 bool in_user_namespace(void)
 {
 	struct stat st;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Memory that the kernel takes from where devices reach it: FLATIOMMU_ALLOC of /dev/flatiommu. */
+/* Memory from the module that devices reach: FLATIOMMU_ALLOC of /dev/flatiommu. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/flatiommu.h>
@@ -11,8 +11,8 @@
 #include "memory.h"
 
 /*
- * A file to ask by. Linux's no-IOMMU mode goes without the module, and has this where the module is there
- * as well.
+ * Returns a file descriptor of /dev/flatiommu for one call, or -errno. Linux's no-IOMMU mode with
+ * iommufd works without the module, and can allocate such memory only if the module is loaded.
  */
 static int open_flat(struct flatiommu *flat)
 {
@@ -26,7 +26,7 @@ static int open_flat(struct flatiommu *flat)
 	return fd < 0 ? fail(flat, -errno, "/dev/flatiommu, once more: %s", ERRNO(-errno)) : fd;
 }
 
-/* Devices of one context see memory in one way: the latest one stands for all. */
+/* Gets a file descriptor and a function for the call. All devices of a context see memory alike. */
 static int begin(struct flatiommu *flat, struct flatiommu_function *function, char *name, size_t size)
 {
 	const struct flatiommu_device *device;
@@ -43,7 +43,7 @@ static int begin(struct flatiommu *flat, struct flatiommu_function *function, ch
 	return fd;
 }
 
-/* It may take a while, so that nobody waits for it by the context's lock. */
+/* The call may need a while, so no lock of the context is held. */
 static int alloc_file(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options)
 {
 	struct flatiommu_alloc arg = {
@@ -64,7 +64,7 @@ static int alloc_file(struct flatiommu *flat, size_t length, const struct flatio
 		return fd;
 	err = call(fd, FLATIOMMU_ALLOC, &arg);
 	close(fd);
-	/* An older module, or a program that has given its privilege up since it opened the device. */
+	/* The module is older, or the program has dropped its privilege after the open. */
 	if (err == -ENOTTY || (err == -EPERM && why_no_rawio()))
 		return -EOPNOTSUPP;
 	return err ? explain_reach(flat, name, length, arg.address_bits, err) : arg.out_fd;
@@ -89,7 +89,7 @@ int reach_get(struct flatiommu *flat, size_t length, const struct flatiommu_dma_
 		close(fd);
 		return fail(flat, err, "%zu bytes of /dev/flatiommu's memory: %s", length, ERRNO(err));
 	}
-	/* The map has the memory; what is not to be passed on needs no file. */
+	/* The mapping holds the memory. Only memory that can be exported needs its file. */
 	if (!(options->flags & FLATIOMMU_DMA_SHARED))
 		close_fd(&memory->file);
 	return 0;

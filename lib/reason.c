@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Why a call failed, for a person.
+ * Reasons: messages that say why a call failed.
  *
- * fail() leaves its line with the thread. As the program's call ends it becomes the reason of that
- * thread in the context, or, where the call succeeded all the same, a note in the log.
+ * fail() stores its line in the thread. When the program's call ends with an error, the line
+ * becomes the thread's reason in the context. If the call succeeds, it becomes a note in the log.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -17,12 +17,12 @@
 enum said {
 	NOTHING,
 	FAILURE,
-	NO,		/* an answer that a program asks for */
+	NO,		/* say_no(): an error that answers a question */
 };
 
 /*
- * One that has failed, or opened a context. It outlives the thread while a context has a reason of
- * it.
+ * A thread in which a call failed, or which opened a context. The struct outlives the thread while
+ * a context has a reason of it.
  */
 struct thread {
 	atomic_uint users;	/* the thread, and the reasons */
@@ -54,14 +54,14 @@ static void make_key(void)
 	has_key = !pthread_key_create(&key, end_thread);
 }
 
-/* NULL: there is none yet. */
+/* Returns NULL if this thread has no struct yet. */
 static struct thread *known_thread(void)
 {
 	pthread_once(&once, make_key);
 	return has_key ? pthread_getspecific(key) : NULL;
 }
 
-/* NULL: no memory for it. */
+/* Makes this thread's struct if there is none. Returns NULL if there is no memory. */
 static struct thread *this_thread(void)
 {
 	struct thread *thread = known_thread();
@@ -78,7 +78,7 @@ static struct thread *this_thread(void)
 	return NULL;
 }
 
-/* So that contexts have no more of them than there are threads. */
+/* Frees reasons of threads that have ended, so that the list is not longer than the threads. */
 static void forget_ended(struct flatiommu *flat)
 {
 	struct reason **link = &flat->reasons.next;
@@ -150,7 +150,7 @@ void end_reasons(struct flatiommu *flat, bool failed, int err)
 		tell(flat, failed && said != NO ? FLATIOMMU_LOG_ERROR : FLATIOMMU_LOG_NOTE, thread->line);
 }
 
-/* What was said before it led to this, or was made good. */
+/* Stores the line. An earlier line of this call becomes a note in the log. */
 static int say(struct flatiommu *flat, int err, enum said what, const char *format, va_list args)
 {
 	struct thread *thread = this_thread();
@@ -224,7 +224,10 @@ int begin_reasons(struct flatiommu *flat)
 	return 0;
 }
 
-/* Unless another context has a reason of it: the main thread does not end before the program. */
+/*
+ * Frees this thread's struct, unless another context has a reason of it. end_thread() does not run
+ * in the main thread.
+ */
 static void forget_this_thread(void)
 {
 	struct thread *thread = known_thread();

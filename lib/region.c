@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* BARs, ROM and config space: mapped, if VFIO allows it, and read and written. */
+/* Regions: BARs, ROM and config space. Reads and writes them, and maps BARs if VFIO allows it. */
 #include <endian.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -119,8 +119,8 @@ static int check_range(struct flatiommu_device *device, unsigned int index, uint
 }
 
 /*
- * @err is 0 if the kernel has read nothing. Returns -ENODEV if the device is gone, -EIO for all other
- * errors.
+ * Fails because an access failed with @err, or with 0 because the kernel has read nothing. Returns
+ * -ENODEV if the device is gone, else -EIO.
  */
 static int explain_access(struct flatiommu_device *device, const char *how, unsigned int index,
 			  uint64_t offset, int err)
@@ -196,7 +196,10 @@ int flatiommu_region_write(struct flatiommu_device *device, unsigned int region,
 	return CALL_DEVICE(device, write_region_part(device, region, offset, data, length));
 }
 
-/* Only if asked: registers are often in a prefetchable BAR, too, and stores to them must not be merged. */
+/*
+ * Is the BAR prefetchable, so that it may be mapped write-combined? This is never the default:
+ * registers are often in a prefetchable BAR, too, and stores to them must not be merged.
+ */
 static int check_prefetchable(struct flatiommu_device *device, unsigned int bar)
 {
 	uint32_t value;

@@ -43,7 +43,7 @@ static bool is_open(const struct flatiommu *flat, const struct vfio_pci_dependen
 	return false;
 }
 
-/* Which functions would be reset, too, and are not ours. */
+/* Writes the names of functions that would be reset, too, and are not open in this context. */
 static void name_strangers(struct flatiommu *flat, const struct vfio_pci_hot_reset_info *info,
 			   char *text, size_t size)
 {
@@ -99,8 +99,8 @@ static bool is_reset_too(const struct group *group, const struct vfio_pci_hot_re
 }
 
 /*
- * The groups prove that the functions are ours; VFIO refuses groups of other functions. iommufd has
- * no groups: there the device's binding is the proof.
+ * The groups' files prove that the functions are ours; VFIO refuses groups of other functions.
+ * Devices on iommufd have no group files: there the device's binding is the proof.
  */
 static int reset_all_of(struct flatiommu_device *device, const struct vfio_pci_hot_reset_info *info)
 {
@@ -159,7 +159,7 @@ static int hot_reset(struct flatiommu_device *device)
 	if (device->flat->backend == &imported)
 		return fail(device->flat, -EOPNOTSUPP, "%s: the process that opened it can reset its bus",
 			    device->name);
-	/* Whose groups it takes none may leave meanwhile. */
+	/* Keeps groups, whose files the call needs, from being closed. */
 	pthread_mutex_lock(&device->flat->open_lock);
 	err = hot_reset_locked(device);
 	pthread_mutex_unlock(&device->flat->open_lock);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Is there room for a buffer? Asked before its memory is filled: a limit is better told at once,
- * and where there is too little memory, the kernel ends some program.
+ * Is there room for a buffer? This is checked before its memory is filled: a limit is reported at
+ * once, and if there is too little memory, the kernel does not have to kill a program.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -11,10 +11,10 @@
 #include "internal.h"
 #include "memory.h"
 
-/* Less is filled faster than these files are read. */
+/* Filling less memory is faster than reading these files. */
 #define WORTH_ASKING (1ul << 20)
 
-/* The number behind a line's name, in bytes. 0: there is no such line. */
+/* Returns the number in the line @name, in bytes, or 0 if there is no such line. */
 static uint64_t read_kib(const char *path, const char *name)
 {
 	FILE *file = fopen(path, "re");
@@ -31,7 +31,7 @@ static uint64_t read_kib(const char *path, const char *name)
 	return kib * 1024;
 }
 
-/* iommufd counts to VmPin, and what is locked besides does not count; the others, and flatiommu.ko, to VmLck. */
+/* iommufd compares the limit with VmPin alone. type1 and flatiommu.ko compare it with VmLck. */
 static int check_limit(struct flatiommu *flat, uint64_t size)
 {
 	const struct backend *backend = open_backend(flat);
@@ -59,13 +59,13 @@ int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages p
 	if (length < WORTH_ASKING)
 		return 0;
 	err = check_limit(flat, length);
-	/* Huge pages are had, or not, before they are filled. */
+	/* Huge pages are reserved when they are mapped, before they are filled. */
 	if (err || huge_page_size(pages))
 		return err;
 	available = read_kib("/proc/meminfo", "MemAvailable");
 	/*
-	 * Page tables and the kernel's notes of what is pinned are a 64th, if none of it is in one
-	 * piece.
+	 * If no pages are contiguous, page tables and the kernel's records of pinned pages need a
+	 * 64th of the length.
 	 */
 	if (!available || (length <= available && length / 64 <= available - length))
 		return 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Buffers in other processes: the memory's file, and a sealed file with the segments. What comes from
- * another process is believed only as far as it is checked here.
+ * Export and import of buffers: the memory's file, and a sealed file with the segments. Data from
+ * another process is not trusted: the import checks it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,12 +25,12 @@ struct table {
 	uint64_t span;
 	uint64_t page_size;
 	uint64_t nr_segments;
-	/* Which file the memory is; of the kernel's memory the first is 0, as of no file system. */
+	/* Identify the file of the memory. @dev is 0 for memory of FLATIOMMU_ALLOC. */
 	uint64_t dev;
 	uint64_t ino;
 };
 
-/* Sets what of @table says which file it is, and its length: none that can shrink under us. */
+/* Sets @span, @dev and @ino of @table. Refuses a file that can shrink under us. */
 static int identify(int fd, struct table *table)
 {
 	struct stat st;
@@ -118,7 +118,7 @@ int flatiommu_dma_export(const struct flatiommu_dma *dma, int *memory, int *tabl
 	return dma ? CALL(buffer_of(dma)->flat, export(buffer_of(dma), memory, table)) : -EINVAL;
 }
 
-/* The table as a whole, once it can change no more; to be freed. */
+/* Reads a sealed table, which the caller frees. */
 static int read_table(int fd, struct table **table)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -185,7 +185,7 @@ static int copy_segments(struct buffer *buffer, const struct table *table)
 	buffer->dma.nr_segments = n;
 	if (at != table->length)
 		return -EBADMSG;
-	/* Not of whole pages: it is not ours. */
+	/* -EINVAL: a segment begins within a page, so the library did not write the table. */
 	err = index_segments(buffer);
 	return err == -EINVAL ? -EBADMSG : err;
 }

@@ -47,7 +47,7 @@ static int attach(struct flatiommu_device *device)
 
 static int attach_flat(struct flatiommu_device *device)
 {
-	/* Before it joins a container that has look-up maps already. */
+	/* Declare before the attach: the container may have look-up maps already. */
 	int err = flat_declare(device);
 
 	return err ? err : attach(device);
@@ -124,7 +124,7 @@ static int unmap(struct flatiommu *flat, struct buffer *buffer)
 	};
 	int err = call(flat->container, VFIO_IOMMU_UNMAP_DMA, &arg);
 
-	/* It says how much it found; less means that the devices kept something. */
+	/* The call sets the size that it unmapped. If it is less, devices still reach the rest. */
 	if (!err && arg.size != buffer->span)
 		err = -EIO;
 	return err;

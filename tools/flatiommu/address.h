@@ -14,7 +14,7 @@
  */
 bool address_parse(char *address, size_t size, const char *text);
 
-/* vendor:device, of four digits each */
+/* Parses vendor:device, four digits each. */
 bool kind_parse(unsigned int *vendor, unsigned int *device, const char *text);
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * flatiommu addresses: where a process's memory is, in runs as long as it is contiguous.
+ * flatiommu addresses: the physical addresses of a process's memory, as contiguous runs.
  *
- * It is what a program that looks addresses up is told, as long as the memory is pinned. Without a
- * pin the kernel may move it at any time: a picture for debugging, not addresses to use.
+ * While the memory is pinned, a program that looks its addresses up gets the same ones. Otherwise
+ * the kernel may move it at any time: the output is for debugging, not for devices.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,7 @@ enum state { ABSENT, SWAPPED, PRESENT };
 
 /**
  * struct run - memory at consecutive addresses, both virtual and physical
- * @kind:	what kernel pages it is made of
+ * @kind:	kind of the kernel's pages
  */
 struct run {
 	unsigned long long virtual, physical, length;
@@ -101,7 +101,7 @@ static void end_run(struct walk *walk, const struct run *run)
 	put_string(o, "kind", run->kind);
 }
 
-/* The page at @at, as far as @end is in it, into the run that it goes on with, or a new one. */
+/* Adds the page at @at, up to @end, to @run if it is contiguous with it, or begins a new run. */
 static void add_page(struct walk *walk, struct run *run, unsigned long long at,
 		     unsigned long long end, unsigned long long entry, int flags_fd)
 {
@@ -124,7 +124,7 @@ static void add_page(struct walk *walk, struct run *run, unsigned long long at,
 	*run = page;
 }
 
-/* Where sudo helps. */
+/* Sets the cure, if sudo helps. */
 static void cure_hidden(struct tool *tool, const char *pid, unsigned long long start,
 			unsigned long long length)
 {
@@ -193,7 +193,7 @@ static void addresses_text(const struct tool *tool, struct json_object *what)
 	       get_string(what, "shortest"), get_string(what, "longest"));
 }
 
-/* A number with K, M or G behind it. */
+/* Parses a number, which K, M or G may follow. */
 static int parse_number(struct tool *tool, unsigned long long *number, const char *text)
 {
 	static const char suffixes[] = "KMG";

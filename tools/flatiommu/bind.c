@@ -2,8 +2,8 @@
 /*
  * flatiommu bind: hands functions to vfio-pci, all of them or none.
  *
- * First everything is looked at and refused that is dangerous; then the machine is prepared, and
- * each function bound. Whatever fails in between is put back by what unbind is made of.
+ * First it checks all functions, and refuses what is dangerous. Then it prepares the machine and
+ * binds each function. If a step fails, it undoes all of them with the functions of unbind.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -36,7 +36,7 @@ static const struct flag bind_flags[] = {
 	{ NULL, NULL, NULL }
 };
 
-/* Refuses, or with --force warns of what is lost. */
+/* Fails if the function is in use. With @force it warns of what will be lost. */
 static int check_uses(struct tool *tool, struct json_object *warnings, const struct function *f,
 		      const struct processes *processes, bool force)
 {
@@ -138,7 +138,7 @@ static int check(struct tool *tool, struct json_object *warnings, const struct f
 	return ret;
 }
 
-/* Returns whether somebody wants us to stop; the signal is still to be delivered. */
+/* Is SIGINT or SIGTERM pending? It is still to be delivered. */
 static bool is_interrupted(void)
 {
 	sigset_t pending;
@@ -268,7 +268,7 @@ static struct json_object *describe(const struct functions *functions)
 	return array;
 }
 
-/* Before it is done: what goes may be the way to whoever reads it. */
+/* Prints the warnings before the bind: the function may be the reader's network connection. */
 static void tell_warnings(const struct tool *tool, struct json_object *warnings)
 {
 	size_t i;
@@ -279,7 +279,7 @@ static void tell_warnings(const struct tool *tool, struct json_object *warnings)
 	fflush(stdout);
 }
 
-/* The command to type next. */
+/* Adds the command that the user may want to type next. */
 static void put_next(struct json_object *what, const struct functions *functions,
 		     bool without_iommu)
 {
@@ -353,7 +353,7 @@ static int bind_run(struct tool *tool, const struct args *args)
 	if (!ret)
 		ret = record_lock(tool);
 	for (i = 0; i < functions.n && !ret; i++) {
-		/* what it was before we had the lock may be wrong */
+		/* it may have changed before we had the lock */
 		if (function_read(&functions.function[i], functions.function[i].address))
 			ret = fail(tool, -ENODEV, "%s: is gone", functions.function[i].address);
 		without_iommu |= functions.function[i].behind != BEHIND_IOMMU;
@@ -365,7 +365,7 @@ static int bind_run(struct tool *tool, const struct args *args)
 	if (ret)
 		goto free;
 	tell_warnings(tool, warnings);
-	/* put back first, then die of it; once all is bound, it came too late */
+	/* an interrupted bind is undone before the signal is delivered; a finished one stays */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);

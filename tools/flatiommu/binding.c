@@ -16,7 +16,7 @@ static int set_override(struct tool *tool, const char *address, const char *driv
 	char text[80];
 	int ret;
 
-	/* an empty line takes it back */
+	/* an empty line clears it */
 	snprintf(text, sizeof(text), "%s\n", driver);
 	ret = file_write_in_time(text, PCI_DEVICES "/%s/driver_override", address);
 	if (ret == -ETIMEDOUT)
@@ -24,7 +24,7 @@ static int set_override(struct tool *tool, const char *address, const char *driv
 	return ret ? fail(tool, ret, "%s: driver_override: %s", address, strerror(-ret)) : 0;
 }
 
-/* Offers it to all drivers, or to the one that its override names. */
+/* Offers the function to all drivers, or to the one that its override names. */
 static int probe(struct tool *tool, const char *address)
 {
 	int ret = file_write_in_time(address, "/sys/bus/pci/drivers_probe");
@@ -49,7 +49,7 @@ static int begin_record(struct tool *tool, struct record *record, const struct f
 	return record_save(tool, record);
 }
 
-/* The override lasts no longer than it takes: with it no other tool can give the function back. */
+/* Clears the override after the bind: with it, other tools could not give the function back. */
 static int bind_vfio(struct tool *tool, const struct record *record)
 {
 	const char *address = record->address;
@@ -71,7 +71,10 @@ static int bind_vfio(struct tool *tool, const struct record *record)
 	return ret;
 }
 
-/* Up to 6.14 Linux on arm64 looks for a function's IOMMU no sooner than for a driver, or a claim. */
+/*
+ * Claims the function, unless that finds a real IOMMU. Up to 6.14 Linux on arm64 finds a function's
+ * IOMMU only when a driver binds, or at a claim.
+ */
 static int claim_or_find_iommu(struct tool *tool, struct json_object *changes, struct function *f,
 			       const char *wc)
 {
@@ -123,7 +126,10 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	return ret;
 }
 
-/* By name, as others may want it, too. Some drivers take only what an override gives them. */
+/*
+ * Binds a function to @driver by name, because other drivers may match it, too. Some drivers bind
+ * only a function whose override names them.
+ */
 static int give_to(struct tool *tool, struct json_object *changes, const char *address,
 		   const char *driver)
 {
@@ -166,7 +172,7 @@ bool has_to_be_taken(const struct function *f, const struct record *record)
 		return false;
 	if (is_on_vfio(f))
 		return strcmp(record->driver, "vfio-pci");
-	/* another tool has given it away: a claim is released without a driver only */
+	/* another tool has bound a driver; a claim can be released only without one */
 	return (f->behind == BEHIND_FLATIOMMU && !record->claimed) ||
 	       (*record->driver && strcmp(f->driver, record->driver));
 }
@@ -179,7 +185,7 @@ static int change_override(struct tool *tool, const char *address, const char *d
 	return ret || !strcmp(now, driver) ? ret : set_override(tool, address, driver);
 }
 
-/* From whoever has it, with an override that lets @driver have it, and without the claim. */
+/* Takes the function from its driver, sets an override that admits @driver, and ends the claim. */
 static int take_back(struct tool *tool, struct json_object *changes, struct function *f,
 		     const struct record *record, const char *driver)
 {
@@ -217,7 +223,7 @@ int put_back(struct tool *tool, struct json_object *changes, const struct record
 	}
 	if (f.being_unbound)
 		return fail_waiting(tool, address);
-	/* what had no driver keeps that which another tool has given it */
+	/* if it had no driver, it keeps one that another tool has bound */
 	snprintf(driver, sizeof(driver), "%s",
 		 *record->driver || is_on_vfio(&f) ? record->driver : f.driver);
 	ret = take_back(tool, changes, &f, record, driver);

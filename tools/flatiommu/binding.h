@@ -16,7 +16,8 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 		  const char *wc);
 
 /*
- * Must its driver be taken away to undo the bind? Also another tool's driver, while it is claimed.
+ * Must the driver be unbound to undo the bind? If the function is claimed, another tool's driver
+ * must be, too.
  */
 bool has_to_be_taken(const struct function *function, const struct record *record);
 

@@ -18,13 +18,13 @@
 
 #define BLOCK "/sys/class/block"
 
-/* A block device that the kernel does not list as a holder of what it is on. */
+/* A block device that the kernel does not list among the holders of the device below it. */
 struct backed {
 	const char *name;
 	dev_t device;
 };
 
-/* The device number that mounts and nodes have for it, or 0. */
+/* Returns the device number of a block device, or 0. */
 static dev_t number_of(const char *name)
 {
 	unsigned int major, minor;
@@ -48,8 +48,8 @@ static int add(struct layers *layers, const char *name, size_t below)
 }
 
 /*
- * The kernel's own answer holds for a file that is deleted, too, and for one that others see
- * elsewhere.
+ * Returns the device below a loop device. LOOP_GET_STATUS64 is right also if the file is deleted,
+ * or has another path in another namespace.
  */
 static dev_t loop_device(const char *name, const char *file, const struct mounts *mounts)
 {
@@ -99,7 +99,7 @@ static size_t find_backed(struct backed *backed, const struct names *all,
 	return n;
 }
 
-/* loop0p1 is in loop0's directory, and holds nothing. */
+/* Adds partitions: they are in the disk's directory (loop0p1 in loop0's), not among its holders. */
 static int add_partitions(struct layers *layers, size_t below)
 {
 	char disk[64];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Disks of a function, and what is made of them, to any height: partitions, dm, MD, bcache, loop,
- * zram.
+ * Disks of a function, and all devices above them: partitions, dm, MD, bcache, loop, zram.
  */
 #ifndef BLOCKS_H
 #define BLOCKS_H
@@ -12,7 +11,7 @@
 /* If the kernel does not name the holder, it is found by its backing file or device. */
 int block_layers(struct layers *layers, const char *address, const struct mounts *mounts);
 
-/* The command that takes a device apart that is made of others, or "". */
+/* Writes the command that stops a device that is made of others, or "". */
 void block_cure(char *cure, size_t size, const char *name);
 
 #endif

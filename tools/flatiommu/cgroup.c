@@ -10,7 +10,7 @@
 
 #define MOUNTS "/proc/self/mountinfo"
 
-/* The second version says max, which is no number, and the first one what is next to 2^63. */
+/* "No limit" is "max" in the second version, and almost 2^63 in the first one. */
 #define NO_LIMIT (1ULL << 62)
 
 static bool has_word(const char *words, const char *word, size_t len)
@@ -23,7 +23,7 @@ static bool has_word(const char *words, const char *word, size_t len)
 	return false;
 }
 
-/* Of /proc/PID/cgroup: "4:hugetlb,memory:/PATH" of the first version, "0::/PATH" of the second. */
+/* Finds the path in /proc/PID/cgroup: "4:hugetlb,memory:/PATH" in version 1, "0::/PATH" in 2. */
 static char *path_in(char *text, const char *controller, bool v1)
 {
 	char *line, *rest, *controllers, *path;

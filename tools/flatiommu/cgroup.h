@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How much of a resource the cgroups of a process leave it: its own and those above. */
+/* How much of a resource a process may still use by its cgroup and those above it. */
 #ifndef CGROUP_H
 #define CGROUP_H
 
@@ -8,10 +8,10 @@
 #include <stddef.h>
 
 /**
- * struct cgroup - where a process is, for one controller
+ * struct cgroup - the cgroup of a process for one controller
  * @dir:	its directory
- * @top:	how much of that is the hierarchy's mount point
- * @v1:		the hierarchy is of the first version
+ * @top:	length of the hierarchy's mount point in @dir
+ * @v1:		the hierarchy has version 1
  * @huge:	huge pages count as memory, too
  */
 struct cgroup {
@@ -24,11 +24,11 @@ struct cgroup {
 bool cgroup_find(struct cgroup *cgroup, const char *pid, const char *controller);
 
 /**
- * cgroup_left() - the least that any of them leaves, or ~0ULL where none has a limit
- * @limit:	the file that has the limit; the format of its path is the controller's
- * @use:	the file that has what is used
- * @slack:	a key of memory.stat whose memory the kernel takes back when it is wanted, or NULL
- * @where:	set to the path of @limit that says it
+ * cgroup_left() - the least that any cgroup leaves the process, or ~0ULL if none has a limit
+ * @limit:	name of the file with the limit
+ * @use:	name of the file with the use
+ * @slack:	a key of memory.stat for memory that the kernel can reclaim, or NULL
+ * @where:	gets the path of the file with that limit
  */
 unsigned long long cgroup_left(const struct cgroup *cgroup, const char *limit, const char *use,
 			       const char *slack, char *where, size_t size);

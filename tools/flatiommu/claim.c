@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* flatiommu claim, release: a dummy IOMMU for functions without a driver, and no more than that. */
+/* flatiommu claim, release: only give functions without a driver a dummy IOMMU, or take it away. */
 #include <errno.h>
 #include <stdio.h>
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Signatures of members: the volume or array will miss them when it is assembled. */
+/* Finds the signature of a member: its volume or array cannot be assembled without it. */
 static const char *member(int fd)
 {
 	unsigned char block[4096 + 512];
@@ -16,14 +16,14 @@ static const char *member(int fd)
 	for (sector = 0; sector < 4 && n >= (ssize_t)(sector + 1) * 512; sector++)
 		if (!memcmp(block + sector * 512, "LABELONE", 8))
 			return "LVM";
-	/* version 1.1 is at the start, 1.2 behind 4 KiB */
+	/* version 1.1 is at the start, 1.2 after 4 KiB */
 	for (sector = 0; sector <= 8 && n >= (ssize_t)(sector + 1) * 512; sector += 8)
 		if (!memcmp(block + sector * 512, "\xfc\x4e\x2b\xa9", 4))
 			return "MD";
 	return "";
 }
 
-/* The part of libblkid's interface that is used. */
+/* The functions of libblkid that are used. */
 struct blkid {
 	void *(*new_probe)(void);
 	void (*free_probe)(void *probe);
@@ -34,7 +34,7 @@ struct blkid {
 	int (*lookup_value)(void *probe, const char *name, const char **data, size_t *len);
 };
 
-/* From blkid.h: what is asked of each file system. */
+/* From blkid.h: the properties to read of each file system. */
 #define SUBLKS_LABEL (1 << 1)
 #define SUBLKS_TYPE (1 << 5)
 #define SUBLKS_USAGE (1 << 7)
@@ -45,7 +45,7 @@ static bool blkid_load(struct blkid *blkid)
 
 	if (!library)
 		return false;
-	/* as POSIX says that a function's address comes from dlsym() */
+	/* POSIX's way to get a function's address from dlsym() */
 	*(void **)&blkid->new_probe = dlsym(library, "blkid_new_probe");
 	*(void **)&blkid->free_probe = dlsym(library, "blkid_free_probe");
 	*(void **)&blkid->set_device = dlsym(library, "blkid_probe_set_device");
@@ -66,7 +66,7 @@ static const char *value(const struct blkid *blkid, void *probe, const char *nam
 	return blkid->lookup_value(probe, name, &data, NULL) || !data ? "" : data;
 }
 
-/* A label may have anything in it, and is shown on a terminal. */
+/* Replaces control characters: a label may contain any, and is shown on a terminal. */
 static void make_printable(char *text)
 {
 	for (; *text; text++)

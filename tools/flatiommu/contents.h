@@ -7,16 +7,16 @@
 #include <stddef.h>
 
 /**
- * struct contents - what was found
- * @member:	"LVM", "MD" or such a thing: a part of something that will miss it; or ""
- * @what:	"ext4", with its label if it has one, or a partition table; or ""
+ * struct contents - contents of a disk
+ * @member:	kind of the volume or array that it is a member of, such as "LVM" or "MD", or ""
+ * @what:	a file system such as "ext4", with its label, or a partition table, or ""
  */
 struct contents {
 	char member[64];
 	char what[128];
 };
 
-/* Uses libblkid if it is installed; without it, finds the commonest members only. */
+/* Uses libblkid if it is installed. Otherwise it finds only the commonest members. */
 void contents_read(struct contents *contents, int fd);
 
 #endif

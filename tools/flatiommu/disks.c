@@ -50,7 +50,7 @@ void disk_controllers(struct names *controllers, const char *disk)
 		const char *subsystem = subsystems.name[i];
 		char head[64];
 
-		/* of nvme0n1p2, too */
+		/* nvme0n1p2 is a partition of nvme0n1 */
 		snprintf(head, sizeof(head), "%s", disk);
 		if (!file_exists(SUBSYSTEMS "/%s/%s", subsystem, head))
 			head[strcspn(head, "p")] = 0;
@@ -65,7 +65,7 @@ void disk_controllers(struct names *controllers, const char *disk)
 	names_free(&subsystems);
 }
 
-/* Is the disk below the function, or its function's controller one of those that lead to it? */
+/* Is the disk below the function, or does a controller of the function lead to it? */
 static bool is_disk_of(const char *disk, const char *function_path)
 {
 	char path[PATH_MAX], real[PATH_MAX];

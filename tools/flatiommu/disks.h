@@ -5,10 +5,10 @@
 
 #include "sysfs.h"
 
-/* The controllers, such as nvme0, that lead to a multipath NVMe disk; none for another disk. */
+/* Finds the controllers, such as nvme0, that lead to a multipath NVMe disk. Others have none. */
 void disk_controllers(struct names *controllers, const char *disk);
 
-/* Disks and partitions that belong to the function. */
+/* Finds the disks and partitions that belong to the function. */
 int disks_of(struct names *disks, const char *address);
 
 #endif

@@ -14,12 +14,12 @@
 
 #define PATIENCE 2000
 
-/* The number of vectors is behind the first 64 bytes, which are all that anybody may read. */
+/* The number of vectors is after the first 64 bytes, which are all that every user may read. */
 struct config {
 	unsigned char byte[256];
 };
 
-/* How much of it there is, or 0. */
+/* Reads the file. Returns the number of bytes, or 0. */
 static ssize_t read_file(struct config *config, const char *address)
 {
 	char path[64];
@@ -43,8 +43,8 @@ static void hand_over(int to, const char *address)
 }
 
 /*
- * While a function is reset the kernel keeps whoever reads this waiting, and not even a signal ends
- * that: a child waits.
+ * While a function is being reset, a reader of the file sleeps in the kernel, where no signal wakes
+ * it. So a child reads.
  */
 static ssize_t read_config(struct config *config, const char *address)
 {
@@ -71,7 +71,10 @@ static ssize_t read_config(struct config *config, const char *address)
 	return ready > 0 ? n : -ETIMEDOUT;
 }
 
-/* Of command and status some bits are always 0. A virtual function's ids are all ones (PCIe 9.3.4.1.1). */
+/*
+ * Are command and status all ones? Some of their bits are always 0 if the function answers. The ids
+ * do not tell: a virtual function's are all ones (PCIe 9.3.4.1.1).
+ */
 static bool is_silent(const struct config *config)
 {
 	static const unsigned char ones[4] = { 0xff, 0xff, 0xff, 0xff };

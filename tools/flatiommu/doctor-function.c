@@ -125,7 +125,7 @@ static void check_node(struct doctor *doctor)
 	check_one_node(doctor, node);
 	if (!strncmp(node, "/dev/vfio/devices/", strlen("/dev/vfio/devices/")))
 		check_one_node(doctor, "/dev/iommu");
-	/* that of a group is not the one that pins */
+	/* the group's node does not pin memory, the character device does */
 	if (f->behind == BEHIND_NOIOMMU && is_noiommu_cdev(f) && f->group >= 0) {
 		snprintf(node, sizeof(node), "/dev/vfio/devices/%s", f->cdev);
 		check_one_node(doctor, node);

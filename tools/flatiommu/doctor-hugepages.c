@@ -11,13 +11,13 @@
 #define NODES "/sys/devices/system/node"
 #define ON_NODE NODES "/node%d/hugepages/hugepages-%llukB/nr_hugepages"
 
-/* A program that is to run now cannot do without; later, what is missing may be there. */
+/* A lack of all pages is a problem for a program that starts now, otherwise a warning. */
 static enum verdict lack(const struct doctor *doctor, bool all)
 {
 	return doctor->program && all ? PROBLEM : WARNING;
 }
 
-/* Is there nothing at all, not even what the program would take from another that has ended? */
+/* Are no pages free, and none in left-over files that DPDK and SPDK remove when they start? */
 static bool has_none(const struct memory *memory)
 {
 	size_t i;
@@ -28,7 +28,7 @@ static bool has_none(const struct memory *memory)
 	return !memory_pages(memory);
 }
 
-/* " (node 0: 10, node 1: 6)", or "" where there is one node at most. */
+/* Returns " (node 0: 10, node 1: 6)", or "" if there is at most one node. */
 static const char *nodes_text(const struct pool *pool, char *buf, size_t size)
 {
 	struct names names;
@@ -170,13 +170,13 @@ void check_hugepages(struct doctor *doctor)
 	check_movable(doctor);
 }
 
-/* -1: none, or the kernel does not know. */
+/* Returns the function's node, or -1 if it has none or the kernel does not know it. */
 static int node_of(const struct function *f)
 {
 	return (int)file_number(-1, PCI_DEVICES "/%s/numa_node", f->address);
 }
 
-/* Or, for -1, anywhere. */
+/* Returns the number of free pages on @node, or with -1 on all nodes. */
 static unsigned long long free_on(const struct memory *memory, int node)
 {
 	unsigned long long n = 0;
@@ -187,7 +187,7 @@ static unsigned long long free_on(const struct memory *memory, int node)
 	return n;
 }
 
-/* Uses the page size with the most free memory. */
+/* Sets the cure: reserve pages on @node, of the size with the most free memory. */
 static void mend_node(struct doctor *doctor, int node)
 {
 	const struct memory *m = &doctor->memory;
@@ -215,7 +215,7 @@ static void say_node(struct doctor *doctor, const struct function *f, int node)
 	}
 }
 
-/* Where no function was named, of those that programs can have. */
+/* If no function was named, checks the nodes of functions that programs can have. */
 void check_nodes(struct doctor *doctor)
 {
 	size_t i;

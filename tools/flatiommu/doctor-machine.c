@@ -50,7 +50,7 @@ static void check_platform(struct doctor *doctor)
 		say(doctor, OK, "%s, Linux %s", uts.machine, uts.release);
 }
 
-/* The kernel's own words on it are in the log, which not everybody may read. */
+/* The kernel log would say it, too, but not every user may read that. */
 static void check_encryption(struct doctor *doctor)
 {
 	if (file_has_word("tdx_guest", "/proc/cpuinfo"))
@@ -70,8 +70,9 @@ static bool has_iommufd(void)
 }
 
 /*
- * On arm64 firmware describes IOMMUs in the IORT table, which also has what is none, or in the device
- * tree. Those that a driver has are in /sys/class/iommu; flatiommu's own are, too.
+ * Has the machine an SMMU without a driver? On arm64 firmware describes IOMMUs in the device tree
+ * or in the IORT table, which has other entries, too. An IOMMU with a driver is in
+ * /sys/class/iommu, where flatiommu's dummy ones are, too.
  */
 static bool has_idle_smmu(void)
 {
@@ -81,7 +82,10 @@ static bool has_idle_smmu(void)
 	       any_file("/sys/bus/platform/devices/arm-smmu*");
 }
 
-/* It is the host bridge's, and so all functions': a property in the device tree, or _CCA in ACPI. */
+/*
+ * Coherence is a property of the host bridge, and so of all functions: dma-coherent in the device
+ * tree, or _CCA in ACPI.
+ */
 static void check_coherence(struct doctor *doctor)
 {
 	static const char *const bridges[] = {
@@ -95,7 +99,7 @@ static void check_coherence(struct doctor *doctor)
 		snprintf(property, sizeof(property), "%s/dma-coherent", bridges[i]);
 		if (!any_file(bridges[i]) || any_file(property))
 			continue;
-		/* of the root of the tree it is for all */
+		/* at the root of the tree, it is for all devices */
 		snprintf(property, sizeof(property), "%s/../dma-coherent", bridges[i]);
 		if (!any_file(property) && !file_exists("/sys/firmware/devicetree/base/dma-coherent"))
 			say(doctor, PROBLEM,
@@ -131,7 +135,10 @@ static void check_iommu(struct doctor *doctor)
 		    has_vfio_groups() ? "groups pin nothing" : "only programs of iommufd work");
 }
 
-/* Why modprobe does not know a module: by the configuration, where that is there, it may be in another package. */
+/*
+ * Says why modprobe does not know a module. If the kernel's configuration has it as a module, it
+ * may be in another package.
+ */
 static void say_unknown(struct doctor *doctor, const char *module, const char *option)
 {
 	char built[64];
@@ -177,7 +184,7 @@ static void check_vfio(struct doctor *doctor)
 	}
 }
 
-/* Each of VFIO's ways to memory asks for itself. */
+/* type1 and iommufd each have a parameter that allows unsafe interrupts. */
 static void check_interrupts(struct doctor *doctor)
 {
 	static const char *const modules[] = { "vfio_iommu_type1", "iommufd" };
@@ -229,7 +236,7 @@ static void check_capabilities(struct doctor *doctor)
 		say(doctor, OK, "CAP_SYS_RAWIO and CAP_SYS_ADMIN");
 }
 
-/* Which way run takes. */
+/* Says how flatiommu run would give programs addresses. */
 static void check_pagemap(struct doctor *doctor)
 {
 	char library[512];
@@ -249,7 +256,7 @@ static void check_pagemap(struct doctor *doctor)
 		    "flatiommu run answers it from pins, and hides groups by the same library, as there is no CAP_SYS_ADMIN for a mount namespace");
 }
 
-/* It opens for CAP_SYS_RAWIO alone, whatever its mode. */
+/* Whatever its mode is, the node opens only with CAP_SYS_RAWIO. */
 static void check_flat_node(struct doctor *doctor)
 {
 	if (!flat_is_loaded() || !doctor->behind[BEHIND_FLATIOMMU])
@@ -338,7 +345,7 @@ static void check_records(struct doctor *doctor)
 	free(machine);
 }
 
-/* DPDK and SPDK go by groups. */
+/* DPDK and SPDK need VFIO groups. */
 static bool is_without_groups(struct doctor *doctor)
 {
 	if (has_vfio_groups())
@@ -372,7 +379,7 @@ static void check_spdk(struct doctor *doctor)
 	if (!is_wanted(doctor))
 		say(doctor, OK, "no option is needed: it uses the IOMMU");
 	else if (!file_has_word("GenuineIntel", "/proc/cpuinfo"))
-		/* SPDK 25.09 and later look for DMAR on Intel's processors alone */
+		/* SPDK 25.09 and later look for DMAR only on Intel's processors */
 		say(doctor, OK,
 		    "not on Intel, 25.09 and later: flatiommu run -- PROGRAM, or --iova-mode pa");
 	else

@@ -22,7 +22,7 @@ enum use { NOT_MOUNTED, NOT_ALLOWED, READ_ONLY, FULL, GOOD };
 
 /**
  * struct place - the best mount for pages of one size
- * @path:	of the mount
+ * @path:	directory of the mount
  * @room:	pages that fit, or ~0ULL
  */
 struct place {
@@ -31,7 +31,10 @@ struct place {
 	unsigned long long room;
 };
 
-/* By size= and nr_inodes=, of which statfs() tells the first only. A page takes a file. */
+/*
+ * Returns the pages that fit in a mount, by size= and nr_inodes=. statfs() knows only size=. A page
+ * needs a file.
+ */
 static unsigned long long room_in(const struct mount *m)
 {
 	const char *inodes = mount_option(m, "nr_inodes");
@@ -42,7 +45,7 @@ static unsigned long long room_in(const struct mount *m)
 	if (!statfs(m->point, &fs) && fs.f_blocks && (long long)fs.f_blocks > 0)
 		room = fs.f_bavail;
 	if (inodes && !names_read(&names, "%s", m->point)) {
-		/* its own directory is one */
+		/* the root directory needs one inode */
 		most = strtoull(inodes, NULL, 10);
 		most = most > names.n + 1 ? most - names.n - 1 : 0;
 		room = most < room ? most : room;

@@ -47,7 +47,7 @@ static bool is_enforced(void)
 	return *enforce == 'Y' || (*lockdown && !strstr(lockdown, "[none]"));
 }
 
-/* By the key that there is, or one that is to be made. */
+/* The cure signs the module with the machine's key, or with one that is still to be made. */
 static void say_unsigned(struct doctor *doctor, const char *module, const char *load)
 {
 	struct signing_key key;
@@ -59,7 +59,7 @@ static void say_unsigned(struct doctor *doctor, const char *module, const char *
 	say(doctor, PROBLEM, "%s is not signed, and this kernel loads signed modules only", module);
 }
 
-/* Signed by a key that firmware has no word of: its owner has to enroll it. */
+/* Says it if the module is signed with a key that firmware does not know. The cure enrolls it. */
 static bool say_unknown_key(struct doctor *doctor, const char *module)
 {
 	struct signing_key key;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Whether what is bound at boot is what bind --persist was asked for. */
+/* Check of bind --persist: is the device at the address still the one that was bound? */
 #include <stdio.h>
 
 #include "doctor.h"

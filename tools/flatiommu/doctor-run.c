@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * doctor --run: attaches doctor->subject by libflatiommu, as a program would, tries what no device
- * minds, and lets it go. Registers are mapped but not read, as a read may be an order, and no DMA
- * is begun.
+ * doctor --run: attaches doctor->subject with libflatiommu, as a program would, tries steps that
+ * are harmless to any device, and detaches it. It maps registers but does not read them, because a
+ * read may have side effects. It starts no DMA.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -21,15 +21,15 @@
 #include "sysfs.h"
 
 #define NR_BARS 6
-/* Vectors of a kind that are tried: a device may have more than a program may have files. */
+/* Most vectors of a kind to try: a device may have more than a program may open eventfds. */
 #define TRIED_VECTORS 32
 
 /**
  * struct run - one function that is tried
- * @doctor:	whose subject it is
- * @flat:	a context of its own
+ * @doctor:	the examination; its subject is the function
+ * @flat:	a context for this function alone
  * @device:	the function
- * @info:	of it
+ * @info:	its properties
  */
 struct run {
 	struct doctor *doctor;
@@ -43,7 +43,7 @@ static void say_reason(struct run *run, enum verdict verdict)
 	say(run->doctor, verdict, "%s", flatiommu_reason(run->flat));
 }
 
-/* What keeps it from being tried. It may be somebody else's, or not be VFIO's at all. */
+/* May the function be tried? Says why if it is a bridge, not on VFIO, or open by a program. */
 static bool is_free(struct doctor *doctor)
 {
 	const struct function *f = doctor->subject;
@@ -63,7 +63,7 @@ static bool is_free(struct doctor *doctor)
 	}
 	others = processes_of(&doctor->processes, f);
 	processes_text(open, sizeof(open), others);
-	/* where one may have it, the attempt tells */
+	/* if a program only maybe has it, the attempt will tell */
 	sure = processes_are_sure(others);
 	if (sure) {
 		mend(doctor, "kill %s", get_string(json_object_array_get_idx(others, 0), "pid"));
@@ -73,7 +73,7 @@ static bool is_free(struct doctor *doctor)
 	return !sure;
 }
 
-/* The library's reason says why; a cure is known of what is the machine's or this user's. */
+/* Sets the cure of a failed attach, if the cause is the machine or this user. */
 static void mend_attach(struct doctor *doctor, int err)
 {
 	static const char *const modules[] = { "vfio_iommu_type1", "iommufd" };
@@ -81,7 +81,7 @@ static void mend_attach(struct doctor *doctor, int err)
 	char value[8];
 	size_t i;
 
-	/* Outside of it there may be a command; here there is none. */
+	/* No command helps inside of a user namespace. */
 	if (in_user_namespace())
 		return;
 	if (geteuid() && (err == -EACCES || err == -EBUSY ||
@@ -121,7 +121,7 @@ static bool attach(struct run *run)
 	return true;
 }
 
-/* Does it answer, and is it the one that the kernel takes it for? */
+/* Does the function answer, and has it the ids that the kernel knows? */
 static void read_config(struct run *run)
 {
 	const struct function *f = run->doctor->subject;
@@ -170,7 +170,7 @@ static void map_bars(struct run *run)
 	}
 }
 
-/* Is every byte of it in a segment, once? */
+/* Do the segments cover the whole buffer? */
 static bool is_whole(const struct flatiommu_dma *dma)
 {
 	uint64_t sum = 0;
@@ -238,13 +238,13 @@ static void say_vectors(struct run *run, enum flatiommu_irq irq, int signalled, 
 		    names[irq], tried, all);
 }
 
-/* INTx may be another driver's alone, and a machine has so many vectors. */
+/* A warning only: another driver may have the INTx line for itself, or no vectors may be left. */
 static enum verdict verdict_of(enum flatiommu_irq irq, int err)
 {
 	return irq == FLATIOMMU_IRQ_INTX || err == -ENOSPC ? WARNING : PROBLEM;
 }
 
-/* VFIO signals them as if the device had: from there on it is what a program sees. */
+/* Has VFIO signal the vectors as if the device had interrupted, and checks the eventfds. */
 static void trigger_irq(struct run *run, enum flatiommu_irq irq, int all)
 {
 	int events[TRIED_VECTORS], n = all < TRIED_VECTORS ? all : TRIED_VECTORS;
@@ -307,7 +307,7 @@ static const struct {
 	{ "run-memory", map_memory },
 	{ "run-irq", trigger_irqs },
 	{ "run-reset", reset },
-	/* after the reset, does it still answer? */
+	/* once more: does it still answer after the reset? */
 	{ "run-config", read_config },
 };
 

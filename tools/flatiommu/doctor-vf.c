@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Check of SR-IOV: a virtual function's physical one, its token, and whether it is there after a reboot. */
+/*
+ * Check of SR-IOV: a virtual function's physical function and VF token, and whether the virtual
+ * function is made again at boot.
+ */
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +12,7 @@
 #include "persist.h"
 #include "sysfs.h"
 
-/* Where people have virtual functions made at boot, and by which words. */
+/* Files in which users have virtual functions made at boot, and the words for that. */
 static const struct {
 	const char *files, *word;
 } makers[] = {
@@ -34,7 +37,7 @@ static bool has_text(const char *path, const char *word)
 	return has;
 }
 
-/* The first file that seems to, or false. */
+/* Finds the first file that seems to make virtual functions. Returns false if there is none. */
 static bool find_maker(char *path, size_t size)
 {
 	bool found = false;
@@ -53,7 +56,7 @@ static bool find_maker(char *path, size_t size)
 	return found;
 }
 
-/* The kernel makes none by itself, and what is to bind them finds nothing then. */
+/* The kernel makes no virtual functions at boot by itself, so bind --persist would find none. */
 static void check_boot(struct doctor *doctor)
 {
 	const struct function *f = doctor->subject;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* flatiommu doctor: what works here, what does not, why, and the one command that mends it. */
+/* flatiommu doctor: checks the machine and its functions, and names a cure for each problem. */
 #include "doctor.h"
 
 #include <errno.h>
@@ -60,7 +60,7 @@ void mend_here(struct doctor *doctor, const char *fmt, ...)
 	va_end(args);
 }
 
-/* As one word of a shell. */
+/* Quotes @text as one word of a shell. */
 static void quote(char *buf, size_t size, const char *text)
 {
 	size_t len = 1;
@@ -160,7 +160,7 @@ static int doctor_run(struct tool *tool, const struct args *args)
 	memory_read(&doctor.memory, doctor.pid ? doctor.pid : "self");
 	if (doctor.pid) {
 		file_read(name, sizeof(name), "/proc/%s/comm", doctor.pid);
-		/* from here on what is looked at is what that process sees */
+		/* from here on, checks see what that process sees */
 		ret = process_become(tool, doctor.pid);
 		if (ret)
 			return ret;

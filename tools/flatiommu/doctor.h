@@ -15,18 +15,18 @@ enum verdict { OK, UNSEEN, WARNING, PROBLEM };
 /**
  * struct doctor - one examination
  * @lines:	[{"check", "function", "state", "text", "cure"}]
- * @worst:	of all lines
- * @check:	the check that is being made
- * @subject:	the function that it is about, or NULL for the machine
- * @cure:	of the next line, or ""
- * @functions:	all of the machine's
- * @behind:	how many of them are behind what
- * @processes:	who has what open
- * @memory:	that the process can get
- * @pid:	of the process that is asked for, or NULL for this one
- * @program:	the process is a program that is to run now, and takes huge pages
- * @pinned_twice:	and they count against RLIMIT_MEMLOCK twice
- * @named:	functions were named, and are looked at by themselves
+ * @worst:	worst state of all lines
+ * @check:	name of the running check
+ * @subject:	the function that the check is about, or NULL for the machine
+ * @cure:	cure of the next line, or ""
+ * @functions:	all functions of the machine
+ * @behind:	number of functions for each enum behind
+ * @processes:	processes that have device nodes open
+ * @memory:	memory that the process can get
+ * @pid:	the process to examine for, or NULL for this one
+ * @program:	the process is a program that is about to run and uses huge pages
+ * @pinned_twice:	its huge pages count against RLIMIT_MEMLOCK twice
+ * @named:	the user named functions, which have checks of their own
  */
 struct doctor {
 	struct json_object *lines;
@@ -49,7 +49,7 @@ void say(struct doctor *doctor, enum verdict verdict, const char *fmt, ...)
 /* The command that cures the problem of the next line. It needs root: sudo is added for others. */
 void mend(struct doctor *doctor, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for a command that users run in their own shell. */
+/* As mend(), for a command that users run in their own shell, without sudo. */
 void mend_here(struct doctor *doctor, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct check {
@@ -60,7 +60,7 @@ struct check {
 /* The last one is empty. */
 extern const struct check machine_checks[], function_checks[];
 
-/* Is flatiommu of use on this machine, because no function has an IOMMU? */
+/* Is flatiommu useful on this machine, because no function has an IOMMU? */
 static inline bool is_wanted(const struct doctor *doctor)
 {
 	return !doctor->behind[BEHIND_IOMMU];
@@ -71,11 +71,11 @@ void check_lockdown(struct doctor *doctor);
 void check_module(struct doctor *doctor);
 void run_checks(struct doctor *doctor, const struct check *checks);
 
-/* A check of the machine that is several: reasons why a program does not get its memory. */
+/* A check of the machine that has a table of its own: reasons why a program may get no memory. */
 void check_memory(struct doctor *doctor);
 extern const struct check memory_checks[];
 
-/* Parts of it: huge pages, files for them, and whether they are on the nodes of functions. */
+/* Checks in that table: huge pages, hugetlbfs, and huge pages on the functions' nodes. */
 void check_hugepages(struct doctor *doctor);
 void check_hugetlbfs(struct doctor *doctor);
 void check_nodes(struct doctor *doctor);

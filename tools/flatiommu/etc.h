@@ -14,7 +14,7 @@
 int etc_write(struct tool *tool, struct json_object *changes, const char *directory,
 	      const char *path, const char *text);
 
-/* A missing file is no error. */
+/* Removes a file. A missing file is no error. */
 int etc_remove(struct tool *tool, struct json_object *changes, const char *path);
 
 #endif

@@ -21,7 +21,7 @@ static int open_signals(void)
 
 	sigemptyset(&signals);
 	for (i = 0; i < ARRAY_SIZE(ends); i++)
-		/* what runs in the background is not to be ended from the terminal */
+		/* the terminal must not end a command that runs in the background */
 		if (!sigaction(ends[i], NULL, &action) && action.sa_handler != SIG_IGN)
 			sigaddset(&signals, ends[i]);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
@@ -30,7 +30,7 @@ static int open_signals(void)
 
 static int open_uevents(void)
 {
-	/* the kernel's own, not those that udev has made of them */
+	/* group 1: the kernel's events, not udev's */
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 
@@ -60,7 +60,7 @@ void events_close(struct events *events)
 		close(events->opens);
 }
 
-/* Each again is no second one. VFIO's directories are new ones after its module was. */
+/* A second watch of a directory changes nothing. VFIO's directories are new when it is loaded. */
 void events_watch_nodes(struct events *events)
 {
 	static const char *const nodes[] = {
@@ -76,7 +76,7 @@ enum events_wait events_wait(struct events *events, int milliseconds)
 {
 	struct pollfd fds[] = {
 		{ .fd = events->signals, .events = POLLIN },
-		/* an error, as is that nobody reads it, is always told */
+		/* poll() always reports errors, such as that no process reads the pipe */
 		{ .fd = STDOUT_FILENO },
 		{ .fd = events->uevents, .events = POLLIN },
 		{ .fd = events->opens, .events = POLLIN },
@@ -94,7 +94,7 @@ enum events_wait events_wait(struct events *events, int milliseconds)
 	return EVENTS_OPENED;
 }
 
-/* The value of KEY= in a uevent, which ends with an empty string; "" when there is none. */
+/* Returns the value of KEY= in a uevent, which ends with an empty string, or "". */
 static const char *value_of(const char *text, const char *key)
 {
 	size_t length = strlen(key);
@@ -148,10 +148,10 @@ bool events_next(struct events *events, struct event *event)
 		size = sizeof(from);
 		n = recvfrom(events->uevents, text, sizeof(text) - 2, 0, (struct sockaddr *)&from,
 			     &size);
-		/* some were lost: those that are left are good all the same */
+		/* ENOBUFS: some events were lost, others follow */
 		if (n < 0 && errno != ENOBUFS)
 			return false;
-		/* others than the kernel may send, too */
+		/* ignore messages that are not from the kernel */
 		if (n <= 0 || from.nl_pid)
 			continue;
 		text[n] = text[n + 1] = 0;

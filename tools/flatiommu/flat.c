@@ -16,7 +16,7 @@
 #include "sysfs.h"
 #include "wait.h"
 
-/* The cure has the function's address for %s. */
+/* The meaning of an error; in @cure, %s stands for the function's address. */
 struct meaning {
 	int err;
 	const char *text;
@@ -30,7 +30,7 @@ static const struct meaning of_claim[] = {
 	{ ENODEV, "it is being removed", NULL },
 	{ EEXIST, "it is claimed already", NULL },
 	{ EBUSY, "a driver is bound to it", "flatiommu bind %s" },
-	/* of --wc, see why_unsupported() */
+	/* with --wc; for other causes see why_unsupported() */
 	{ EOPNOTSUPP, "--wc takes PAT, which this machine has not", NULL },
 	{ EINTR, "interrupted while a bind or an unbind of it was waited for", "flatiommu list %s" },
 	{ EALREADY, "an IOMMU has it, and VFIO works on it without flatiommu",
@@ -38,7 +38,7 @@ static const struct meaning of_claim[] = {
 	{ EAFNOSUPPORT, "bus addresses do not suffice on this machine", "flatiommu doctor %s" },
 	{ EPROTONOSUPPORT, "its DMA is not coherent with the processor's caches", "flatiommu doctor %s" },
 	{ EAGAIN, "it was just added; once more will do", "flatiommu claim %s" },
-	/* of --wc alone */
+	/* only with --wc */
 	{ EINVAL, "no BARs such as 2 or 2+4, or a module without write combining", NULL },
 	{ ENXIO, "a BAR that is not memory, not prefetchable, or has the MSI-X table",
 	  "flatiommu doctor %s" },
@@ -60,7 +60,7 @@ bool flat_is_loaded(void)
 	return file_exists(FLAT_FILES);
 }
 
-/* The kernel log has the last word on why. */
+/* Fails with the meaning of @err. The kernel log has the exact cause. */
 static int fail_meaning(struct tool *tool, const struct meaning *meanings, int err,
 			const char *address, const char *verb)
 {
@@ -77,7 +77,7 @@ static int fail_meaning(struct tool *tool, const struct meaning *meanings, int e
 		    meanings->text ? meanings->text : strerror(-err));
 }
 
-/* A claim of what VFIO is not for, or the kernel does not trust; NULL: neither. */
+/* Returns the cause of EOPNOTSUPP if it is a bridge or an untrusted device, else NULL. */
 static const char *why_unsupported(const char *address)
 {
 	char removable[16];
@@ -199,7 +199,7 @@ int flat_uapi(void)
 	return ret ? ret : (int)info.out_version;
 }
 
-/* For programs that choose IOVAs. */
+/* A cure for programs that choose IOVAs. */
 #define DECLARE "declare that it looks addresses up (FLATIOMMU_DECLARE), from IOVA 2^46 on"
 
 static const struct {

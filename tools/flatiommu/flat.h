@@ -25,19 +25,19 @@ void flat_close(int file);
 /* Gets the group and the write-combined BARs of a claimed function. */
 int flat_info(int file, struct function *function);
 
-/* The BARs that its claim holds write-combined: [2, 4], or NULL when that cannot be seen. */
+/* Returns the BARs that its claim holds write-combined, [2, 4], or NULL if they cannot be seen. */
 struct json_object *flat_wc_bars(const struct function *function);
 
-/* The same in the notation of claims: 2+4, or "". */
+/* Writes these BARs as claims do: "2+4", or "". */
 void wc_text(char *buf, size_t size, struct json_object *wc_bars);
 
-/* FLATIOMMU_VERSION of the module that is loaded, or -errno. */
+/* Returns FLATIOMMU_VERSION of the loaded module, or -errno. */
 int flat_uapi(void);
 
-/* Processes that were refused maps, latest first, or NULL when that cannot be seen. */
+/* Returns the processes that were refused maps, latest first, or NULL if they cannot be seen. */
 struct json_object *flat_refusals(void);
 
-/* {CAUSE: how many maps, since the module was loaded}, or NULL when that cannot be seen. */
+/* Returns {CAUSE: refused maps since the module was loaded}, or NULL if they cannot be seen. */
 struct json_object *flat_refusal_causes(void);
 
 #endif

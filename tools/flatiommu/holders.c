@@ -20,8 +20,8 @@ struct attempt {
 };
 
 /*
- * A group's node has one opener at a time, and whoever has a function of it by type1, in whatever
- * way, has the node, too. By iommufd he may have closed it: then the group is owned.
+ * Opens the group's node. It can be open only once, and a program that uses a function by type1 has
+ * it open. A program that uses iommufd may have closed it; then the group's status is not viable.
  */
 static int open_group(const struct attempt *attempt)
 {
@@ -36,7 +36,7 @@ static int open_group(const struct attempt *attempt)
 	return 0;
 }
 
-/* The node stays open until the driver is gone: nobody else can open it. */
+/* Unbinds with the group's node open, so that no program can open it meanwhile. */
 static int try_it(const void *arg, int answer)
 {
 	const struct attempt *attempt = arg;
@@ -58,10 +58,10 @@ static int attempt(const struct function *f, bool takes)
 
 	if (is_of_vfio(f))
 		function_node(f, attempt.node, sizeof(attempt.node));
-	/* to open a function's own node does not tell */
+	/* a character device can be opened even if another program uses it */
 	if (!strncmp(attempt.node, "/dev/vfio/devices/", strlen("/dev/vfio/devices/")))
 		attempt.node[0] = 0;
-	/* drivers of others in the group own it as well */
+	/* a driver of another function in the group makes the group not viable as well */
 	attempt.alone = f->behind == BEHIND_FLATIOMMU;
 	if (f->behind == BEHIND_IOMMU) {
 		names_read(&names, "/sys/kernel/iommu_groups/%d/devices", f->group);
@@ -71,7 +71,7 @@ static int attempt(const struct function *f, bool takes)
 	return wait_for(takes ? CHANGE_SECONDS : LOOK_SECONDS, try_it, &attempt, NULL);
 }
 
-/* Of those who have it the first that is sure to, or the only one. */
+/* The cure kills the first program that surely has the function open, or the only one. */
 static void cure_by_kill(struct tool *tool, struct json_object *array)
 {
 	size_t i, n = json_object_array_length(array);
@@ -91,7 +91,7 @@ static int fail_used(struct tool *tool, const struct function *f, struct process
 	struct json_object *array = processes_of(processes, f);
 	char who[256];
 
-	/* a mapping is looked for last, as it takes longest */
+	/* search for mappings last, because that is slowest */
 	if (!json_object_array_length(array)) {
 		json_object_put(array);
 		processes_add_mappings(processes);
@@ -107,7 +107,10 @@ static int fail_used(struct tool *tool, const struct function *f, struct process
 		    f->address);
 }
 
-/* On a kernel without groups the count of functions that are open may tell. */
+/*
+ * Is the function surely open, by a process that is not visible? On a kernel without groups this is
+ * known if as many functions are open as vfio-pci has.
+ */
 static bool must_be_missed(const struct processes *processes)
 {
 	struct names names;
@@ -144,7 +147,7 @@ int check_unused(struct tool *tool, const struct function *f, struct processes *
 	return 0;
 }
 
-/* A write to enable asks for device_lock and, of what has a driver, does nothing more. */
+/* A write to enable takes device_lock. If the function has a driver, it does nothing more. */
 static int ask_for_lock(const void *arg, int answer)
 {
 	(void)answer;
@@ -157,7 +160,7 @@ int take_unused(struct tool *tool, const struct function *f)
 	struct processes processes;
 	int ret;
 
-	/* what is asked of driver/unbind cannot be taken back, if somebody else has the lock */
+	/* try the lock first: a write to driver/unbind that waits for it cannot be withdrawn */
 	ret = wait_for(LOOK_SECONDS, ask_for_lock, f->address, NULL);
 	if (!ret)
 		ret = attempt(f, true);

@@ -8,20 +8,20 @@
 struct processes;
 
 /*
- * Fails with -EBUSY where anybody has a function open by VFIO or UIO, also where no process shows
- * it: a file on its way through a socket has it, too.
+ * Fails with -EBUSY if a program has a function open by VFIO or UIO, even if no process shows it: a
+ * file that is being passed through a socket keeps it open, too.
  */
 int check_unused(struct tool *tool, const struct function *function, struct processes *processes);
 
 /*
- * Takes it from its driver; from VFIO only if it is not open, and so that no program can open it
+ * Unbinds a function from its driver; from VFIO only if it is not open. No program can open it
  * meanwhile.
  */
 int take_unused(struct tool *tool, const struct function *function);
 
 /*
- * Fails with -ETIMEDOUT: the kernel has not finished. The message names the program that it waits
- * for.
+ * Fails with -ETIMEDOUT because the kernel has not finished. The message names the program that the
+ * kernel waits for.
  */
 int fail_waiting(struct tool *tool, const char *address);
 

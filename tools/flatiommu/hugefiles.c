@@ -13,7 +13,7 @@
 
 #include "sysfs.h"
 
-/* The kernel counts them in a process's status, which takes no lock of its memory. */
+/* Returns a process's huge pages by its status, because reading that needs no mmap lock. */
 static unsigned long long huge_kib(const char *pid)
 {
 	char *status = file_text("/proc/%s/status", pid), *line;
@@ -66,8 +66,8 @@ unsigned long long hugetlbfs_page_size(const struct mount *m)
 }
 
 /**
- * struct file - one that holds pages
- * @pages:	how many
+ * struct file - a file that holds huge pages
+ * @pages:	number of pages
  * @used:	a program has it mapped
  */
 struct file {
@@ -125,7 +125,7 @@ static void find_below(struct files *files, char *path, unsigned long long size)
 		fts_close(tree);
 }
 
-/* One file system may be mounted more than once. */
+/* Finds the files of each mounted hugetlbfs, once even if it is mounted more than once. */
 static void find(struct files *files, const char *pid, unsigned long long size)
 {
 	char *text = file_text("/proc/%s/mountinfo", pid), *rest = text, path[PATH_MAX];
@@ -153,7 +153,7 @@ static void find(struct files *files, const char *pid, unsigned long long size)
 	qsort(files->file, files->n, sizeof(*files->file), by_inode);
 }
 
-/* False when this user may not see what the process has mapped. */
+/* Marks files that a process has mapped. Returns false if this user may not see its mappings. */
 static bool mark_used(struct files *files, int pid)
 {
 	char *text = file_text("/proc/%d/maps", pid), *line, *rest;
@@ -177,13 +177,13 @@ static bool mark_used(struct files *files, int pid)
 	return true;
 }
 
-/* Characters that a shell does not change; other names are left out of commands. */
+/* Has the path only characters that a shell does not change? Other paths are left out of cures. */
 static bool is_plain(const char *path)
 {
 	return !path[strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./")];
 }
 
-/* "/hugepages/rtemap_*" for many that differ in a number, if it matches none that is used. */
+/* Writes a pattern such as "/hugepages/rtemap_*", or the path if it would match a file in use. */
 static void pattern_of(char *pattern, size_t size, const struct files *files, const char *path)
 {
 	size_t stem = strlen(path), i;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who has huge pages: programs, and files in hugetlbfs, which hold theirs until they are removed,
- * whoever has ended meanwhile.
+ * Users of huge pages: programs, and files in hugetlbfs, which hold their pages until they are
+ * removed, also after their programs have ended.
  */
 #ifndef HUGEFILES_H
 #define HUGEFILES_H
@@ -13,8 +13,8 @@
 
 /**
  * struct hugeusers - programs that have mapped huge pages
- * @pids:	which
- * @n:		how many
+ * @pids:	their process IDs
+ * @n:		number of @pids
  * @text:	"dpdk-testpmd[123], fio[124]", or ""
  */
 struct hugeusers {
@@ -27,9 +27,9 @@ void hugeusers_read(struct hugeusers *users);
 void hugeusers_free(struct hugeusers *users);
 
 /**
- * struct hugefiles - files that hold pages, and that no program has mapped
- * @pages:	how many they hold
- * @dpdk:	of these, in files that DPDK and SPDK remove as they start
+ * struct hugefiles - files that hold huge pages and that no program has mapped
+ * @pages:	number of pages that they hold
+ * @dpdk:	part of @pages in files that DPDK and SPDK remove when they start
  * @names:	for a shell: "/hugepages/left* /hugepages/x", or ""
  */
 struct hugefiles {

@@ -13,13 +13,13 @@
 #define FRAMEWORK "/etc/dkms/framework.conf"
 #define FRAMEWORK_MORE "/etc/dkms/framework.conf.d"
 
-/* The key that DKMS makes for itself, and the one that Ubuntu has for it. */
+/* The key that DKMS makes, and the one that Ubuntu makes for DKMS. */
 static const struct signing_key dkms_own = { "/var/lib/dkms/mok.pub", "/var/lib/dkms/mok.key" };
 static const struct signing_key shim_own = {
 	"/var/lib/shim-signed/mok/MOK.der", "/var/lib/shim-signed/mok/MOK.priv",
 };
 
-/* The last NAME=value of a shell's file stays in @buf if there is none. */
+/* Reads the last NAME=value of a shell's file. @buf does not change if there is none. */
 static void read_setting(char *buf, size_t size, const char *name, const char *path)
 {
 	char *text = file_text("%s", path), *line, *rest;
@@ -36,7 +36,7 @@ static void read_setting(char *buf, size_t size, const char *name, const char *p
 	free(text);
 }
 
-/* As DKMS is told; its files are read in this order, and the last word counts. */
+/* Reads the key in DKMS's configuration. DKMS reads its files in this order; the last counts. */
 static void read_configured(struct signing_key *key)
 {
 	struct names names;
@@ -59,7 +59,7 @@ static void read_configured(struct signing_key *key)
 	names_free(&names);
 }
 
-/* All of a file that is no text, to be freed; NULL without it. */
+/* Reads a binary file, to be freed. Returns NULL if it cannot be read. */
 static unsigned char *read_bytes(const char *path, size_t *length)
 {
 	FILE *file = fopen(path, "re");
@@ -81,7 +81,7 @@ static unsigned char *read_bytes(const char *path, size_t *length)
 	return bytes;
 }
 
-/* DER, as far as certificates need it: an element that begins at @whole, and its contents. */
+/* An element of DER, as certificates have it. It begins at @whole. */
 struct element {
 	const unsigned char *whole, *contents, *end;
 };
@@ -110,8 +110,8 @@ static bool read_element(struct element *e, const unsigned char *at, const unsig
 #define DER_VERSION 0xa0
 
 /*
- * Is it in the signature that this certificate's key has made it? There the certificate is named by its
- * issuer and, directly behind that, its serial number (RFC 5280 4.1, RFC 5652 10.2.4).
+ * Has this certificate's key signed the module? The signature names the certificate by its issuer
+ * and, directly after that, its serial number (RFC 5280 4.1, RFC 5652 10.2.4).
  */
 static bool has_signed(const unsigned char *certificate, size_t length, const unsigned char *module,
 		       size_t module_length)

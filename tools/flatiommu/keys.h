@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* This machine's own keys, which sign modules. */
+/* Keys of this machine that sign modules. */
 #ifndef KEYS_H
 #define KEYS_H
 
@@ -8,8 +8,8 @@
 
 /**
  * struct signing_key - a key, by its files
- * @certificate: what firmware's list is to have; "": there is no key
- * @private:	what signs, where that is known
+ * @certificate: file of the certificate, which firmware's list must have; "": there is no key
+ * @private:	file of the private key, or "" if it is not known
  */
 struct signing_key {
 	char certificate[PATH_MAX];

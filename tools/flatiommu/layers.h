@@ -12,9 +12,9 @@
 
 /**
  * struct layer - a disk, or an interface
- * @name:	as the kernel has it
- * @label:	@name, with what people call it
- * @number:	of a disk
+ * @name:	the kernel's name
+ * @label:	@name, and the name that users know
+ * @number:	device number of a disk
  * @below:	the layer that it was reached from, or BOTTOM
  */
 struct layer {
@@ -35,7 +35,7 @@ int layers_add(struct layers *layers, const char *name, const char *label, dev_t
 	       size_t below);
 void layers_free(struct layers *layers);
 
-/* The labels from the bottom to @i, and then @last, if it is not NULL. */
+/* Returns the labels from the bottom to @i, and then @last, if it is not NULL. */
 struct json_object *layers_chain(const struct layers *layers, size_t i, const char *last);
 
 #endif

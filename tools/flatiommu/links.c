@@ -9,10 +9,10 @@
 
 #include "sysfs.h"
 
-/* Where nodes are; links to them are in by-path below. */
+/* Directories of nodes; links to the nodes are in by-path below them. */
 static const char *const directories[] = { "/dev/vfio", "/dev/vfio/devices" };
 
-/* A missing link is no error: the node works without it. */
+/* Makes a link. A missing link is no error: the node works without it. */
 static int make(const char *directory, const char *address, const char *node)
 {
 	char path[128], target[128];

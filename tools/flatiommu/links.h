@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Links to VFIO's nodes by the functions' addresses: /dev/vfio/by-path and /dev/vfio/devices/by-
- * path. packaging/60-flatiommu.rules has udev make them; this is for where no udev runs, as in an
- * initramfs.
+ * Links to VFIO's nodes by the functions' addresses, in /dev/vfio/by-path and
+ * /dev/vfio/devices/by-path. With packaging/60-flatiommu.rules udev makes them. These functions do
+ * if udev does not run, as in an initramfs.
  */
 #ifndef LINKS_H
 #define LINKS_H

@@ -16,7 +16,7 @@ static const struct flag list_flags[] = {
 	{ NULL, NULL, NULL }
 };
 
-/* Of all functions, those whose virtual functions they are tell. */
+/* Counts the functions that are virtual functions of @f. */
 static unsigned int count_vfs(const struct functions *all, const struct function *f)
 {
 	unsigned int count = 0;
@@ -55,7 +55,7 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 	return o;
 }
 
-/* What a table of one line a function shows: the name with what else there is to say. */
+/* Makes a row of the table. The name has the other properties after it. */
 static struct json_object *row(struct json_object *function)
 {
 	struct json_object *o = NULL;

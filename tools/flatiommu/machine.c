@@ -14,7 +14,7 @@
 #include "record.h"
 #include "sysfs.h"
 
-/* All that loading vfio_pci and flatiommu may bring in, users before what they use. */
+/* All modules that loading vfio_pci and flatiommu may load. A module comes before those it uses. */
 static const char *const modules[] = {
 	"flatiommu", "vfio_pci", "vfio_pci_core", "vfio_iommu_type1", "vfio_virqfd", "vfio",
 	"iommufd",   "irqbypass",
@@ -22,13 +22,13 @@ static const char *const modules[] = {
 
 #define NR_MODULES ARRAY_SIZE(modules)
 
-/* Each of VFIO's ways to a container asks for itself. */
+/* type1 and iommufd each have a parameter that allows unsafe interrupts. */
 static const char *const parameters[] = {
 	"/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
 	"/sys/module/iommufd/parameters/allow_unsafe_interrupts",
 };
 
-/* Grows a record by a line. */
+/* Appends a line to a record. */
 static int append(char **text, const char *kind, const char *name, const char *value)
 {
 	char *grown;
@@ -61,7 +61,7 @@ static int allow_interrupts(struct tool *tool, struct json_object *changes, char
 
 	if (file_read(value, sizeof(value), "%s", parameter) || *value != 'N')
 		return 0;
-	/* a record from before stands: it is older */
+	/* keep an existing line: it has the original value */
 	if (!strstr(*text, parameter)) {
 		ret = append(text, "parameter", parameter, value);
 		if (!ret)
@@ -93,7 +93,7 @@ int machine_prepare(struct tool *tool, struct json_object *changes, bool without
 			return fail(tool, -ENOMEM, "out of memory");
 		ret = machine_save(tool, text);
 	}
-	/* a kernel may have nothing but iommufd */
+	/* a kernel may have only iommufd */
 	if (!ret && module_is_known("vfio_iommu_type1"))
 		ret = load(tool, changes, "vfio_iommu_type1");
 	if (!ret)
@@ -130,7 +130,7 @@ free:
 	return ret;
 }
 
-/* The node is another one if the module was loaded again: then its mode is its own. */
+/* Restores the node's mode. If the module was loaded again, the node is new, and keeps its mode. */
 static void restore_node(struct json_object *changes, const char *text)
 {
 	const char *line = strstr(text, "mode " FLAT_NODE " ");
@@ -143,7 +143,7 @@ static void restore_node(struct json_object *changes, const char *text)
 	note(changes, FLAT_NODE ": its mode is %o again", mode);
 }
 
-/* A driver may go from under its functions, whatever its module's use count. */
+/* Has the driver a function? Its module could be unloaded all the same: that unbinds them. */
 static bool drives_functions(const char *driver)
 {
 	struct names names;
@@ -183,7 +183,7 @@ static int restore_parameters(struct tool *tool, struct json_object *changes, ch
 	return 0;
 }
 
-/* Functions that others bound need interrupts as much as those of ours. */
+/* Does a function that another tool has bound still need the modules and parameters? */
 static bool needed_by_others(char *address, size_t size)
 {
 	struct names names, claims;
@@ -229,7 +229,7 @@ int machine_restore(struct tool *tool, struct json_object *changes)
 		if (!is_recorded(text, modules[i]) || !module_is_loaded(modules[i]) ||
 		    (!strcmp(modules[i], "vfio_pci") && drives_functions("vfio-pci")))
 			continue;
-		/* one that is in use has been taken into use by others */
+		/* if a module is in use, other programs use it: it stays loaded */
 		if (!module_unload(modules[i]))
 			note(changes, "unloaded %s", modules[i]);
 	}

@@ -2,8 +2,8 @@
 /*
  * flatiommu: PCI functions for programs, on machines without an IOMMU.
  *
- * main() finds the command in the table, parses what it was given by the command's own table of
- * flags, and tells what went wrong. A command is a file of its own.
+ * main() finds the command in the table, parses the arguments by the command's table of flags, runs
+ * it, and prints its error. Each command has a file.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static const struct command help_command = {
 	.run = help_run,
 };
 
-/* As help lists them. */
+/* In the order of help. */
 static const struct command *const commands[] = {
 	&list_command,
 	&status_command,
@@ -156,7 +156,7 @@ static int help_run(struct tool *tool, const struct args *args)
 	return 0;
 }
 
-/* The name of an option: --json and -j are json. */
+/* Returns the name of an option: json for --json and -j. */
 static const char *option_name(const char *word)
 {
 	size_t i;
@@ -169,7 +169,7 @@ static const char *option_name(const char *word)
 	return "";
 }
 
-/* Is it an option that is the same for all? Returns 1 for help, and -ENOENT for others. */
+/* Handles an option of every command. Returns 1 for help, and -ENOENT for other options. */
 static int common_flag(struct tool *tool, const char *name)
 {
 	if (!strcmp(name, "json")) {
@@ -189,7 +189,7 @@ static int bad_usage(struct tool *tool, const struct command *command)
 	return -EINVAL;
 }
 
-/* Consumes one option at @argv, and its value. Returns how many words that were, or -errno. */
+/* Parses one option at @argv, and its value. Returns the number of words, or -errno. */
 static int parse_flag(struct tool *tool, const struct command *command, struct args *args,
 		      char **argv)
 {
@@ -220,7 +220,7 @@ static int parse_flag(struct tool *tool, const struct command *command, struct a
 	return flag->takes && !value ? 2 : 1;
 }
 
-/* Returns 1 when the usage was asked for. */
+/* Returns 1 if the usage was asked for. */
 static int parse(struct tool *tool, const struct command *command, struct args *args, char **argv)
 {
 	bool options = true, help = false;
@@ -311,7 +311,7 @@ int main(int argc, char **argv)
 		}
 		argv++;
 	} else if (command == &help_command) {
-		/* no command is named: what help is by itself, not how it is used */
+		/* help without a command prints the list of commands, not its own usage */
 		help = false;
 	}
 	ret = help ? 1 : parse(&tool, command, &args, argv);
@@ -323,7 +323,7 @@ int main(int argc, char **argv)
 		show(&tool, describe(command), usage_text);
 		ret = 0;
 	} else {
-		/* the terminal is the program's that run runs */
+		/* with run, the terminal belongs to the program */
 		if (!command->verbatim)
 			progress_begin(command->name);
 		ret = command->run(&tool, &args);

@@ -14,7 +14,7 @@ static bool is_mapping(const char *line)
 	return strstr(line, " " DEVICE_FILE) || strstr(line, " /dev/vfio/devices/");
 }
 
-/* A process that is mapping or unmapping holds up who reads its maps. */
+/* Reads the maps of all processes. A process that is mapping or unmapping delays the reader. */
 static int find_mappings(const void *arg, int answer)
 {
 	struct names pids;
@@ -72,7 +72,7 @@ int processes_add_mappings(struct processes *processes)
 		char node[64];
 		int pid;
 
-		/* with the group's node it is that group's most likely */
+		/* if it has a group's node open, the mapping is most likely of that group */
 		if (sscanf(line, "%d %63s", &pid, node) != 2 || has_file(processes, pid))
 			continue;
 		processes->device_files++;

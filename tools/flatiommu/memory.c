@@ -69,7 +69,7 @@ unsigned long long pool_on_node(const struct pool *pool, int node)
 			   pool->size >> 10);
 }
 
-/* A kernel without NUMA has no nodes. */
+/* Returns the free pages on @nodes. A kernel without NUMA has no nodes. */
 static unsigned long long free_on(const struct pool *pool, const char *nodes)
 {
 	unsigned long long sum = 0;
@@ -90,7 +90,7 @@ static unsigned long long free_on(const struct pool *pool, const char *nodes)
 	return any && *nodes ? sum : pool->free;
 }
 
-/* By hugetlb.2MB.max; that pages are promised has a limit of its own, hugetlb.2MB.rsvd.max. */
+/* Reads hugetlb.2MB.max, and hugetlb.2MB.rsvd.max, which limits reservations. */
 static void read_limit(struct pool *pool, const struct cgroup *cgroup)
 {
 	static const char *const kinds[] = { "", "rsvd." };
@@ -182,7 +182,7 @@ static void read_limits(struct memory *memory, const char *pid)
 		read_limit(&memory->pool[i], &cgroup);
 }
 
-/* "Max locked memory         8388608              unlimited            bytes": soft and hard */
+/* "Max locked memory         8388608              unlimited            bytes": soft, hard limit */
 static unsigned long long memlock_of(const char *pid)
 {
 	static const char key[] = "Max locked memory";

@@ -14,14 +14,14 @@
 
 /**
  * struct pool - huge pages of one size
- * @size:	of a page, in bytes
- * @total:	that there are
- * @free:	of these, neither taken nor promised
- * @here:	of these, on nodes that the process may use
- * @more:	that the kernel makes on demand, if it can
- * @allowed:	bytes that the process's cgroups leave it, or ~0ULL
- * @limit:	the file with the limit that says so
- * @files:	what holds pages for nobody
+ * @size:	bytes of a page
+ * @total:	number of pages
+ * @free:	pages that are neither used nor reserved
+ * @here:	free pages on nodes that the process may use
+ * @more:	pages that the kernel makes on demand, if it can
+ * @allowed:	bytes that the process may still use by its cgroups, or ~0ULL
+ * @limit:	the file with that limit
+ * @files:	files that hold pages that no program uses
  */
 struct pool {
 	unsigned long long size, total, free, here, more, allowed;
@@ -33,16 +33,16 @@ struct pool {
 
 /**
  * struct memory - what a process can get
- * @pool:	of each size that the machine has
- * @nr_pools:	how many
+ * @pool:	one for each size of huge pages
+ * @nr_pools:	number of @pool
  * @users:	programs that have huge pages: "dpdk-testpmd[123]", or ""
- * @nodes:	that the process may use: "0-1", or "" where the kernel does not say
+ * @nodes:	nodes that the process may use: "0-1", or "" if the kernel does not tell
  * @movable:	whether there are huge pages in ZONE_MOVABLE
- * @allowed:	bytes of ordinary memory that its cgroups leave it, or ~0ULL
- * @limit:	the file with the limit that says so
+ * @allowed:	bytes of ordinary memory that it may still use by its cgroups, or ~0ULL
+ * @limit:	the file with that limit
  * @memlock:	its RLIMIT_MEMLOCK; ~0ULL is no limit
  * @locked:	bytes that it has locked or pinned
- * @service:	of systemd, that it runs in: "nginx.service", or ""
+ * @service:	the systemd service that it runs in: "nginx.service", or ""
  */
 struct memory {
 	struct pool pool[POOLS_MAX];
@@ -61,7 +61,7 @@ void memory_read(struct memory *memory, const char *pid);
 
 /* Number of pages that the process can get. */
 unsigned long long pool_available(const struct pool *pool);
-/* The same for all sizes together. */
+/* Sum of pages of all sizes that the process can get. */
 unsigned long long memory_pages(const struct memory *memory);
 unsigned long long memory_bytes(const struct memory *memory);
 
@@ -80,17 +80,17 @@ unsigned long long entry_limit(void);
 
 #define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
-/* A command that raises it, enough for this number of huge pages and other maps. */
+/* A command that raises the limit, for a number of huge pages and SPARE_ENTRIES other maps. */
 #define RAISE_ENTRY_LIMIT "echo %llu >" ENTRY_LIMIT
 #define SPARE_ENTRIES 65536
 
 /* Number of huge pages of the default size to reserve if there are none, and memory allows it. */
 unsigned long long hugepages_to_reserve(void);
 
-/* A command for that. */
+/* A command that reserves them. */
 #define RESERVE_HUGEPAGES "echo %llu >/proc/sys/vm/nr_hugepages"
 
-/* Would that fit what this process may lock? */
+/* May this process lock that many bytes? */
 bool may_lock(unsigned long long bytes);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * OpenMetrics 1.0, and only of it what node_exporter reads, too: gauges and counters. No sample is said twice.
+ * Output of OpenMetrics 1.0: only gauges and counters, which node_exporter reads, too. No sample is
+ * printed twice.
  */
 #include "metrics.h"
 
@@ -9,7 +10,7 @@
 
 #include "output.h"
 
-/* The name of the unit is the end of the family's name. */
+/* Begins a family. If it has a unit, the unit is the end of the family's name. */
 static void family(const char *name, const char *type, const char *unit, const char *help)
 {
 	printf("# TYPE flatiommu_%s %s\n", name, type);
@@ -18,7 +19,7 @@ static void family(const char *name, const char *type, const char *unit, const c
 	printf("# HELP flatiommu_%s %s\n", name, help);
 }
 
-/* A program's name may be of any bytes, and the text is UTF-8. */
+/* Prints a label's value as UTF-8. A program's name may have any bytes. */
 static void put_value(const char *value)
 {
 	for (; value && *value; value++) {
@@ -146,7 +147,7 @@ static void memory_metrics(struct json_object *status)
 	sample("pins", number(status, "pins"), NULL);
 }
 
-/* Only root sees them, while the module is loaded. */
+/* They exist only for root, and while the module is loaded. */
 static void refusals_metrics(struct json_object *programs, struct json_object *causes)
 {
 	if (!programs || !causes)

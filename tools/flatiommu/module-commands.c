@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Commands for cures, that load flatiommu.ko, or make it first: by DKMS or from its source. */
+/* Commands for cures that load flatiommu.ko, or build it first, by DKMS or from its source. */
 #include <glob.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +9,7 @@
 #include "sysfs.h"
 
 /*
- * Finds the version that a package has installed, without a source tree. Returns false if there is
- * none.
+ * Finds the version of DKMS sources that a package has installed. Returns false if there are none.
  */
 static bool find_dkms(char *version, size_t size)
 {

@@ -38,11 +38,11 @@ bool module_is_loaded(const char *name)
 
 	if (!file_read(state, sizeof(state), "/sys/module/%s/initstate", name))
 		return !strcmp(state, "live");
-	/* what is built in has no state */
+	/* a built-in module has no initstate */
 	return file_exists("/sys/module/%s", name);
 }
 
-/* The file of a module in depmod's list: kernel/drivers/vfio/vfio.ko, and then its dependencies. */
+/* Finds a module in depmod's list. A line is the file and then the files it depends on. */
 static bool find_listed(char *path, size_t size, const char *list, const char *name)
 {
 	char *text = file_text(MODULES "/%s/%s", kernel_release(), list), *line, *rest;
@@ -56,7 +56,7 @@ static bool find_listed(char *path, size_t size, const char *list, const char *n
 		line[strcspn(line, ":")] = 0;
 		base = strrchr(line, '/');
 		base = base ? base + 1 : line;
-		/* file names have either of - and _ */
+		/* file names have - or _ for _ in the module's name */
 		for (i = 0, c = base; name[i] && *c; i++, c++)
 			if (*c != name[i] && !(*c == '-' && name[i] == '_'))
 				break;
@@ -76,7 +76,7 @@ bool module_is_known(const char *name)
 	       find_listed(path, sizeof(path), "modules.builtin", name);
 }
 
-/* The string that begins with @key, and may be cut; "" when there is none. */
+/* Copies the string after @key, cut to @size, or "" if there is none. */
 static void copy_info(char *buf, size_t size, const char *text, size_t length, const char *key,
 		      size_t key_size)
 {
@@ -126,7 +126,7 @@ static bool fits(const struct module_file *file)
 	return !*file->release || !strcmp(file->release, kernel_release()) || file->versions;
 }
 
-/* Beside this program, as where it was built, nothing needs to be installed. */
+/* Looks beside this program: where it was built, nothing needs to be installed. */
 static bool find_beside(struct module_file *file)
 {
 	static const char *const places[] = { "../flatiommu.ko", "../../module/flatiommu.ko" };
@@ -150,7 +150,7 @@ static bool find_beside(struct module_file *file)
 	return false;
 }
 
-/* Where modules_install and DKMS put it, for the kernels that match. */
+/* Looks where modules_install and DKMS put the module, for kernels that match @release. */
 static bool find_glob(struct module_file *file, const char *release)
 {
 	static const char *const places[] = { "updates", "updates/dkms", "extra" };
@@ -186,7 +186,7 @@ void module_find(struct module_files *files)
 	}
 	if (find_beside(fit))
 		return;
-	/* depmod was not run, maybe */
+	/* depmod may not have been run */
 	if (find_glob(fit, kernel_release()) && fits(fit))
 		return;
 	memset(fit, 0, sizeof(*fit));
@@ -230,8 +230,8 @@ static int program_step(const void *arg, int answer)
 }
 
 /*
- * Runs it, and keeps the last line of what it says, which is why it failed. A driver that is loaded
- * is offered functions that others may hold up.
+ * Runs a program, and keeps the last line of its output, which says why it failed. There is a time
+ * limit, because a driver that is loaded probes functions that other processes may block.
  */
 static int run_program(char *said, int size, char *const argv[])
 {
@@ -300,7 +300,7 @@ static int unload_step(const void *arg, int answer)
 	return syscall(SYS_delete_module, (const char *)arg, O_NONBLOCK) ? -errno : 0;
 }
 
-/* A list or a status of others has /dev/flatiommu open for a moment. */
+/* Tries more than once: another list or status may have /dev/flatiommu open for a moment. */
 int module_unload(const char *name)
 {
 	const struct timespec moment = { .tv_nsec = 50 * 1000 * 1000 };

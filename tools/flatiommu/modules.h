@@ -9,13 +9,13 @@
 #include "tool.h"
 
 /**
- * struct module_file - where a module may be loaded from
+ * struct module_file - a file with a module
  * @path:	the file
- * @release:	of the kernel that it was built for, "" when that cannot be seen
- * @version:	its own, the same
- * @versions:	it has the versions of the symbols that it uses, by which another kernel may load it
- * @is_signed:	by whom is another question
- * @installed:	modprobe knows it; otherwise it takes insmod
+ * @release:	release of the kernel that it was built for, or "" if it cannot be read
+ * @version:	version of the module, or "" if it cannot be read
+ * @versions:	it has the versions of the symbols that it uses, so another kernel may load it
+ * @is_signed:	it has a signature, by any key
+ * @installed:	modprobe knows it; otherwise insmod is needed
  */
 struct module_file {
 	char path[PATH_MAX];
@@ -27,9 +27,9 @@ struct module_file {
 };
 
 /**
- * struct module_files - all that was found of flatiommu.ko
- * @fit:	for the kernel that runs; its path is "" when there is none
- * @unfit:	for another kernel, though installed for this one, or all that there is
+ * struct module_files - the files of flatiommu.ko that were found
+ * @fit:	one for the running kernel; its path is "" if there is none
+ * @unfit:	one for another kernel, if it is installed for this one or if there is no other
  */
 struct module_files {
 	struct module_file fit, unfit;
@@ -37,30 +37,30 @@ struct module_files {
 
 bool module_is_loaded(const char *name);
 
-/* Built in, or a file that modprobe knows. */
+/* Is the module built in, or does modprobe know it? */
 bool module_is_known(const char *name);
 
 void module_find(struct module_files *files);
 
-/* The command that loads it, or makes it first, for cure(). */
+/* Writes the command that loads flatiommu.ko, or builds and loads it, for cure(). */
 void module_load_command(char *buf, size_t size, const struct module_files *files);
 
-/* The command that makes one that claims in a locked down kernel. */
+/* Writes the command that builds a module that claims in a locked down kernel. */
 void module_trust_command(char *buf, size_t size);
 
-/* The command that installs the one that is made here. */
+/* Writes the command that installs the module. */
 void module_install_command(char *buf, size_t size);
 
-/* Has modprobe nothing of the kernel that runs? */
+/* Are all modules of the running kernel missing, for example after its package was updated? */
 bool modules_are_missing(void);
 
 /* Are the headers missing that modules for the running kernel are built with? */
 bool headers_are_missing(void);
 
-/* 0 also when it is there already. */
+/* Loads a module. Returns 0 also if it is loaded already. */
 int module_load(struct tool *tool, const char *name);
 
-/* -EWOULDBLOCK when it is in use. */
+/* Unloads a module. Returns -EWOULDBLOCK if it is in use. */
 int module_unload(const char *name);
 
 const char *kernel_release(void);

@@ -11,7 +11,7 @@
 #include "namespaces.h"
 #include "sysfs.h"
 
-/* Only what is in /dev: a name elsewhere may be a server's, which need not answer. */
+/* Calls stat() only in /dev: another path may be on a server that does not answer. */
 dev_t block_number(const char *node)
 {
 	struct stat st;

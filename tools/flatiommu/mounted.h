@@ -8,13 +8,13 @@
 #include <sys/types.h>
 
 /**
- * struct mount - a file system at a place
- * @number:	what its files say that they are on; of btrfs, no device's
- * @source:	the device that was mounted, or 0
- * @where:	a directory
- * @options:	of the file system
- * @pid:	a process whose namespace has it, or 0 for our own
- * @label:	of the namespace
+ * struct mount - a mounted file system
+ * @number:	device number of its files (st_dev); with btrfs, not that of a block device
+ * @source:	device number of the mounted device, or 0
+ * @where:	the directory
+ * @options:	options of the file system
+ * @pid:	a process whose namespace has the mount, or 0 for our own namespace
+ * @label:	name of the namespace
  */
 struct mount {
 	dev_t number, source;
@@ -28,17 +28,20 @@ struct mounts {
 	size_t n;
 };
 
-/* Those of our own namespace come first. */
+/* Reads all mounts. Mounts of our own namespace come first. */
 void mounts_read(struct mounts *mounts);
 void mounts_free(struct mounts *mounts);
 
-/* Is it of this device? */
+/* Is the mount of this device? */
 bool mount_is_of(const struct mount *mount, dev_t number);
 
-/* The device below a path of our namespace, whatever stat() says of it; 0 when it is none. */
+/*
+ * Returns the block device below a path of our namespace, also if stat() gives another number, as
+ * on btrfs. Returns 0 if there is none.
+ */
 dev_t mounts_device(const struct mounts *mounts, const char *path);
 
-/* The number of a node of a block device, or 0. */
+/* Returns the device number of a block device's node, or 0. */
 dev_t block_number(const char *node);
 
 #endif

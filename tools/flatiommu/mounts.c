@@ -7,7 +7,7 @@
 
 #include "sysfs.h"
 
-/* 36 35 98:0 ROOT POINT rw,noatime master:1 - TYPE SOURCE OPTIONS; master:1 may be more, or less. */
+/* 36 35 98:0 ROOT POINT rw,noatime master:1 - TYPE SOURCE OPTIONS; zero or more fields master:1. */
 static bool parse(char *line, struct mount *m)
 {
 	char *dash = strstr(line, " - "), *rest;

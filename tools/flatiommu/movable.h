@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Huge pages in ZONE_MOVABLE: the kernel moves them out as they are pinned. */
+/* Are there huge pages in ZONE_MOVABLE? The kernel moves them out of it when they are pinned. */
 #ifndef MOVABLE_H
 #define MOVABLE_H
 
 enum movable {
-	NOT_MOVABLE,	/* there are none, or there is no such memory */
+	NOT_MOVABLE,	/* no, or the machine has no ZONE_MOVABLE */
 	MOVABLE,
-	MOVABLE_UNSEEN,	/* there is such memory, and only root sees what is there */
+	MOVABLE_UNSEEN,	/* the machine has ZONE_MOVABLE, and only root sees its pages */
 };
 
 /* @size is that of the smallest huge pages. */

@@ -14,14 +14,15 @@ struct pci_access *database_open(void)
 {
 	struct pci_access *database = pci_alloc();
 
-	/* not pci_init(), which ends the program where there is no PCI: this is for names */
+	/* only names are needed: pci_init() would end the program if there is no PCI */
 	if (database)
 		database->debug = database->warning = say_nothing;
 	return database;
 }
 
 /*
- * Cache: for a missing name libpci reads ten files each time, and functions are often of one kind.
+ * Cache of names: if a name is missing, libpci reads ten files at each call, and often many
+ * functions have the same ids.
  */
 struct known {
 	struct known *next;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the database of PCI ids calls a function. */
+/* Names of functions in the database of PCI ids. */
 #ifndef NAMES_H
 #define NAMES_H
 
@@ -7,7 +7,7 @@
 
 struct pci_access;
 
-/* NULL when there is no memory; without a database names are numbers. */
+/* Returns NULL if there is no memory. If the database is missing, names are numbers. */
 struct pci_access *database_open(void);
 void database_close(struct pci_access *database);
 

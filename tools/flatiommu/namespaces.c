@@ -10,7 +10,7 @@
 
 #include "sysfs.h"
 
-/* Where "ip netns" keeps those that may have no process. */
+/* Directory of "ip netns" for network namespaces, which may have no process. */
 #define NAMED "/run/netns"
 
 static bool is_same(const struct namespace *a, const struct namespace *b)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The mount and network namespaces that are not ours. */
+/* Other mount and network namespaces than ours. */
 #ifndef NAMESPACES_H
 #define NAMESPACES_H
 
@@ -8,10 +8,11 @@
 
 /**
  * struct namespace - another namespace
- * @device:	with @inode, which one it is
+ * @device:	identifies it, with @inode
+ * @inode:	identifies it, with @device
  * @pid:	a process in it, or 0
- * @label:	"sleep[123]", who is in it, or the name that "ip netns" gives it
- * @path:	what setns() takes
+ * @label:	a process in it, "sleep[123]", or the name that "ip netns" gives it
+ * @path:	its file, for setns()
  */
 struct namespace {
 	dev_t device;
@@ -26,7 +27,7 @@ struct namespaces {
 	size_t n;
 };
 
-/* @kind: "mnt" or "net". Those that may be seen, each once; namespaces_free() them. */
+/* Finds visible namespaces of a @kind, "mnt" or "net", each once, for namespaces_free(). */
 void namespaces_read(struct namespaces *namespaces, const char *kind);
 void namespaces_free(struct namespaces *namespaces);
 

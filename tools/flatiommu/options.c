@@ -13,10 +13,10 @@
 #define MODPROBE "/etc/modprobe.d"
 #define OPTIONS MODPROBE "/flatiommu-bind.conf"
 #define DEVICES "options flatiommu devices="
-/* The kernel takes no longer parameter. */
+/* The kernel accepts no longer parameter. */
 #define DEVICES_MAX 1024
 
-/* The value of devices= in our file: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
+/* Reads devices= of our file: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
 static void devices_read(char *list, size_t size)
 {
 	char *text = file_text(OPTIONS), *found = text ? strstr(text, DEVICES) : NULL;
@@ -26,7 +26,7 @@ static void devices_read(char *list, size_t size)
 	free(text);
 }
 
-/* 10000:00:04.0 ends with another address. */
+/* Finds an address in the list, but not as the end of another one, such as 10000:00:04.0. */
 static char *devices_find(char *list, const char *address)
 {
 	char *at = strstr(list, address);
@@ -50,7 +50,7 @@ static void devices_drop(char *list, const char *address)
 	memmove(at, end, strlen(end) + 1);
 }
 
-/* The BARs that its claim holds write-combined now. */
+/* Adds a function, with the BARs that its claim holds write-combined now. */
 static int devices_add(struct tool *tool, char *list, size_t size, const char *address)
 {
 	struct json_object *wc_bars;
@@ -73,7 +73,7 @@ static int devices_add(struct tool *tool, char *list, size_t size, const char *a
 	return 0;
 }
 
-/* The kernel would take one devices= only, of all that there are. */
+/* Fails if another file has devices=: the kernel would use only one of them. */
 static int check_devices(struct tool *tool)
 {
 	struct names names;

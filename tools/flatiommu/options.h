@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * modprobe.d's file of bind --persist: what modules are told at boot, BARs that are write-combined
- * among it.
+ * The file of bind --persist in modprobe.d: the modules' parameters at boot, such as write-combined
+ * BARs.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -10,10 +10,10 @@
 
 #include "pci.h"
 
-/* The file, for @functions as they are claimed now, and for those that it has already. */
+/* Adds @functions to the file, as they are claimed now. */
 int options_add(struct tool *tool, struct json_object *changes, const struct functions *functions);
 
-/* A function leaves it; the last one takes it along. */
+/* Removes a function from the file, and the file after the last one. */
 int options_drop(struct tool *tool, struct json_object *changes, const char *address);
 int options_remove(struct tool *tool, struct json_object *changes);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a command has found out is a JSON object. It is shown as JSON, or as text made from the same
- * object, so that neither can say what the other does not.
+ * The output of a command is a JSON object. It is printed as JSON, or as text made from that
+ * object, so that both have the same contents.
  */
 #ifndef OUTPUT_H
 #define OUTPUT_H
@@ -12,14 +12,14 @@
 
 #include "tool.h"
 
-/* Shows @what and puts it: as JSON, or by @text. */
+/* Prints @what as JSON or by @text, and puts it. */
 void show(struct tool *tool, struct json_object *what,
 	  void (*text)(const struct tool *tool, struct json_object *what));
 
 /**
- * struct column - of a table
+ * struct column - a column of a table
  * @title:	its heading
- * @key:	of a row's member; null and what is missing is shown as -
+ * @key:	key of a row's member; a member that is null or missing is printed as -
  */
 struct column {
 	const char *title;
@@ -33,7 +33,7 @@ void show_table(struct json_object *rows, const struct column *columns);
 enum colour { PLAIN, GREEN, YELLOW, RED, BOLD, FAINT };
 void colour(FILE *to, enum colour colour);
 
-/* Short for what json-c says at length. */
+/* Returns a member of an object, or NULL. */
 static inline struct json_object *get(struct json_object *object, const char *key)
 {
 	struct json_object *value = NULL;
@@ -42,7 +42,7 @@ static inline struct json_object *get(struct json_object *object, const char *ke
 	return value;
 }
 
-/* NULL, and not "null", for what is null or missing. */
+/* Returns a string member, or NULL, and not "null", if it is null or missing. */
 static inline const char *get_string(struct json_object *object, const char *key)
 {
 	struct json_object *value = get(object, key);
@@ -50,7 +50,7 @@ static inline const char *get_string(struct json_object *object, const char *key
 	return value ? json_object_get_string(value) : NULL;
 }
 
-/* A string, or null for NULL and "". */
+/* Adds a string, or null for NULL and "". */
 static inline void put_string(struct json_object *object, const char *key, const char *value)
 {
 	json_object_object_add(object, key,
@@ -67,7 +67,7 @@ static inline void put_number(struct json_object *object, const char *key, long 
 	json_object_object_add(object, key, json_object_new_int64(value));
 }
 
-/* An address, in hexadecimal, as numbers in JSON are good for 53 bits only. */
+/* Adds an address as a hexadecimal string: numbers in JSON are exact for 53 bits only. */
 static inline void put_address(struct json_object *object, const char *key,
 			       unsigned long long value)
 {
@@ -93,7 +93,7 @@ static inline struct json_object *add_object(struct json_object *array)
 	return object;
 }
 
-/* A sentence about what was done, in an array of them. */
+/* Adds a sentence to an array, about a change that was made. */
 void note(struct json_object *notes, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

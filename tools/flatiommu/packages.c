@@ -8,11 +8,11 @@
 #include "modules.h"
 #include "sysfs.h"
 
-/* By ID and ID_LIKE of os-release(5). Arch has no mokutil among its packages. */
+/* Package managers by ID and ID_LIKE of os-release(5). Arch has no package of mokutil. */
 static const struct manager {
 	const char *id;
 	const char *install;
-	/* "": its kernels' own, see headers_of() */
+	/* "": depends on the kernel, see headers_of() */
 	const char *package[MOKUTIL + 1];
 } managers[] = {
 	{ "debian", "apt install", { "", "dkms", "mokutil" } },
@@ -25,7 +25,7 @@ static const struct manager {
 	{ "arch", "pacman -S", { "", "dkms", NULL } },
 };
 
-/* NAME=value, or in quotes; "" without it. */
+/* Reads NAME=value of os-release(5), with or without quotes, or "". */
 static void read_field(char *buf, size_t size, const char *name)
 {
 	char *text = file_text("/etc/os-release"), *line, *rest;
@@ -58,7 +58,7 @@ bool is_distribution(const char *id)
 	return false;
 }
 
-/* The package with what modules of the kernel that runs are built with; false: not known. */
+/* Finds the package with the running kernel's headers. Returns false if it is not known. */
 static bool headers_of(char *buf, size_t size, const struct manager *manager)
 {
 	const char *release = kernel_release(), *flavour = strrchr(release, '-');

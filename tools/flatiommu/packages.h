@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is installed, by the package manager of this distribution. */
+/* Packages and the package manager of this distribution. */
 #ifndef PACKAGES_H
 #define PACKAGES_H
 
@@ -8,7 +8,7 @@
 
 enum package { KERNEL_HEADERS, DKMS, MOKUTIL };
 
-/* The command that installs it; false: nothing is known of such a package here, and @buf is "". */
+/* Writes the command that installs a package, or "" and returns false if none is known. */
 bool install_command(char *buf, size_t size, enum package package);
 
 /* Is this distribution, or one that it is like, @id of os-release(5)? */

@@ -19,7 +19,7 @@ bool is_noiommu_cdev(const struct function *f)
 	return !strncmp(f->cdev, "noiommu-", strlen("noiommu-"));
 }
 
-/* The kernel has a link to what its IOMMU is; in VFIO's no-IOMMU mode there is none. */
+/* A function with an IOMMU has a link to it. In VFIO's no-IOMMU mode there is no link. */
 static enum behind find_behind(const struct function *f)
 {
 	char iommu[64];
@@ -33,7 +33,7 @@ static enum behind find_behind(const struct function *f)
 									   BEHIND_FLATIOMMU;
 }
 
-/* VFIO numbers its devices on every kernel, but not every kernel has nodes for them. */
+/* Has this kernel nodes for VFIO's devices? Without them it numbers the devices, too. */
 static bool has_cdevs(void)
 {
 	static int has = -1;
@@ -58,7 +58,7 @@ void function_find_cdev(struct function *f)
 	names_free(&names);
 }
 
-/* modalias has all three numbers, and takes no lock. */
+/* Reads vendor, device and class from modalias, whose reader takes no lock. */
 int function_identify(struct function *f, struct attributes *attributes)
 {
 	unsigned int base, sub, interface;
@@ -173,7 +173,7 @@ bool function_above(char *address, size_t size, const char *path)
 	if (!realpath(path, real))
 		return false;
 	while ((slash = strrchr(real, '/'))) {
-		/* a serial port may be called 00:02:0.0, which is no function */
+		/* a serial port may be called 00:02:0.0, which is not a function */
 		if (address_parse(address, size, slash + 1) && !strcmp(address, slash + 1) &&
 		    file_exists(PCI_DEVICES "/%s", address))
 			return true;
@@ -182,7 +182,7 @@ bool function_above(char *address, size_t size, const char *path)
 	return false;
 }
 
-/* A multipath NVMe disk is below no function, but below all of its controllers. */
+/* Adds the functions of a disk. A multipath NVMe disk belongs to all of its controllers. */
 static int add_disk(struct tool *tool, struct functions *functions, const char *name)
 {
 	char path[PATH_MAX], address[PCI_ADDRESS_SIZE];
@@ -286,7 +286,7 @@ bool has_vfio_groups(void)
 	return file_exists("/sys/class/vfio") || module_is_known("vfio_iommu_type1");
 }
 
-/* By the kernel's list of nodes, as a container may lack the node itself. */
+/* Looks in sysfs, because the node itself may be missing in a container. */
 void function_node(const struct function *f, char *path, size_t size)
 {
 	const char *noiommu = f->behind == BEHIND_NOIOMMU ? "noiommu-" : "";
@@ -310,7 +310,7 @@ const char *behind_name(enum behind behind)
 	return names[behind];
 }
 
-/* By their links: sriov_numvfs may be waited for. */
+/* Counts the links to virtual functions: a reader of sriov_numvfs may have to wait. */
 unsigned int nr_vfs(const struct function *f)
 {
 	unsigned int count = 0;

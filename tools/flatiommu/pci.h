@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PCI functions, as sysfs has them, and what people call them. */
+/* PCI functions in sysfs, and the names that users give them. */
 #ifndef PCI_H
 #define PCI_H
 
@@ -12,24 +12,24 @@
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
 
-/* What stands behind a function. */
+/* The IOMMU of a function. */
 enum behind {
 	BEHIND_NOTHING,		/* it has neither a group nor VFIO's node for functions without an IOMMU */
-	BEHIND_FLATIOMMU,	/* nothing; flatiommu claims it */
-	BEHIND_NOIOMMU,		/* nothing; VFIO's no-IOMMU mode has it, in a group or, from Linux 7.3 on, with a node */
+	BEHIND_FLATIOMMU,	/* none; flatiommu has claimed it */
+	BEHIND_NOIOMMU,		/* none; VFIO's no-IOMMU mode has it, in a group or with a node */
 	BEHIND_IOMMU,		/* a real IOMMU */
 };
 
 /**
  * struct function - a PCI function
- * @address:	as sysfs spells it
+ * @address:	its name in sysfs
  * @class:	24 bits
- * @driver:	"" when it has none
- * @group:	-1 when it has none
- * @cdev:	the name of VFIO's character device in /dev/vfio/devices, "" when it has none
- * @pf:		the physical function that it is a virtual function of, or ""
- * @being_unbound:	vfio-pci lets it go, and the kernel waits for a program that has it open
- * @wc_bars:	a bit for each BAR that its claim holds write-combined, -1 before that was asked
+ * @driver:	"" if it has none
+ * @group:	-1 if it has none
+ * @cdev:	name of VFIO's character device in /dev/vfio/devices, "" if it has none
+ * @pf:		its physical function, if it is a virtual function, or ""
+ * @being_unbound:	vfio-pci is being unbound, and the kernel waits for a program to close it
+ * @wc_bars:	a bit for each BAR that its claim holds write-combined, -1 if not read yet
  */
 struct function {
 	char address[PCI_ADDRESS_SIZE];
@@ -48,10 +48,10 @@ struct functions {
 	size_t n;
 };
 
-/* 0, or -ENODEV. The address may be @function's own, which is read again then. */
+/* Reads a function. Returns 0 or -ENODEV. @address may be @function's own, to read it again. */
 int function_read(struct function *function, const char *address);
 
-/* One more, which is not read yet; NULL without memory. */
+/* Adds a function, which is not read yet. Returns NULL if there is no memory. */
 struct function *functions_grow(struct functions *functions, const char *address);
 
 /*
@@ -63,12 +63,12 @@ void functions_identify(struct functions *functions);
 void functions_free(struct functions *functions);
 
 /*
- * Adds the functions that @name means: an address, in full or short, a network interface, a disk or
- * a partition, or vendor:device, which means all of that kind.
+ * Adds the functions that @name means: an address, with or without the segment, a network
+ * interface, a disk or a partition, or vendor:device for all functions of that kind.
  */
 int functions_resolve(struct tool *tool, struct functions *functions, const char *name);
 
-/* All of @args' words, or every function when there is none. */
+/* Adds the functions that all words of @args mean, or every function if there are no words. */
 int functions_named(struct tool *tool, struct functions *functions, const struct args *args);
 
 /* Finds the nearest function above a device in sysfs, if there is one. */
@@ -99,10 +99,10 @@ bool is_noiommu_cdev(const struct function *function);
 /* Number of virtual functions that it has now. */
 unsigned int nr_vfs(const struct function *function);
 
-/* driver_override, which may be waited for; "" when there is none. */
+/* Reads driver_override, with a time limit; "" if there is none. */
 int function_override(struct tool *tool, char *buf, size_t size, const char *address);
 
-/* For those who read functions: @function has its address and its driver. */
+/* Parts of function_read(): @function has its address and its driver. */
 int function_identify(struct function *function, struct attributes *attributes);
 void function_find_cdev(struct function *function);
 

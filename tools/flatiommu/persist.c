@@ -16,9 +16,9 @@
 #define LOAD "/etc/modules-load.d/flatiommu-bind.conf"
 
 /*
- * A rule for each function, which is also where we read what is persistent. The override is set
- * before udev loads the drivers that want the function; one that has it already, as that of an
- * initramfs may, is made to let go.
+ * A rule for each function. The rules are also the list of persistent functions. The rule sets the
+ * override before udev loads drivers for the function. If a driver has it already, as one of an
+ * initramfs may, the rule unbinds it.
  */
 #define RULE_FOR "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%19[^\"]\", ATTR{vendor}==\"0x%4x\", " \
 		 "ATTR{device}==\"0x%4x\""
@@ -44,7 +44,7 @@ int persist_check(struct tool *tool, bool without_iommu)
 	return 0;
 }
 
-/* Read once, as list asks for each function; forgotten when we change it. */
+/* Cache of the file, because list checks each function; dropped when we change the file. */
 static char *rules;
 static bool rules_known;
 
@@ -63,7 +63,7 @@ static void forget_rules(void)
 	rules_known = false;
 }
 
-/* One rule; @line becomes the next one's. */
+/* Parses the next rule, and moves @line after it. */
 static bool next_rule(const char **line, char *address, unsigned int *vendor, unsigned int *device)
 {
 	while (**line) {
@@ -104,7 +104,7 @@ bool is_persistent(const char *address)
 	return !strcmp(id, own);
 }
 
-/* Address, vendor and device of each. */
+/* Reads address, vendor and device of each rule. */
 static void read_kept(struct functions *functions)
 {
 	const char *line = read_rules();
@@ -145,7 +145,7 @@ static bool is_among(const struct functions *functions, const char *address)
 	return false;
 }
 
-/* Those that there are, without @without, and then those of @with. */
+/* Writes the existing rules, except that of @without, and then those of @with. */
 static int write_rules(struct tool *tool, struct json_object *changes, const struct functions *with,
 		       const char *without)
 {
@@ -195,7 +195,7 @@ int persist_add(struct tool *tool, struct json_object *changes, const struct fun
 {
 	int ret = 0;
 
-	/* what is needed first, so that half of it does no harm */
+	/* the rules last: without the other files they would do harm */
 	if (without_iommu)
 		ret = options_add(tool, changes, functions);
 	if (!ret)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bindings that survive a reboot: a rule of udev's for each function, which minds what is at the
- * address by then, and modules-load.d and modprobe.d for what it needs.
+ * Bindings that survive a reboot: a udev rule for each function, which checks that the same device
+ * is at the address, and files in modules-load.d and modprobe.d for the modules.
  */
 #ifndef PERSIST_H
 #define PERSIST_H
@@ -19,13 +19,13 @@ int persist_check(struct tool *tool, bool without_iommu);
 int persist_add(struct tool *tool, struct json_object *changes, const struct functions *functions,
 		bool without_iommu);
 
-/* Nothing to remove is no error. */
+/* Removes a binding. It is no error if there is none. */
 int persist_remove(struct tool *tool, struct json_object *changes, const char *address);
 
 /* Is this function bound at boot? Not if it is another device than the one that was bound. */
 bool is_persistent(const char *address);
 
-/* "1b36:0010": only this device is bound at this address at boot. Returns false if none is. */
+/* Writes the ids, such as "1b36:0010", of the device that is bound at this address at boot. */
 bool persistent_id(char *id, size_t size, const char *address);
 
 /* The addresses at which a device is bound at boot; names_free() them. */

@@ -7,7 +7,7 @@
 #include "output.h"
 #include "sysfs.h"
 
-/* Nodes, and the files of devices, which are called by their functions where the kernel tells. */
+/* Is it a node, or a device's file? That has the function's address, if the kernel tells it. */
 static bool is_dma_node(const char *node)
 {
 	return !strncmp(node, "/dev/vfio/", 10) || !strcmp(node, "/dev/iommu") ||

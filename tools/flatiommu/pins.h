@@ -8,14 +8,16 @@
 #include "processes.h"
 
 /*
- * [{"pid", "name", "locked", "pinned", "huge"}] in bytes, of those that have a node of VFIO, iommufd or flatiommu open.
- * type1 and /dev/flatiommu count to VmLck, as mlock does, and iommufd to VmPin.
+ * Returns [{"pid", "name", "locked", "pinned", "huge"}], in bytes, of processes that have a node of
+ * VFIO, iommufd or flatiommu open. type1 and /dev/flatiommu count in VmLck, as mlock() does, and
+ * iommufd in VmPin.
  */
 struct json_object *pins_of_processes(const struct processes *processes);
 
 /*
- * Of the whole machine; NULL where the kernel does not count them. Each CPU adds its part once a second, so that the sum may
- * even be negative; to ask them all for it would disturb those that poll.
+ * Returns the pins of the whole machine, or NULL if the kernel does not count them. Each CPU adds
+ * its part once a second, so the sum may even be negative. Reading the exact sum would interrupt
+ * all CPUs, and disturb programs that poll.
  */
 struct json_object *pins_of_machine(void);
 

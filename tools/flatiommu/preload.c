@@ -16,14 +16,14 @@
 static bool is_there(char *path, size_t size, const char *directory)
 {
 	if (snprintf(path, size, "%s/" NAME, directory) < (int)size && !access(path, R_OK) &&
-	    /* the linker takes these for the end of the name */
+	    /* for the dynamic linker these end the name */
 	    !strpbrk(path, " :"))
 		return true;
 	*path = '\0';
 	return false;
 }
 
-/* Where it was installed, or beside this program, which may not be. */
+/* Looks where the library was installed, and beside this program, which may not be installed. */
 void preload_find(char *path, size_t size)
 {
 	char own[512], *last;
@@ -45,7 +45,7 @@ void preload_find(char *path, size_t size)
 	is_there(path, size, own);
 }
 
-/* As execvp() looks for it. */
+/* Opens the program that execvp() would run. */
 static int open_program(const char *name)
 {
 	const char *path = getenv("PATH"), *end;
@@ -68,7 +68,7 @@ static int open_program(const char *name)
 	}
 }
 
-/* Of a script it is the shell that is asked, and that is dynamic as a rule. */
+/* Is it a static program? A script is not: its interpreter is dynamic as a rule. */
 static bool is_static(int fd)
 {
 	Elf64_Phdr header;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library that answers pagemap from pins, and which programs the dynamic linker loads it
- * into.
+ * The preloaded library that answers pagemap from pins, and the programs that can load it.
  */
 #ifndef PRELOAD_H
 #define PRELOAD_H
@@ -9,11 +8,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Its path, or "" when it is not there. */
+/* Writes its path, or "" if it is missing. */
 void preload_find(char *path, size_t size);
-/* Why it is not loaded into a program, or NULL; of one that is not there NULL, too. */
+/* Returns why a program would not load it, or NULL; NULL also if the program does not exist. */
 const char *preload_not_for(const char *program);
-/* Has programs that are started from now on load it. 0 or -errno. */
+/* Makes programs that are started from now on load it. Returns 0 or -errno. */
 int preload_set(const char *path);
 
 #endif

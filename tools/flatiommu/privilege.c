@@ -11,7 +11,7 @@
 
 #include "sysfs.h"
 
-/* The inode of the user namespace that the machine began with, in any kernel. */
+/* The inode of the initial user namespace, in every kernel. */
 #define INITIAL_USER_NAMESPACE 0xeffffffdu
 
 bool in_user_namespace(void)
@@ -21,7 +21,7 @@ bool in_user_namespace(void)
 	return !stat("/proc/self/ns/user", &st) && st.st_ino != INITIAL_USER_NAMESPACE;
 }
 
-/* Value of a field of /proc/self/status. */
+/* Is a bit set in a field of /proc/self/status? */
 static bool has_bit(const char *field, int bit)
 {
 	char *status = file_text("/proc/self/status"), *line = status ? strstr(status, field) : NULL;

@@ -14,7 +14,7 @@
  */
 bool in_user_namespace(void);
 
-/* As drivers check it. */
+/* Has this process the capability, as drivers check it? */
 bool has_capability(int capability);
 
 /* Writes why this process lacks the capability @name, and who can grant it. */

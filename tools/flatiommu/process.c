@@ -21,8 +21,8 @@
 #define GROUPS_MAX 1024
 
 /**
- * struct process - what makes it another one than this
- * @pidfd:	it
+ * struct process - differences between another process and this one
+ * @pidfd:	the process
  * @root:	its root directory
  * @spaces:	CLONE_NEW* of namespaces that it has and this one has not
  * @moved:	it has another root directory in the same namespace of mounts
@@ -65,7 +65,7 @@ static void read_groups(struct process *p, const char *list)
 	}
 }
 
-/* Each line of ids has the real one, the effective one, and two more. */
+/* Reads the status of a process. A line of ids has the real one, the effective one and two more. */
 static int read_status(struct process *p, const char *pid)
 {
 	char *status = file_text("/proc/%s/status", pid);
@@ -84,7 +84,7 @@ static int read_status(struct process *p, const char *pid)
 	return 0;
 }
 
-/* Namespaces and root are for those to see who may trace the process. */
+/* Reads namespaces and root directory, which only a user who may trace the process can see. */
 static int read_spaces(struct process *p, const char *pid)
 {
 	struct stat here, there;
@@ -126,7 +126,7 @@ static int read_process(struct process *p, const char *pid)
 	return ret;
 }
 
-/* A process that enters a PID namespace is not in it; its child is. */
+/* Forks after entering a PID namespace: only children are in it. The parent waits and exits. */
 static int go_on_in_child(void)
 {
 	int status;
@@ -139,7 +139,10 @@ static int go_on_in_child(void)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
 }
 
-/* Of its capabilities, those that it can get; whoever has no CAP_SETPCAP got none of the others. */
+/*
+ * Drops capabilities that the other process cannot get from the bounding set. This fails without
+ * CAP_SETPCAP, but then this process has none of them.
+ */
 static void set_bounds(unsigned long long bounds)
 {
 	unsigned long capability;
@@ -155,7 +158,7 @@ static int set_user(const struct process *p)
 
 	if (same && geteuid())
 		return 0;
-	/* what this user may, it keeps until set_capabilities() */
+	/* keep this user's capabilities until set_capabilities() */
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) ||
 	    setgroups(p->nr_groups, p->groups) || setresgid(p->gid, p->gid, p->gid) ||
 	    setresuid(p->uid, p->uid, p->uid))

@@ -32,7 +32,7 @@ int processes_add(struct processes *processes, int pid, const char *node)
 	return 0;
 }
 
-/* From Linux 6.17 on the kernel says whose a VFIO device's file is. */
+/* From Linux 6.17 on, the kernel tells the function of a VFIO device's file. */
 static bool device_of(char *address, size_t size, const char *directory, const char *fd)
 {
 	static const char key[] = "vfio-device-syspath:";
@@ -50,7 +50,7 @@ static bool device_of(char *address, size_t size, const char *directory, const c
 	return *address;
 }
 
-/* @directory: of a process's or of a thread's files */
+/* Adds the files in @directory, the fd directory of a process or of a thread. */
 static int read_files(struct processes *processes, int pid, const char *directory,
 		      const struct names *fds)
 {
@@ -80,13 +80,13 @@ static int read_files(struct processes *processes, int pid, const char *director
 		if (!ret && !strncmp(target, "/dev/", 5))
 			ret = processes_add(processes, pid, target);
 	}
-	/* with its groups it has their functions */
+	/* device files beyond the number of its groups may be of other functions */
 	if (!ret && unknown > groups)
 		ret = processes_add(processes, pid, DEVICE_FILE);
 	return ret;
 }
 
-/* If the first thread of a process has ended, the other threads still have the files. */
+/* Reads the files of other threads: they have them still if the first thread has ended. */
 static int read_threads(struct processes *processes, int pid)
 {
 	struct names threads, fds;
@@ -125,7 +125,7 @@ static int read_process(struct processes *processes, int pid)
 	return failed;
 }
 
-/* Threads of the kernel are children of one, and have no files. */
+/* Returns the kernel's threads, the children of process 2. They have no files. */
 static char *kernel_threads(void)
 {
 	char *stat = file_text("/proc/2/stat"), *name_end = stat ? strrchr(stat, ')') : NULL;
@@ -134,7 +134,7 @@ static char *kernel_threads(void)
 	if (name_end)
 		sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags);
 	free(stat);
-	/* PF_KTHREAD; in a container process 2 is anything */
+	/* PF_KTHREAD: in a container process 2 may be any process */
 	return flags & 0x200000 ? file_text("/proc/2/task/2/children") : NULL;
 }
 
@@ -173,7 +173,7 @@ void processes_free(struct processes *processes)
 	memset(processes, 0, sizeof(*processes));
 }
 
-/* Each function that is open holds the driver's module. */
+/* Each open function holds a reference to the driver's module. */
 bool processes_miss_some(const struct processes *processes)
 {
 	return file_number(0, "/sys/module/vfio_pci/refcnt") > processes->device_files;

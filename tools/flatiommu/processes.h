@@ -16,8 +16,8 @@
  * struct opened - a process has a node open, or mapped
  * @pid:	the process
  * @name:	its name
- * @node:	such as /dev/vfio/0; of a VFIO device's file, the function's address, which the
- *		kernel tells from Linux 6.17 on, or DEVICE_FILE
+ * @node:	a node such as /dev/vfio/0; for a VFIO device's file the function's address, which
+ *		the kernel tells from Linux 6.17 on, or DEVICE_FILE
  */
 struct opened {
 	int pid;
@@ -26,12 +26,12 @@ struct opened {
 };
 
 /**
- * struct processes - of all that may be seen
- * @opened:	sorted by pid
- * @n:		how many
- * @device_files:	of VFIO, that they have
- * @partial:	some processes may not be looked at
- * @one_group:	VFIO has one group, so that a device's file is of that
+ * struct processes - open nodes of all visible processes
+ * @opened:	the open nodes, sorted by pid
+ * @n:		length of @opened
+ * @device_files:	number of VFIO device files among them
+ * @partial:	this user may not see the files of some processes
+ * @one_group:	VFIO has one group only, so each device file is of that group
  */
 struct processes {
 	struct opened *opened;
@@ -56,14 +56,14 @@ enum has { HAS_NOT, HAS_MAYBE, HAS };
 enum has opened_is_of(const struct processes *processes, const struct opened *opened,
 		      const struct function *function);
 
-/* [{"pid", "name", "maybe"}] of those that have the function open. */
+/* Returns [{"pid", "name", "maybe"}] of the processes that have the function open. */
 struct json_object *processes_of(const struct processes *processes,
 				 const struct function *function);
 
 /* Does one of them have it for sure? */
 bool processes_are_sure(struct json_object *array);
 
-/* "nvme[123], maybe dd[124]", or "" */
+/* Writes "nvme[123], maybe dd[124]", or "". */
 void processes_text(char *buf, size_t size, struct json_object *array);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* By a thread: a signal would end what is waited for in the kernel. */
+/* A thread prints the progress: a timer's signal would interrupt system calls that wait. */
 #include "progress.h"
 
 #include <pthread.h>
@@ -16,7 +16,7 @@ struct task {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Protected by the lock, as is how much of them the terminal shows. */
+/* The lock protects these. @shown: characters that the terminal shows. */
 static struct task command, step;
 static int shown;
 
@@ -58,7 +58,7 @@ static void set(struct task *task, const char *what)
 	pthread_mutex_unlock(&lock);
 }
 
-/* With all signals blocked: they are for those who know what they would interrupt. */
+/* The thread blocks all signals: the command's own thread must get them. */
 void progress_begin(const char *name)
 {
 	sigset_t all, before;
@@ -69,7 +69,7 @@ void progress_begin(const char *name)
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	/* without it nothing is said */
+	/* without the thread there is no progress line */
 	pthread_create(&thread, NULL, keep_showing, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

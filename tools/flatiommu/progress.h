@@ -4,13 +4,13 @@
 #define PROGRESS_H
 
 /*
- * A command that takes more than a second says so in the last line of the terminal, and for how many seconds. progress_end()
- * before anything else is printed.
+ * Shows the command and its seconds in the last line of the terminal, if it runs longer than a
+ * second. Call progress_end() before anything else is printed.
  */
 void progress_begin(const char *command);
 void progress_end(void);
 
-/* The same for a step of the command, until progress_done(). */
+/* Shows a step of the command, too, until progress_done(). */
 void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress_done(void);
 

@@ -18,7 +18,7 @@
 
 static int lock_fd = -1;
 
-/* The process that has it, as far as the kernel tells. */
+/* Returns the process that has the lock, or 0 if the kernel does not tell. */
 static int lock_owner(void)
 {
 	char *text = file_text("/proc/locks"), *line, *rest;
@@ -65,11 +65,11 @@ int record_lock(struct tool *tool)
 	if (mkdir(RECORDS, 0755) && errno != EEXIST)
 		return fail(tool, -errno, RECORDS ": %s", strerror(errno));
 	if (lock_fd < 0) {
-		/* not O_CLOEXEC: a modprobe that outlives us holds it, too */
+		/* not O_CLOEXEC: a modprobe that outlives us must keep the lock */
 		lock_fd = open(LOCK, O_RDWR | O_CREAT, 0600);
 		if (lock_fd < 0)
 			return fail(tool, -errno, LOCK ": %s", strerror(errno));
-		/* what we leave in the kernel has it open, too, and may stay there for long */
+		/* unlock at exit: children that sleep in the kernel keep the file open */
 		atexit(record_unlock);
 	}
 	return lock(tool);
@@ -138,7 +138,7 @@ int records_read(struct names *addresses)
 	for (i = 0; i < addresses->n; i++) {
 		const char *dot = strrchr(addresses->name[i], '.');
 
-		/* 0000:00:04.0, but neither machine nor what was not renamed yet */
+		/* only addresses such as 0000:00:04.0, not "machine" or temporary files */
 		if (strchr(addresses->name[i], ':') && dot && strlen(dot) == 2)
 			addresses->name[n++] = addresses->name[i];
 		else

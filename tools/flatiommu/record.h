@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What bind has changed, so that unbind can put it back: /run/flatiommu, which a reboot clears as
- * it clears the changes. A record is written before the change that it is about, and removed after
- * the change was undone, so that whoever dies at any point leaves enough behind.
+ * Records of what bind has changed, so that unbind can undo it. They are in /run/flatiommu: a
+ * reboot clears both the records and the changes. A record is written before its change, and
+ * removed after the change was undone, so a command that dies at any point leaves enough for
+ * unbind.
  */
 #ifndef RECORD_H
 #define RECORD_H
@@ -15,10 +16,10 @@
 /**
  * struct record - a function, as it was before bind
  * @address:	the function
- * @driver:	or ""
- * @override:	or ""
- * @claimed:	it was, by flatiommu
- * @vendor:	with @device, what it is; another kind may be plugged in there meanwhile
+ * @driver:	its driver, or ""
+ * @override:	its driver_override, or ""
+ * @claimed:	it was claimed
+ * @vendor:	its id, with @device: another device may be plugged in there later
  */
 struct record {
 	char address[PCI_ADDRESS_SIZE];
@@ -28,25 +29,26 @@ struct record {
 	unsigned int vendor, device;
 };
 
-/* One command at a time changes things, until its process ends or it unlocks. */
+/* Locks changes: one command at a time may make them, until it ends or unlocks. */
 int record_lock(struct tool *tool);
 void record_unlock(void);
 
-/* The lock's file, or -1. A child that has it open when we die keeps it locked. */
+/* Returns the file descriptor of the lock, or -1. A child that has it keeps the lock if we die. */
 int record_lock_fd(void);
 
-/* 0 or -ENOENT */
+/* Returns 0 or -ENOENT. */
 int record_load(struct record *record, const char *address);
 int record_save(struct tool *tool, const struct record *record);
 void record_remove(const char *address);
 bool record_is_of(const struct record *record, const struct function *function);
 
-/* The addresses that have records. */
+/* Gets the addresses of all records. */
 int records_read(struct names *addresses);
 
 /*
- * Of the machine: one line each, "module NAME" that was not loaded, and "parameter PATH VALUE" as
- * it was. Freed by the caller; NULL when there is no record.
+ * The record of the machine has lines "module NAME" for modules that were not loaded, and
+ * "parameter PATH VALUE" with old values. machine_load() returns it, to be freed, or NULL if there
+ * is none.
  */
 char *machine_load(void);
 int machine_save(struct tool *tool, const char *text);

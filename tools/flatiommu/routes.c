@@ -23,7 +23,7 @@ static bool goes_through(struct rtattr *attribute, unsigned int interface)
 	return false;
 }
 
-/* Routes that every interface has when it is up: fe80::/10 and ff00::/8. */
+/* Is it a route that every interface has when it is up: fe80::/10 or ff00::/8? */
 static bool is_of_link(const struct rtmsg *route, const unsigned char *to)
 {
 	return route->rtm_family == AF_INET6 && to &&

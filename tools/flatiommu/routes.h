@@ -6,10 +6,10 @@
 #include <stdbool.h>
 
 /**
- * struct routes - what goes through an interface
- * @carries_default:	all that has no other route
- * @n:		how many others somebody has made; not those that an address brings with it
- * @first:	one of them
+ * struct routes - routes through an interface
+ * @carries_default:	the default route goes through it
+ * @n:		number of other routes, without those that an address brings with it
+ * @first:	one of these
  */
 struct routes {
 	bool carries_default;
@@ -17,7 +17,7 @@ struct routes {
 	char first[64];
 };
 
-/* @interface: its number in our network namespace */
+/* @interface: index in our network namespace */
 void routes_read(struct routes *routes, unsigned int interface);
 
 #endif

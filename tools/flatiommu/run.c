@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT
 /*
- * flatiommu run: a program that chooses physical addresses by itself, and gets them pinned.
+ * flatiommu run: runs a program that uses physical addresses, with its memory pinned.
  *
- * DPDK and SPDK take the presence of any IOMMU group for the presence of an IOMMU, and then map at
- * virtual addresses, which no claimed function has. In a mount namespace of its own the program
- * sees no group; its way to one, through the function's link, stays. That takes CAP_SYS_ADMIN.
+ * If there is any IOMMU group, DPDK and SPDK assume an IOMMU and map at virtual addresses, which
+ * the module refuses for a claimed function. So the program runs in a mount namespace where it sees
+ * no group. It still finds the function's group by the function's link. This needs CAP_SYS_ADMIN.
  *
- * A library that is preloaded (preload/) answers pagemap from pins, and hides the groups, too. Other ways
- * were weighed. A file of the module's over /proc/PID/pagemap has to be mounted for each process,
- * by CAP_SYS_ADMIN. A seccomp notifier would see static programs, too, but every read() would go
- * through this process, which would have to pin memory of another one, and the program would have to
- * run with no_new_privs or CAP_SYS_ADMIN. The library needs nothing, and costs nothing but where
- * pagemap is read or pinned memory unmapped.
+ * A preloaded library (preload/) answers reads of pagemap from pins, and hides the groups, too.
+ * Other ways would be:
+ * - A file of the module over /proc/PID/pagemap: it must be mounted for each process, with
+ *   CAP_SYS_ADMIN.
+ * - A seccomp notifier: it would work for static programs, too. But every read() would go through
+ *   this process, which would have to pin memory of another one, and the program would need
+ *   no_new_privs or CAP_SYS_ADMIN.
+ * The library needs no privilege, and has a cost only when pagemap is read or pinned memory is
+ * unmapped.
  */
 #include <errno.h>
 #include <sched.h>
@@ -41,11 +44,11 @@ static const struct flag run_flags[] = {
 
 /**
  * struct way - how a program is run
- * @claimed:	functions are, so that groups are to be hidden
- * @uio:	functions have a uio driver
- * @may_mount:	a mount namespace may be made
- * @library:	what is preloaded, or ""
- * @why_not:	nothing is, or NULL
+ * @claimed:	there are claimed functions, so groups must be hidden
+ * @uio:	there are functions with a uio driver
+ * @may_mount:	this process may make a mount namespace
+ * @library:	the library to preload, or ""
+ * @why_not:	why no library can be preloaded, or NULL
  */
 struct way {
 	bool claimed, uio, may_mount;
@@ -80,7 +83,7 @@ static int need_capability(struct tool *tool, int capability, const char *name, 
 	return fail(tool, -EPERM, "run: %s (%s)", lack, why);
 }
 
-/* The first line of doctor's that is a problem is why the program would not start. */
+/* Fails with doctor's first line that is a problem: the program would not start because of it. */
 static int refuse(struct tool *tool, struct json_object *lines)
 {
 	size_t i;
@@ -141,12 +144,12 @@ static int check_memory_of(struct tool *tool, const struct args *args,
 	const struct check *check;
 	int ret;
 
-	/* once by pagemap's pins, and once by VFIO */
+	/* once by pins for pagemap, and once by VFIO */
 	doctor.pinned_twice = has_library(way) && way->claimed;
 	doctor.lines = json_object_new_array();
 	memory_read(&doctor.memory, "self");
 	for (check = memory_checks; check->name; check++) {
-		/* a program that has no files in hugetlbfs needs none mounted */
+		/* with --in-memory the program makes no files in hugetlbfs */
 		if (check->run == check_hugetlbfs && has_word(args, "--in-memory"))
 			continue;
 		doctor.check = check->name;
@@ -174,7 +177,7 @@ static int check_program(struct tool *tool, const struct args *args,
 	return ret ? ret : check_memory_of(tool, args, functions, way);
 }
 
-/* Nothing of this reaches other processes: the namespace's mounts are made private first. */
+/* Hides the groups. Other processes do not see this: the new namespace's mounts are private. */
 static int hide_groups(struct tool *tool, bool has_other_way)
 {
 	if (unshare(CLONE_NEWNS)) {
@@ -192,7 +195,7 @@ static int hide_groups(struct tool *tool, bool has_other_way)
 	return 0;
 }
 
-/* Without a namespace the library hides them. */
+/* Hides the groups by a namespace, or else by the library. */
 static int prepare(struct tool *tool, const struct way *way)
 {
 	int ret = 0;
@@ -252,7 +255,7 @@ static int run_run(struct tool *tool, const struct args *args)
 	find_way(&way, args->words[0], &functions);
 	any = way.claimed || way.uio;
 	iommu = count_behind(&functions, BEHIND_IOMMU);
-	/* where an IOMMU translates, it may as well use it */
+	/* if no function is claimed or on uio, the program uses an IOMMU, or fails below */
 	if (any && !args->values[FORCE])
 		ret = check_program(tool, args, &functions, &way);
 	functions_free(&functions);

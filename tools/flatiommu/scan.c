@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * All PCI functions, by as few files as can be: what hundreds of them have in common is read from
- * the directories that list it.
+ * Reads all PCI functions with as few files as possible: drivers, groups and nodes of hundreds of
+ * functions come from the directories that list them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static void add_driver(struct functions *functions, const char *driver)
 	names_free(&names);
 }
 
-/* A directory takes four system calls, and a link one. */
+/* Finds functions by their drivers: a directory needs four system calls, a link of each one. */
 static void find_drivers(struct functions *functions)
 {
 	struct names drivers;
@@ -57,9 +57,9 @@ static void find_drivers(struct functions *functions)
 }
 
 /**
- * struct groups - of the whole machine
- * @claims:	flatiommu's, by the names of its IOMMUs
- * @vfio:	VFIO's nodes
+ * struct groups - IOMMU groups of the machine
+ * @claims:	names of flatiommu's dummy IOMMUs
+ * @vfio:	names of VFIO's nodes
  * @others:	there are groups that no claim has made
  */
 struct groups {
@@ -75,7 +75,7 @@ static void read_groups(struct groups *groups)
 	names_read(&groups->claims, "/sys/class/iommu");
 	names_read(&groups->vfio, "/sys/class/vfio");
 	names_read(&all, "/sys/kernel/iommu_groups");
-	/* run hides the groups */
+	/* below flatiommu run no groups are visible */
 	groups->others = all.n > groups->claims.n;
 	names_free(&all);
 	for (i = 0; i < groups->claims.n; i++)
@@ -102,7 +102,7 @@ static void find_group(struct function *f, const struct groups *groups, int modu
 		f->behind = BEHIND_FLATIOMMU;
 	else if (!groups->others)
 		return;
-	/* the module tells two things at once */
+	/* the module tells the group and the write-combined BARs in one call */
 	if (f->behind == BEHIND_FLATIOMMU && !flat_info(module, f))
 		return;
 	if (link_name(number, sizeof(number), PCI_DEVICES "/%s/iommu_group", f->address))
@@ -155,7 +155,7 @@ void functions_identify(struct functions *functions)
 	size_t i, n = 0;
 
 	for (i = 0; i < functions->n; i++) {
-		/* one that is gone meanwhile is not there */
+		/* leave out functions that are gone meanwhile */
 		if (!function_identify(&functions->function[i], &attributes))
 			functions->function[n++] = functions->function[i];
 	}

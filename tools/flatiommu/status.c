@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* flatiommu status: what there is on this machine, on one screen. */
+/* flatiommu status: module, functions, programs and their pins, on one screen. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +87,7 @@ static void put_modules(struct json_object *what)
 	}
 }
 
-/* Functions that are claimed, that VFIO has, or that an interrupted bind or unbind has left. */
+/* Adds functions that are claimed or on VFIO, or that an interrupted bind or unbind has left. */
 static void put_functions(struct json_object *what, const struct functions *functions,
 			  const struct processes *processes)
 {
@@ -124,7 +124,7 @@ static void put_functions(struct json_object *what, const struct functions *func
 		put_bool(o, "bound_here", recorded);
 		put_string(o, "driver_before", record.driver);
 		put_bool(o, "unbind_waits", f->being_unbound);
-		/* with a claim a kernel's driver has it only if it was given to it since */
+		/* a claimed function has a kernel driver only if another tool has bound it */
 		put_bool(o, "given_away", recorded && *f->driver && !is_on_vfio(f) &&
 			 (f->behind == BEHIND_FLATIOMMU || strcmp(f->driver, record.driver)));
 		put_bool(o, "interrupted", recorded && !complete);
@@ -135,7 +135,7 @@ static void put_functions(struct json_object *what, const struct functions *func
 	put_number(what, "functions_claimed", flat_groups);
 }
 
-/* A function that was bound and then unplugged. */
+/* Adds functions that were bound and then unplugged. */
 static void put_left_behind(struct json_object *what)
 {
 	struct json_object *array = put_array(what, "left_behind");
@@ -148,7 +148,7 @@ static void put_left_behind(struct json_object *what)
 	for (i = 0; i < records.n; i++)
 		if (function_read(&f, records.name[i]))
 			json_object_array_add(array, json_object_new_string(records.name[i]));
-	/* modules and parameters, and no function that they are for */
+	/* modules and parameters are changed, and no function is bound */
 	put_bool(what, "machine_left_behind", machine && !records.n);
 	free(machine);
 	names_free(&records);
@@ -209,8 +209,8 @@ static long long kib(struct json_object *o, const char *key)
 }
 
 /*
- * VFIO refuses a map beyond RLIMIT_MEMLOCK or dma_entry_limit by itself, and no IOMMU driver hears
- * of it: that a program went on without can only be seen here.
+ * VFIO itself refuses maps beyond RLIMIT_MEMLOCK or dma_entry_limit, so the module does not count
+ * them. Only this output shows that a program went on without the map.
  */
 static void processes_status_text(struct json_object *processes)
 {

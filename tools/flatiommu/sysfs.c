@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* @fmt and what follows it in the parameters. */
+/* Formats a path by @fmt and the parameters after it. */
 #define format_path(path, fmt) \
 	do { \
 		va_list args; \
@@ -62,7 +62,7 @@ int file_read(char *buf, size_t size, const char *fmt, ...)
 	return ret;
 }
 
-/* The opened files are closed as a range, in which no other file may be. */
+/* The files are closed together, as a range, which must contain no other file. */
 int attribute_read(struct attributes *attributes, char *buf, size_t size, const char *fmt, ...)
 {
 	char path[PATH_MAX];
@@ -110,7 +110,7 @@ char *file_text(const char *fmt, ...)
 	if (!f)
 		return NULL;
 	errno = 0;
-	/* a text has no 0 in it: this is all of it */
+	/* a text has no NUL, so this reads all of it */
 	if (getdelim(&text, &size, 0, f) < 0) {
 		free(text);
 		text = errno ? NULL : strdup("");

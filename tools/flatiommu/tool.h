@@ -7,18 +7,18 @@
 #include <stddef.h>
 
 /*
- * Exit status of every command for wrong usage; 1 is failure, unless the command has another one.
+ * Exit status of every command for wrong usage. The status of a failure is 1, or the command's own.
  */
 #define EXIT_USAGE 3
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /**
- * struct tool - what one call of the command carries along
+ * struct tool - the state of one run of the command
  * @json:	print JSON
- * @pretty:	for people to read
- * @error:	of fail(), or ""
- * @cure:	of cure(), or ""
+ * @pretty:	print JSON with line breaks
+ * @error:	message of fail(), or ""
+ * @cure:	command of cure(), or ""
  */
 struct tool {
 	bool json;
@@ -42,10 +42,10 @@ struct flag {
 };
 
 /**
- * struct args - what a command was called with
- * @values:	of each of its flags: NULL when not given, "" when it takes no value
- * @words:	what is no option, ended by NULL
- * @nr_words:	how many
+ * struct args - arguments of a command
+ * @values:	value of each flag: NULL if it was not given, "" if it has no value
+ * @words:	arguments that are not options, ended by NULL
+ * @nr_words:	number of @words
  */
 struct args {
 	const char *values[FLAGS_MAX];
@@ -55,15 +55,15 @@ struct args {
 
 /**
  * struct command - one command
- * @name:	what is typed
- * @words:	its arguments, as shown in its usage
- * @summary:	in a line
- * @flags:	ended by an empty one, or NULL
- * @min_words:	at least
- * @max_words:	at most
- * @verbatim:	the first word and what follows belong to another program
+ * @name:	its name
+ * @words:	its arguments, for the usage
+ * @summary:	what it does, in a line
+ * @flags:	its options, ended by an empty one, or NULL
+ * @min_words:	least number of words
+ * @max_words:	greatest number of words
+ * @verbatim:	from the first word on, the arguments belong to another program
  * @failure:	exit status of a failure, if not 1
- * @run:	0, or -errno after fail(), or an exit status
+ * @run:	runs it; returns 0, -errno after fail(), or an exit status
  */
 struct command {
 	const char *name;
@@ -87,7 +87,7 @@ extern const struct command list_command, status_command, claim_command, release
  */
 int fail(struct tool *tool, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* The one command that cures the problem of fail(), or NULL; call it before fail(). */
+/* Sets the command that cures the problem of fail(), or NULL. Call it before fail(). */
 void cure(struct tool *tool, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* flatiommu unbind: gives functions back, and undoes what bind changed, whatever had become of that. */
+/* flatiommu unbind: gives functions back, and undoes the changes of bind, also incomplete ones. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +27,8 @@ static const struct flag unbind_flags[] = {
 };
 
 /*
- * The driver to go back to: the recorded one or, after a bind by other means, the one that the bus
- * finds.
+ * Finds the record, with the driver to give the function back to. If another tool has bound the
+ * function, the record has no driver: the bus will find one.
  */
 static int find_record(struct tool *tool, struct record *record, const struct function *f,
 		       bool *found)
@@ -49,7 +49,7 @@ static int find_record(struct tool *tool, struct record *record, const struct fu
 	return ret;
 }
 
-/* A driver that another tool has given it to may be in use as any may that bind takes. */
+/* If another tool has bound a kernel driver, programs may be using it, as before a bind. */
 static int check_uses(struct tool *tool, const struct function *f,
 		      const struct processes *processes)
 {
@@ -85,7 +85,7 @@ static int check_one(struct tool *tool, const struct function *f, struct process
 	bool found;
 	int ret;
 
-	/* without VFIO's groups only that tells */
+	/* on a kernel without VFIO groups, only an open file shows it */
 	if (f->being_unbound || (!*f->driver && is_open(f, processes)))
 		return fail_waiting(tool, f->address);
 	ret = find_record(tool, &record, f, &found);
@@ -105,7 +105,7 @@ static int check(struct tool *tool, struct functions *functions)
 	for (i = 0; i < functions->n && !ret; i++) {
 		struct function f;
 
-		/* it may be gone, which is to be said later */
+		/* if it is gone, the next step says so */
 		if (function_read(&f, functions->function[i].address))
 			continue;
 		functions->function[i] = f;
@@ -125,7 +125,7 @@ static int check_now(struct tool *tool, struct functions *functions)
 	return ret;
 }
 
-/* Without the lock: others may have things to do, and the kernel is not asked for anything yet. */
+/* Waits without the lock, so that other commands can work: nothing is changed yet. */
 static int wait_unused(struct tool *tool, struct functions *functions)
 {
 	const struct timespec nap = { .tv_nsec = 500 * 1000 * 1000 };
@@ -145,7 +145,7 @@ static int wait_unused(struct tool *tool, struct functions *functions)
 	return ret;
 }
 
-/* Without a record: whatever driver wants it. */
+/* If there is no record, offers the function to all drivers. */
 static int probe_free(struct tool *tool, struct json_object *changes, const char *address)
 {
 	struct function f;
@@ -194,7 +194,10 @@ static int unbind_one(struct tool *tool, struct json_object *changes, const stru
 	return !ret && !recorded ? probe_free(tool, changes, f->address) : ret;
 }
 
-/* Those that have records, and after a reboot those that were bound again; one that is gone leaves nothing behind. */
+/*
+ * Adds functions that have records, and those that are bound at boot. Removes the records of
+ * functions that are gone.
+ */
 static int add_recorded(struct tool *tool, struct functions *functions,
 			struct json_object *changes)
 {

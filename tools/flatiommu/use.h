@@ -11,10 +11,10 @@
 #include "processes.h"
 
 /**
- * struct look - one look at what uses a function
- * @uses:	what was found, as uses.h has it
+ * struct look - one search for uses of a function
+ * @uses:	the uses found, as in uses.h
  * @function:	the function
- * @processes:	who has what open
+ * @processes:	processes that have device nodes open
  */
 struct look {
 	struct json_object *uses;
@@ -24,11 +24,11 @@ struct look {
 
 /**
  * struct use - a use
- * @kind:	a word
- * @what:	the disk or interface that it is of
- * @noted:	nothing has it, but it will be missed: bind says so, and goes on
- * @text:	by use_say()
- * @cure:	by use_cure(), or ""
+ * @kind:	one of the words in uses.h
+ * @what:	the disk or interface that is used
+ * @noted:	not in use, but will be missed: bind warns and goes on
+ * @text:	set by use_say()
+ * @cure:	set by use_cure(), or ""
  */
 struct use {
 	const char *kind;
@@ -41,13 +41,13 @@ struct use {
 void use_say(struct use *use, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void use_cure(struct use *use, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* @chain: from the function's own disk or interface up, by layers_chain(), or NULL; it is taken. */
+/* Adds a use. It owns @chain: layers_chain() from the function's disk or interface up, or NULL. */
 void use_add(const struct look *look, const struct use *use, struct json_object *chain);
 
-/* For a shell, which takes it as one word. */
+/* Quotes @text as one word of a shell. */
 void shell_quote(char *to, size_t size, const char *text);
 
-/* Is the device of sysfs the function's own, or below it? */
+/* Is the device in sysfs the function's own, or below it? */
 bool is_below(const struct look *look, const char *path);
 
 void look_at_disks(const struct look *look);
@@ -55,7 +55,7 @@ void look_at_disks(const struct look *look);
 /* Call it last: it goes from one network namespace to the next. */
 void look_at_network(const struct look *look);
 
-/* The interface of the caller's login from another machine. */
+/* Adds a use if the caller has logged in from another machine over one of the interfaces. */
 void look_at_login(const struct look *look, const struct layers *interfaces);
 
 #endif

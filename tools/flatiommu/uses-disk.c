@@ -54,7 +54,10 @@ static void say_mount(const struct place *place, const struct mount *mount)
 	found(place, &use, mount->where);
 }
 
-/* Where it is mounted for us; and elsewhere only if it is not, as others have most mounts, too. */
+/*
+ * Adds mounts of a device in our namespace. Only if there is none, adds those of another namespace,
+ * because other namespaces have copies of most mounts.
+ */
 static bool find_mounts(const struct place *place, dev_t number)
 {
 	const struct mounts *mounts = place->mounts;
@@ -72,7 +75,7 @@ static bool find_mounts(const struct place *place, dev_t number)
 	return any;
 }
 
-/* A file system of several devices names one of them as it is mounted. */
+/* A btrfs of several devices is mounted by one of them: looks for mounts of the others. */
 static void find_btrfs(const struct place *place)
 {
 	char pattern[256], node[PATH_MAX], *directory;
@@ -103,7 +106,7 @@ static void find_journals(const struct place *place)
 	struct use use = { .kind = "journal" };
 	size_t i, j;
 
-	/* with the number of an inode where the journal is a file */
+	/* if the journal is a file, the inode's number follows */
 	if (file_exists("/proc/fs/jbd2/%s", layer(place)->name)) {
 		use_say(&use, "%s is the journal of a mounted file system", layer(place)->label);
 		found(place, &use, NULL);
@@ -128,7 +131,7 @@ static void find_journals(const struct place *place)
 	}
 }
 
-/* Partitions, and files on what is mounted, which swapoff is for before umount is. */
+/* Adds swap on partitions, and in files of mounted file systems: swapoff must be before umount. */
 static void find_swap(const struct place *place)
 {
 	char *text = file_text("/proc/swaps"), *line, *rest, word[PATH_MAX];
@@ -167,7 +170,7 @@ static const struct export {
 	{ "USB gadget", "/sys/kernel/config/usb_gadget/*/functions/*/lun.*/file" },
 };
 
-/* The node, a file on what is mounted, or the controller of all NVMe disks of the function. */
+/* Is it the node, a file on a mount of it, or the controller of the function's NVMe disks? */
 static bool is_exported(const struct place *place, const char *path)
 {
 	char controller[64];
@@ -222,7 +225,7 @@ static void find_openers(const struct place *place)
 
 		if (*o->node != '/' || !layer(place)->number)
 			continue;
-		/* the node is in the /dev that the process has */
+		/* the node is in the process's /dev */
 		snprintf(node, sizeof(node), "/proc/%d/root%s", o->pid, o->node);
 		if ((stat(node, &st) && stat(o->node, &st)) || !S_ISBLK(st.st_mode) ||
 		    st.st_rdev != layer(place)->number)
@@ -234,7 +237,7 @@ static void find_openers(const struct place *place)
 	}
 }
 
-/* That the layer is there at all, on top of another one. */
+/* The existence of a layer is a use of the layer below it. */
 static void find_membership(const struct place *place)
 {
 	const struct layer *above = layer(place), *below;
@@ -252,7 +255,7 @@ static void find_membership(const struct place *place)
 	found(&member, &use, above->label);
 }
 
-/* Read-only: a node that is closed after it was open for writing is looked at by udev. */
+/* Opens a disk read-only: after the close of a writer, udev would open it. */
 static int open_disk(const char *disk, int flags)
 {
 	char node[PATH_MAX], *bang;
@@ -264,7 +267,7 @@ static int open_disk(const char *disk, int flags)
 	return open(node, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
 }
 
-/* Holders without a name that we know, such as ZFS. */
+/* Finds holders that are not known by name, such as ZFS. */
 static void find_held(const struct place *place)
 {
 	struct use use = { .kind = "held" };
@@ -294,7 +297,7 @@ static bool is_used(const struct look *look, const char *label)
 	return false;
 }
 
-/* Contents of the disks that nothing uses now. */
+/* Adds contents of disks that nothing uses now. */
 static void find_contents(const struct look *look, const struct layers *layers)
 {
 	struct use data = { .kind = "data", .noted = true };
@@ -337,7 +340,7 @@ void look_at_disks(const struct look *look)
 
 	mounts_read(&mounts);
 	block_layers(&layers, look->function->address, &mounts);
-	/* what is on top is to be undone first */
+	/* from the top: that must be undone first */
 	for (place.i = layers.n; place.i-- > 0;) {
 		find_swap(&place);
 		for (i = 0; i < ARRAY_SIZE(exports); i++)
@@ -348,7 +351,7 @@ void look_at_disks(const struct look *look)
 		find_openers(&place);
 		find_membership(&place);
 	}
-	/* what has one of the names above is held, too, and so is the whole disk */
+	/* only if nothing was found: the uses above also hold the layer and the whole disk */
 	for (place.i = 0; place.i < layers.n && !json_object_array_length(look->uses); place.i++)
 		find_held(&place);
 	find_contents(look, &layers);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Whether a function is the way to whoever has called us. */
+/* Is a function the network connection of the user who has called us? */
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "sysfs.h"
 #include "use.h"
 
-/* sshd tells it to the shell, and sudo keeps it from us: look at what started us. */
+/* Finds SSH_CONNECTION, which sudo removes, in the environment of our parent processes. */
 static bool find_connection(char *client, char *server, size_t size)
 {
 	static const char key[] = "SSH_CONNECTION=";
@@ -42,7 +42,7 @@ static bool find_connection(char *client, char *server, size_t size)
 	return found && size >= 64 && sscanf(variable, "%63s %*s %63s", client, server) == 2;
 }
 
-/* The address that this machine talks to @client from. */
+/* Returns this machine's address on the route to @client. */
 static bool own_address(char *own, size_t size, const char *client)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_DGRAM }, *to;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What uses a function's interfaces, through whatever is on top of them, in each network
+ * Uses of a function's network interfaces, and of all interfaces on top of them, in each network
  * namespace.
  */
 #include <arpa/inet.h>
@@ -26,11 +26,11 @@
 #define NET "/sys/class/net"
 
 /**
- * struct view - of one network namespace
- * @look:	what is looked at
- * @where:	" in the network namespace of ..." of others, "" of ours
- * @interfaces:	the function's, and what is on top of them
- * @own:	how many are the function's
+ * struct view - the interfaces in one network namespace
+ * @look:	the search
+ * @where:	"" for our namespace, else " in the network namespace of ..."
+ * @interfaces:	the function's interfaces, then those on top of them
+ * @own:	number of the function's interfaces
  */
 struct view {
 	const struct look *look;
@@ -43,7 +43,7 @@ struct view {
 static void found(const struct view *view, size_t i, const char *last, struct use *use)
 {
 	strncat(use->text, view->where, sizeof(use->text) - strlen(use->text) - 1);
-	/* a command would be one for another namespace */
+	/* a command would have to run in the other namespace */
 	if (*view->where)
 		use->cure[0] = 0;
 	use->what = view->interfaces.layer[i].name;
@@ -55,7 +55,7 @@ static const char *name_of(const struct view *view, size_t i)
 	return view->interfaces.layer[i].name;
 }
 
-/* A bond, a bridge, a team, a VLAN, a macvlan: to any height. */
+/* Adds all interfaces on top: bonds, bridges, teams, VLANs, macvlans. */
 static void add_uppers(struct view *view)
 {
 	struct names names;
@@ -119,7 +119,7 @@ static void find_routes(const struct view *view, size_t i)
 	found(view, i, routes.first, &use);
 }
 
-/* That the interface is there at all, on top of another one. */
+/* The existence of an interface is a use of the interface below it. */
 static void find_port(const struct view *view, size_t i)
 {
 	size_t below = view->interfaces.layer[i].below;
@@ -145,7 +145,7 @@ static void find_port(const struct view *view, size_t i)
 	found(view, i, NULL, &use);
 }
 
-/* Not one that the interface gives itself as it is brought up. */
+/* Writes an address, unless the interface has made it by itself when it was brought up. */
 static bool address_text(char *text, size_t size, const struct sockaddr *address)
 {
 	if (!address)
@@ -219,7 +219,8 @@ static bool is_veth(const char *interface)
 }
 
 /*
- * A macvlan or such of ours that a container was given: the kernel does not list it as above ours.
+ * Adds interfaces of containers that are on top of ours, such as a macvlan: the kernel does not
+ * list them as uppers of ours.
  */
 static void add_moved(struct view *view, const unsigned int *own, size_t nr_own)
 {
@@ -264,7 +265,7 @@ static void look_elsewhere(const struct look *look, const struct namespace *name
 	view.own = view.interfaces.n;
 	add_moved(&view, own, nr_own);
 	look_at_view(&view);
-	/* in that of process 1 it is where it would be if nobody had moved it */
+	/* in the namespace of process 1 the interface was not moved: that is no use */
 	for (i = 0; i < view.interfaces.n; i++) {
 		struct use use = { .kind = "namespace" };
 
@@ -277,7 +278,7 @@ static void look_elsewhere(const struct look *look, const struct namespace *name
 	layers_free(&view.interfaces);
 }
 
-/* Child of made_in_time(): what becomes of its namespaces is nobody else's concern. */
+/* Runs in a child, see uses_of(): so it may change its namespaces. */
 void look_at_network(const struct look *look)
 {
 	struct view view = { .look = look };

@@ -16,7 +16,7 @@
 #include "use.h"
 #include "wait.h"
 
-/* A disk that does not answer, or a network driver that is stuck, must not hold us up. */
+/* Time limit, for a disk that does not answer or a network driver that is stuck. */
 #define SECONDS 20
 
 void use_say(struct use *use, const char *fmt, ...)
@@ -93,7 +93,7 @@ bool is_below(const struct look *look, const char *path)
 	       !strcmp(above, look->function->address);
 }
 
-/* Nodes that are no disk: a controller, a card of sound, graphics or InfiniBand, a serial port. */
+/* Finds open nodes of other devices than disks: NVMe controllers, sound, graphics, serial ports. */
 static void find_open_nodes(const struct look *look)
 {
 	size_t i;
@@ -104,7 +104,7 @@ static void find_open_nodes(const struct look *look)
 		struct use use = { .kind = "open", .what = o->node };
 		struct stat st;
 
-		/* the node is in the /dev that the process has */
+		/* the node is in the process's /dev */
 		snprintf(node, sizeof(node), "/proc/%d/root%s", o->pid, o->node);
 		if (*o->node != '/' || (stat(node, &st) && stat(o->node, &st)) ||
 		    !S_ISCHR(st.st_mode))
@@ -162,7 +162,7 @@ static void look_at_all(struct look *look)
 	look_at_network(look);
 }
 
-/* The answer is text: the child has its own memory. */
+/* Runs in a child, so it writes its answer as text. */
 static int look_step(const void *arg, int answer)
 {
 	struct look look = *(const struct look *)arg;
@@ -170,7 +170,7 @@ static int look_step(const void *arg, int answer)
 	size_t len;
 	ssize_t n;
 
-	/* a file that is opened here is not to be standard output */
+	/* open 0 to 2, so that no other file becomes standard output */
 	while ((n = open("/dev/null", O_RDWR)) >= 0 && n < 3)
 		;
 	look.uses = json_object_new_array();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Losses if a function's kernel driver went. */
+/* Uses of a function, which are lost if its kernel driver is unbound. */
 #ifndef USES_H
 #define USES_H
 
@@ -9,10 +9,10 @@
 #include "processes.h"
 
 /*
- * [{"kind", "what", "text", "cure", "chain", "refuses"}], empty where nothing is; what is to be
- * undone first comes first. Kinds are mount, swap, journal, member, export, open, held, console,
- * login, route, port, address, namespace, vfs and unseen, which refuse, and data and up, which do
- * not. Without root some are not seen.
+ * Returns [{"kind", "what", "text", "cure", "chain", "refuses"}] in the order in which they must be
+ * undone, empty if there are none. Kinds that refuse a bind are mount, swap, journal, member,
+ * export, open, held, console, login, route, port, address, namespace, vfs and unseen. Kinds that
+ * only warn are data and up. Without root some uses are not seen.
  */
 struct json_object *uses_of(const struct function *function, const struct processes *processes);
 

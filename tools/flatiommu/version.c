@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* flatiommu version: of the command, the library in it and the module, and whether they fit. */
+/* flatiommu version: versions of the command, its library and the module, and whether they fit. */
 #include <flatiommu.h>
 #include <linux/flatiommu.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static void version_text(const struct tool *tool, struct json_object *what)
 	}
 }
 
-/* Version of the module that is loaded or would be loaded. */
+/* Finds the version of the module that is loaded, or that would be loaded. */
 static void module_version(char *buf, size_t size, bool loaded)
 {
 	struct module_files files;

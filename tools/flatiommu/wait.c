@@ -26,7 +26,8 @@ long long milliseconds(void)
 }
 
 /*
- * A reader of our output waits for its end: a child that stays behind must not have the pipe open.
+ * Closes all files but two in the child. If the child outlives us, a reader of our output would
+ * otherwise wait for it.
  */
 static void close_others(int fd, int other)
 {
@@ -51,7 +52,7 @@ static _Noreturn void child(pid_t parent, wait_step *step, const void *arg, int 
 	_exit(write(answer, &ret, sizeof(ret)) != sizeof(ret));
 }
 
-/* All that the child writes, of which the last is what the step returned. */
+/* Reads all that the child writes. The last part is the step's return value. */
 static int collect(int fd, long long deadline, char **text, size_t *length)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
@@ -115,7 +116,7 @@ int wait_for(unsigned int seconds, wait_step *step, const void *arg, char **answ
 	if (pid > 0) {
 		if (ret == -ETIMEDOUT)
 			kill(pid, SIGKILL);
-		/* what sleeps in the kernel does not end by that, and is not waited for */
+		/* a child that sleeps in the kernel does not end at once: do not wait for it */
 		waitpid(pid, NULL, ret == -ETIMEDOUT ? WNOHANG : 0);
 	}
 	return ret;

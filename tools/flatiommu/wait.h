@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Steps for which the kernel may keep us waiting: while one unbinds a function that a program has
- * open, whoever asks for the same lock sleeps, and no signal wakes him. tools/flatiommu/LOCKS has
- * which files ask for it. Such a step is a child's, which is left to itself after some time.
+ * Steps that may sleep in the kernel: while an unbind waits for a program to close the function,
+ * any process that wants the same lock sleeps, and no signal wakes it. tools/flatiommu/LOCKS lists
+ * files whose use needs the lock. A child runs such a step, and is abandoned after a time limit.
  */
 #ifndef WAIT_H
 #define WAIT_H
@@ -13,7 +13,7 @@
 #define LOOK_SECONDS 3
 #define CHANGE_SECONDS 30
 
-/* Since some time that does not change. */
+/* Returns the time of a monotonic clock. */
 long long milliseconds(void);
 
 /* Runs in the child; the text that it writes to @answer is for the parent. Returns 0 or -errno. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* How a change is said. */
+/* The lines that report changes. */
 #include "watch.h"
 
 #include <stdio.h>
@@ -35,7 +35,7 @@ static const char *text_of(const char *event)
 	return lines[i].text;
 }
 
-/* A name may be of any bytes, and a line is one line. */
+/* Prints a text on one line: a name may have any bytes. */
 static void put_text(const char *text)
 {
 	for (; text && *text; text++)

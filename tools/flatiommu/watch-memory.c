@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Memory that is pinned for programs, and maps that they were refused. */
+/* Watches pinned memory of programs, and refused maps. */
 #include "watch.h"
 
 #include "flat.h"
@@ -48,7 +48,7 @@ void watch_pins(struct watch *watch, const struct processes *processes)
 	json_object_put(array);
 }
 
-/* Those of one program, since the last look; the module knows the last one's function and cause. */
+/* Reports new refusals of one program, with function and cause of the latest one. */
 static void tell_refusals(struct watch *watch, struct json_object *refused)
 {
 	long long before = json_object_get_int64(get(watch->refused, get_string(refused, "pid")));
@@ -60,7 +60,7 @@ static void tell_refusals(struct watch *watch, struct json_object *refused)
 	o = line_of("refused", get_string(refused, "device"));
 	put_string(o, "name", get_string(refused, "name"));
 	json_object_object_add(o, "pid", json_object_get(get(refused, "pid")));
-	/* another one of that number may have been there before */
+	/* if the count is lower, another process had this ID before */
 	put_number(o, "maps", now > before ? now - before : now);
 	put_number(o, "total", now);
 	put_string(o, "cause", get_string(refused, "cause"));
@@ -77,7 +77,7 @@ void watch_refusals(struct watch *watch)
 		struct json_object *refused = json_object_array_get_idx(array, i);
 		const char *pid = get_string(refused, "pid");
 
-		/* the latest one of that number is the first */
+		/* the first one is the latest process with this ID */
 		if (get(now, pid))
 			continue;
 		tell_refusals(watch, refused);

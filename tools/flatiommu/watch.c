@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * flatiommu status --watch: a line a change.
+ * flatiommu status --watch: prints a line for each change.
  *
- * What a function was is compared with what it is, when the kernel says that something changed, and once a second, as
- * it does not tell of all. It opens no node and takes no lock of a device, so that it is in nobody's way.
+ * It compares each function with its last state when the kernel reports an event, and once a
+ * second, because not every change has an event. It opens no node and takes no device's lock, so it
+ * never disturbs programs.
  */
 #include "watch.h"
 
@@ -16,7 +17,7 @@
 #include "processes.h"
 #include "wait.h"
 
-/* Milliseconds from one look to the next */
+/* Milliseconds between two looks */
 #define LOOK_LATEST 1000
 #define LOOK_SOONEST 100
 
@@ -41,7 +42,7 @@ static void set_driver(struct watch *watch, const char *address, struct json_obj
 	tell(watch, o);
 }
 
-/* @group is that of the claim, or -1. */
+/* Reports a claim or release. @group is the claim's group, or -1. */
 static void set_claim(struct watch *watch, const char *address, struct json_object *f, int group)
 {
 	struct json_object *o, *before = get(f, "group");
@@ -73,7 +74,7 @@ static bool has_pid(struct json_object *array, struct json_object *process)
 	return false;
 }
 
-/* Members of @array that are not in @others. */
+/* Reports members of @array that are not in @others. */
 static void tell_opens(struct watch *watch, const char *event, const char *address,
 		       struct json_object *array, struct json_object *others)
 {
@@ -121,12 +122,12 @@ static void set_claim_now(struct watch *watch, const char *address)
 {
 	struct function f;
 
-	/* that it goes is told by itself */
+	/* a release has an event of its own */
 	if (!function_read(&f, address) && claim_of(&f) >= 0)
 		set_claim(watch, address, known(watch, address), claim_of(&f));
 }
 
-/* What comes and goes sooner than anybody could look is told as well, in its order. */
+/* Reports events in their order, also of functions that are gone before the next look. */
 static void take(struct watch *watch, const struct event *event)
 {
 	switch (event->kind) {
@@ -177,7 +178,7 @@ static void look_at(struct watch *watch, const struct function *f,
 	json_object_object_add(o, "open_by", now);
 }
 
-/* What the kernel tells meanwhile makes what was seen old: it is told first. */
+/* Reads all functions. If an event comes meanwhile, reports it and reads them again. */
 static int scan(struct watch *watch, struct events *events, struct functions *functions)
 {
 	struct event event;
@@ -203,7 +204,7 @@ static void look_at_functions(struct watch *watch, struct events *events,
 
 	if (scan(watch, events, &functions))
 		goto free;
-	/* the one that it is at may be deleted */
+	/* the loop allows deleting the current member */
 	json_object_object_foreach(watch->functions, address, value) {
 		(void)value;
 		if (!is_there(&functions, address))
@@ -244,7 +245,7 @@ static void look(struct watch *watch, struct events *events)
 	processes_free(&processes);
 }
 
-/* Returns whether there is to be another look. */
+/* Returns false to end the watch. */
 static bool wait_for_change(struct watch *watch, struct events *events)
 {
 	long long begun = milliseconds(), until = begun + LOOK_LATEST, now;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Changes, as they happen. */
+/* status --watch: reports changes as they happen. */
 #ifndef WATCH_H
 #define WATCH_H
 
@@ -10,11 +10,11 @@
 #include "tool.h"
 
 /**
- * struct watch - what was seen last
- * @functions:	{ADDRESS: {"driver", "group" of its claim, or null, "open_by"}}
+ * struct watch - state at the last look
+ * @functions:	{ADDRESS: {"driver", "group" of its claim or null, "open_by"}}
  * @processes:	{PID: as in pins_of_processes()}
- * @refused:	{PID: how many maps}
- * @begun:	all that there is has been seen once
+ * @refused:	{PID: number of refused maps}
+ * @begun:	the first look is over
  */
 struct watch {
 	struct tool *tool;
@@ -25,7 +25,7 @@ struct watch {
 /* Runs until a signal, or until standard output is closed. Returns 0, or -errno after fail(). */
 int watch(struct tool *tool);
 
-/* watch-lines.c: a line, of a function or not, to be filled with the members of its text */
+/* watch-lines.c: makes a line, maybe about a function; the caller adds the members of its text. */
 struct json_object *line(const char *event);
 struct json_object *line_of(const char *event, const char *address);
 

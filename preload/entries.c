@@ -17,7 +17,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Nothing of another process's memory is pinned by this one. */
+/* Answers entries. This process cannot pin memory of another one: such entries become 0. */
 static void answer(uint64_t page, uint64_t *to, size_t n, bool own)
 {
 	static bool said;

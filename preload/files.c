@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A number may be closed unseen, and be another file by now. So an entry has the file's inode,
- * which no other file has while it is open.
+ * A file descriptor may be closed without a call of this library, and be another file now. So an
+ * entry has the file's inode, which no other file has while this one is open.
  */
 #include "files.h"
 
@@ -20,8 +20,8 @@
 
 /**
  * struct file - a pagemap that is open
- * @fd:		its number and one, 0 for none. Written last, and read first
- * @process:	that opened it
+ * @fd:		its file descriptor plus 1, 0 for none. Written last, and read first
+ * @process:	the process that opened it
  */
 struct file {
 	_Atomic int fd;
@@ -31,7 +31,7 @@ struct file {
 };
 
 static struct file files[MOST_FILES];
-/* All behind this many are free. */
+/* Entries from this index on are free. */
 static _Atomic unsigned int nr_files;
 
 bool files_any(void)
@@ -108,7 +108,7 @@ bool files_may_be(const char *path, int flags)
 		!strncmp(last, "resource", 8) || (*last >= '0' && *last <= '9'));
 }
 
-/* Cuts "/NAME" off. */
+/* Cuts "/NAME" off the end. Returns false if the path does not end so. */
 static bool cut_last(char *path, const char *name)
 {
 	char *last = strrchr(path, '/');

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which of the program's files are its own pagemap. */
+/* The program's open files that are a pagemap. */
 #ifndef PRELOAD_FILES_H
 #define PRELOAD_FILES_H
 
@@ -9,23 +9,23 @@
 #include <sys/types.h>
 
 /*
- * FILES_NONE: it is not one. FILES_OWN: it is, of this process. FILES_OTHERS: of a process that
- * this one was forked from, whose addresses it cannot tell.
+ * FILES_NONE: not a pagemap. FILES_OWN: the pagemap of this process. FILES_OTHERS: that of a
+ * process that this one was forked from, whose addresses it cannot know.
  */
 enum files { FILES_NONE, FILES_OWN, FILES_OTHERS };
 
-/* Is there any? Without the lock. */
+/* Is any pagemap open? The lock is not held. */
 bool files_any(void);
-/* Without the lock, where files_any(). */
+/* Call it only if files_any(). The lock is not held. */
 enum files files_is(int fd);
 
-/* Could a file that was opened by this name be one, or a function's? */
+/* Could a file that was opened by this name be a pagemap, or a file of a function? */
 bool files_may_be(const char *path, int flags);
-/* It was opened. 0 or -errno: then nobody may get it. The lock is held. */
+/* Adds a file that was opened. After an error the program must not get it. The lock is held. */
 int files_opened(int fd, int flags);
-/* @to is another number of @fd. The same. */
+/* Adds @to, a duplicate of @fd. Returns and lock as for files_opened(). */
 int files_duplicated(int fd, int to);
-/* The number is free, or will be. Without the lock. */
+/* The file descriptor is closed, or is about to be. The lock is not held. */
 void files_closed(int fd);
 
 #endif

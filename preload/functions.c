@@ -22,7 +22,7 @@ bool function_of(const char *text, struct flatiommu_function *function)
 	return true;
 }
 
-/* What a link of sysfs leads to, by its last name. */
+/* Reads the last part of a sysfs link's target. */
 static bool last_of_link(const char *link, char *name, size_t size)
 {
 	char to[512], *last;

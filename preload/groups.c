@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 /*
- * Linux keeps this directory for those who look whether it is there, and has had nothing in it
+ * Linux keeps this directory only for programs that check whether it exists. It has been empty
  * since 6.1 at least.
  */
 #define EMPTY "/proc/tty/ldisc"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The program's files: what opens, reads and closes them. */
+/* Calls that open, read and close the program's files. */
 #undef _FORTIFY_SOURCE
 #include "interpose.h"
 
@@ -25,7 +25,7 @@
 		mode_;							\
 	})
 
-/* 0, or -1 with errno: then it is not for the program. */
+/* Returns 0, or -1 with errno: then the program does not get the file. */
 static int opened(int fd, const char *path, int flags)
 {
 	sigset_t before;
@@ -105,7 +105,7 @@ INTERPOSER FILE *fopen64(const char *path, const char *mode) __attribute__((alia
 
 INTERPOSER int close(int fd)
 {
-	/* the program knows nothing of it: it closes all numbers that there are */
+	/* a file of this library: the program closes all file descriptors, and does not know it */
 	if (node_has(fd)) {
 		errno = EBADF;
 		return -1;
@@ -120,7 +120,7 @@ INTERPOSER int close_range(unsigned int first, unsigned int last, int flags)
 	long ret;
 	int own;
 
-	/* ours have close-on-exec already */
+	/* skip our files; they have close-on-exec already */
 	while (first <= last && first <= INT32_MAX) {
 		own = node_next((int)first);
 		if (own < 0 || (unsigned int)own > last)
@@ -164,7 +164,7 @@ static int duplicated(int fd, int to)
 	return -1;
 }
 
-/* Our file is not to be lost where the program puts another one at its number. */
+/* Moves our file away if the program is about to put another one at its number. */
 static int make_way(int fd, int to)
 {
 	sigset_t before;
@@ -212,7 +212,7 @@ INTERPOSER int fcntl(int fd, int cmd, ...)
 
 INTERPOSER int fcntl64(int fd, int cmd, ...) __attribute__((alias("fcntl")));
 
-/* Reads at @offset, or where the file is when that is below 0. */
+/* Reads at @offset, or at the file's position if @offset is below 0. */
 static ssize_t read_own(int fd, void *buf, size_t n, off_t offset)
 {
 	sigset_t before;
@@ -235,7 +235,7 @@ static ssize_t read_own(int fd, void *buf, size_t n, off_t offset)
 	return -1;
 }
 
-/* As the kernel does it: each part by itself, up to the first one that is not filled. */
+/* Reads as the kernel does: part by part, up to the first one that is not filled. */
 static ssize_t read_parts(int fd, const struct iovec *parts, int n, off_t offset)
 {
 	ssize_t sum = 0, ret = 0;
@@ -271,7 +271,7 @@ INTERPOSER ssize_t pread(int fd, void *buf, size_t n, off_t offset)
 INTERPOSER ssize_t pread64(int fd, void *buf, size_t n, off_t offset)
 	__attribute__((alias("pread")));
 
-/* Of a buffer that is too small libc says it, and ends the program. */
+/* If the buffer is too small, libc's function ends the program. */
 INTERPOSER ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);
 INTERPOSER ssize_t __pread_chk(int fd, void *buf, size_t n, off_t offset, size_t size);
 
@@ -313,7 +313,7 @@ INTERPOSER ssize_t preadv64v2(int fd, const struct iovec *parts, int n, off_t of
 	__attribute__((alias("preadv2")));
 
 /*
- * stdio reads by itself, and ahead. What it has in its buffer is of before, so that the entries are
+ * stdio reads without these functions, and ahead. Entries in its buffer may be old, so they are
  * read again.
  */
 static size_t read_stream(void *buf, size_t size, size_t n, FILE *file)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Who looks for IOMMU groups; open() and its kin are in interpose-files.c. */
+/* Calls that look for IOMMU groups. open() and similar calls are in interpose-files.c. */
 #undef _FORTIFY_SOURCE
 #include "interpose.h"
 
@@ -59,7 +59,7 @@ INTERPOSER int statx(int dir, const char *path, int flags, unsigned int mask, st
 	return real()->statx(dir, groups_path(path), flags, mask, st);
 }
 
-/* Of programs that were built with a glibc before 2.33. */
+/* Programs that were built with a glibc before 2.33 call these. */
 INTERPOSER int __xstat(int version, const char *path, struct stat *st);
 INTERPOSER int __lxstat(int version, const char *path, struct stat *st);
 

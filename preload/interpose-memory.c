@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What ends a mapping, or puts another one in its place. The lock is held from before the call
- * until the pins are dropped: whoever is given the addresses next asks after that.
+ * Calls that end a mapping, or replace it. The lock is held from before the call until the pins are
+ * dropped: if another thread gets the same addresses, its reads of pagemap come after that.
  */
 #undef _FORTIFY_SOURCE
 #include "interpose.h"
@@ -21,7 +21,7 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-/* Pages, from the first to the one behind the last. */
+/* Pages: the first one, and the one after the last. */
 struct pages {
 	uint64_t start, end;
 };
@@ -40,7 +40,7 @@ static bool may_be_pinned(struct pages pages)
 	return pages.start < pages.end && ranges_may_have(pages.start, pages.end);
 }
 
-/* A call that failed may have come to a part of it. */
+/* Drops the pins of unmapped pages. A call that failed may have unmapped a part: look for it. */
 static void end_pages(struct pages pages, bool all)
 {
 	if (all)
@@ -84,7 +84,7 @@ INTERPOSER void *mmap(void *addr, size_t length, int prot, int flags, int fd, of
 INTERPOSER void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 	__attribute__((alias("mmap")));
 
-/* The pages themselves go along, and stay pinned. */
+/* After mremap(): the same pages are at another address, and stay pinned. */
 static void moved(struct pages from, struct pages to, bool is_copy)
 {
 	uint64_t end = from.start + (to.end - to.start);
@@ -186,7 +186,7 @@ INTERPOSER void *sbrk(intptr_t more)
 	return before;
 }
 
-/* The kernel knows how long it is. */
+/* Only the kernel knows the length of the segment, so all pins are checked. */
 INTERPOSER int shmdt(const void *addr)
 {
 	const struct real *libc = real();
@@ -227,7 +227,7 @@ INTERPOSER int ftruncate(int fd, off_t length)
 	struct stat st;
 	int ret;
 
-	/* hugetlbfs's files are made as long as they are to be, one by one */
+	/* programs make many files in hugetlbfs longer: only a shorter file loses pages */
 	if (ranges_may_have(0, UINT64_MAX))
 		is_shorter = raw(SYS_fstat, fd, &st) || length < st.st_size;
 	ret = real()->ftruncate(fd, length);

@@ -15,7 +15,7 @@ const struct real *real(void)
 {
 	int err = errno;
 
-	/* threads that come here at once write the same */
+	/* threads that do this at once write the same values */
 	if (!done) {
 		REAL_FUNCTIONS(REAL_FIND)
 		done = 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What libc has under the names that this library has, too. */
+/* libc's functions with the names that this library exports. */
 #ifndef PRELOAD_INTERPOSE_H
 #define PRELOAD_INTERPOSE_H
 

@@ -14,11 +14,11 @@ static pid_t owner;		/* the process whose pins these are */
 static sigset_t before_fork;
 
 /*
- * A child has a copy of private memory: pages that were pinned are copied at once, and the
- * parent keeps those that devices know. So its parent's addresses are not its own, and it pins
- * for itself what it asks for. What it shares with its parent has the same frames. The
- * parent's node stays open in it: who goes on as a daemon has the devices' files from there,
- * too.
+ * A child has copies of private memory: fork() copies pinned pages at once, and the parent keeps
+ * the pages that devices know. So the parent's addresses are not the child's, and the child pins
+ * its own memory when it reads pagemap. Shared memory has the same frames in both. The parent's
+ * node stays open in the child: a child that goes on as a daemon has the parent's files of devices,
+ * too, and needs the parent's pins.
  */
 static void become_child(void)
 {
@@ -35,7 +35,7 @@ void lock(sigset_t *before)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, before);
 	pthread_mutex_lock(&mutex);
-	/* clone() and _Fork() call nobody */
+	/* clone() and _Fork() call no fork handlers */
 	if (owner != getpid())
 		become_child();
 	errno = err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One lock for all that is written to. Signals wait while it is held, as a handler may call what is
- * interposed; nothing under it allocates, waits for another lock, or ends the thread.
+ * One lock for all variables of this library. Signals are blocked while it is held, because a
+ * handler may call an interposed function. Code under the lock does not allocate, wait for another
+ * lock, or end the thread.
  */
 #ifndef PRELOAD_LOCK_H
 #define PRELOAD_LOCK_H

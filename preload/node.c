@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory is pinned for one function, which stands for all: pagemap has one answer, and so the
- * others must see memory where that one does. These pins stop nothing as they end
- * (FLATIOMMU_PIN_NO_STOP). A function that the program has opened is stopped by a pin of its
- * own, of a page of this library's, before any of the program's memory is let go: the kernel
- * does so when the file is closed.
+ * Memory is pinned for one function, which represents all: pagemap has one answer, so the others
+ * must see memory at the same addresses. The end of these pins stops no function
+ * (FLATIOMMU_PIN_NO_STOP). Each function that the program has opened has a pin of its own, of a
+ * page of this library (the anchor). When the file is closed, the kernel stops the function because
+ * of that pin, before it unpins any of the program's memory.
  */
 #include "node.h"
 
@@ -18,16 +18,16 @@
 #include "say.h"
 
 #define NODE "/dev/flatiommu"
-/* Above the numbers that programs give files on purpose. */
+/* Above the file descriptors that programs choose themselves. */
 #define HIGH_FD 500
 #define MOST_USED 64
-/* Of this process and of those that it was forked from. */
+/* Nodes of this process and of those that it was forked from. */
 #define MOST_NODES 16
 
 /**
  * struct used - a function that the program has opened
  * @function:	its address
- * @guarded:	it is stopped with the program, or is another program's
+ * @guarded:	it has a pin that stops it, or another program has it
  */
 struct used {
 	struct flatiommu_function function;
@@ -39,10 +39,10 @@ static unsigned int nr_nodes;
 static int node = -1, map = -1;
 static int failure;			/* why there is no node, or no function */
 static bool may_try = true;
-static struct flatiommu_function told;	/* the function that stands for all */
-static struct flatiommu_function odd;	/* sees memory elsewhere: nothing is told then */
+static struct flatiommu_function told;	/* the function that represents all */
+static struct flatiommu_function odd;	/* sees memory elsewhere: there is no answer then */
 static bool has_told, is_odd;
-static void *anchor;			/* the page that guards are for */
+static void *anchor;			/* the page of the pins that stop functions */
 static uint64_t anchor_address;
 static struct used used[MOST_USED];
 static unsigned int nr_used;
@@ -66,7 +66,7 @@ static int call(unsigned long request, void *arg)
 	return (int)raw(SYS_ioctl, node, request, arg);
 }
 
-/* Moves a file of ours out of the program's way. */
+/* Moves a file of ours to a high number, out of the program's way. */
 static int move_up(int fd)
 {
 	long high;
@@ -104,7 +104,7 @@ static int pin_for(const struct flatiommu_function *function, void *memory, uint
 	return 0;
 }
 
-/* A function that is being bound has no answer for a moment. */
+/* Pins the anchor for a function. Tries again while the function is being bound (-EBUSY). */
 static int pin_anchor(const struct flatiommu_function *function, uint32_t flags,
 		      struct answer *answer)
 {
@@ -136,8 +136,8 @@ static void compare(const struct flatiommu_function *function, uint64_t address)
 static struct answer anchor_answer;
 
 /*
- * The first one that takes a pin stands for all. What the others say of the same page is
- * compared.
+ * The first function for which a pin succeeds represents all. The anchor's address for each other
+ * function is compared with that.
  */
 static bool try_function(const char *address)
 {
@@ -159,14 +159,14 @@ static bool try_function(const char *address)
 		node_unpin(anchor_answer.pin);
 		return true;
 	}
-	/* This one stays, so that the function is known to the module. */
+	/* Keep this pin, so that the module knows the function. */
 	told = info.function;
 	anchor_address = anchor_answer.segments[0].address;
 	has_told = true;
 	return true;
 }
 
-/* Those that another program has are stopped by that one. */
+/* Pins the anchor for a function, to stop it. If another program has it, that one stops it. */
 static void guard(struct used *u)
 {
 	int ret;
@@ -194,7 +194,7 @@ static void find_function(void)
 		guard(&used[i]);
 }
 
-/* The node, and a function. After a failure the next pagemap that is opened is another chance. */
+/* Opens the node and finds a function. After a failure it tries again when a pagemap is opened. */
 static int begin(void)
 {
 	if (node < 0) {
@@ -225,7 +225,7 @@ static int pin_with(uint64_t page, uint64_t pages, struct answer *answer)
 	int ret;
 
 	ret = pin_for(&told, memory, length, FLATIOMMU_PIN_NO_STOP, &pin, answer);
-	/* What the program cannot write to, devices should not. */
+	/* Memory that the program cannot write to is pinned read-only. */
 	if (ret == -EFAULT)
 		ret = pin_for(&told, memory, length, FLATIOMMU_PIN_NO_STOP | FLATIOMMU_PIN_READ_ONLY, &pin,
 			      answer);
@@ -241,7 +241,7 @@ int node_pin(uint64_t page, uint64_t pages, struct answer *answer)
 	ret = pin_with(page, pages, answer);
 	if (ret != -ENODEV)
 		return ret;
-	/* It was unplugged. */
+	/* The function was unplugged: find another one. */
 	find_function();
 	return has_told && !is_odd ? pin_with(page, pages, answer) : ret;
 }
@@ -283,7 +283,7 @@ int node_read(uint64_t page, uint64_t *entries, size_t n)
 	ret = raw(SYS_pread64, map, entries, n * sizeof(*entries), page * sizeof(*entries));
 	if (ret < 0)
 		return (int)ret;
-	/* There is nothing behind the end of what a process may have. */
+	/* Entries after the end of the address space are 0. */
 	memset((char *)entries + ret, 0, n * sizeof(*entries) - (size_t)ret);
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel: /dev/flatiommu for the functions that this program may use, and the true pagemap.
- * tests/unit/pagemap has another one. Pages and frames are numbers. The lock is held.
+ * The interface to the kernel: /dev/flatiommu for the functions that this program may use, and the
+ * true pagemap. tests/unit/pagemap has another implementation. Pages and frames are numbers. The
+ * lock is held.
  */
 #ifndef PRELOAD_NODE_H
 #define PRELOAD_NODE_H
@@ -11,15 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* As many as one call is asked for. */
+/* Most segments of one call. */
 #define NODE_SEGMENTS 512
 
 /**
- * struct answer - where pages are
- * @pin:	that keeps them
- * @pages:	that the segments stand for; may be fewer than were asked for
- * @nr:		of segments
- * @segments:	of which a page's size is a divisor
+ * struct answer - addresses of pages
+ * @pin:	the pin that holds them
+ * @pages:	number of pages in the segments; may be less than was asked for
+ * @nr:		number of segments
+ * @segments:	the segments, of whole pages
  */
 struct answer {
 	uint32_t pin;
@@ -28,33 +29,33 @@ struct answer {
 	struct flatiommu_segment segments[NODE_SEGMENTS];
 };
 
-/* The bytes of a page are 1 << this. */
+/* Returns log2 of the page size. */
 unsigned int node_page_shift(void);
 
-/* 0 or -errno, as FLATIOMMU_PIN: also where the first page's address cannot be told. */
+/* Pins pages. Returns 0 or an error of FLATIOMMU_PIN, also if the first page has no bus address. */
 int node_pin(uint64_t page, uint64_t pages, struct answer *answer);
-/* Of answer->pin, from its page @offset on. */
+/* Looks up pages of answer->pin, from its page @offset on. */
 int node_look_up(uint64_t offset, uint64_t pages, struct answer *answer);
 void node_unpin(uint32_t pin);
 
-/* Entries of this process's pagemap. 0 or -errno. */
+/* Reads entries of this process's pagemap. Returns 0 or -errno. */
 int node_read(uint64_t page, uint64_t *entries, size_t n);
 
-/* The program has opened a function, and is to be stopped with it. */
+/* The program has opened @path. If that is a file of a function, stop the function at its end. */
 void node_uses(const char *path);
-/* Does it keep this file open? Then the program may not close it. */
+/* Is this a file of the library, which the program must not close? */
 bool node_has(int fd);
-/* The first such file from @fd on, or -1. */
+/* Returns the first such file from @fd on, or -1. */
 int node_next(int fd);
-/* The program is about to put another file there. 0 or -errno. */
+/* Moves such a file: the program is about to put another one at @fd. Returns 0 or -errno. */
 int node_make_way(int fd);
-/* This is a child: what was pinned is its parent's, and stays as long as any of them. */
+/* In a child: the pins are its parent's, and last as long as any process has the node open. */
 void node_forget(void);
 
-/* A pagemap is being opened: what failed before may work now. */
+/* A pagemap is being opened: try again after an earlier failure. */
 void node_retry(void);
 
-/* A line on why, with the cure. */
+/* Prints why pages cannot be answered, with the cure. */
 void node_say(int err, uint64_t page, uint64_t pages);
 
 #endif

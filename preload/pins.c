@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every answer is true when it is given: the page is pinned at that address, and mapped. Most
- * of what ends a mapping is seen (interpose-memory.c); not what libc does for itself, such as
- * free() of a large block. So of private memory a page is pinned once more before it is told
- * again, and compared: as the old frame is held, the same frame is the same page. What has
- * ended unseen is found then, or by a sweep, which comes whenever twice as much is pinned as
- * the last one has left.
+ * Every answer is true when it is given: the page is pinned at that address, and mapped. Most calls
+ * that end a mapping are seen (interpose-memory.c), but not libc's own, such as free() of a large
+ * block. So before a page of private memory is answered again, it is pinned once more, and the
+ * frames are compared: the old frame is held, so if both are equal, the page is the same. A mapping
+ * that has ended unseen is found then, or by a sweep. A sweep runs whenever twice as much is pinned
+ * as the last one has left.
  */
 #include "pins.h"
 
@@ -14,19 +14,19 @@
 #include "node.h"
 #include "ranges.h"
 
-/* Pages of a huge page of 2 MiB, and of 1 GiB. The next size up is tried where a frame fits it. */
+/* Pages of a huge page of 2 MiB and of 1 GiB. If a frame fits the larger size, that is tried. */
 #define HUGE	512u
 #define GIANT	(HUGE * HUGE)
-/* Pages of one pin, at most. */
+/* Most pages of one pin. */
 #define MOST	GIANT
 /* Pages that may be pinned without a sweep. */
 #define SLACK	(32 * HUGE)
 
 static struct answer fresh, old;
 static uint64_t raw_entries[HUGE];
-static uint64_t serial;		/* of pins_answer() */
-static uint64_t live, swept;	/* pages in ranges; how many the last sweep has left */
-/* Of the last pin that was made: what follows it, and its size. */
+static uint64_t serial;		/* number of calls of pins_answer() */
+static uint64_t live, swept;	/* pages in ranges: now, and after the last sweep */
+/* The page after the last new pin, and the pin's size. */
 static uint64_t next_page, last_size;
 static bool last_huge;
 
@@ -53,7 +53,7 @@ static void put_pin(struct pin *pin)
 	pin_free(pin);
 }
 
-/* Takes it out of the table. */
+/* Removes a range from the table. */
 static void end_range(struct range *range)
 {
 	uint64_t pages = range->end - range->start;
@@ -65,7 +65,7 @@ static void end_range(struct range *range)
 	range_free(range);
 }
 
-/* The pin that @fresh tells of, for a range; it is let go where there is no memory. */
+/* Makes the struct of the pin in @fresh, for one range. Without memory: unpins, returns NULL. */
 static struct pin *new_pin(uint64_t pages, bool shared)
 {
 	struct pin *pin = pin_new();
@@ -81,7 +81,7 @@ static struct pin *new_pin(uint64_t pages, bool shared)
 	return pin;
 }
 
-/* Of a file's page that was private, and not written to, the pin has made a copy. */
+/* Is the page still shared? The pin has copied a file's private page that was not written to. */
 static bool is_shared_still(uint64_t page)
 {
 	uint64_t entry;
@@ -89,7 +89,7 @@ static bool is_shared_still(uint64_t page)
 	return !node_read(page, &entry, 1) && entry & ENTRY_SHARED;
 }
 
-/* What @fresh says was pinned, from @page on; NULL without memory, and then it is let go. */
+/* Adds the range that @fresh has pinned, from @page on. Without memory: unpins, returns NULL. */
 static struct range *keep(uint64_t page, uint64_t pages, bool shared)
 {
 	struct range *range = range_new();
@@ -150,7 +150,7 @@ static bool are_present(uint64_t page, uint64_t pages, bool *shared)
 	return true;
 }
 
-/* Pins the range anew, and then lets the pin go that it had, if nothing else has it. 0 or -errno */
+/* Pins the range anew, and puts its old pin. Returns 0 or -errno. */
 static int renew(struct range *range)
 {
 	uint64_t pages = range->end - range->start;
@@ -171,9 +171,9 @@ static int renew(struct range *range)
 }
 
 /*
- * @dropped pages beside the range, which may have been of the same pin, are to be let go: at
- * once where they are a good part of it, else with the next ones. Where that fails the rest
- * stays as it is. A pin of what is not there would make it.
+ * @dropped pages beside the range were dropped, and may still be held by its pin. To unpin them, the
+ * range is pinned anew: now if they are a large part of the pin, else later with more of them. If
+ * that fails, the old pin stays. All pages must be present, because a pin would allocate them.
  */
 static void let_go_beside(struct range *range, uint64_t dropped)
 {
@@ -190,7 +190,7 @@ void pins_drop(uint64_t start, uint64_t end)
 	uint64_t dropped = end - start;
 	struct range *range;
 
-	/* Without memory less is dropped, as the rest is in use. */
+	/* If a range cannot be cut for lack of memory, keep it whole: part of it is in use. */
 	if (cut(start))
 		start = ranges_at(start)->end;
 	if (cut(end))
@@ -209,7 +209,7 @@ void pins_move(uint64_t from, uint64_t end, uint64_t to)
 {
 	struct range *range, *moved = NULL;
 
-	/* Without memory a part stays pinned, where it is not found any more. */
+	/* If a range cannot be cut for lack of memory, a part stays pinned at the old address. */
 	if (cut(from) || cut(end))
 		return;
 	while ((range = ranges_from(from)) && range->start < end) {
@@ -225,7 +225,7 @@ void pins_move(uint64_t from, uint64_t end, uint64_t to)
 	}
 }
 
-/* The segments say the same of the first @pages pages. */
+/* Have both answers exactly @pages pages at the same addresses? */
 static bool are_alike(const struct answer *a, const struct answer *b, uint64_t pages)
 {
 	unsigned int i;
@@ -239,7 +239,7 @@ static bool are_alike(const struct answer *a, const struct answer *b, uint64_t p
 	return true;
 }
 
-/* Where the pin has pages of the range, to @answer; it may be fewer. */
+/* Gets the addresses of pages of the range by its pin, maybe of fewer pages. */
 static int look_up(const struct range *range, uint64_t page, uint64_t pages, struct answer *answer)
 {
 	uint64_t offset = range->offset + (page - range->start);
@@ -255,8 +255,8 @@ static int look_up(const struct range *range, uint64_t page, uint64_t pages, str
 }
 
 /*
- * Is what is mapped there what is pinned? At most HUGE pages. 1, 0, or -errno when that is not
- * known.
+ * Are the mapped pages still the pinned ones? For at most HUGE pages. Returns 1, 0, or -errno if it
+ * cannot be found out.
  */
 static int is_as_it_was(const struct range *range, uint64_t page, uint64_t pages)
 {
@@ -273,8 +273,8 @@ static int is_as_it_was(const struct range *range, uint64_t page, uint64_t pages
 }
 
 /*
- * Drops what is not as it was at the beginning of the pages, of one range: the others may be
- * in use. Returns how many are as they were, 0 when one was dropped, or -errno.
+ * Checks pages at the beginning of a part of a range. Drops the first one if it has changed; the
+ * others may be in use. Returns the number of unchanged pages, 0 if one was dropped, or -errno.
  */
 static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 {
@@ -319,7 +319,7 @@ void pins_sweep(bool all)
 		swept = live;
 }
 
-/* Are there no pins, and is all of it present? */
+/* Are all pages present, and none pinned? */
 static bool is_free(uint64_t page, uint64_t pages, bool *shared)
 {
 	const struct range *range = ranges_from(page);
@@ -327,7 +327,7 @@ static bool is_free(uint64_t page, uint64_t pages, bool *shared)
 	return (!range || range->start >= page + pages) && are_present(page, pages, shared);
 }
 
-/* Pins the page of a size in which @page is. A @part of it that was pinned is let go then. */
+/* Pins the huge page of @size that contains @page. Ends @part, its part that was pinned before. */
 static struct range *pin_huge(uint64_t page, uint64_t size, struct range *part)
 {
 	uint64_t start = page & ~(size - 1);
@@ -346,7 +346,7 @@ static struct range *pin_huge(uint64_t page, uint64_t size, struct range *part)
 	return keep(start, size, shared);
 }
 
-/* Are they huge pages, all of them? */
+/* Is all of it in huge pages? */
 static bool is_of_huge(const struct answer *answer, uint64_t pages)
 {
 	unsigned int i;
@@ -357,7 +357,7 @@ static bool is_of_huge(const struct answer *answer, uint64_t pages)
 	return answer->pages == pages;
 }
 
-/* A reader that goes on huge page by huge page is read ahead as far again as it has come. */
+/* Reads ahead for a program that reads huge page after huge page: twice the last pin. */
 static struct range *pin_ahead(uint64_t page)
 {
 	uint64_t pages = min(2 * last_size, MOST);
@@ -372,7 +372,7 @@ static struct range *pin_ahead(uint64_t page)
 	return NULL;
 }
 
-/* Could the range be a part of a page of that size, of which nothing else is pinned? */
+/* Could the range be the only pinned part of a huge page of @size? */
 static bool may_be_of(const struct range *range, uint64_t size)
 {
 	uint64_t start = range->start & ~(size - 1);
@@ -383,13 +383,13 @@ static bool may_be_of(const struct range *range, uint64_t size)
 	       ranges_from(start) == range && (!next || next->start >= start + size);
 }
 
-/* Pins some of @pages. 0 or -errno, of the first one */
+/* Pins some of @pages. Returns 0, or the error of the first one. */
 static int pin_some(uint64_t page, uint64_t pages, bool shared, struct range **result)
 {
 	static uint64_t failed, swept_for;
 	int ret;
 
-	/* where one fails the next one is likely to */
+	/* after a page that failed, the next one probably fails, too */
 	if (page == failed + 1)
 		pages = 1;
 	while ((ret = node_pin(page, pages, &fresh))) {
@@ -407,7 +407,7 @@ static int pin_some(uint64_t page, uint64_t pages, bool shared, struct range **r
 	return *result ? 0 : -ENOMEM;
 }
 
-/* Pins @pages that are read, or some of them, or more where a reader goes on page by page. */
+/* Pins @pages or some of them, or more if the program reads page after page. */
 static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **result)
 {
 	uint64_t window = min(2 * last_size, HUGE);
@@ -449,8 +449,7 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 }
 
 /*
- * Pins a page of a range, or up to @n of them, anew before the range's own pin lets go of
- * them. 0 or -errno
+ * Pins 1 to @n pages of a range anew, and then puts the range's old pin. Returns 0 or -errno.
  */
 static int replace(uint64_t page, uint64_t n)
 {
@@ -471,7 +470,7 @@ static int replace(uint64_t page, uint64_t n)
 	return keep(page, n, shared) ? 0 : -ENOMEM;
 }
 
-/* Puts frames into entries, as far as one look-up goes. Returns how many, or -errno. */
+/* Writes the frames of one look-up into entries. Returns the number of entries, or -errno. */
 static int64_t fill(const struct range *range, uint64_t page, uint64_t *entries, uint64_t n)
 {
 	uint64_t done = 0, frame, i, pages;
@@ -490,7 +489,7 @@ static int64_t fill(const struct range *range, uint64_t page, uint64_t *entries,
 	return done ? (int64_t)done : -ERANGE;
 }
 
-/* Answers some of @n pages, which are present. Returns how many. */
+/* Answers some of @n entries, whose pages are present. Returns the number of answers. */
 static uint64_t answer(uint64_t page, uint64_t *entries, uint64_t n)
 {
 	struct range *range = ranges_at(page);
@@ -510,7 +509,7 @@ static uint64_t answer(uint64_t page, uint64_t *entries, uint64_t n)
 	}
 	n = min(n, range->end - page);
 	if (range->pin->made != serial) {
-		/* The function that it was pinned for may be gone. Another one's pin tells. */
+		/* If the function of the pin is gone, pin the pages for another one. */
 		if (look_up(range, page, 1, &old))
 			done = replace(page, n);
 		else
@@ -542,7 +541,7 @@ void pins_answer(uint64_t page, uint64_t *entries, size_t n)
 			;
 		if (!present)
 			pins_drop(page + i, page + end);
-		/* of what was swapped out it is not a frame, and programs do not look */
+		/* in a swapped entry these bits are no frame, and programs do not check that */
 		for (; !present && i < end; i++)
 			entries[i] &= ~ENTRY_FRAME;
 		while (i < end)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* A treap: a binary tree by address that is a heap by a random priority, and so is not deep. */
+/* A treap: a binary tree by address, and a heap by a random priority, which keeps it flat. */
 #include "ranges.h"
 
 #include <stdatomic.h>
 
 #include "raw.h"
 
-/* One kind of things, taken from blocks of memory. Free ones are in a list. */
+/* An allocator for structs of one kind. Free ones are in a list. */
 struct pool {
 	size_t size;
 	void *free;
@@ -102,7 +102,7 @@ static uint32_t priority(void)
 	return x;
 }
 
-/* Those that start below @page to @left, the others to @right. */
+/* Splits a tree: ranges that start below @page go to @left, the others to @right. */
 static void split(struct range *tree, uint64_t page, struct range **left, struct range **right)
 {
 	while (tree) {
@@ -120,7 +120,7 @@ static void split(struct range *tree, uint64_t page, struct range **left, struct
 	*right = NULL;
 }
 
-/* All of @left are below those of @right. */
+/* Merges two trees. All ranges of @left are below those of @right. */
 static struct range *merge(struct range *left, struct range *right)
 {
 	struct range *tree, **to = &tree;

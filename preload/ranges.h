@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of pinned memory: ranges of pages that do not overlap, by address. Finding, adding and
- * taking out one of n takes O(log n). Its memory is its own; it is not malloc's.
+ * The table of pinned memory: ranges of pages that do not overlap, by address. To find, add or
+ * remove one of n ranges takes O(log n). It has its own allocator and does not call malloc().
  */
 #ifndef PRELOAD_RANGES_H
 #define PRELOAD_RANGES_H
@@ -11,13 +11,13 @@
 
 /**
  * struct pin - a pin of /dev/flatiommu
- * @id:		its name there
- * @refs:	ranges that are of it
- * @pages:	that are pinned
- * @live:	of these, in ranges
- * @frame:	of the first page where the others follow it, else NO_FRAME
- * @shared:	memory that others may map, too; libc unmaps none of it by itself
- * @made:	the answer that it was made for
+ * @id:		its number there
+ * @refs:	number of ranges that belong to it
+ * @pages:	number of pinned pages
+ * @live:	number of these pages that are in ranges
+ * @frame:	frame of the first page if the pages are contiguous, else NO_FRAME
+ * @shared:	shared memory, which libc never unmaps by itself
+ * @made:	number of the call of pins_answer() that made it
  */
 struct pin {
 	uint32_t id;
@@ -33,11 +33,11 @@ struct pin {
 
 /**
  * struct range - pages of the program's memory, all of them of one pin
- * @start:	the first page's number
- * @end:	the number of the page behind the last one
- * @pin:	what keeps them
- * @offset:	of the first one in the pin
- * @left:	the table's, as are the others
+ * @start:	number of the first page
+ * @end:	number of the page after the last one
+ * @pin:	the pin that holds the pages
+ * @offset:	index of the first page in the pin
+ * @left:	for the table, like the members after it
  */
 struct range {
 	uint64_t start, end;
@@ -47,19 +47,19 @@ struct range {
 	uint32_t priority;
 };
 
-/* The range that the page is in, or the first one behind it, or NULL. */
+/* Returns the range that contains the page, or the first one after it, or NULL. */
 struct range *ranges_from(uint64_t page);
-/* The range that the page is in, or NULL. */
+/* Returns the range that contains the page, or NULL. */
 struct range *ranges_at(uint64_t page);
-/* May there be any in [start, end)? Also without the lock, when nothing is being added there. */
+/* May there be a range in [start, end)? The lock is not needed if none is being added there. */
 bool ranges_may_have(uint64_t start, uint64_t end);
-/* @range overlaps none that is there. */
+/* Adds a range, which overlaps no other one. */
 void ranges_add(struct range *range);
 void ranges_remove(struct range *range);
-/* Everything is gone, without a word to the kernel. */
+/* Removes all ranges and pins from the table, without calls of the kernel. */
 void ranges_forget(void);
 
-/* NULL without memory. */
+/* Returns NULL if there is no memory. */
 struct range *range_new(void);
 void range_free(struct range *range);
 struct pin *pin_new(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System calls by their numbers: what this library does for itself goes by no interposer, takes no
- * lock of libc's and allocates nothing. errno is left as it was.
+ * System calls by number. This library uses them for itself: they go through no interposer, take no
+ * lock of libc, allocate nothing, and do not change errno.
  */
 #ifndef PRELOAD_RAW_H
 #define PRELOAD_RAW_H
@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The result, or -errno. */
+/* Returns the result, or -errno. */
 #define raw(...) raw_end(errno, syscall(__VA_ARGS__))
 
 static inline long raw_end(int before, long ret)
@@ -35,7 +35,7 @@ static inline void raw_close(int fd)
 	raw(SYS_close, fd);
 }
 
-/* What the link says, with an end; -errno, also when it is longer. */
+/* Reads a link's target, with NUL. Returns 0, or -errno, also if it does not fit. */
 static inline int raw_readlink(const char *path, char *text, size_t size)
 {
 	long n = raw(SYS_readlinkat, AT_FDCWD, path, text, size);
@@ -48,7 +48,7 @@ static inline int raw_readlink(const char *path, char *text, size_t size)
 	return 0;
 }
 
-/* Memory of nobody else's, filled with zeros, or NULL. */
+/* Returns zeroed private memory, or NULL. */
 static inline void *raw_memory(size_t size)
 {
 	long ret = raw(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,

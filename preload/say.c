@@ -7,8 +7,8 @@
 #include "raw.h"
 
 /*
- * A program that asks for all of its memory gets as many answers, and nobody reads as many
- * lines.
+ * A program that reads the pagemap of all its memory may cause a line for each page. Only the first
+ * lines are useful.
  */
 #define MOST_LINES 20
 
@@ -21,7 +21,7 @@ void say(const char *fmt, ...)
 	va_list args;
 	int n, err = errno;
 
-	/* threads that say something at once may come to one more */
+	/* threads that print at once may print a few more lines */
 	if (nr_lines++ >= MOST_LINES) {
 		nr_lines = MOST_LINES;
 		return;

@@ -2,7 +2,7 @@
 #ifndef PRELOAD_SAY_H
 #define PRELOAD_SAY_H
 
-/* A line on standard error, without a newline; of many the first ones. */
+/* Prints a line, given without a newline, on standard error; only the first MOST_LINES ones. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

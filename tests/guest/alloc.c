@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* FLATIOMMU_ALLOC: memory that a function reaches, as a file, and what becomes of it. */
+/* FLATIOMMU_ALLOC: memory that a function reaches, as a file, from the call to its end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The library and fork(): it neither copies what is pinned nor fails, and no child does its parent
- * harm.
+ * The library and fork(): a fork succeeds without copying pinned memory, and no child does its
+ * parent harm.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The library's pools: a device reads and writes objects, which take few mappings, and rings few
- * huge pages.
+ * The library's pools: a device reads and writes objects. They need few mappings, and rings need
+ * few huge pages.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The library: memory for devices that do not reach all of it, or that want it in one piece. */
+/* The library: memory for devices that reach only a part of it, or that need it contiguous. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>

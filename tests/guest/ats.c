@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Resets of a function with ATS: from Linux 7.0 on the IOMMU core blocks the function during a
- * reset, as for a take-over, and also when somebody only asks whether a reset exists.
+ * reset, as for a take-over, and also when a program only queries whether a reset exists.
  */
 #include <errno.h>
 #include <linux/capability.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * calls [--opened] PROGRAM [ARGUMENT...]: runs it, what it says left out, and prints how many system calls it and its
- * children made, or the files that they opened or tried to, a line each.
+ * calls [--opened] PROGRAM [ARGUMENT...]: runs a program without its output, and prints the number of system calls of it
+ * and its children, or a line for each file that they opened or tried to open.
  */
 #include <err.h>
 #include <fcntl.h>

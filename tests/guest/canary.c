@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * canary MIB | huge: holds MIB of memory, or all free huge pages, every byte of which is known; says so, and
- * for each line of its input how many bytes have changed since.
+ * canary MIB | huge: fills MIB of memory, or all free huge pages, with known bytes, and prints a line when it is ready.
+ * For each line of its input it prints the number of bytes that have changed since.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The commands of README.md and doc/ that docs.list says are run here, as they stand there: they work, and do what the
+# The commands of README.md and doc/ for which docs.list names this test: each one works as written, and does what its
 # page says.
 # shellcheck source=tests/guest/lib.sh
 . "${0%/*}/lib.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# DPDK as Debian has it, in its default mode and without CAP_SYS_ADMIN, by flatiommu run: on vfio-pci, and on uio_pci_generic, where
-# nothing but pagemap's answers pins its memory.
+# DPDK as Debian packages it, in its default mode and without CAP_SYS_ADMIN, started by flatiommu run: on vfio-pci, and on
+# uio_pci_generic, where only the answers of pagemap pin its memory.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * on_refusal=fence: the devices of a program that was refused a map do no more DMA; with warn they
- * do.
+ * on_refusal=fence: after a refused map the devices of the program do no more DMA. With warn they
+ * go on.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Frames whose every byte is known, so that a test can send them through somebody else's program.
+ * Frames with known contents, which a test sends through a foreign program.
  *	frames make COUNT SEED FIFO	a pcap file to stdout
- *	frames check COUNT SEED FIFO	reads COUNT frames of one from stdin, in any order, as they come from a
- *					network, and says how many there are and how many are not one of those
- *					made, or come again
- * The one that checks tells the other through FIFO how far it is: a network of which nothing slows the sender down
- * loses frames.
+ *	frames check COUNT SEED FIFO	reads COUNT frames of a pcap file from stdin, in any order, as they come from
+ *					a network, and prints the number of frames, and of those that were not made
+ *					or that came twice
+ * "check" reports its progress to "make" through FIFO: without that, a fast sender would lose frames.
  */
 #include <fcntl.h>
 #include <stdbool.h>

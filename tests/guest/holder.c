@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * holder DEVICE HOW: has a function of vfio-pci's open, says so, and waits to be killed. HOW is what it has:
+ * holder DEVICE HOW: opens a function on vfio-pci, prints a line, and waits to be killed. HOW says what it has open:
  *	all	the container, the group and the device
  *	device	the device's file alone
- *	mapping	nothing but a mapping of a BAR
- *	child	all, by a child of a parent that has ended, whose process it says
- *	thread	all, by a second thread, as the first one has ended
- *	queue	no file: the device's is on its way through a socket
- *	given	the device's file, which another process has opened and given to it
+ *	mapping	only a mapping of a BAR
+ *	child	all, in a child whose parent has ended; the line has the child's process ID
+ *	thread	all, in a second thread; the first one has ended
+ *	queue	no file: the device's file is in a socket
+ *	given	the device's file, which another process has opened and passed to it
  */
 #include <err.h>
 #include <fcntl.h>

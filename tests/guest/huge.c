@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* huge N [FILE]: has N huge pages of 2 MiB, nobody's or a file's in hugetlbfs; says so, and stays. */
+/* huge N [FILE]: maps N huge pages of 2 MiB, private or of a file in hugetlbfs, prints a line, and waits. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

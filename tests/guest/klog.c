@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* klog MARK [PREFIX]: the kernel's messages since the last one that has MARK in it; only those that begin with PREFIX. */
+/* klog MARK [PREFIX]: prints the kernel's messages after the last one with MARK in it, if they begin with PREFIX. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Ends that nobody chose: programs are killed and devices unplugged under DMA, claims race with all that
- * a claim depends on, and the machine sleeps. Memory that a killed program gave back is taken at once, and
- * must stay as it is. On the kernel's command line: life_kills=N, life_unplugs=N, life_seconds=N of races,
+ * Unexpected ends: programs are killed and devices unplugged under DMA, claims race with all events that
+ * they depend on, and the machine sleeps. Memory of a killed program is allocated again at once, and its new
+ * contents must not change. On the kernel's command line: life_kills=N, life_unplugs=N, life_seconds=N of races,
  * life_seed=S.
  */
 #include <errno.h>

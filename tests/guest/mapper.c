@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * mapper GROUP: has the function of a VFIO group and 64 KiB, and for each line of its input does one thing with them and
- * says so: "map", at its bus addresses; "lose", a map at its virtual address, which is refused; "unmap".
+ * mapper GROUP: opens the function of a VFIO group and has 64 KiB of memory. For each line of its input it does one of these
+ * and prints a line: "map" maps the memory at its bus addresses; "lose" maps it at its virtual address, which is refused;
+ * "unmap".
  */
 #include <fcntl.h>
 #include <linux/vfio.h>

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Open vSwitch with DPDK, unmodified, talks to the kernel; and programs fail that choose IOVAs of their own: QEMU's
+# Open vSwitch with DPDK, unmodified, exchanges packets with the kernel. Programs that choose IOVAs themselves fail: QEMU's
 # driver for NVMe, and its device assignment.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"

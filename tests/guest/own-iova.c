@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * own-iova BDF IOVA...: a program that was written for an IOMMU. It maps a page of its own at each IOVA, which it
- * has chosen itself and looked up nowhere, and prints OK or the error's name for each.
+ * own-iova BDF IOVA...: a program that was written for an IOMMU. It maps a page at each IOVA, which it has chosen itself,
+ * and prints OK or the error's name for each.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 #!/bin/bash
-# pagemap, answered from pins by what flatiommu run preloads: what programs are told that know nothing of flatiommu, by
-# every kind of reader, with CAP_SYS_ADMIN and without; what ends a pin; and a program on uio_pci_generic.
+# pagemap, which the preloaded library of flatiommu run answers from pins: answers to every kind of reader, with
+# CAP_SYS_ADMIN and without; calls that end a pin; and a program on uio_pci_generic.
 . "${0%/*}/lib.sh"
 
 pins() {

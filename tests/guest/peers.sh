@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Programs that nobody here wrote, on the network cards of the machine peers.
+# Foreign programs, on the network cards of the machine peers.
 export TERM=dumb
 
 # parameter NAME DEFAULT: what the kernel's command line has as NAME=NUMBER; full=1 there is for the full form,

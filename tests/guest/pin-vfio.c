@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * FLATIOMMU_PIN_VFIO: memory that is let go as what VFIO has mapped is. Whichever file is closed first, and whoever has
- * the others, it stays pinned until VFIO has stopped the functions; and neither its end nor the file's stops one.
+ * FLATIOMMU_PIN_VFIO: memory that is given back like memory that VFIO has mapped. In whatever order files are closed, and
+ * whatever process has them, it stays pinned until VFIO has stopped the functions. Neither its end nor the file's stops one.
  */
 #include <errno.h>
 #include <linux/capability.h>

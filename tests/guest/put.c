@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* put FILE TEXT: writes TEXT to FILE in one write(), as sysfs wants it, and prints OK or the error's name. */
+/* put FILE TEXT: writes TEXT to FILE in one write(), as sysfs needs it, and prints OK or the error's name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

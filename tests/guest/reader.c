@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * reader WHAT: reads pagemap as drivers do, with calls of libc alone, and compares what it is told with what the kernel
- * has there, which it asks by system calls of its own. Says ok, or what was wrong.
+ * reader WHAT: reads pagemap as drivers do, only with functions of libc, and compares the answers with the kernel's, which it
+ * reads with system calls. Prints ok, or the difference.
  */
 #include <errno.h>
 #include <fcntl.h>

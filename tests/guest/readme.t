@@ -1,5 +1,5 @@
 #!/bin/bash
-# The commands under "Use it" in README.md work as they stand there, and leave nothing behind.
+# The commands under "Use it" in README.md work as written, and leave nothing behind.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

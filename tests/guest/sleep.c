@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The machine sleeps, with nothing but its memory on: the functions lose their registers, and get those of config
- * space back from the kernel. What was mapped and pinned is where it was.
+ * The machine sleeps, and only its memory stays powered: the functions lose their registers, and the kernel restores
+ * config space. Mapped and pinned memory stays at its addresses.
  */
 #include <errno.h>
 #include <stdio.h>

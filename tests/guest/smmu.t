@@ -1,6 +1,6 @@
 #!/bin/bash
-# An SMMU, of which Linux up to 6.14 learns no sooner than a driver binds to a function: nothing that it has is claimed,
-# and VFIO goes through it.
+# An SMMU, which Linux up to 6.14 finds only when a driver binds to a function: functions behind it are not claimed, and
+# VFIO uses it.
 . "${0%/*}/lib.sh"
 
 why="not claimed: it is in IOMMU group [0-9]+ already; VFIO works on it without this module"

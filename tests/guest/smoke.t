@@ -1,5 +1,5 @@
 #!/bin/bash
-# The machine has all that the other tests expect.
+# The machine has everything that the other tests expect.
 . "${0%/*}/lib.sh"
 
 is "$(driver_of "$NVME")" nvme "nvme has its driver"

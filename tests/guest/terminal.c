@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* terminal COMMAND...: runs it with a terminal for its standard error, and prints what that shows. */
+/* terminal COMMAND...: runs a command with a terminal as standard error, and prints what the terminal shows. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * One pin for a whole transparent huge page. The module makes it only where it holds all pages;
- * whatever the program does to the memory afterwards, the pages stay at the addresses that the
- * device has; whatever it does meanwhile, the addresses are right. On the kernel's command line:
- * thp_rounds=N of races.
+ * One pin for a whole transparent huge page. The module makes it only if it holds all pages. The
+ * pages stay at the device's addresses, whatever the program does to the memory afterwards, and the
+ * addresses are right, whatever it does during the call. On the kernel's command line: thp_rounds=N
+ * of races.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 #!/bin/bash
-# flatiommu doctor on machines that the emulated one is not: Xen, encrypted memory, an IOMMU that is off, another
-# processor. Each file that it reads such a machine from is covered by one that says so.
+# flatiommu doctor on other machines than the emulated one: Xen, encrypted memory, an IOMMU that is off, another
+# processor. Other files are mounted over those by which doctor recognises such a machine.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
 export TERM=dumb

@@ -1,7 +1,7 @@
 #!/bin/bash
-# flatiommu bind and unbind, stopped at random points: by SIGKILL, status tells what is the matter and unbind
-# puts it right; by SIGINT and its like, bind puts it right itself. No process is left over, nothing but /run is written, and
-# /sys is as before. kills=N on the kernel's command line is for more rounds
+# flatiommu bind and unbind, stopped at random points: after SIGKILL status reports the state and unbind
+# completes the work; after SIGINT and similar signals bind undoes its changes itself. No process is left over, only /run is
+# written to, and /sys is as before. kills=N on the kernel's command line is for more rounds
 # (FLATIOMMU_APPEND=kills=200 tests/vm/run ...).
 . "${0%/*}/lib.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# flatiommu in a locked down kernel, which loads signed modules only: doctor says so, and bind says why not
-# and leaves nothing behind. Nothing takes lockdown back.
+# flatiommu in a locked down kernel, which loads signed modules only: doctor says so, and bind fails, names the
+# reason and leaves nothing behind. Lockdown cannot be undone.
 . "${0%/*}/lib.sh"
 
 lockdown=/sys/kernel/security/lockdown

@@ -1,6 +1,6 @@
 #!/bin/bash
-# doc/transcript.md shows what the command says: bind, list, status, doctor and unbind. README.md shows the first of them.
-# tests/vm/transcript writes both; this test compares them with what the command says now, without the numbers.
+# doc/transcript.md shows the command's output: bind, list, status, doctor and unbind. README.md shows the first of them.
+# tests/vm/transcript writes both; this test compares them with the output now, without the numbers.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

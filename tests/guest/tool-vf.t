@@ -1,5 +1,5 @@
 #!/bin/bash
-# Virtual functions: doctor says whether one answers, which token it takes, and whether it is there after a reboot; a program
+# Virtual functions: doctor says whether one answers, whether it needs a token, and whether it exists after a reboot; a program
 # on the library opens it.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"

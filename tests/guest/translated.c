@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* /dev/flatiommu and functions that a real IOMMU translates for. */
+/* /dev/flatiommu, called for functions that a real IOMMU translates for. */
 #include <errno.h>
 
 #include "devices.h"

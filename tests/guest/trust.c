@@ -2,7 +2,7 @@
 /*
  * Programs that do not trust each other. A drives edu and has memory mapped and pinned for it. B has
  * CAP_SYS_RAWIO and /dev/flatiommu, and none of A's files. C has A's file of /dev/flatiommu, and no capability.
- * What each may learn, stop or use up is a line of the table; after each of them A goes on as before.
+ * The table has a line for each thing that B or C could learn, stop or use up. After each of them A goes on as before.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Claims that hold a BAR write-combined: vfio-pci's mapping of it is write-combined, no other
- * mapping is, and nothing of it stays.
+ * Claims that hold a BAR write-combined: vfio-pci's mapping of it is write-combined, mappings of
+ * other BARs are not, and nothing is left after the claim.
  */
 #include <errno.h>
 #include <fcntl.h>

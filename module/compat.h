@@ -176,7 +176,7 @@ static inline bool flat_compat_is_added(struct pci_dev *pdev)
 
 /*
  * Reads firmware's description of a function's DMA: whether an IOMMU is in front of it, which takes
- * it then, and whether its DMA is coherent. Nothing is to be done on x86, where that does not
+ * it then, and whether its DMA is coherent. There is nothing to do on x86, where that does not
  * depend on the function, and from 6.15 on, where it is read when the function is added. Else the
  * driver core reads it only when a driver binds. Caller holds device_lock(), or no driver can bind
  * yet. Returns 0, or -EPROBE_DEFER if the IOMMU's driver is not there yet.

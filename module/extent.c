@@ -80,7 +80,7 @@ static struct rb_node **place_behind_last(struct flat_extents *extents,
 
 	if (!last || new->iova <= last->last || (behind && new->last >= behind->iova))
 		return NULL;
-	/* Of two neighbours in a tree, one has no child on the side of the other. */
+	/* If two nodes of a tree are neighbours, one has no child on the side of the other. */
 	if (!last->node.rb_right) {
 		*parent = &last->node;
 		return &last->node.rb_right;

@@ -167,8 +167,8 @@ extern const struct iommu_domain_ops flat_paging_ops;
 extern struct mutex flat_claims_lock;
 
 /*
- * Protects what connects claims, domains and declarations. Taken under group->mutex. Of the
- * module's locks only a domain's may be taken under it.
+ * Protects what connects claims, domains and declarations. Taken under group->mutex. Under it no
+ * lock of the module may be taken but a domain's.
  */
 extern spinlock_t flat_attach_lock;
 

@@ -307,7 +307,7 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 
 /*
  * Ends a pin whose call fails. If a program may know of it, its functions are stopped, or the
- * domain holds it until the domain ends. A program that is killed during the call is such a one.
+ * domain holds it until the domain ends. This also happens to a program that is killed meanwhile.
  */
 static void give_up(struct flat_pin *p)
 {

@@ -124,7 +124,7 @@ bool flat_is_zero_page(phys_addr_t phys)
 	page = pfn_to_online_page(PHYS_PFN(phys));
 	if (!page)
 		return false;
-	/* The page may belong to anybody, and may be freed or split at this moment. */
+	/* The page may belong to any process, and may be freed or split at this moment. */
 	folio = page_folio(page);
 	if (!folio_try_get(folio))
 		return false;

@@ -148,8 +148,8 @@ FLATIOMMU_INLINE void flatiommu_write64_relaxed(volatile void *reg, uint64_t val
 }
 
 /*
- * After a read: memory is read later, and so is the clock. On arm64 the second needs a branch that
- * depends on the value, and the ISB with which clock_gettime() begins.
+ * Orders a register's read before later loads, and before later reads of the clock. On arm64 the
+ * clock needs a branch that depends on the value, and the ISB with which clock_gettime() begins.
  */
 #ifdef __x86_64__
 #define FLATIOMMU_AFTER_LOAD(value) flatiommu_rmb()
@@ -162,8 +162,8 @@ FLATIOMMU_INLINE void flatiommu_write64_relaxed(volatile void *reg, uint64_t val
 #endif
 
 /*
- * A load from memory that follows the read in the program may use what the device wrote before, and
- * a delay that follows it begins when the device has answered.
+ * A later load from memory sees the data that the device wrote before it answered the read. A delay
+ * after the read begins when the device has answered.
  */
 FLATIOMMU_INLINE uint8_t flatiommu_read8(const volatile void *reg)
 {

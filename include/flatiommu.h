@@ -393,8 +393,8 @@ enum flatiommu_dma_pages {
 /* Allocate memory of the NUMA node @node. */
 #define FLATIOMMU_DMA_ON_NODE		0x2
 /*
- * Allocate memory of one segment, or fail with -ENOMEM. Without an IOMMU a free huge page gives up
- * to its size. Else the module moves other memory away, and usually gets a few MiB.
+ * Allocate memory of one segment, or fail with -ENOMEM. Without an IOMMU the module moves other
+ * memory away, and usually gets a few MiB. If it cannot, a free huge page gives up to its size.
  */
 #define FLATIOMMU_DMA_CONTIGUOUS	0x4
 /* Allocate a file in memory, which flatiommu_dma_export() can pass to other processes. */

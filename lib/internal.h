@@ -38,7 +38,7 @@ struct group {
 
 struct thread;			/* reason.c */
 
-/* The reason of a thread's latest failed call. There is one for each living thread that had any. */
+/* The reason of a thread's latest failed call. Living threads without a failed call have none. */
 struct reason {
 	struct reason *next;
 	struct thread *thread;

@@ -13,8 +13,8 @@
 #include "function.h"
 
 /*
- * At most this many programs have a declaration for one function. Look-up maps search the list
- * under flat_attach_lock.
+ * At most this many programs, besides the function's owner, may declare a function. Look-up maps
+ * search the list of declarations under flat_attach_lock.
  */
 #define MAX_DECLARATIONS 64
 

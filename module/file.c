@@ -161,8 +161,8 @@ static void end_alloc(struct flat_file *f, union flat_arg *arg, bool told)
  * @no_flags:	the argument has no flags
  * @writes:	the argument is copied back to the program
  * @fn:		does the work
- * @end:	called after @fn has succeeded and the argument was copied back; @told is false if
- *		that copy failed
+ * @end:	called after @fn has succeeded and the copy back to the program was tried; @told:
+ *		the copy succeeded
  */
 static const struct flat_call {
 	size_t size;

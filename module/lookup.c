@@ -18,7 +18,7 @@
 #include "lookup.h"
 #include "segments.h"
 
-/* Is neither memory nor a PCI window nor any other resource there? */
+/* Is no memory, no PCI window and no other resource there? */
 static bool is_hole(u64 iova, size_t size)
 {
 	return region_intersects(iova, size, IORESOURCE_MEM, IORES_DESC_NONE) == REGION_DISJOINT;

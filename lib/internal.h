@@ -182,7 +182,7 @@ bool is_ours(const struct flatiommu *flat);
 /*
  * reason.c: fail() records a message and returns @err. If the program's call fails, the last
  * message is its reason. Messages before it, and messages of a call that succeeds, are notes in the
- * log. say_no() is fail() for an error that answers a question: its message is a note, too.
+ * log. say_no() is fail() for an error that answers a question: in the log it is a note, too.
  */
 int fail(struct flatiommu *flat, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -321,12 +321,14 @@ build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) b
 test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper own-iova put terminal)
 # what is preloaded is preloaded into what is dynamic
 dynamic-tools := build/tests/reader
+# with what tests share
+sharing-tools := build/tests/overwriter
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out \
-	$(patsubst build/tests/%,tests/guest/%.c,$(test-tools) $(dynamic-tools)),\
+	$(patsubst build/tests/%,tests/guest/%.c,$(test-tools) $(dynamic-tools) $(sharing-tools)),\
 	$(wildcard tests/guest/*.c)))
 test-lib := $(wildcard tests/guest/lib/*.c)
 
-tests: $(test-tools) $(dynamic-tools) $(test-programs)
+tests: $(test-tools) $(dynamic-tools) $(sharing-tools) $(test-programs)
 
 # static: an emulated processor takes four times as long to start one that is not
 $(test-tools): build/tests/%: tests/guest/%.c build/toolchain
@@ -336,6 +338,10 @@ $(test-tools): build/tests/%: tests/guest/%.c build/toolchain
 $(dynamic-tools): build/tests/%: tests/guest/%.c build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $<
+
+$(sharing-tools): build/tests/%: tests/guest/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
+	mkdir -p $(@D)
+	$(CC) $(flags) -Itests/guest/lib -o $@ $(filter %.c %.a,$^) -lcmocka
 
 # tests/guest/NAME/ has more of a test. It may come between the library and libc, in these functions.
 wrapped-api-faults := access calloc close fcntl free fstat ftruncate ioctl madvise malloc memfd_create mmap \

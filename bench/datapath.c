@@ -94,7 +94,7 @@ static measured void submit_address(struct path *p, unsigned int slot, uint32_t 
 
 static measured void submit_gather(struct path *p, unsigned int slot, uint32_t lba)
 {
-	static const struct flatiommu_dma_limits limits = { .boundary = PAGE };
+	const struct flatiommu_dma_limits limits = { .boundary = PAGE };
 	struct flatiommu_dma_segment page;
 	size_t count = 1;
 

@@ -406,17 +406,17 @@ static const struct kind {
 	size_t from;
 	size_t page_size;
 } kinds[] = {
-	{ "4 KiB", scattered, PAGE, PAGE },
-	{ "4 KiB in order", in_order, PAGE, PAGE },
-	{ "THP", transparent, 16ul << 20, PAGE },
-	{ "2 MiB", huge_2m, 16ul << 20, HUGE_PAGE },
+	{ "4 KiB", scattered, 4096, 4096 },
+	{ "4 KiB in order", in_order, 4096, 4096 },
+	{ "THP", transparent, 16ul << 20, 4096 },
+	{ "2 MiB", huge_2m, 16ul << 20, 2ul << 20 },
 	{ "1 GiB", huge_1g, GIANT_PAGE, GIANT_PAGE },
 };
 
 /* The same memory for every way, of each kind or one, from a page or a huge page on. */
 static void measure_all(const char *only)
 {
-	static const size_t sizes[] = { PAGE, 64 << 10, 1ul << 20, 16ul << 20, 256ul << 20, 1ul << 30, 4ul << 30 };
+	static const size_t sizes[] = { 4096, 64 << 10, 1ul << 20, 16ul << 20, 256ul << 20, 1ul << 30, 4ul << 30 };
 	size_t n = ARRAY_SIZE(sizes), i, k;
 
 	while ((only && sizes[n - 1] > ONLY) || (is_quick() && sizes[n - 1] > QUICK))

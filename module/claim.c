@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "declare.h"
 #include "flatiommu.h"
+#include "history.h"
 #include "wc.h"
 
 DEFINE_MUTEX(flat_claims_lock);	/* see above */
@@ -136,6 +137,44 @@ bool flat_is_anothers(struct pci_dev *pdev)
 	return is;
 }
 
+/* The history of @pdev, which the caller puts; -ENOENT: no claim, -ENODATA: it has no history. */
+struct flat_history *flat_history_of(struct pci_dev *pdev)
+{
+	struct flat_history *history = ERR_PTR(-ENOENT);
+	struct flat_claim *claim;
+
+	mutex_lock(&flat_claims_lock);
+	claim = find_claim(&pdev->dev);
+	if (claim)
+		history = claim->history ? : ERR_PTR(-ENODATA);
+	if (!IS_ERR(history))
+		refcount_inc(&history->refs);
+	mutex_unlock(&flat_claims_lock);
+	return history;
+}
+
+/* Those of all claimed functions, @n, to be put, in an array for kvfree(); or -ENOMEM. */
+struct flat_history **flat_all_histories(unsigned int *n)
+{
+	struct flat_history **all;
+	struct flat_claim *claim;
+	unsigned int room = 0;
+
+	mutex_lock(&flat_claims_lock);
+	list_for_each_entry(claim, &claims, entry)
+		room++;
+	all = kvmalloc_array(room, sizeof(*all), GFP_KERNEL_ACCOUNT);
+	*n = 0;
+	list_for_each_entry(claim, &claims, entry) {
+		if (!all || !claim->history)
+			continue;
+		refcount_inc(&claim->history->refs);
+		all[(*n)++] = claim->history;
+	}
+	mutex_unlock(&flat_claims_lock);
+	return all ? : ERR_PTR(-ENOMEM);
+}
+
 /* Stops @pdev: no attach starts it again. Returns the value of flat_clear_master(). */
 bool flat_stop(struct pci_dev *pdev)
 {
@@ -148,6 +187,8 @@ bool flat_stop(struct pci_dev *pdev)
 	if (claim)
 		claim->paused = false;
 	cleared = flat_clear_master(pdev);
+	if (claim && cleared)
+		flat_record_event(claim->history, FLATIOMMU_EVENT_STOP);
 	spin_unlock(&flat_attach_lock);
 	mutex_unlock(&flat_claims_lock);
 	return cleared;
@@ -240,6 +281,19 @@ static void reap_retired(struct work_struct *work)
 
 static DECLARE_WORK(reap_work, reap_retired);
 
+static void forget_history(struct flat_claim *claim)
+{
+	struct flat_history *history = claim->history;
+
+	if (!history)
+		return;
+	spin_lock(&flat_attach_lock);
+	flat_history_leave(history);
+	claim->history = NULL;
+	spin_unlock(&flat_attach_lock);
+	flat_history_put(history);
+}
+
 /* Ends @claim, which is unregistered and in no list. */
 static void retire(struct flat_claim *claim)
 {
@@ -249,6 +303,7 @@ static void retire(struct flat_claim *claim)
 	flat_forget_declarations(claim);
 	flat_wc_release(claim);
 	iommu_device_sysfs_remove(&claim->iommu);
+	forget_history(claim);
 	list_add(&claim->entry, &retired);
 	queue_work(flat_wq, &reap_work);
 }
@@ -259,16 +314,21 @@ static void retire(struct flat_claim *claim)
  */
 static struct flat_claim *new_claim(struct pci_dev *pdev)
 {
+	struct flat_history *history = flat_history_new(pdev);
 	struct flat_claim *claim;
 
 	lockdep_assert_held(&flat_claims_lock);
+	if (IS_ERR(history))
+		return NULL;
 	claim = list_first_entry_or_null(&spares, struct flat_claim, entry);
 	if (claim)
 		list_del(&claim->entry);
 	else
 		claim = kzalloc(sizeof(*claim), GFP_KERNEL);
-	if (!claim)
+	if (!claim) {
+		flat_history_put(history);
 		return NULL;
+	}
 	claim->pdev = pci_dev_get(pdev);
 	claim->group = NULL;
 	claim->probed = false;
@@ -280,6 +340,7 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 	claim->doorbell = 0;
 	claim->paused = false;
 	claim->domain = NULL;
+	claim->history = history;
 	INIT_LIST_HEAD(&claim->attached);
 	INIT_LIST_HEAD(&claim->declarations);
 	return claim;
@@ -393,6 +454,7 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 release_wc:
 	flat_wc_release(claim);
 put_claim:
+	forget_history(claim);
 	pci_dev_put(claim->pdev);
 	list_add(&claim->entry, &spares);
 unlock:

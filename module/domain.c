@@ -18,6 +18,7 @@
 #include "declare.h"
 #include "extent.h"
 #include "flatiommu.h"
+#include "history.h"
 #include "lookup.h"
 #include "pin.h"
 #include "refusal.h"
@@ -93,6 +94,19 @@ static bool admits(struct flat_domain *d, struct flat_claim *claim)
 	return may;
 }
 
+/* Before @claim's fields are changed. */
+static void record_attachment(const struct flat_claim *claim, enum flat_attachment attachment,
+			      const struct flat_domain *domain)
+{
+	bool was_attached = claim->attachment == FLAT_PAGING;
+
+	lockdep_assert_held(&flat_attach_lock);
+	if (domain && (!was_attached || claim->domain != domain))
+		flat_record_event(claim->history, FLATIOMMU_EVENT_ATTACH);
+	else if (!domain && was_attached)
+		flat_record_event(claim->history, FLATIOMMU_EVENT_DETACH);
+}
+
 /**
  * flat_attach() - record a function's new attachment
  * @claim:	the function's claim
@@ -114,6 +128,7 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		ret = -EINVAL;
 		goto unlock;
 	}
+	record_attachment(claim, attachment, domain);
 	claim->attachment = attachment;
 	if (attachment == FLAT_IDENTITY) {
 		swap(claim->owner, old);
@@ -130,8 +145,11 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 			claim->paused = false;
 		claim->domain = domain;
 	}
-	if (domain)
+	if (domain) {
 		list_add_tail(&claim->attached, &domain->claims);
+		if (claim->history)
+			flat_history_join(claim->history, domain);
+	}
 unlock:
 	spin_unlock(&flat_attach_lock);
 	if (old)
@@ -170,6 +188,8 @@ void flat_pause(struct flat_claim *claim)
 	/* In one critical section: go_on() would undo a flat_stop() in between. */
 	spin_lock(&flat_attach_lock);
 	cleared = flat_clear_master(claim->pdev);
+	if (cleared)
+		flat_record_event(claim->history, FLATIOMMU_EVENT_STOP);
 	d = claim->domain;
 	claim->paused = cleared && d && flat_compat_reset_blocks(claim->pdev);
 	if (claim->paused) {
@@ -253,6 +273,13 @@ static int insert_lookup(struct flat_domain *d, struct flat_extent *new, struct 
 	return ret;
 }
 
+static void record_map(struct flat_domain *d, const struct flat_extent *new)
+{
+	lockdep_assert_held(&d->lock);
+	flat_record(&d->histories, FLATIOMMU_EVENT_MAP, new->iova, new->phys,
+		    new->last - new->iova + 1);
+}
+
 /*
  * insert_lookup() for a program of which it is not known whether it has declared all functions.
  * d->lock is not held.
@@ -265,6 +292,8 @@ static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, str
 	spin_lock(&d->lock);
 	if (flat_all_declared(d, current->mm))
 		ret = insert_lookup(d, new, old);
+	if (!ret)
+		record_map(d, new);
 	spin_unlock(&d->lock);
 	spin_unlock(&flat_attach_lock);
 	return ret;
@@ -338,6 +367,8 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 		ret = insert_lookup(d, new, &old);
 	else
 		asks = true;
+	if (!ret)
+		record_map(d, new);
 	if (!d->extents.spare)
 		swap(d->extents.spare, spare);
 	spin_unlock(&d->lock);
@@ -381,7 +412,8 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 
 	/* It may be all of memory, page by page. The core calls again for the rest. */
 	spin_lock(&d->lock);
-	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &gone);
+	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &d->histories,
+				      &gone);
 	d->unmaps++;
 	spin_unlock(&d->lock);
 	flat_extent_free_list(gone);
@@ -430,6 +462,7 @@ struct iommu_domain *flat_domain_alloc(void)
 	refcount_set(&d->refs, 1);
 	INIT_LIST_HEAD(&d->claims);
 	INIT_LIST_HEAD(&d->pins);
+	INIT_LIST_HEAD(&d->histories);
 	spin_lock_init(&d->lock);
 	strscpy(d->name, "no device", sizeof(d->name));
 	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
@@ -447,7 +480,12 @@ struct iommu_domain *flat_domain_alloc(void)
 static void free_domain(struct work_struct *work)
 {
 	struct flat_domain *d = container_of(work, struct flat_domain, free_work);
+	struct flat_history *h;
 
+	spin_lock(&flat_attach_lock);
+	while ((h = list_first_entry_or_null(&d->histories, struct flat_history, of_domain)))
+		flat_history_leave(h);
+	spin_unlock(&flat_attach_lock);
 	WARN_ON_ONCE(!list_empty(&d->claims) || !list_empty(&d->pins));
 	flat_extents_free(&d->extents);
 	if (d->lookup_mm)

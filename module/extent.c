@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 
 #include "extent.h"
+#include "history.h"
 
 static struct kmem_cache *extent_cache;
 
@@ -168,6 +169,7 @@ static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iov
  * @extents:	the extents
  * @iova:	first byte
  * @size:	bytes, not 0
+ * @histories:	get an event for each part of an extent that is removed
  * @gone:	list that gets the removed extents, for flat_extent_free_list()
  *
  * The range may hold several extents, or a part of one: VFIO unmaps physically contiguous ranges,
@@ -177,7 +179,7 @@ static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iov
  * Returns the number of bytes removed, from @iova on. If it is not 0, call again for the rest.
  */
 size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
-			  struct flat_extent **gone)
+			  struct list_head *histories, struct flat_extent **gone)
 {
 	u64 pos = iova, last = iova + size - 1;
 	struct flat_extent *e = flat_extents_find(extents, iova);
@@ -191,6 +193,8 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 
 		if (e->iova < pos && e->last > last && !extents->spare)
 			break;
+		flat_record(histories, FLATIOMMU_EVENT_UNMAP, pos, e->phys + (pos - e->iova),
+			    end - pos + 1);
 		if (e->lookup)
 			extents->lookup -= end - pos + 1;
 		if (e->iova < pos && e->last > last) {

@@ -2,6 +2,7 @@
 #ifndef FLATIOMMU_EXTENT_H
 #define FLATIOMMU_EXTENT_H
 
+#include <linux/list.h>
 #include <linux/rbtree.h>
 #include <linux/types.h>
 
@@ -55,7 +56,7 @@ int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new);
 struct flat_extent *flat_extents_find(struct flat_extents *extents, u64 iova);
 struct flat_extent *flat_extents_next(struct flat_extent *extent);
 size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
-			  struct flat_extent **gone);
+			  struct list_head *histories, struct flat_extent **gone);
 void flat_extents_free(struct flat_extents *extents);
 
 #endif /* FLATIOMMU_EXTENT_H */

@@ -15,6 +15,7 @@
 #include "file.h"
 #include "flatiommu.h"
 #include "function.h"
+#include "history.h"
 #include "lookup.h"
 #include "pin.h"
 #include "wc.h"
@@ -98,6 +99,8 @@ union flat_arg {
 		struct flatiommu_alloc alloc;
 		struct file *buffer;	/* for end_alloc() */
 	};
+	struct flatiommu_history history;
+	struct flatiommu_who who;
 };
 
 static int do_info(struct flat_file *f, union flat_arg *arg)
@@ -138,6 +141,16 @@ static int do_alloc(struct flat_file *f, union flat_arg *arg)
 static void end_alloc(struct flat_file *f, union flat_arg *arg, bool told)
 {
 	flat_end_alloc(arg->alloc.out_fd, arg->buffer, told);
+}
+
+static int do_history(struct flat_file *f, union flat_arg *arg)
+{
+	return flat_read_history(f, &arg->history);
+}
+
+static int do_who(struct flat_file *f, union flat_arg *arg)
+{
+	return arg->who.reserved ? -EOPNOTSUPP : flat_read_who(f, &arg->who);
 }
 
 #define CALL_NR(cmd) (_IOC_NR(cmd) - _IOC_NR(FLATIOMMU_INFO))
@@ -184,14 +197,19 @@ static const struct flat_call {
 	CALL(FLATIOMMU_ALLOC, alloc, reserved,
 	     FLATIOMMU_ALLOC_CONTIGUOUS | FLATIOMMU_ALLOC_THIS_NODE, .writes = true,
 	     .end = end_alloc),
+	/* FLATIOMMU_BUFFER is a call of another file. */
+	CALL(FLATIOMMU_HISTORY, history, events, 0, .writes = true),
+	CALL(FLATIOMMU_WHO, who, out_since, 0, .writes = true),
 };
 
-static_assert(ARRAY_SIZE(calls) == CALL_NR(FLATIOMMU_ALLOC) + 1);
+static_assert(ARRAY_SIZE(calls) == CALL_NR(FLATIOMMU_WHO) + 1);
 static_assert(offsetof(struct flatiommu_info, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_declare, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_lookup, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_pin, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_alloc, flags) == offsetof(union flat_arg, head.flags));
+static_assert(offsetof(struct flatiommu_history, flags) == offsetof(union flat_arg, head.flags));
+static_assert(offsetof(struct flatiommu_who, flags) == offsetof(union flat_arg, head.flags));
 
 /**
  * flat_get_arg() - copy the argument of a call
@@ -230,6 +248,8 @@ static long flat_ioctl(struct file *file, unsigned int cmd, unsigned long user)
 	if (cmd != _IO(FLATIOMMU_TYPE, _IOC_NR(cmd)) || nr >= ARRAY_SIZE(calls))
 		return -ENOTTY;
 	call = &calls[array_index_nospec(nr, ARRAY_SIZE(calls))];
+	if (!call->fn)
+		return -ENOTTY;
 	ret = flat_get_arg(&arg, call->size, call->first_size, to, &size);
 	if (ret)
 		return ret;

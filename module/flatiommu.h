@@ -21,6 +21,7 @@
 #include "busmap.h"
 #include "extent.h"
 
+struct flat_history;
 struct mm_struct;
 
 /* The domain that a claimed function's DMA goes through. */
@@ -68,6 +69,7 @@ struct flat_wc_bar {
  * @attached:	in @domain->claims; flat_attach_lock
  * @declarations: declarations for the function; flat_attach_lock
  * @wc:		BARs that are held write-combined; flat_claims_lock
+ * @history:	the latest events, or NULL; a reference is held
  */
 struct flat_claim {
 	struct list_head entry;
@@ -87,6 +89,7 @@ struct flat_claim {
 	struct list_head attached;
 	struct list_head declarations;
 	struct flat_wc_bar wc[PCI_STD_NUM_BARS];
+	struct flat_history *history;
 };
 
 /* Long enough for "0000:00:04.0", and for PCI segments of VMD, which have five or more digits. */
@@ -123,12 +126,13 @@ struct flat_hole {
  *		attached, because the core is told only one. Written once under @lock, at the
  *		first attach
  * @bus_known:	@bus_map, @doorbell and @name are set; @lock
- * @lock:	innermost of the module's locks. Do not allocate or touch user memory while holding
- *		it
+ * @lock:	only flat_history.lock may be taken while holding it. Do not allocate or touch user
+ *		memory while holding it
  * @extents:	the maps; @lock
  * @hole:	IOVAs that look-up maps may have; @lock
  * @unmaps:	number of unmaps and of pins that were let go; @lock
  * @pins:	pins that it holds, see pin.c; @lock
+ * @histories:	histories of functions that were attached to it last; flat_attach_lock and @lock
  * @ended:	the core has freed the domain; @lock
  * @lookup_mm:	the program whose look-up maps are in @extents, or NULL; a reference is held. @lock
  * @strict_mm:	the program whose bus-address maps are in @extents, or NULL; a reference is held.
@@ -152,6 +156,7 @@ struct flat_domain {
 	struct flat_hole hole;
 	u64 unmaps;
 	struct list_head pins;
+	struct list_head histories;
 	bool ended;
 	struct mm_struct *lookup_mm;
 	struct mm_struct *strict_mm;
@@ -186,6 +191,8 @@ struct flat_claim *flat_claim_of(struct pci_dev *pdev);
 struct pci_dev *flat_claimed_with_group(int group);
 int flat_uses_bus_addresses(struct pci_dev *pdev);
 bool flat_is_anothers(struct pci_dev *pdev);
+struct flat_history *flat_history_of(struct pci_dev *pdev);
+struct flat_history **flat_all_histories(unsigned int *n);
 bool flat_stop(struct pci_dev *pdev);
 void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task);
 void flat_claim_finds_doorbell(struct pci_dev *pdev);

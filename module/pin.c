@@ -29,6 +29,7 @@
 #include "flatiommu.h"
 #include "function.h"
 #include "guard.h"
+#include "history.h"
 #include "pages.h"
 #include "pin.h"
 #include "segments.h"
@@ -38,11 +39,12 @@
  * @refs:	the file's, the domain's, and one for each look-up that is running
  * @mm:		the program whose RLIMIT_MEMLOCK it counts against; a reference to the struct is
  *		held
- * @offset:	offset of the first byte in the first page
+ * @vaddr:	address of the first byte in that program
  * @length:	bytes
  * @writable:	the functions may write to it
  * @stops:	the functions are stopped before the memory is given back
  * @told:	the program was told the pin's number; xa_lock(&file->pins)
+ * @recorded:	the functions' histories have it
  * @counted:	the guards count it; with a domain: a program may know of it
  * @nr_accounted: pages that were accounted to @mm
  * @pages:	the memory
@@ -55,11 +57,12 @@
 struct flat_pin {
 	refcount_t refs;
 	struct mm_struct *mm;
-	unsigned long offset;
+	u64 vaddr;
 	u64 length;
 	bool writable;
 	bool stops;
 	bool told;
+	bool recorded;
 	bool counted;
 	unsigned long nr_accounted;
 	struct flat_pages pages;
@@ -68,6 +71,18 @@ struct flat_pin {
 	unsigned int nr_guards;
 	struct flat_guard *guards[];
 };
+
+/* In the histories of the functions that it is for. */
+static void record(const struct flat_pin *p, u32 type)
+{
+	u64 vaddr = p->vaddr & PAGE_MASK;
+	unsigned int i;
+
+	if (p->domain)
+		flat_record_pages(p->domain, type, vaddr, &p->pages);
+	for (i = 0; i < p->nr_guards; i++)
+		flat_record_pages_of(p->guards[i]->pdev, type, vaddr, &p->pages);
+}
 
 /* Uncounts the pin in its guards. @stop: also stops each function that has no other pin. */
 static void uncount_pin(struct flat_pin *p, bool stop)
@@ -88,6 +103,8 @@ static void destroy_pin(struct flat_pin *p, bool stop)
 	unsigned int i;
 
 	uncount_pin(p, stop);
+	if (p->recorded)
+		record(p, FLATIOMMU_EVENT_UNPIN);
 	for (i = 0; i < p->nr_guards; i++)
 		flat_guard_put(p->guards[i]);
 	flat_pages_unpin(&p->pages, p->writable);
@@ -202,7 +219,7 @@ static struct flat_pin *new_pin(struct flat_file *f, const struct flatiommu_pin 
 	INIT_LIST_HEAD(&p->held);
 	p->mm = current->mm;
 	mmgrab(p->mm);
-	p->offset = offset_in_page(arg->vaddr);
+	p->vaddr = arg->vaddr;
 	p->length = arg->length;
 	p->writable = !(arg->flags & FLATIOMMU_PIN_READ_ONLY);
 	p->stops = !(arg->flags & FLATIOMMU_PIN_NO_STOP);
@@ -232,7 +249,7 @@ static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
 		return ret;
 	if (arg->start >= p->length)
 		return flat_segments_end(&s, arg, 0, -ENOENT);
-	pos = p->offset + arg->start;
+	pos = offset_in_page(p->vaddr) + arg->start;
 	length = min(arg->length, p->length - arg->start);
 	i = flat_pages_find(&p->pages, pos >> PAGE_SHIFT);
 	/* Offset in the run. */
@@ -349,8 +366,11 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 	ret = flat_pages_pin(&p->pages, arg->vaddr & PAGE_MASK, n, p->writable);
 	if (!ret && p->domain)
 		ret = hold(p);
-	if (!ret)
-		ret = write_segments(p, arg);
+	if (ret)
+		goto give_up;
+	p->recorded = true;
+	record(p, FLATIOMMU_EVENT_PIN);
+	ret = write_segments(p, arg);
 	if (ret)
 		goto give_up;
 	ret = xa_alloc(&f->pins, &arg->out_pin, p, xa_limit_31b, GFP_KERNEL_ACCOUNT);

@@ -20,6 +20,7 @@
 
 #include "declare.h"
 #include "flatiommu.h"
+#include "history.h"
 #include "refusal.h"
 #include "trace.h"
 
@@ -321,7 +322,10 @@ static bool fence_devices(struct flat_domain *d)
 	spin_lock(&flat_attach_lock);
 	list_for_each_entry(claim, &d->claims, attached) {
 		claim->paused = false;
-		any |= flat_clear_master(claim->pdev);
+		if (!flat_clear_master(claim->pdev))
+			continue;
+		flat_record_event(claim->history, FLATIOMMU_EVENT_FENCE);
+		any = true;
 	}
 	spin_unlock(&flat_attach_lock);
 	return any;
@@ -361,6 +365,9 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 		return;
 	/* Fence first: finding the cause may wait. */
 	fenced = READ_ONCE(fence) && fence_devices(d);
+	spin_lock(&d->lock);
+	flat_record(&d->histories, FLATIOMMU_EVENT_REFUSE, iova, phys, size);
+	spin_unlock(&d->lock);
 	cause = find_cause(d, iova, phys, size);
 	trace_flat_refuse(d->name, iova, phys, size);
 	count_refusal(d, cause);

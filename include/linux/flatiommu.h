@@ -34,7 +34,7 @@
 #define FLATIOMMU_TYPE '>'
 
 /* Version of this file. Raised when a program must ask whether an addition is there. */
-#define FLATIOMMU_VERSION 3
+#define FLATIOMMU_VERSION 4
 
 /**
  * struct flatiommu_function - a PCI function, by its address
@@ -408,5 +408,120 @@ struct flatiommu_buffer {
 };
 
 #define FLATIOMMU_BUFFER _IO(FLATIOMMU_TYPE, 0x86)
+
+/**
+ * struct flatiommu_event - an event of a claimed function
+ * @function:	the function
+ * @type:	FLATIOMMU_EVENT_*
+ * @pid:	the process that caused it, in the initial pid namespace
+ * @time:	CLOCK_BOOTTIME, in nanoseconds
+ * @at:		of a map, an unmap or a refusal: the first IOVA; of a pin or an unpin: the virtual
+ *		address in the program that pinned. 0: there is none, or the caller may not see it
+ * @address:	physical address of the memory. 0: as for @at
+ * @length:	bytes, or 0
+ * @process:	name of the process, which ends with a zero byte
+ */
+struct flatiommu_event {
+	struct flatiommu_function function;
+	__u32 type;
+	__s32 pid;
+	__aligned_u64 time;
+	__aligned_u64 at;
+	__aligned_u64 address;
+	__aligned_u64 length;
+	char process[16];
+};
+
+/* Memory was mapped or unmapped in the address space that the function was attached to last. */
+#define FLATIOMMU_EVENT_MAP	1
+#define FLATIOMMU_EVENT_UNMAP	2
+/* A map was refused. The program may use the IOVA as a bus address all the same. */
+#define FLATIOMMU_EVENT_REFUSE	3
+/* Memory was pinned by FLATIOMMU_PIN, or given back. */
+#define FLATIOMMU_EVENT_PIN	4
+#define FLATIOMMU_EVENT_UNPIN	5
+/* Bus mastering was cleared after a refusal. */
+#define FLATIOMMU_EVENT_FENCE	6
+/* Bus mastering was cleared at the end of a pin, or as the function was detached. */
+#define FLATIOMMU_EVENT_STOP	7
+/* A program attached the function to an address space, or it was detached. */
+#define FLATIOMMU_EVENT_ATTACH	8
+#define FLATIOMMU_EVENT_DETACH	9
+
+/**
+ * struct flatiommu_history - the latest events of a claimed function
+ * @size:	sizeof(struct flatiommu_history)
+ * @flags:	0
+ * @function:	the function
+ * @nr_events:	length of @events, not 0; set to the number written
+ * @out_size:	how many events are kept of the function
+ * @first:	number of the first event that is wanted; set to the number of the first one that
+ *		was written, which is higher if the wanted one is not kept any more. The first event
+ *		since the claim has the number 0
+ * @events:	address of an array of struct flatiommu_event, which is written in the order in
+ *		which the events were recorded, without a gap
+ *
+ * From FLATIOMMU_VERSION 4 on. The module parameter history= is the number of events that are kept
+ * of each function that is claimed from then on; each map, and each contiguous piece of a pin, is
+ * one. They are kept until the claim ends, also when the program has died. To get all of them, call
+ * until no event is written, each time with a @first behind the ones that were.
+ *
+ * The addresses are 0 unless the caller has CAP_SYS_ADMIN.
+ *
+ * Ioctl FLATIOMMU_HISTORY. A call that fails may have written part of the array. Errors:
+ * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO
+ * EINVAL	@nr_events
+ * ENODEV	no such function
+ * ENOENT	the function is not claimed
+ * ENODATA	no events are kept of the function
+ */
+struct flatiommu_history {
+	__u32 size;
+	__u32 flags;
+	struct flatiommu_function function;
+	__u32 nr_events;
+	__u32 out_size;
+	__aligned_u64 first;
+	__aligned_u64 events;
+};
+
+#define FLATIOMMU_HISTORY _IO(FLATIOMMU_TYPE, 0x87)
+
+/**
+ * struct flatiommu_who - events of all claimed functions that concern a physical address
+ * @size:	sizeof(struct flatiommu_who)
+ * @flags:	0
+ * @nr_events:	length of @events, not 0; set to the number written
+ * @reserved:	0
+ * @address:	the first byte
+ * @length:	bytes, not 0
+ * @events:	address of an array of struct flatiommu_event, which is written: for each function
+ *		the maps, unmaps, pins and unpins of this memory, and the refusals of this memory or
+ *		of an IOVA that has this number, in the order in which they were recorded
+ * @out_events:	how many there are; if there are more than @nr_events, the rest was not written
+ * @out_since:	events before this time may have been lost, CLOCK_BOOTTIME in nanoseconds; 0: none
+ *		was lost
+ *
+ * From FLATIOMMU_VERSION 4 on.
+ *
+ * Ioctl FLATIOMMU_WHO. A call that fails may have written part of the array. Errors:
+ * EPERM	the caller has not opened the node itself, has lost CAP_SYS_RAWIO, or does not have
+ *		CAP_SYS_ADMIN
+ * EINVAL	@nr_events, @length, or a range that wraps
+ * ENODATA	no claimed function has events that are kept
+ */
+struct flatiommu_who {
+	__u32 size;
+	__u32 flags;
+	__u32 nr_events;
+	__u32 reserved;
+	__aligned_u64 address;
+	__aligned_u64 length;
+	__aligned_u64 events;
+	__aligned_u64 out_events;
+	__aligned_u64 out_since;
+};
+
+#define FLATIOMMU_WHO _IO(FLATIOMMU_TYPE, 0x88)
 
 #endif /* _LINUX_FLATIOMMU_H */

@@ -2,6 +2,7 @@
 /*
  * canary MIB | huge: fills MIB of memory, or all free huge pages, with known bytes, and prints a line when it is ready.
  * For each line of its input it prints the number of bytes that have changed since.
+ * For the line "where" it prints the address of the first of them.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -44,6 +45,20 @@ static size_t changed(const uint64_t *memory, size_t words)
 	return bytes;
 }
 
+/* NULL when there is none. */
+static const char *first_changed(const uint64_t *memory, size_t words)
+{
+	size_t i, byte = 0;
+
+	for (i = 0; i < words && memory[i] == word(i); i++)
+		;
+	if (i == words)
+		return NULL;
+	while (!((memory[i] ^ word(i)) >> 8 * byte & 0xff))
+		byte++;
+	return (const char *)&memory[i] + byte;
+}
+
 int main(int argc, char **argv)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
@@ -68,7 +83,11 @@ int main(int argc, char **argv)
 	for (i = 0; i < words; i++)
 		memory[i] = word(i);
 	printf("holds %zu MiB at %p\n", size >> 20, (void *)memory);
-	while (fflush(stdout) == 0 && fgets(line, sizeof(line), stdin))
-		printf("%zu bytes changed\n", changed(memory, words));
+	while (fflush(stdout) == 0 && fgets(line, sizeof(line), stdin)) {
+		if (strcmp(line, "where\n"))
+			printf("%zu bytes changed\n", changed(memory, words));
+		else
+			printf("%p\n", (const void *)first_changed(memory, words));
+	}
 	return 0;
 }

@@ -214,7 +214,7 @@ static void fail_all(const struct thing *things, size_t count)
 static void load(void)
 {
 	if (!module_is_loaded("flatiommu"))
-		expect(0, module_load(MODULE_FILE, ""));
+		expect(0, module_load(MODULE_FILE, "history=16"));
 }
 
 static void unload(int ret)
@@ -226,7 +226,7 @@ static void unload(int ret)
 
 static int act_load(void)
 {
-	return module_load(MODULE_FILE, "");
+	return module_load(MODULE_FILE, "history=16");
 }
 
 static void unload_if_loaded(int ret)
@@ -443,6 +443,32 @@ static void unpin_if_pinned(int ret)
 		expect(0, flat_unpin(flat, pin));
 }
 
+static int act_history(void)
+{
+	struct flatiommu_event events[4];
+	struct flatiommu_history arg = {
+		.size = sizeof(arg),
+		.function = flat_function(EDU),
+		.nr_events = ARRAY_SIZE(events),
+		.events = (uintptr_t)events,
+	};
+
+	return flat_call(flat, FLATIOMMU_HISTORY, &arg);
+}
+
+static int act_who(void)
+{
+	struct flatiommu_event events[4];
+	struct flatiommu_who arg = {
+		.size = sizeof(arg),
+		.nr_events = ARRAY_SIZE(events),
+		.length = ~0ull,
+		.events = (uintptr_t)events,
+	};
+
+	return flat_call(flat, FLATIOMMU_WHO, &arg);
+}
+
 static int file = -1;
 
 static int act_alloc(void)
@@ -585,6 +611,8 @@ static void pins_work(void **state)
 		{ "pin once more", take_first_pin, act_pin, unpin_both, 0, false },
 		{ "look up in a pin", take_pin, act_look_up_pin, give_pin_back, 0, false },
 		{ "unpin", take_pin, act_unpin, unpin_if_pinned, 0, false },
+		{ "history", take_pin, act_history, give_pin_back, 0, false },
+		{ "who", take_pin, act_who, give_pin_back, 0, false },
 		{ "allocate", NULL, act_alloc, close_memory, 0, false },
 		{ "allocate low memory", NULL, act_alloc_narrow, close_memory, 0, true },
 	};

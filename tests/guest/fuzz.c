@@ -321,10 +321,59 @@ static int do_buffer(struct dice *d)
 	return !ret && arg.size == sizeof(arg) && (!arg.out_length || !arg.out_id) ? -EPROTO : ret;
 }
 
+/* What it writes must fit what it was asked. */
+static int do_history(struct dice *d)
+{
+	struct flatiommu_event events[8];
+	struct flatiommu_history arg = {
+		.size = sizeof(arg),
+		.function = flat_function(device(d)),
+		.nr_events = 1 + below(d, 8),
+		.first = below(d, 64),
+		.events = (uintptr_t)events,
+	};
+	uint64_t asked;
+	uint32_t room;
+	int ret;
+
+	mutate(d, &arg, sizeof(arg));
+	if (arg.nr_events > 8 && arg.events == (uintptr_t)events)
+		arg.events = (uintptr_t)arena;
+	room = arg.nr_events;
+	asked = arg.first;
+	ret = flat_call(one_of(d, flats), FLATIOMMU_HISTORY, &arg);
+	if (ret)
+		return ret;
+	return arg.nr_events > room || arg.nr_events > arg.out_size || arg.first < asked ? -EPROTO : 0;
+}
+
+static int do_who(struct dice *d)
+{
+	struct flatiommu_event events[8];
+	struct flatiommu_who arg = {
+		.size = sizeof(arg),
+		.nr_events = 1 + below(d, 8),
+		.address = one_in(d, 2) ? 0 : boundary(d),
+		.length = boundary(d),
+		.events = (uintptr_t)events,
+	};
+	uint32_t room;
+	int ret;
+
+	mutate(d, &arg, sizeof(arg));
+	if (arg.nr_events > 8 && arg.events == (uintptr_t)events)
+		arg.events = (uintptr_t)arena;
+	room = arg.nr_events;
+	ret = flat_call(one_of(d, flats), FLATIOMMU_WHO, &arg);
+	if (ret)
+		return ret;
+	return arg.nr_events > room || arg.nr_events > arg.out_events ? -EPROTO : 0;
+}
+
 /* Any size and any content, at the end of a page before a hole or where nothing is. */
 static int do_raw(struct dice *d)
 {
-	uint32_t words[64], i, cmd = _IO(FLATIOMMU_TYPE, 0x80 + below(d, 6));
+	uint32_t words[64], i, cmd = _IO(FLATIOMMU_TYPE, 0x80 + below(d, 9));
 	void *arg = words;
 
 	for (i = 0; i < 64; i++)
@@ -566,10 +615,11 @@ static int do_release(struct dice *d)
 
 static int do_parameter(struct dice *d)
 {
-	static const char *const texts[] = { "Y", "N", "warn", "fence" };
-	unsigned int i = below(d, 4);
+	static const char *const texts[] = { "Y", "N", "warn", "fence", "0", "5" };
+	static const char *const files[] = { PARAMETERS "auto", PARAMETERS "on_refusal", PARAMETERS "history" };
+	unsigned int i = below(d, 6);
 
-	return store(d, i < 2 ? PARAMETERS "auto" : PARAMETERS "on_refusal", texts[i]);
+	return store(d, files[i / 2], texts[i]);
 }
 
 static int do_refusals(struct dice *d)
@@ -603,7 +653,9 @@ static const struct call {
 	{ "UNPIN", do_unpin, 8, MAY(ENOENT), ANY_TIME },
 	{ "ALLOC", do_alloc, 8, MAY(ENODEV, EBUSY, ERANGE, EPERM, EALREADY, EMFILE), ANY_TIME },
 	{ "BUFFER", do_buffer, 3, MAY(ENOTTY), ANY_TIME },
-	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT), ANY_TIME },
+	{ "HISTORY", do_history, 4, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME },
+	{ "WHO", do_who, 2, MAY(EPERM, ENODATA), ANY_TIME },
+	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME },
 	{ "close", do_close, 4, NULL, CHANGES },
 	{ "mmap", do_mmap, 8, NULL, ANY_TIME },
 	{ "munmap", do_munmap, 3, NULL, ANY_TIME },
@@ -848,9 +900,14 @@ static void each_call_has_succeeded(void **state)
 
 static int begin(void **state)
 {
-	int ret = flat_begin(devices);
+	const char *const *device;
+	int ret = flat_load();
 
 	(void)state;
+	if (!ret)
+		ret = write_text(PARAMETERS "history", "50");
+	for (device = devices; !ret && *device; device++)
+		ret = pci_take(*device);
 	counts = mem_shared((sizeof(*counts) + PAGE - 1) / PAGE);
 	calls_each = (unsigned int)parameter("fuzz_sequence=", SEQUENCE);
 	iommu_groups[0] = pci_group(EDU);

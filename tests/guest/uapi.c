@@ -24,7 +24,7 @@ static int flat = -1;
 static int begin(void **state)
 {
 	(void)state;
-	if (flat_load() || pci_take(EDU))
+	if (flat_load() || write_text(PARAMETERS "history", "16") || pci_take(EDU))
 		return -1;
 	flat = flat_open();
 	return flat < 0 ? flat : 0;
@@ -54,6 +54,8 @@ static const struct {
 	{ FLATIOMMU_PIN, sizeof(struct flatiommu_pin), 0, true, 40 },
 	{ FLATIOMMU_UNPIN, sizeof(struct flatiommu_unpin), -ENOENT, false, 8 },
 	{ FLATIOMMU_ALLOC, sizeof(struct flatiommu_alloc), 0, true, 40 },
+	{ FLATIOMMU_HISTORY, sizeof(struct flatiommu_history), 0, true, 40 },
+	{ FLATIOMMU_WHO, sizeof(struct flatiommu_who), 0, true, 56 },
 };
 
 union argument {
@@ -64,10 +66,13 @@ union argument {
 	struct flatiommu_pin pin;
 	struct flatiommu_unpin unpin;
 	struct flatiommu_alloc alloc;
+	struct flatiommu_history history;
+	struct flatiommu_who who;
 	char bytes[4096];
 };
 
 static struct flatiommu_segment segment;
+static struct flatiommu_event event;
 
 static union argument good(unsigned int i)
 {
@@ -105,6 +110,16 @@ static union argument good(unsigned int i)
 		arg.alloc.address_bits = 32;
 		arg.alloc.node = -1;
 		arg.alloc.length = 1;
+		break;
+	case FLATIOMMU_HISTORY:
+		arg.history.function = edu;
+		arg.history.nr_events = 1;
+		arg.history.events = (uintptr_t)&event;
+		break;
+	case FLATIOMMU_WHO:
+		arg.who.nr_events = 1;
+		arg.who.length = 1;
+		arg.who.events = (uintptr_t)&event;
 		break;
 	}
 	return arg;
@@ -211,6 +226,12 @@ static void reserved_members(void **state)
 	arg = good(5);
 	arg.alloc.function = function;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_ALLOC, &arg));
+	arg = good(6);
+	arg.history.function = function;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_HISTORY, &arg));
+	arg = good(7);
+	arg.who.reserved = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_WHO, &arg));
 }
 
 static void no_such_call(void **state)
@@ -219,7 +240,9 @@ static void no_such_call(void **state)
 
 	(void)state;
 	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x7f), &arg));
-	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x86), &arg));
+	/* Of another file. */
+	expect(-ENOTTY, flat_call(flat, FLATIOMMU_BUFFER, &arg));
+	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x89), &arg));
 	expect(-ENOTTY, flat_call(flat, _IO(';', 0x80), &arg));
 	expect(-ENOTTY, flat_call(flat, _IOWR(FLATIOMMU_TYPE, 0x80, struct flatiommu_info), &arg));
 }

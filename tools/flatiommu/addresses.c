@@ -7,12 +7,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "numbers.h"
 #include "output.h"
 #include "privilege.h"
 #include "sysfs.h"
@@ -191,29 +191,6 @@ static void addresses_text(const struct tool *tool, struct json_object *what)
 	       get_string(what, "nr_segments"), get_string(what, "present"),
 	       get_string(what, "absent"), get_string(what, "swapped"),
 	       get_string(what, "shortest"), get_string(what, "longest"));
-}
-
-/* Parses a number, which K, M or G may follow. */
-static int parse_number(struct tool *tool, unsigned long long *number, const char *text)
-{
-	static const char suffixes[] = "KMG";
-	const char *suffix;
-	char *end;
-
-	errno = 0;
-	*number = strtoull(text, &end, 0);
-	suffix = *end ? strchr(suffixes, *end) : NULL;
-	if (suffix) {
-		unsigned int shift = 10 * (suffix - suffixes + 1);
-
-		if (*number > ULLONG_MAX >> shift)
-			errno = ERANGE;
-		*number <<= shift;
-		end++;
-	}
-	if (errno || end == text || *end || *text == '-')
-		return fail(tool, -EINVAL, "%s: not a number such as 4096, 0x1000 or 2M", text);
-	return 0;
 }
 
 static int addresses_run(struct tool *tool, const struct args *args)

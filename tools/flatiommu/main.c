@@ -35,6 +35,8 @@ static const struct command *const commands[] = {
 	&release_command,
 	&run_command,
 	&addresses_command,
+	&history_command,
+	&who_command,
 	&help_command,
 	&version_command,
 };

@@ -79,7 +79,7 @@ struct command {
 
 extern const struct command list_command, status_command, claim_command, release_command,
 	bind_command, unbind_command, run_command, doctor_command, addresses_command,
-	version_command;
+	history_command, who_command, version_command;
 
 /*
  * Keeps the message for main(), which prints the last one, and returns @err. It must name the

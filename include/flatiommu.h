@@ -170,6 +170,145 @@ FLATIOMMU_API const char *flatiommu_backend_reason(const struct flatiommu *flat)
  */
 FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
+/* PCI functions of the machine, without a context. */
+
+/* Of struct flatiommu_function_info. */
+#define FLATIOMMU_FUNCTION_CLAIMED	0x1	/* flatiommu.ko has a claim of it */
+#define FLATIOMMU_FUNCTION_ISOLATED	0x2	/* an IOMMU is in front of it */
+#define FLATIOMMU_FUNCTION_NOIOMMU	0x4	/* Linux's no-IOMMU mode has it */
+#define FLATIOMMU_FUNCTION_VF		0x8
+
+/**
+ * struct flatiommu_function_info - properties of a PCI function
+ * @name: its full address, 0000:00:06.0
+ * @driver: the driver that it is bound to, "": none
+ * @pf: address of the physical function of a virtual one, "": it is no virtual one
+ * @class_code: base class, subclass and programming interface, 8 bits each
+ * @vendor, @device: its ID
+ * @subsystem_vendor, @subsystem_device: the ID of its card
+ * @flags: FLATIOMMU_FUNCTION_*
+ * @group: number of its IOMMU group, -1: none
+ * @node: nearest NUMA node, -1: none
+ * @nr_vfs: virtual functions that it has now
+ * @reserved_32: 0
+ * @reserved: 0
+ */
+struct flatiommu_function_info {
+	char name[32];
+	char driver[32];
+	char pf[32];
+	uint32_t class_code;
+	uint16_t vendor;
+	uint16_t device;
+	uint16_t subsystem_vendor;
+	uint16_t subsystem_device;
+	uint32_t flags;
+	int32_t group;
+	int32_t node;
+	uint32_t nr_vfs;
+	uint32_t reserved_32;
+	uint64_t reserved[8];
+};
+
+/**
+ * flatiommu_function_get_info() - fills @info in, of any function, whichever driver it has
+ * @bdf: its address, as flatiommu_device_open() takes it, without a VF token
+ *
+ * Needs no privilege, reads sysfs alone, and waits for nobody: neither for a bind or unbind of the
+ * function, nor for a program that has it open.
+ *
+ * Errors: -EINVAL @bdf is no PCI address; -ENODEV no such function.
+ */
+FLATIOMMU_API int flatiommu_function_get_info(const char *bdf,
+					      struct flatiommu_function_info *info);
+
+/**
+ * struct flatiommu_match - which functions; what is 0 or NULL asks for nothing
+ * @class_code: the bits of the class that are set in @class_mask are as here
+ * @class_mask: 0xff0000 for the base class alone, 0xffff00 for the subclass, 0xffffff
+ * @vendor: of the ID
+ * @device: of the ID
+ * @flags: FLATIOMMU_FUNCTION_*: those of the function have all of these
+ * @pf: address of a physical function: its virtual functions
+ * @driver: the driver's name
+ * @reserved: 0
+ */
+struct flatiommu_match {
+	uint32_t class_code;
+	uint32_t class_mask;
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t flags;
+	const char *pf;
+	const char *driver;
+	uint64_t reserved[4];
+};
+
+/**
+ * flatiommu_function_list() - functions of the machine, in the order of their addresses
+ * @match: or NULL: all
+ * @functions: an array, to be freed with flatiommu_function_list_free(); it may have none
+ * @count: its length
+ *
+ * As flatiommu_function_get_info(). A function that goes meanwhile is left out.
+ *
+ * Errors: -EINVAL @match->pf is no PCI address; -EOPNOTSUPP unknown flags, or reserved is not 0.
+ */
+FLATIOMMU_API int flatiommu_function_list(const struct flatiommu_match *match,
+					  struct flatiommu_function_info **functions,
+					  size_t *count);
+
+/** flatiommu_function_list_free() - @functions: or NULL */
+FLATIOMMU_API void flatiommu_function_list_free(struct flatiommu_function_info *functions);
+
+/* Of struct flatiommu_event. */
+enum flatiommu_event_kind {
+	FLATIOMMU_EVENT_ADDED = 1,
+	FLATIOMMU_EVENT_REMOVED,
+	FLATIOMMU_EVENT_BOUND,
+	FLATIOMMU_EVENT_UNBOUND,
+};
+
+/**
+ * struct flatiommu_event - what happened to a function
+ * @kind: FLATIOMMU_EVENT_*
+ * @class_code, @vendor, @device: as in struct flatiommu_function_info
+ * @reserved_32: 0
+ * @name: its full address
+ * @driver: with FLATIOMMU_EVENT_BOUND, else ""
+ * @reserved: 0
+ */
+struct flatiommu_event {
+	uint32_t kind;
+	uint32_t class_code;
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t reserved_32;
+	char name[32];
+	char driver[32];
+	uint64_t reserved[4];
+};
+
+/**
+ * flatiommu_monitor_open() - has functions reported that come, go, are bound and unbound
+ *
+ * Returns a file descriptor that can be polled: it is readable when there may be an event. It does
+ * not block, is closed at execve(), and is the caller's to close. Needs no privilege. In a network
+ * namespace of a user namespace the kernel reports nothing.
+ *
+ * A program opens it first and lists functions then, so that it misses none.
+ */
+FLATIOMMU_API int flatiommu_monitor_open(void);
+
+/**
+ * flatiommu_monitor_read() - takes an event
+ * @monitor: from flatiommu_monitor_open()
+ *
+ * Errors: -EAGAIN there is none; -EOVERFLOW events were lost, as they were not taken in time: list
+ * the functions anew, and go on; -EBADF, -ENOTSOCK @monitor is none.
+ */
+FLATIOMMU_API int flatiommu_monitor_read(int monitor, struct flatiommu_event *event);
+
 /* Devices. */
 
 /**

@@ -74,6 +74,12 @@ extern const struct backend imported;
  */
 int choose_backend(struct flatiommu_device *device);
 
+/* What is behind a function. */
+bool is_flat(const struct function *f);
+bool is_noiommu_group(const struct function *f);
+bool is_noiommu_cdev(const struct function *f);
+bool has_iommu(const struct function *f);
+
 /*
  * The file flat.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,
  * except that flat_unpin() does not call fail().

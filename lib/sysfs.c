@@ -44,8 +44,7 @@ int read_line(const char *path, char *text, size_t size)
 	return err;
 }
 
-/* Reads the last part of a link's target, "" if there is no link. Returns 0 or -errno. */
-static int read_link(const struct function *f, const char *name, char *text, size_t size)
+int read_link(const struct function *f, const char *name, char *text, size_t size)
 {
 	char path[64], target[256], *base;
 	ssize_t length;

@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 

@@ -17,9 +17,9 @@
  * Functions return 0 or the value that their description names, or -errno. A function that fails
  * has changed nothing, unless its description says otherwise. flatiommu_reason() and the log hook
  * say why it failed and what to do about it, except for functions without a context and for the
- * data path. Functions never print, exit or abort, and keep nothing outside the context. Pointers
- * for results are written on success only. They must not be NULL unless the description says so,
- * and neither may contexts, devices and buffers: -EINVAL.
+ * data path. Functions never print, exit or abort, and keep nothing outside the context, but for
+ * flatiommu_sigbus_install(). Pointers for results are written on success only. They must not be
+ * NULL unless the description says so, and neither may contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call any function at any time, as long as no thread uses an object that
  * another one closes or frees. Long operations keep no other call waiting. Functions of the "data
@@ -845,6 +845,33 @@ FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned in
  * Errors: -ENOENT flatiommu_bar_map() did not return this.
  */
 FLATIOMMU_API int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory);
+
+/**
+ * flatiommu_sigbus_install() - has SIGBUS of registers caught, for flatiommu_sigbus_catch()
+ *
+ * An access to a mapped BAR raises SIGBUS while the function's memory is off (command register), or
+ * it is asleep (D3hot), and the program ends. This installs a handler of SIGBUS for the process,
+ * which passes all on to the handler that was there before but what a thread asked for. It is the
+ * one thing that the library does outside of contexts. The first call does it; later ones do
+ * nothing. Install handlers of your own before it.
+ */
+FLATIOMMU_API int flatiommu_sigbus_install(void);
+
+/**
+ * flatiommu_sigbus_catch() - calls a function, and ends it where registers are not there
+ * @access: called with @arg in this thread. It must return, and may do nothing that is not to be
+ *	left in the middle, such as hold a lock: an access to registers may be its last
+ *
+ * For a few accesses or for many: it takes no lock while they are made and enters no kernel but
+ * once they fail. Calls may be nested, with other devices, too. Mappings of flatiommu_bar_map()
+ * count, not memory. It is not to be called by signal handlers.
+ *
+ * Returns what @access does, which then is no failure of this call and changes no reason, or an
+ * error: -ENODEV the registers are not there, and @access has not come to its end; -EOPNOTSUPP
+ * flatiommu_sigbus_install() was not called. When the memory is on again, the registers are back.
+ */
+FLATIOMMU_API int flatiommu_sigbus_catch(struct flatiommu_device *device,
+					 int (*access)(void *arg), void *arg);
 
 /**
  * flatiommu_region_read() - reads a region without mapping it: port I/O, ROM, config space

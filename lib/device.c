@@ -122,6 +122,10 @@ void forget_device(struct flatiommu_device *device)
 		device->views = view->next;
 		free(view);
 	}
+	while ((view = device->ended_views)) {
+		device->ended_views = view->next_ended;
+		free(view);
+	}
 	free_regions(device);
 	free(device);
 }

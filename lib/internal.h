@@ -6,6 +6,7 @@
 #define LIB_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -103,7 +104,8 @@ struct area {
 
 /* A mapping of a BAR. */
 struct view {
-	struct view *next;
+	struct view *next;		/* read by is_in_view() */
+	struct view *next_ended;
 	void *memory;			/* the caller's pointer */
 	void *pages;			/* the mapping */
 	size_t length;			/* bytes of @pages */
@@ -126,6 +128,8 @@ struct flatiommu_device {
 	pthread_mutex_t lock;
 	bool was_master;		/* for unmap() in noiommu.c */
 	struct view *views;
+	struct view *ended_views;	/* is_in_view() may still read them */
+	atomic_uint catching;		/* threads that may be in is_in_view(); no lock */
 	unsigned int enabled[NR_IRQS];	/* highest enabled vector of the kind, and 1 */
 };
 
@@ -259,6 +263,8 @@ void drop_index(struct buffer *buffer);
 int read_regions(struct flatiommu_device *device, unsigned int count);
 void free_regions(struct flatiommu_device *device);
 void unmap_views(struct flatiommu_device *device);
+/* Is a BAR of the device mapped there? For signal handlers, too, while device->catching. */
+bool is_in_view(struct flatiommu_device *device, uintptr_t address);
 int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
 		  size_t length, bool write);
 

@@ -260,6 +260,46 @@ static int check_mappable(struct flatiommu_device *device, unsigned int bar, uin
 		    (unsigned long long)start, (unsigned long long)end);
 }
 
+bool is_in_view(struct flatiommu_device *device, uintptr_t address)
+{
+	const struct view *view = __atomic_load_n(&device->views, __ATOMIC_SEQ_CST);
+
+	for (; view; view = __atomic_load_n(&view->next, __ATOMIC_SEQ_CST))
+		if (address - (uintptr_t)view->pages < view->length)
+			return true;
+	return false;
+}
+
+/* device->lock is held, and so below. */
+static void list_view(struct flatiommu_device *device, struct view *view)
+{
+	view->next = device->views;
+	__atomic_store_n(&device->views, view, __ATOMIC_RELEASE);
+}
+
+static void free_ended_views(struct flatiommu_device *device)
+{
+	struct view *view;
+
+	while ((view = device->ended_views)) {
+		device->ended_views = view->next_ended;
+		free(view);
+	}
+}
+
+/* Who begins to catch now does not find it; who has begun may be at it, and goes on from there. */
+static void end_view(struct flatiommu_device *device, struct view **link)
+{
+	struct view *view = *link;
+
+	__atomic_store_n(link, view->next, __ATOMIC_SEQ_CST);
+	munmap(view->pages, view->length);
+	view->next_ended = device->ended_views;
+	device->ended_views = view;
+	if (!atomic_load(&device->catching))
+		free_ended_views(device);
+}
+
 static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 		      size_t length, void **memory)
 {
@@ -285,8 +325,7 @@ static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_
 	/* No child of a fork may use it. */
 	madvise(view->pages, view->length, MADV_DONTFORK);
 	view->memory = (char *)view->pages + (offset - start);
-	view->next = device->views;
-	device->views = view;
+	list_view(device, view);
 	*memory = view->memory;
 	return 0;
 }
@@ -321,19 +360,10 @@ int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_
 	return CALL_DEVICE(device, map_bar(device, bar, offset, length, flags, memory));
 }
 
-static void unmap_view(struct view **link)
-{
-	struct view *view = *link;
-
-	*link = view->next;
-	munmap(view->pages, view->length);
-	free(view);
-}
-
 void unmap_views(struct flatiommu_device *device)
 {
 	while (device->views)
-		unmap_view(&device->views);
+		end_view(device, &device->views);
 }
 
 static int unmap_bar(struct flatiommu_device *device, const void *memory)
@@ -345,7 +375,7 @@ static int unmap_bar(struct flatiommu_device *device, const void *memory)
 	for (link = &device->views; *link && (*link)->memory != memory; link = &(*link)->next)
 		;
 	if (*link)
-		unmap_view(link);
+		end_view(device, link);
 	else
 		err = fail(device->flat, -ENOENT, "%s: nothing is mapped at %p", device->name, memory);
 	pthread_mutex_unlock(&device->lock);

@@ -371,6 +371,8 @@ FLATIOMMU_API int flatiommu_device_open_with(struct flatiommu *flat, const char 
  * FLATIOMMU_IRQ_REQUEST then still signals: the program should free the buffers.
  *
  * Returns 0, or 1 if the device is kept. If the function is gone, the kernel may take a minute.
+ *
+ * Errors: -EBUSY buffers of its BARs are left, see flatiommu_bar_dma(): nothing has changed.
  */
 FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
 
@@ -383,6 +385,8 @@ FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
  * @group: number of its IOMMU group, -1: none
  * @node: nearest NUMA node, -1: none
  * @wc_bars: a bit for each BAR that its claim holds write-combined
+ * @bars: bus address of each BAR of memory, 0: none, or not known, as of imported devices. For
+ *	other devices flatiommu_bar_dma() has it
  * @reserved: 0
  */
 struct flatiommu_device_info {
@@ -390,7 +394,8 @@ struct flatiommu_device_info {
 	int32_t group;
 	int32_t node;
 	uint32_t wc_bars;
-	uint64_t reserved[14];
+	uint64_t bars[6];
+	uint64_t reserved[8];
 };
 
 /**
@@ -596,10 +601,37 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
  *	existing memory: the rest is 0
  * @dma: the buffer, to be freed with flatiommu_dma_free() before the memory is unmapped
  *
- * Errors: as flatiommu_dma_alloc(), and -EFAULT the memory is not mapped, is read-only or cannot be
- * pinned; -ERANGE it is not within @address_bits.
+ * Errors: as flatiommu_dma_alloc(), and -EFAULT the memory is not mapped, is read-only, cannot be
+ * pinned or is a BAR, which flatiommu_bar_dma() is for; -ERANGE it is not within @address_bits.
  */
 FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
+				    const struct flatiommu_dma_options *options,
+				    struct flatiommu_dma **dma);
+
+/**
+ * flatiommu_bar_dma() - makes a part of a BAR a buffer, for the other devices of the context
+ * @device: whose BAR it is, such as the memory buffer of an NVMe controller
+ * @bar: 0 to 5
+ * @offset: bytes from its start
+ * @length: bytes; 0: to the end
+ * @options: or NULL. Only @address_bits is for this: of the devices that are to reach it
+ * @dma: to be freed with flatiommu_dma_free() before @device is closed, which is refused until then
+ *
+ * The buffer is like others, but is no memory of the machine: it is not pinned and counts nowhere.
+ * Its @memory is a mapping of the BAR, for flatiommu_read32() and the like, and write-combined
+ * if the claim holds the BAR so. Of backends with an IOMMU only iommu-type1 has it.
+ *
+ * Whether the machine carries DMA from one device to another is for it and its bridges to say:
+ * below one switch it does, from one root port to another it may not, and nobody is told.
+ *
+ * Errors: as flatiommu_dma_alloc() and flatiommu_bar_map(), too:
+ * -EOPNOTSUPP	the backend cannot; the BAR is one of ports, or that part cannot be mapped; its bus
+ *		address is not known; the device was imported; unknown options
+ * -ERANGE	the BAR is smaller, or out of reach of @address_bits
+ * -ENXIO	the device has no such BAR
+ */
+FLATIOMMU_API int flatiommu_bar_dma(struct flatiommu_device *device, unsigned int bar,
+				    uint64_t offset, size_t length,
 				    const struct flatiommu_dma_options *options,
 				    struct flatiommu_dma **dma);
 

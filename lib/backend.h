@@ -29,6 +29,8 @@ struct backend {
 	bool isolated;
 	/* On flatiommu.ko: buffers can be pinned through /dev/flatiommu instead of map(). */
 	bool pins;
+	/* map() is good for BARs of devices, too. */
+	bool maps_bars;
 
 	/* Opens and closes the container or the iommufd that devices are attached to. */
 	int (*start)(struct flatiommu *flat);

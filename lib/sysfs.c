@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,24 @@ int read_function(struct function *f)
 		err = read_group(f);
 	f->cdev[0] = 0;
 	return err ? err : read_cdev(f);
+}
+
+int read_resources(const struct function *f, uint64_t *starts, unsigned int count)
+{
+	char path[64], line[80];
+	unsigned int i;
+	FILE *file;
+	int err = 0;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", f->bdf);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	for (i = 0; i < count && !err; i++)
+		if (!fgets(line, sizeof(line), file) || sscanf(line, "%" SCNx64, &starts[i]) != 1)
+			err = -EIO;
+	fclose(file);
+	return err;
 }
 
 int read_node(const struct function *f)

@@ -27,6 +27,8 @@ int read_function(struct function *f);
 int read_link(const struct function *f, const char *name, char *text, size_t size);
 /* Returns the NUMA node, or -1. */
 int read_node(const struct function *f);
+/* Reads where BARs are, as the processor has it. Returns 0 or -errno. */
+int read_resources(const struct function *f, uint64_t *starts, unsigned int count);
 /* Reads the first line of a file. Returns 0 or -errno. */
 int read_line(const char *path, char *text, size_t size);
 

@@ -4,7 +4,8 @@
 # make man              the manual, to build/man
 # make install          library, command, headers, manual (DESTDIR=, prefix=, libdir=, mandir=)
 # make install-source   the module's source, for DKMS (DESTDIR=, srcdir=)
-# make uninstall        takes out what both have installed, with the same variables
+# make install-python   the Python module (DESTDIR=, pythondir=)
+# make uninstall        takes out what these have installed, with the same variables
 # make dist             a tarball, which builds without git, to build/dist
 # make deb              Debian's packages, to build/dist
 # make rpm              RPM packages, to build/dist/rpm (RPM_FLAGS=--nodeps on Debian)
@@ -253,10 +254,19 @@ install-source:
 	$(install) -t $(source-dir)/include/linux include/linux/flatiommu.h
 	sed 's/#MODULE_VERSION#/$(version)/' packaging/dkms.conf >$(source-dir)/dkms.conf
 
+# For the Python that is python3 here; it loads the library as it is imported.
+pythondir ?= $(shell python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)
+
+install-python:
+	@test -n "$(pythondir)" || { echo "No python3: install it, or say pythondir=" >&2; exit 1; }
+	$(install) -t $(DESTDIR)$(pythondir) python/flatiommu.py
+
 # What they would install, and the directories that are nobody else's.
 uninstall:
 	rm -rf build/uninstall
-	$(MAKE) -s install install-source DESTDIR=$(CURDIR)/build/uninstall
+	$(MAKE) -s install install-source $(if $(wildcard $(DESTDIR)$(pythondir)/flatiommu.py),install-python) \
+		DESTDIR=$(CURDIR)/build/uninstall
+	rm -f $(DESTDIR)$(pythondir)/__pycache__/flatiommu.*.pyc
 	cd build/uninstall && find . ! -type d -print0 | (cd $(DESTDIR)/ && xargs -0 rm -f)
 	cd build/uninstall && find . -depth -type d -path '*flatiommu*' -print0 | \
 		(cd $(DESTDIR)/ && xargs -0 rmdir --ignore-fail-on-non-empty 2>/dev/null || true)
@@ -328,7 +338,7 @@ test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out \
 	$(wildcard tests/guest/*.c)))
 test-lib := $(wildcard tests/guest/lib/*.c)
 
-tests: $(test-tools) $(dynamic-tools) $(sharing-tools) $(test-programs)
+tests: $(test-tools) $(dynamic-tools) $(sharing-tools) $(test-programs) build/lib/libflatiommu.so
 
 # static: an emulated processor takes four times as long to start one that is not
 $(test-tools): build/tests/%: tests/guest/%.c build/toolchain
@@ -546,7 +556,7 @@ check-compilers:
 	done
 
 check-packages:
-	tests/vm/deps debhelper dh-dkms lintian mmdebstrap
+	tests/vm/deps debhelper dh-dkms dh-python lintian mmdebstrap
 	$(MAKE) deb
 	lintian --allow-root --fail-on error,warning build/dist/*.changes
 	tests/packages/rpm

@@ -17,9 +17,9 @@
  * Functions return 0 or the value that their description names, or -errno. A function that fails
  * has changed nothing, unless its description says otherwise. flatiommu_reason() and the log hook
  * say why it failed and what to do about it, except for functions without a context and for the
- * data path. Functions never print, exit or abort, and keep nothing outside the context. Pointers
- * for results are written on success only. They must not be NULL unless the description says so,
- * and neither may contexts, devices and buffers: -EINVAL.
+ * data path. Functions never print, exit or abort, and keep nothing outside the context, but for
+ * flatiommu_sigbus_install(). Pointers for results are written on success only. They must not be
+ * NULL unless the description says so, and neither may contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call any function at any time, as long as no thread uses an object that
  * another one closes or frees. Long operations keep no other call waiting. Functions of the "data
@@ -170,6 +170,145 @@ FLATIOMMU_API const char *flatiommu_backend_reason(const struct flatiommu *flat)
  */
 FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
+/* PCI functions of the machine, without a context. */
+
+/* Of struct flatiommu_function_info. */
+#define FLATIOMMU_FUNCTION_CLAIMED	0x1	/* flatiommu.ko has a claim of it */
+#define FLATIOMMU_FUNCTION_ISOLATED	0x2	/* an IOMMU is in front of it */
+#define FLATIOMMU_FUNCTION_NOIOMMU	0x4	/* Linux's no-IOMMU mode has it */
+#define FLATIOMMU_FUNCTION_VF		0x8
+
+/**
+ * struct flatiommu_function_info - properties of a PCI function
+ * @name: its full address, 0000:00:06.0
+ * @driver: the driver that it is bound to, "": none
+ * @pf: address of the physical function of a virtual one, "": it is no virtual one
+ * @class_code: base class, subclass and programming interface, 8 bits each
+ * @vendor, @device: its ID
+ * @subsystem_vendor, @subsystem_device: the ID of its card
+ * @flags: FLATIOMMU_FUNCTION_*
+ * @group: number of its IOMMU group, -1: none
+ * @node: nearest NUMA node, -1: none
+ * @nr_vfs: virtual functions that it has now
+ * @reserved_32: 0
+ * @reserved: 0
+ */
+struct flatiommu_function_info {
+	char name[32];
+	char driver[32];
+	char pf[32];
+	uint32_t class_code;
+	uint16_t vendor;
+	uint16_t device;
+	uint16_t subsystem_vendor;
+	uint16_t subsystem_device;
+	uint32_t flags;
+	int32_t group;
+	int32_t node;
+	uint32_t nr_vfs;
+	uint32_t reserved_32;
+	uint64_t reserved[8];
+};
+
+/**
+ * flatiommu_function_get_info() - fills @info in, of any function, whichever driver it has
+ * @bdf: its address, as flatiommu_device_open() takes it, without a VF token
+ *
+ * Needs no privilege, reads sysfs alone, and waits for nobody: neither for a bind or unbind of the
+ * function, nor for a program that has it open.
+ *
+ * Errors: -EINVAL @bdf is no PCI address; -ENODEV no such function.
+ */
+FLATIOMMU_API int flatiommu_function_get_info(const char *bdf,
+					      struct flatiommu_function_info *info);
+
+/**
+ * struct flatiommu_match - which functions; what is 0 or NULL asks for nothing
+ * @class_code: the bits of the class that are set in @class_mask are as here
+ * @class_mask: 0xff0000 for the base class alone, 0xffff00 for the subclass, 0xffffff
+ * @vendor: of the ID
+ * @device: of the ID
+ * @flags: FLATIOMMU_FUNCTION_*: those of the function have all of these
+ * @pf: address of a physical function: its virtual functions
+ * @driver: the driver's name
+ * @reserved: 0
+ */
+struct flatiommu_match {
+	uint32_t class_code;
+	uint32_t class_mask;
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t flags;
+	const char *pf;
+	const char *driver;
+	uint64_t reserved[4];
+};
+
+/**
+ * flatiommu_function_list() - functions of the machine, in the order of their addresses
+ * @match: or NULL: all
+ * @functions: an array, to be freed with flatiommu_function_list_free(); it may have none
+ * @count: its length
+ *
+ * As flatiommu_function_get_info(). A function that goes meanwhile is left out.
+ *
+ * Errors: -EINVAL @match->pf is no PCI address; -EOPNOTSUPP unknown flags, or reserved is not 0.
+ */
+FLATIOMMU_API int flatiommu_function_list(const struct flatiommu_match *match,
+					  struct flatiommu_function_info **functions,
+					  size_t *count);
+
+/** flatiommu_function_list_free() - @functions: or NULL */
+FLATIOMMU_API void flatiommu_function_list_free(struct flatiommu_function_info *functions);
+
+/* Of struct flatiommu_event. */
+enum flatiommu_event_kind {
+	FLATIOMMU_EVENT_ADDED = 1,
+	FLATIOMMU_EVENT_REMOVED,
+	FLATIOMMU_EVENT_BOUND,
+	FLATIOMMU_EVENT_UNBOUND,
+};
+
+/**
+ * struct flatiommu_event - what happened to a function
+ * @kind: FLATIOMMU_EVENT_*
+ * @class_code, @vendor, @device: as in struct flatiommu_function_info
+ * @reserved_32: 0
+ * @name: its full address
+ * @driver: with FLATIOMMU_EVENT_BOUND, else ""
+ * @reserved: 0
+ */
+struct flatiommu_event {
+	uint32_t kind;
+	uint32_t class_code;
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t reserved_32;
+	char name[32];
+	char driver[32];
+	uint64_t reserved[4];
+};
+
+/**
+ * flatiommu_monitor_open() - has functions reported that come, go, are bound and unbound
+ *
+ * Returns a file descriptor that can be polled: it is readable when there may be an event. It does
+ * not block, is closed at execve(), and is the caller's to close. Needs no privilege. In a network
+ * namespace of a user namespace the kernel reports nothing.
+ *
+ * A program opens it first and lists functions then, so that it misses none.
+ */
+FLATIOMMU_API int flatiommu_monitor_open(void);
+
+/**
+ * flatiommu_monitor_read() - takes an event
+ * @monitor: from flatiommu_monitor_open()
+ *
+ * Errors: -EAGAIN there is none; -EOVERFLOW events were lost, as they were not taken in time: list
+ * the functions anew, and go on; -EBADF, -ENOTSOCK @monitor is none.
+ */
+FLATIOMMU_API int flatiommu_monitor_read(int monitor, struct flatiommu_event *event);
+
 /* Devices. */
 
 /**
@@ -232,6 +371,8 @@ FLATIOMMU_API int flatiommu_device_open_with(struct flatiommu *flat, const char 
  * FLATIOMMU_IRQ_REQUEST then still signals: the program should free the buffers.
  *
  * Returns 0, or 1 if the device is kept. If the function is gone, the kernel may take a minute.
+ *
+ * Errors: -EBUSY buffers of its BARs are left, see flatiommu_bar_dma(): nothing has changed.
  */
 FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
 
@@ -244,6 +385,8 @@ FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
  * @group: number of its IOMMU group, -1: none
  * @node: nearest NUMA node, -1: none
  * @wc_bars: a bit for each BAR that its claim holds write-combined
+ * @bars: bus address of each BAR of memory, 0: none, or not known, as of imported devices. For
+ *	other devices flatiommu_bar_dma() has it
  * @reserved: 0
  */
 struct flatiommu_device_info {
@@ -251,7 +394,8 @@ struct flatiommu_device_info {
 	int32_t group;
 	int32_t node;
 	uint32_t wc_bars;
-	uint64_t reserved[14];
+	uint64_t bars[6];
+	uint64_t reserved[8];
 };
 
 /**
@@ -457,10 +601,37 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
  *	existing memory: the rest is 0
  * @dma: the buffer, to be freed with flatiommu_dma_free() before the memory is unmapped
  *
- * Errors: as flatiommu_dma_alloc(), and -EFAULT the memory is not mapped, is read-only or cannot be
- * pinned; -ERANGE it is not within @address_bits.
+ * Errors: as flatiommu_dma_alloc(), and -EFAULT the memory is not mapped, is read-only, cannot be
+ * pinned or is a BAR, which flatiommu_bar_dma() is for; -ERANGE it is not within @address_bits.
  */
 FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,
+				    const struct flatiommu_dma_options *options,
+				    struct flatiommu_dma **dma);
+
+/**
+ * flatiommu_bar_dma() - makes a part of a BAR a buffer, for the other devices of the context
+ * @device: whose BAR it is, such as the memory buffer of an NVMe controller
+ * @bar: 0 to 5
+ * @offset: bytes from its start
+ * @length: bytes; 0: to the end
+ * @options: or NULL. Only @address_bits is for this: of the devices that are to reach it
+ * @dma: to be freed with flatiommu_dma_free() before @device is closed, which is refused until then
+ *
+ * The buffer is like others, but is no memory of the machine: it is not pinned and counts nowhere.
+ * Its @memory is a mapping of the BAR, for flatiommu_read32() and the like, and write-combined
+ * if the claim holds the BAR so. Of backends with an IOMMU only iommu-type1 has it.
+ *
+ * Whether the machine carries DMA from one device to another is for it and its bridges to say:
+ * below one switch it does, from one root port to another it may not, and nobody is told.
+ *
+ * Errors: as flatiommu_dma_alloc() and flatiommu_bar_map(), too:
+ * -EOPNOTSUPP	the backend cannot; the BAR is one of ports, or that part cannot be mapped; its bus
+ *		address is not known; the device was imported; unknown options
+ * -ERANGE	the BAR is smaller, or out of reach of @address_bits
+ * -ENXIO	the device has no such BAR
+ */
+FLATIOMMU_API int flatiommu_bar_dma(struct flatiommu_device *device, unsigned int bar,
+				    uint64_t offset, size_t length,
 				    const struct flatiommu_dma_options *options,
 				    struct flatiommu_dma **dma);
 
@@ -706,6 +877,33 @@ FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned in
  * Errors: -ENOENT flatiommu_bar_map() did not return this.
  */
 FLATIOMMU_API int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory);
+
+/**
+ * flatiommu_sigbus_install() - has SIGBUS of registers caught, for flatiommu_sigbus_catch()
+ *
+ * An access to a mapped BAR raises SIGBUS while the function's memory is off (command register), or
+ * it is asleep (D3hot), and the program ends. This installs a handler of SIGBUS for the process,
+ * which passes all on to the handler that was there before but what a thread asked for. It is the
+ * one thing that the library does outside of contexts. The first call does it; later ones do
+ * nothing. Install handlers of your own before it.
+ */
+FLATIOMMU_API int flatiommu_sigbus_install(void);
+
+/**
+ * flatiommu_sigbus_catch() - calls a function, and ends it where registers are not there
+ * @access: called with @arg in this thread. It must return, and may do nothing that is not to be
+ *	left in the middle, such as hold a lock: an access to registers may be its last
+ *
+ * For a few accesses or for many: it takes no lock while they are made and enters no kernel but
+ * once they fail. Calls may be nested, with other devices, too. Mappings of flatiommu_bar_map()
+ * count, not memory. It is not to be called by signal handlers.
+ *
+ * Returns what @access does, which then is no failure of this call and changes no reason, or an
+ * error: -ENODEV the registers are not there, and @access has not come to its end; -EOPNOTSUPP
+ * flatiommu_sigbus_install() was not called. When the memory is on again, the registers are back.
+ */
+FLATIOMMU_API int flatiommu_sigbus_catch(struct flatiommu_device *device,
+					 int (*access)(void *arg), void *arg);
 
 /**
  * flatiommu_region_read() - reads a region without mapping it: port I/O, ROM, config space

@@ -8,22 +8,22 @@
 
 #include "internal.h"
 
-static bool is_flat(const struct function *f)
+bool is_flat(const struct function *f)
 {
 	return !strcmp(f->group_name, "flatiommu");
 }
 
-static bool is_noiommu_group(const struct function *f)
+bool is_noiommu_group(const struct function *f)
 {
 	return !strcmp(f->group_name, "vfio-noiommu");
 }
 
-static bool is_noiommu_cdev(const struct function *f)
+bool is_noiommu_cdev(const struct function *f)
 {
 	return !strncmp(f->cdev, "noiommu-", strlen("noiommu-"));
 }
 
-static bool has_iommu(const struct function *f)
+bool has_iommu(const struct function *f)
 {
 	/* The groups of all others have a name, also those of drivers that are not written yet. */
 	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);

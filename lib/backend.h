@@ -29,6 +29,8 @@ struct backend {
 	bool isolated;
 	/* On flatiommu.ko: buffers can be pinned through /dev/flatiommu instead of map(). */
 	bool pins;
+	/* map() is good for BARs of devices, too. */
+	bool maps_bars;
 
 	/* Opens and closes the container or the iommufd that devices are attached to. */
 	int (*start)(struct flatiommu *flat);
@@ -73,6 +75,12 @@ extern const struct backend imported;
  * calls fail() and returns -errno.
  */
 int choose_backend(struct flatiommu_device *device);
+
+/* What is behind a function. */
+bool is_flat(const struct function *f);
+bool is_noiommu_group(const struct function *f);
+bool is_noiommu_cdev(const struct function *f);
+bool has_iommu(const struct function *f);
 
 /*
  * The file flat.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,

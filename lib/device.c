@@ -122,6 +122,10 @@ void forget_device(struct flatiommu_device *device)
 		device->views = view->next;
 		free(view);
 	}
+	while ((view = device->ended_views)) {
+		device->ended_views = view->next_ended;
+		free(view);
+	}
 	free_regions(device);
 	free(device);
 }
@@ -330,6 +334,8 @@ static int open_locked(struct flatiommu *flat, const struct function *f, const c
 	flat->attached++;
 	err = use_device(new);
 	if (!err)
+		err = read_bar_addresses(new);
+	if (!err)
 		err = begin_command(new);
 	if (!err)
 		err = update_iovas(flat);
@@ -500,7 +506,14 @@ static bool unlink_or_keep(struct flatiommu_device *device)
  */
 static int close_device(struct flatiommu_device *device)
 {
-	int err = stop_device(device);
+	unsigned int peers = count_peer_buffers(device);
+	int err;
+
+	if (peers)
+		return fail(device->flat, -EBUSY, "%s: %u buffers of its BARs are left, which other "
+			    "devices may be using. Cure: flatiommu_dma_free() of them", device->name,
+			    peers);
+	err = stop_device(device);
 
 	if (!err && device->flags & VFIO_DEVICE_FLAGS_RESET && may_be_kept(device))
 		call(device->fd, VFIO_DEVICE_RESET, NULL);
@@ -524,6 +537,7 @@ static int get_info(struct flatiommu_device *device, struct flatiommu_device_inf
 {
 	const struct backend *backend = device->flat->backend;
 	struct flatiommu_device_info all = { .node = -1 };
+	unsigned int i;
 	int err = 0;
 
 	if (!info)
@@ -533,6 +547,8 @@ static int get_info(struct flatiommu_device *device, struct flatiommu_device_inf
 		all.flags |= FLATIOMMU_DEVICE_CAN_RESET;
 	if (backend != &imported)
 		all.node = read_node(&device->function);
+	for (i = 0; i < NR_BARS; i++)
+		all.bars[i] = device->regions[i].bus;
 	if (backend == &flatiommu_type1 || backend == &flatiommu_iommufd)
 		err = flat_wc_bars(device, &all.wc_bars);
 	if (!err)

@@ -138,6 +138,8 @@ void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err)
 	fail(flat, err, "%zu bytes at %p cannot be unmapped and are kept: %s", buffer->span,
 	     (void *)buffer->pages, ERRNO(err));
 	buffer->owned = false;
+	/* Devices may still reach a BAR, too: its device cannot be closed. */
+	buffer->owner = NULL;
 }
 
 /* If a backend maps for each device by itself, no device may come or go meanwhile. */
@@ -231,7 +233,8 @@ static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
 /* Returns 0, or -errno: then devices may still reach the memory, which is kept. */
 static int unmap(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
 {
-	int err = buffer->pin ? unpin_buffer(flat, buffer) : backend->unmap(flat, buffer);
+	int err = buffer->bus ? 0 : buffer->pin ? unpin_buffer(flat, buffer) :
+		  backend->unmap(flat, buffer);
 
 	if (err)
 		keep_memory(flat, buffer, err);
@@ -269,7 +272,7 @@ static int map_once(struct flatiommu *flat, struct buffer *buffer, const struct 
 	err = list_buffer(flat, buffer, backend);
 	if (err)
 		goto out;
-	err = pin_buffer(flat, buffer);
+	err = buffer->bus ? set_peer_segment(flat, buffer) : pin_buffer(flat, buffer);
 	if (err == PIN_NOT_POSSIBLE)
 		err = map_with_backend(flat, buffer, backend, address_bits, iovas_changed, &kept);
 	if (!err) {
@@ -306,10 +309,7 @@ static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t f
 	return 0;
 }
 
-/*
- * Maps the buffer, but does not check() it. Returns 0, or -errno and the buffer is not in the list.
- */
-static int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
+int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
 {
 	const struct backend *backend = open_backend(flat);
 	unsigned int changed = 0;
@@ -325,7 +325,7 @@ static int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned in
 	return err;
 }
 
-static void free_memory(struct buffer *buffer)
+void free_memory(struct buffer *buffer)
 {
 	struct memory memory = {
 		.addr = buffer->pages,
@@ -333,6 +333,8 @@ static void free_memory(struct buffer *buffer)
 		.file = buffer->file,
 	};
 
+	if (buffer->owner)
+		drop_peer(buffer);
 	if (buffer->owned)
 		memory_put(&memory);
 	else
@@ -371,6 +373,7 @@ void forget_buffer(struct buffer *buffer)
 		free(pin);
 	}
 	buffer->owned = buffer->owned && buffer->file >= 0;
+	buffer->owner = NULL;
 	free_memory(buffer);
 }
 
@@ -639,6 +642,10 @@ static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 		return err;
 	if (options->flags & ~FLATIOMMU_DMA_READ_ONLY || options->pages || options->node)
 		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_map: options that are for memory yet to be had");
+	/* Some backends could, and nothing would end it with the device. */
+	if (is_bar(flat, memory))
+		return fail(flat, -EFAULT, "flatiommu_dma_map: %p is a BAR of a device. Cure: flatiommu_bar_dma()",
+			    memory);
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return fail(flat, -ENOMEM, "no memory for a buffer");

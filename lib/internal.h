@@ -6,6 +6,7 @@
 #define LIB_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@
 
 #define NR_REGIONS	9	/* VFIO_PCI_NUM_REGIONS */
 #define NR_IRQS		5	/* VFIO_PCI_NUM_IRQS */
+#define NR_BARS		6
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 /* Returns the bytes of an ordinary page: 4096, or 16 or 64 KiB with some kernels of arm64. */
@@ -92,6 +94,7 @@ struct region {
 	uint64_t size;
 	uint64_t offset;		/* in the device's file */
 	uint32_t flags;			/* VFIO_REGION_INFO_FLAG_* */
+	uint64_t bus;			/* address of a BAR of memory; 0: none, or not known */
 	struct area *areas;		/* parts that can be mapped; NULL: all, given the flag */
 	unsigned int nr_areas;
 };
@@ -103,10 +106,12 @@ struct area {
 
 /* A mapping of a BAR. */
 struct view {
-	struct view *next;
+	struct view *next;		/* read by is_in_view() */
+	struct view *next_ended;
 	void *memory;			/* the caller's pointer */
 	void *pages;			/* the mapping */
 	size_t length;			/* bytes of @pages */
+	bool is_buffer;			/* of peer.c; it ends with the buffer */
 };
 
 struct flatiommu_device {
@@ -120,12 +125,15 @@ struct flatiommu_device {
 	uint32_t flags;			/* VFIO_DEVICE_FLAGS_* */
 	/* The program has closed it; it is kept because buffers need a device: flat->lock. */
 	bool stopped;
+	unsigned int peer_buffers;	/* buffers that are of its BARs: flat->lock */
 	struct region regions[NR_REGIONS];
 
 	/* Protects the command register and the members below. */
 	pthread_mutex_t lock;
 	bool was_master;		/* for unmap() in noiommu.c */
 	struct view *views;
+	struct view *ended_views;	/* is_in_view() may still read them */
+	atomic_uint catching;		/* threads that may be in is_in_view(); no lock */
 	unsigned int enabled[NR_IRQS];	/* highest enabled vector of the kind, and 1 */
 };
 
@@ -150,6 +158,9 @@ struct buffer {
 	uint32_t pin;			/* pin for all devices, see pinned.c; 0: none. flat->lock */
 	bool owned;			/* the library has allocated @pages */
 	bool read_only;			/* devices only read it */
+	struct flatiommu_device *owner;	/* of the BAR, see peer.c; NULL: the buffer is memory */
+	struct view *view;		/* of the BAR */
+	uint64_t bus;			/* bus address of the BAR; 0: it is mapped at @iova */
 	int file;			/* the file of shared memory, or -1 */
 };
 
@@ -246,6 +257,10 @@ int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma);
 void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
 int free_buffer(struct buffer *buffer);
 void forget_buffer(struct buffer *buffer);
+/* Maps, lists and indexes a buffer, and does not check() it. 0, or -errno, and it is as before. */
+int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits);
+/* Frees a buffer that is not mapped, and its memory. */
+void free_memory(struct buffer *buffer);
 
 /*
  * index.c: makes the tables that find a segment by its offset. The buffer's memory, length, page
@@ -258,9 +273,30 @@ void drop_index(struct buffer *buffer);
 /* region.c */
 int read_regions(struct flatiommu_device *device, unsigned int count);
 void free_regions(struct flatiommu_device *device);
+/* Unmaps all views but those of peer.c. */
 void unmap_views(struct flatiommu_device *device);
+int check_range(struct flatiommu_device *device, unsigned int index, uint64_t offset,
+		uint64_t length);
+/* These two: device->lock is held. */
+int map_view(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
+	     struct view **view);
+void unmap_view(struct flatiommu_device *device, struct view *view);
+/* Is it a BAR of one of the context's devices? */
+bool is_bar(struct flatiommu *flat, const void *memory);
+/* Is a BAR of the device mapped there? For signal handlers, too, while device->catching. */
+bool is_in_view(struct flatiommu_device *device, uintptr_t address);
 int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
 		  size_t length, bool write);
+
+/* peer.c */
+/* Reads the bus addresses of an open device's BARs. Returns 0, or -errno and has called fail(). */
+int read_bar_addresses(struct flatiommu_device *device);
+/* Sets the one segment of a buffer that is not mapped. Returns the same. */
+int set_peer_segment(struct flatiommu *flat, struct buffer *buffer);
+/* Ends the view of a buffer that is not mapped any more. */
+void drop_peer(const struct buffer *buffer);
+/* Returns the number of buffers that are of the device's BARs. */
+unsigned int count_peer_buffers(struct flatiommu_device *device);
 
 /* pool.c: frees all pools of the context, but not their buffers. */
 void forget_pools(struct flatiommu *flat);

@@ -94,7 +94,7 @@ static int attach(struct flatiommu_device *device)
 	if (err)
 		return err;
 	for (buffer = device->flat->buffers; buffer; buffer = buffer->next) {
-		err = pin(device, buffer);
+		err = buffer->bus ? 0 : pin(device, buffer);
 		if (err) {
 			close_fd(&device->fd);
 			detach(device);
@@ -102,6 +102,17 @@ static int attach(struct flatiommu_device *device)
 		}
 	}
 	return 0;
+}
+
+/* Has no other buffer any pins? */
+static bool is_last(const struct flatiommu *flat, const struct buffer *buffer)
+{
+	const struct buffer *other;
+
+	for (other = flat->buffers; other; other = other->next)
+		if (other != buffer && other->pins)
+			return false;
+	return true;
 }
 
 /*
@@ -113,7 +124,7 @@ static int attach(struct flatiommu_device *device)
 static int unmap(struct flatiommu *flat, struct buffer *buffer)
 {
 	/* open_lock is held, so neither list changes: buffers change under it with this backend. */
-	bool last = flat->buffers == buffer && !buffer->next;
+	bool last = is_last(flat, buffer);
 	struct flatiommu_device *device;
 	int err;
 

@@ -11,8 +11,6 @@
 
 #include "internal.h"
 
-#define NR_BARS 6
-
 /* Reads the parts that can be mapped, if not all of the region can, from an answer of @size bytes. */
 static int read_areas(struct region *region, const struct vfio_region_info *info, size_t size)
 {
@@ -104,8 +102,8 @@ int64_t flatiommu_region_size(struct flatiommu_device *device, unsigned int regi
 	return CALL_DEVICE(device, region_size(device, region));
 }
 
-static int check_range(struct flatiommu_device *device, unsigned int index, uint64_t offset,
-		       uint64_t length)
+int check_range(struct flatiommu_device *device, unsigned int index, uint64_t offset,
+		uint64_t length)
 {
 	const struct region *region = &device->regions[index];
 
@@ -260,40 +258,98 @@ static int check_mappable(struct flatiommu_device *device, unsigned int bar, uin
 		    (unsigned long long)start, (unsigned long long)end);
 }
 
-static int map_locked(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
-		      size_t length, void **memory)
+bool is_in_view(struct flatiommu_device *device, uintptr_t address)
+{
+	const struct view *view = __atomic_load_n(&device->views, __ATOMIC_SEQ_CST);
+
+	for (; view; view = __atomic_load_n(&view->next, __ATOMIC_SEQ_CST))
+		if (address - (uintptr_t)view->pages < view->length)
+			return true;
+	return false;
+}
+
+bool is_bar(struct flatiommu *flat, const void *memory)
+{
+	struct flatiommu_device *device;
+	bool found = false;
+
+	pthread_mutex_lock(&flat->lock);
+	for (device = flat->devices; device && !found; device = device->next) {
+		/* A reset may hold its lock. */
+		atomic_fetch_add(&device->catching, 1);
+		found = is_in_view(device, (uintptr_t)memory);
+		atomic_fetch_sub(&device->catching, 1);
+	}
+	pthread_mutex_unlock(&flat->lock);
+	return found;
+}
+
+/* device->lock is held, and so below. */
+static void list_view(struct flatiommu_device *device, struct view *view)
+{
+	view->next = device->views;
+	__atomic_store_n(&device->views, view, __ATOMIC_RELEASE);
+}
+
+static void free_ended_views(struct flatiommu_device *device)
+{
+	struct view *view;
+
+	while ((view = device->ended_views)) {
+		device->ended_views = view->next_ended;
+		free(view);
+	}
+}
+
+/* A thread that catches from now on does not find it. One that began before may still read it. */
+void unmap_view(struct flatiommu_device *device, struct view *view)
+{
+	struct view **link;
+
+	for (link = &device->views; *link != view; link = &(*link)->next)
+		;
+	__atomic_store_n(link, view->next, __ATOMIC_SEQ_CST);
+	munmap(view->pages, view->length);
+	view->next_ended = device->ended_views;
+	device->ended_views = view;
+	if (!atomic_load(&device->catching))
+		free_ended_views(device);
+}
+
+int map_view(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
+	     struct view **view)
 {
 	uint64_t page = small_page_size();
 	uint64_t start = offset & ~(page - 1), end = (offset + length + page - 1) & ~(page - 1);
-	struct view *view;
 	int err = check_mappable(device, bar, start, end);
+	struct view *new;
 
 	if (err)
 		return err;
-	view = calloc(1, sizeof(*view));
-	if (!view)
+	new = calloc(1, sizeof(*new));
+	if (!new)
 		return fail(device->flat, -ENOMEM, "%s: no memory for a mapping", device->name);
-	view->length = end - start;
-	view->pages = mmap(NULL, view->length, PROT_READ | PROT_WRITE, MAP_SHARED, device->fd,
-			   (off_t)(device->regions[bar].offset + start));
-	if (view->pages == MAP_FAILED) {
+	new->length = end - start;
+	new->pages = mmap(NULL, new->length, PROT_READ | PROT_WRITE, MAP_SHARED, device->fd,
+			  (off_t)(device->regions[bar].offset + start));
+	if (new->pages == MAP_FAILED) {
 		err = -errno;
-		free(view);
+		free(new);
 		return fail(device->flat, err, "%s: mmap of BAR %u: %s%s", device->name, bar, ERRNO(err),
 			    err == -EBUSY ? ": another driver has its range (/proc/iomem)" : "");
 	}
 	/* No child of a fork may use it. */
-	madvise(view->pages, view->length, MADV_DONTFORK);
-	view->memory = (char *)view->pages + (offset - start);
-	view->next = device->views;
-	device->views = view;
-	*memory = view->memory;
+	madvise(new->pages, new->length, MADV_DONTFORK);
+	new->memory = (char *)new->pages + (offset - start);
+	list_view(device, new);
+	*view = new;
 	return 0;
 }
 
 static int map_bar(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
 		   unsigned int flags, void **memory)
 {
+	struct view *view;
 	int err;
 
 	if (bar >= NR_BARS || !memory)
@@ -310,7 +366,9 @@ static int map_bar(struct flatiommu_device *device, unsigned int bar, uint64_t o
 	if (!length)
 		length = device->regions[bar].size - offset;
 	pthread_mutex_lock(&device->lock);
-	err = map_locked(device, bar, offset, length, memory);
+	err = map_view(device, bar, offset, length, &view);
+	if (!err)
+		*memory = view->memory;
 	pthread_mutex_unlock(&device->lock);
 	return err;
 }
@@ -321,31 +379,28 @@ int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_
 	return CALL_DEVICE(device, map_bar(device, bar, offset, length, flags, memory));
 }
 
-static void unmap_view(struct view **link)
-{
-	struct view *view = *link;
-
-	*link = view->next;
-	munmap(view->pages, view->length);
-	free(view);
-}
-
 void unmap_views(struct flatiommu_device *device)
 {
-	while (device->views)
-		unmap_view(&device->views);
+	struct view *view, *next;
+
+	for (view = device->views; view; view = next) {
+		next = view->next;
+		if (!view->is_buffer)
+			unmap_view(device, view);
+	}
 }
 
 static int unmap_bar(struct flatiommu_device *device, const void *memory)
 {
-	struct view **link;
+	struct view *view;
 	int err = 0;
 
 	pthread_mutex_lock(&device->lock);
-	for (link = &device->views; *link && (*link)->memory != memory; link = &(*link)->next)
-		;
-	if (*link)
-		unmap_view(link);
+	for (view = device->views; view; view = view->next)
+		if (view->memory == memory && !view->is_buffer)
+			break;
+	if (view)
+		unmap_view(device, view);
 	else
 		err = fail(device->flat, -ENOENT, "%s: nothing is mapped at %p", device->name, memory);
 	pthread_mutex_unlock(&device->lock);

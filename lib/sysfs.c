@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +45,7 @@ int read_line(const char *path, char *text, size_t size)
 	return err;
 }
 
-/* Reads the last part of a link's target, "" if there is no link. Returns 0 or -errno. */
-static int read_link(const struct function *f, const char *name, char *text, size_t size)
+int read_link(const struct function *f, const char *name, char *text, size_t size)
 {
 	char path[64], target[256], *base;
 	ssize_t length;
@@ -133,6 +133,24 @@ int read_function(struct function *f)
 		err = read_group(f);
 	f->cdev[0] = 0;
 	return err ? err : read_cdev(f);
+}
+
+int read_resources(const struct function *f, uint64_t *starts, unsigned int count)
+{
+	char path[64], line[80];
+	unsigned int i;
+	FILE *file;
+	int err = 0;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", f->bdf);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	for (i = 0; i < count && !err; i++)
+		if (!fgets(line, sizeof(line), file) || sscanf(line, "%" SCNx64, &starts[i]) != 1)
+			err = -EIO;
+	fclose(file);
+	return err;
 }
 
 int read_node(const struct function *f)

@@ -23,8 +23,12 @@ struct function {
 int parse_bdf(const char *text, struct function *f);
 /* Reads all members except the address. Returns 0, -ENODEV, or another -errno. */
 int read_function(struct function *f);
+/* Reads the last part of a link's target, "" if there is no link. Returns 0 or -errno. */
+int read_link(const struct function *f, const char *name, char *text, size_t size);
 /* Returns the NUMA node, or -1. */
 int read_node(const struct function *f);
+/* Reads where BARs are, as the processor has it. Returns 0 or -errno. */
+int read_resources(const struct function *f, uint64_t *starts, unsigned int count);
 /* Reads the first line of a file. Returns 0 or -errno. */
 int read_line(const char *path, char *text, size_t size);
 

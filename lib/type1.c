@@ -133,6 +133,7 @@ static int unmap(struct flatiommu *flat, struct buffer *buffer)
 const struct backend iommu_type1 = {
 	.name = "iommu-type1",
 	.isolated = true,
+	.maps_bars = true,
 	.start = start,
 	.stop = stop,
 	.attach = attach,

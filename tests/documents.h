@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -41,6 +43,7 @@ extern uint32_t tail;
 extern uint16_t phase, id;
 extern int err, socket, fds[3];
 
+int read_version(void *version);
 int set_up(struct flatiommu_device *device);
 void send_fds(int socket, const int *fds, int n);
 void receive_fds(int socket, int *fds, int n);

@@ -6,7 +6,7 @@
  * that width, which the compiler neither leaves out nor repeats. Any thread may call these
  * functions; they return no error. If the PCI function is gone, reads return all bits set. If its
  * memory space is off (command register) or it sleeps (D3hot), the kernel takes the mapping away,
- * and an access raises SIGBUS.
+ * and an access raises SIGBUS, which flatiommu_sigbus_catch() turns into an error.
  */
 #ifndef FLATIOMMU_MMIO_H
 #define FLATIOMMU_MMIO_H

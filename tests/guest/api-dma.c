@@ -454,11 +454,13 @@ static void maps_with_vfio(void **state)
 	}
 	/* A BAR cannot be pinned; type1 maps it. */
 	edu = api_open_edu(EDU, &regs);
-	expect(0, flatiommu_bar_map(edu, 0, 0, 0, 0, &bar));
+	bar = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, flatiommu_device_fd(edu), 0);
+	assert_ptr_not_equal(bar, MAP_FAILED);
 	if (api_is("type1")) {
 		expect(0, flatiommu_dma_map(flat, bar, PAGE, NULL, &dma));
 		flatiommu_dma_free(dma);
 	}
+	munmap(bar, PAGE);
 	mem_free(memory, 16 * PAGE);
 }
 

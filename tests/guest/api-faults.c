@@ -46,6 +46,10 @@ static union {
 	uint16_t word;
 	uint32_t value;
 	int files[2];
+	struct {
+		struct flatiommu_function_info *functions;
+		size_t count;
+	} list;
 } out;
 
 static void remember(void *arg, enum flatiommu_log level, const char *line)
@@ -551,6 +555,16 @@ static void unmap_bar(void)
 	expect(0, flatiommu_bar_unmap(edu, out.memory));
 }
 
+static int run_bar_dma(void)
+{
+	return flatiommu_bar_dma(edu, 0, 0x40004, 8, NULL, &out.dma);
+}
+
+static void free_bar_dma(void)
+{
+	expect(0, flatiommu_dma_free(out.dma));
+}
+
 static int run_config8(void)
 {
 	return flatiommu_config_read8(edu, PCI_REVISION_ID, &out.byte);
@@ -610,6 +624,9 @@ static int run_bus_master(void)
 
 static void regions(void **state)
 {
+	static const struct operation peer = {
+		.name = "flatiommu_bar_dma", .run = run_bar_dma, .after = free_bar_dma,
+	};
 	static const struct operation ops[] = {
 		{ .name = "flatiommu_bar_map", .run = run_map_bar, .after = unmap_bar },
 		{ .name = "flatiommu_bar_map of a part", .run = run_map_part, .after = unmap_bar },
@@ -630,6 +647,47 @@ static void regions(void **state)
 	(void)state;
 	new_with_edu();
 	expect(0, flatiommu_device_open(flat, NIC, &nic));
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		each_fails(&ops[i], false);
+	if (strcmp(api_backend, "iommu-iommufd"))
+		each_fails(&peer, false);
+	close_context();
+}
+
+/* Functions of the machine; what cannot be looked for is not there. */
+
+static int run_list(void)
+{
+	const struct flatiommu_match match = { .vendor = 0x1234, .device = 0x11e8 };
+
+	return flatiommu_function_list(&match, &out.list.functions, &out.list.count);
+}
+
+static void free_list(void)
+{
+	assert_int_equal(out.list.count, 2);
+	flatiommu_function_list_free(out.list.functions);
+}
+
+static int run_monitor(void)
+{
+	int fd = flatiommu_monitor_open();
+
+	close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+static void functions(void **state)
+{
+	static const struct operation ops[] = {
+		{ .name = "flatiommu_function_list", .run = run_list, .after = free_list,
+		  .has_other_ways = true, .says_nothing = true },
+		{ .name = "flatiommu_monitor_open", .run = run_monitor, .says_nothing = true },
+	};
+	size_t i;
+
+	(void)state;
+	new_context();
 	for (i = 0; i < ARRAY_SIZE(ops); i++)
 		each_fails(&ops[i], false);
 	close_context();
@@ -1005,6 +1063,7 @@ int main(void)
 		API_TEST(ends),
 		API_TEST(buffers_outlive_their_device),
 		API_TEST(regions),
+		API_TEST(functions),
 		API_TEST(interrupts),
 		API_TEST(resets),
 		API_TEST(shares),

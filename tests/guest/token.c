@@ -103,6 +103,19 @@ static void close_all(unsigned int i)
 	expect(0, flatiommu_open(&contexts[i]));
 }
 
+/* A VF's config space has no addresses, and the library tells them all the same. */
+static void has_bus_addresses(unsigned int i, const char *bdf)
+{
+	struct flatiommu_device *device;
+	struct flatiommu_device_info info;
+	uint64_t start, size;
+
+	expect(0, flatiommu_device_open(contexts[i], bdf, &device));
+	expect(0, flatiommu_device_get_info(device, &info));
+	expect(0, pci_bar(bdf, 0, &start, &size));
+	assert_true(info.bars[0] == start);
+}
+
 static void vf_takes_the_one_of_its_pf(void **state)
 {
 	(void)state;
@@ -114,7 +127,7 @@ static void vf_takes_the_one_of_its_pf(void **state)
 	expect(0, try_open(1, SRIOV_VF0 " vf_token=" TOKEN));
 	close_all(1);
 	setenv(VARIABLE, TOKEN, 1);
-	expect(0, try_open(1, SRIOV_VF0));
+	has_bus_addresses(1, SRIOV_VF0);
 	close_all(1);
 	/* what stands behind the address comes first */
 	refused(-EKEYREJECTED, "another token", 1, SRIOV_VF0 " vf_token=" OTHER);

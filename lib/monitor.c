@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+/* The kernel reports events of PCI functions by netlink. The socket is all that a monitor has. */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* The kernel's own, not those that udev has made of them. */
+#define KERNEL_EVENTS 1
+
+/* Behind what the kernel puts there, which is 2048 bytes and a name. */
+#define ROOM 8192
+
+int flatiommu_monitor_open(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = KERNEL_EVENTS };
+	int fd, err;
+
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	if (fd < 0)
+		return -errno;
+	if (!bind(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* The value of KEY= in a uevent, which ends with an empty string; "": there is none. */
+static const char *value_of(const char *text, const char *key)
+{
+	size_t length = strlen(key);
+
+	for (; *text; text += strlen(text) + 1)
+		if (!strncmp(text, key, length))
+			return text + length;
+	return "";
+}
+
+static uint32_t kind_of(const char *action)
+{
+	static const char *const actions[] = {
+		[FLATIOMMU_EVENT_ADDED] = "add",
+		[FLATIOMMU_EVENT_REMOVED] = "remove",
+		[FLATIOMMU_EVENT_BOUND] = "bind",
+		[FLATIOMMU_EVENT_UNBOUND] = "unbind",
+	};
+	uint32_t kind;
+
+	for (kind = FLATIOMMU_EVENT_ADDED; kind < ARRAY_SIZE(actions); kind++)
+		if (!strcmp(action, actions[kind]))
+			return kind;
+	return 0;
+}
+
+/* Is it about a function, and has it happened? An event that a person triggers has a mark. */
+static bool parse(const char *text, struct flatiommu_event *event)
+{
+	struct flatiommu_event new = { .kind = kind_of(value_of(text, "ACTION=")) };
+	const char *name = strrchr(value_of(text, "DEVPATH="), '/');
+	unsigned int vendor, device;
+	struct function f;
+
+	if (strcmp(value_of(text, "SUBSYSTEM="), "pci") || !new.kind || !name ||
+	    parse_bdf(name + 1, &f) || value_of(text, "SYNTH_UUID=")[0])
+		return false;
+	strcpy(new.name, f.bdf);
+	if (new.kind == FLATIOMMU_EVENT_BOUND)
+		snprintf(new.driver, sizeof(new.driver), "%s", value_of(text, "DRIVER="));
+	new.class_code = (uint32_t)strtoul(value_of(text, "PCI_CLASS="), NULL, 16);
+	if (sscanf(value_of(text, "PCI_ID="), "%4x:%4x", &vendor, &device) == 2) {
+		new.vendor = (uint16_t)vendor;
+		new.device = (uint16_t)device;
+	}
+	*event = new;
+	return true;
+}
+
+int flatiommu_monitor_read(int monitor, struct flatiommu_event *event)
+{
+	struct sockaddr_nl from;
+	char text[ROOM];
+	socklen_t size;
+	ssize_t n;
+
+	if (!event)
+		return -EINVAL;
+	for (;;) {
+		size = sizeof(from);
+		memset(&from, 0, sizeof(from));
+		n = recvfrom(monitor, text, sizeof(text) - 2, MSG_DONTWAIT,
+			     (struct sockaddr *)&from, &size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == ENOBUFS ? -EOVERFLOW : -errno;
+		if (from.nl_family != AF_NETLINK)
+			return -ENOTSOCK;
+		/* Others than the kernel may send, too. */
+		if (from.nl_pid)
+			continue;
+		text[n] = text[n + 1] = 0;
+		if (parse(text, event))
+			return 0;
+	}
+}

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""cases.py NAME EDU TESTDEV SHM NVME: what python.t tests, each in a process of its own."""
+import asyncio
+import errno
+import mmap
+import os
+import pickle
+import sys
+
+import flatiommu
+from flatiommu import Context, Error, Irq
+
+EDU, TESTDEV, SHM, NVME = sys.argv[2:]
+ID = 0x010000ed
+FROM, TO, COUNT, COMMAND = 0x80, 0x88, 0x90, 0x98
+DEVICE_MEMORY, SIZE = 0x40000, 2048
+
+
+def raises(kind, call, *arguments, **named):
+    try:
+        call(*arguments, **named)
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def refused(code, words, call, *arguments, **named):
+    error = raises(Error, call, *arguments, **named)
+    assert error.errno == code and words in error.strerror, error
+
+
+def edu_copy(regs, source, target, command):
+    for register, value in ((FROM, source), (TO, target), (COUNT, SIZE), (COMMAND, command | 1)):
+        regs.write64(register, value)
+    while regs.read64(COMMAND) & 1:
+        pass
+
+
+def copies(regs, source, target):
+    """From one bus address to another one."""
+    edu_copy(regs, source, DEVICE_MEMORY, 0)
+    edu_copy(regs, DEVICE_MEMORY, target, 2)
+
+
+def enumerates():
+    edus = flatiommu.functions(vendor=0x1234, device=0x11e8)
+    assert [f.name for f in edus] == [EDU, "0000:02:00.1"], edus
+    assert edus[0].driver == "vfio-pci" and edus[0].class_code == 0x00ff00
+    assert edus[0].flags == flatiommu.FUNCTION_CLAIMED and edus[1].flags == 0
+    on_vfio = flatiommu.functions(driver="vfio-pci")
+    assert [f.name for f in on_vfio] == [EDU, TESTDEV, SHM], on_vfio
+    assert flatiommu.functions(pf=EDU) == []
+    assert flatiommu.function("00:06.0").name == EDU
+    refused(errno.ENODEV, "00:06.7", flatiommu.function, "00:06.7")
+
+
+def maps_registers():
+    with Context() as flat:
+        edu = flat.open(EDU)
+        with edu.bar(0) as regs:
+            assert regs.read32(0) == ID and len(regs) == len(regs.memory) == 1 << 20
+            regs.write32(4, 0x12345678)
+            assert regs.read32(4) == 0xffffffff ^ 0x12345678
+            for offset in (-4, 2, 1 << 20):
+                raises(IndexError, regs.read32, offset)
+            view = regs.memory
+        raises(ValueError, regs.read32, 0)
+        raises(ValueError, view.tobytes)
+        part = edu.bar(0, 4, 8)
+        assert len(part) == 8 and part.read32(0) == 0xffffffff ^ 0x12345678
+        refused(errno.ENXIO, "no region 1", edu.bar, 1)
+        assert edu.region_size(0) == 1 << 20
+        assert int.from_bytes(edu.region_read(0, 0, 4), "little") == ID
+        # the memory of another one, as bytes
+        shm = flat.open(SHM).bar(2)
+        shm.memory[4096:4099] = b"abc"
+        assert bytes(shm.memory[4096:4099]) == b"abc" and shm.read8(4098) == ord("c")
+        view = shm.memory
+    raises(ValueError, view.tobytes)
+    raises(ValueError, part.read32, 0)
+    raises(ValueError, flat.open, EDU)
+
+
+def reads_config_space():
+    with Context() as flat:
+        edu = flat.open(EDU)
+        assert edu.config_read(0, 2) == 0x1234 and edu.config_read(0, 4) == 0x11e81234
+        edu.config_write(0x3c, 1, 0x5a)
+        assert edu.config_read(0x3c, 1) == 0x5a
+        at = edu.capability(5)
+        assert at and edu.config_read(at, 1) == 5 and edu.capability(5, at) is None
+        assert edu.extended_capability(0x10) is None
+        assert edu.info.bars[0] and edu.info.group >= 0
+        assert edu.name == EDU and os.fstat(edu.fileno())
+
+
+def says_why():
+    with Context() as flat:
+        refused(errno.ENXIO, "Cure: flatiommu bind", flat.open, NVME)
+        refused(errno.ENODEV, "open one first", flat.alloc, 1)
+        refused(errno.EINVAL, "not a PCI address", flat.open, "edu")
+        edu = flat.open(EDU)
+        refused(errno.EBUSY, "open in this context", flat.open, EDU)
+        # a name of an option that there is not
+        raises(TypeError, flat.alloc, 1, colour=1)
+        assert edu.close() is False and edu.close() is False
+        raises(ValueError, edu.reset)
+    with Context(backend="none") as flat:
+        refused(errno.EINVAL, "no such backend", flat.open, EDU)
+
+
+def has_buffers():
+    with Context() as flat:
+        edu = flat.open(EDU)
+        regs = edu.bar(0)
+        edu.bus_master(True)
+        dma = flat.alloc(64 * 4096, address_bits=64)
+        assert len(dma) == len(dma.memory) == sum(length for _, length in dma.segments) == 64 * 4096
+        assert dma.address() == dma.segments[0][0] and dma.address(5) == dma.address() + 5
+        raises(IndexError, dma.address, 64 * 4096)
+        parts = dma.gather(4096, 8192, max_length=512)
+        assert len(parts) == 16 and parts[0] == (dma.address(4096), 512)
+        refused(errno.EADDRNOTAVAIL, "gather", dma.gather, 1, 8, alignment=4)
+        dma.memory[:SIZE] = os.urandom(SIZE)
+        copies(regs, dma.address(), dma.address(4096 * 7))
+        assert dma.memory[:SIZE] == dma.memory[4096 * 7:4096 * 7 + SIZE]
+        # memory of the program's
+        own = mmap.mmap(-1, 8192)
+        with flat.map(own) as mapped:
+            copies(regs, dma.address(), mapped.address(SIZE))
+            raises(BufferError, own.close)
+        assert own[SIZE:2 * SIZE] == bytes(dma.memory[:SIZE])
+        own.close()
+        # what another object has is not freed
+        taken = pickle.PickleBuffer(dma.memory)
+        raises(BufferError, dma.close)
+        taken.release()
+        copies(regs, dma.address(), dma.address(4096))
+        dma.close()
+        raises(ValueError, dma.address)
+        # a context that is closed by its end only
+        dma = flat.alloc(4096)
+        taken = pickle.PickleBuffer(dma.memory)
+        raises(BufferError, flat.close)
+        assert regs.read32(0) == ID and len(dma.memory) == 4096
+        taken.release()
+
+
+def has_peers():
+    with Context() as flat:
+        edu, shm = flat.open(EDU), flat.open(SHM)
+        regs = edu.bar(0)
+        edu.bus_master(True)
+        window, memory = shm.bar(2), flat.alloc(4096)
+        peer = shm.bar_dma(2, 8192, 4096, address_bits=64)
+        memory.memory[:SIZE] = os.urandom(SIZE)
+        copies(regs, memory.address(), peer.address(100))
+        assert peer.memory[100:100 + SIZE] == memory.memory[:SIZE]
+        assert window.memory[8292:8292 + SIZE] == memory.memory[:SIZE]
+        refused(errno.EBUSY, "buffers of its BARs", shm.close)
+        # nothing has changed
+        assert window.memory[8292:8292 + SIZE] == memory.memory[:SIZE]
+        peer.close()
+        shm.close()
+
+
+async def has_interrupts():
+    with Context() as flat:
+        edu = flat.open(EDU)
+        with edu.irq(Irq.MSI) as irq:
+            try:
+                await asyncio.wait_for(irq.next(), 0.2)
+                raise AssertionError("an interrupt that nobody sent")
+            except asyncio.TimeoutError:
+                pass
+            waiting = asyncio.create_task(irq.next())
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            irq.trigger()
+            irq.trigger()
+            assert await asyncio.wait_for(waiting, 10) in (1, 2)
+            irq.read()
+            raises(TimeoutError, irq.wait, 0.1)
+            irq.trigger()
+            assert irq.wait(10) == 1 and irq.read() is None
+            irq.trigger()
+            async for count in irq:
+                assert count == 1
+                break
+            waiting = asyncio.create_task(irq.next())
+            await asyncio.sleep(0.1)
+        # whoever waits hears that it is closed
+        try:
+            await asyncio.wait_for(waiting, 10)
+            raise AssertionError("an interrupt that is closed")
+        except ValueError:
+            pass
+        raises(ValueError, irq.read)
+        # the vector is still enabled
+        refused(errno.EBUSY, "MSI", edu.irq, Irq.INTX)
+        edu.irq_disable(Irq.MSI)
+        assert edu.irq_vectors(Irq.MSI) == 1 and edu.irq_vectors(Irq.MSIX) == 0
+        edu.irq(Irq.REQUEST).trigger()
+
+
+async def monitors():
+    path = f"/sys/bus/pci/devices/{TESTDEV}/driver/unbind"
+    with flatiommu.Monitor() as monitor:
+        assert monitor.read() is None
+        with open(path, "w", encoding="ascii") as unbind:
+            unbind.write(TESTDEV)
+        while (event := await asyncio.wait_for(monitor.next(), 20)).name != TESTDEV:
+            pass
+        assert event.kind == flatiommu.EventKind.UNBOUND and event.driver == ""
+        with open("/sys/bus/pci/drivers/vfio-pci/bind", "w", encoding="ascii") as bind:
+            bind.write(TESTDEV)
+        async for event in monitor:
+            if event.name == TESTDEV:
+                break
+        assert event.kind == flatiommu.EventKind.BOUND and event.driver == "vfio-pci"
+
+
+case = globals()[sys.argv[1]]
+if asyncio.iscoroutinefunction(case):
+    asyncio.run(case())
+else:
+    case()

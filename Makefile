@@ -143,8 +143,8 @@ build/%/extra: build/%/trust-signer.ko build/%/test-modules
 	fi
 	touch $@
 
-# What the library and the command have of the module.
-shared := module/address.h
+# What the library and the command have of the module, and of each other.
+shared := module/address.h preload/variable.h
 
 # The library. In the archive, too, nothing but its functions has a name that programs see.
 version := $(shell cat VERSION)
@@ -318,9 +318,9 @@ build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) b
 		build/lib/libflatiommu.a -lpci -ljson-c
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
-test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper own-iova put terminal)
+test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper put terminal)
 # what is preloaded is preloaded into what is dynamic
-dynamic-tools := build/tests/reader
+dynamic-tools := $(addprefix build/tests/,own-iova reader)
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out \
 	$(patsubst build/tests/%,tests/guest/%.c,$(test-tools) $(dynamic-tools)),\
 	$(wildcard tests/guest/*.c)))

@@ -22,7 +22,8 @@
 # make unit             tests of parts of the library, here
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
-# make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=)
+# make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=; FLATIOMMU_UPCIE= and the like are
+#                       directories with sources, see tests/vm/sources)
 # make check-debug      all tests on kernels of 6.1, 6.12 and 7.3 with KASAN, lock debugging and fault injection: hours
 #                       (DEBUG_KERNELS=)
 # make design           draws doc/design.svg from doc/design.dot; takes graphviz

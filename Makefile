@@ -354,12 +354,12 @@ peers := $(patsubst tests/peers/%.c,build/tests/%,$(wildcard tests/peers/*.c))
 
 peers: $(peers)
 
-$(peers): build/tests/%: tests/peers/%.c build/toolchain
+$(peers): build/tests/%: tests/peers/%.c build/lib/libflatiommu.a build/toolchain
 	mkdir -p $(@D)
 	dpdk=$(if $(DPDK),$(DPDK),$$(tests/vm/dpdk)) && multiarch=$$($(CC) -print-multiarch) && \
 	$(CC) $(flags) -march=corei7 -isystem $$dpdk/usr/include/dpdk \
 		-isystem $$dpdk/usr/include -isystem $$dpdk/usr/include/$$multiarch/dpdk \
-		-include rte_config.h -o $@ $< -L$$dpdk/usr/lib/$$multiarch -Wl,--allow-shlib-undefined \
+		-include rte_config.h -o $@ $< build/lib/libflatiommu.a -L$$dpdk/usr/lib/$$multiarch -Wl,--allow-shlib-undefined \
 		-lrte_ethdev -lrte_mbuf -lrte_mempool -lrte_eal
 
 # The library's tests again, asan-NAME, all of it with sanitizers.

@@ -23,7 +23,8 @@
 # make unit             tests of parts of the library, here
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
-# make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=)
+# make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=; FLATIOMMU_UPCIE= and the like are
+#                       directories with sources, see tests/vm/sources)
 # make check-debug      all tests on kernels of 6.1, 6.12 and 7.3 with KASAN, lock debugging and fault injection: hours
 #                       (DEBUG_KERNELS=)
 # make design           draws doc/design.svg from doc/design.dot; takes graphviz
@@ -144,8 +145,8 @@ build/%/extra: build/%/trust-signer.ko build/%/test-modules
 	fi
 	touch $@
 
-# What the library and the command have of the module.
-shared := module/address.h
+# What the library and the command have of the module, and of each other.
+shared := module/address.h preload/variable.h
 
 # The library. In the archive, too, nothing but its functions has a name that programs see.
 version := $(shell cat VERSION)
@@ -328,9 +329,9 @@ build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) b
 		build/lib/libflatiommu.a -lpci -ljson-c
 
 # tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
-test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper own-iova put terminal)
+test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper put terminal)
 # what is preloaded is preloaded into what is dynamic
-dynamic-tools := build/tests/reader
+dynamic-tools := $(addprefix build/tests/,own-iova reader)
 # with what tests share
 sharing-tools := build/tests/overwriter
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out \
@@ -369,12 +370,12 @@ peers := $(patsubst tests/peers/%.c,build/tests/%,$(wildcard tests/peers/*.c))
 
 peers: $(peers)
 
-$(peers): build/tests/%: tests/peers/%.c build/toolchain
+$(peers): build/tests/%: tests/peers/%.c build/lib/libflatiommu.a build/toolchain
 	mkdir -p $(@D)
 	dpdk=$(if $(DPDK),$(DPDK),$$(tests/vm/dpdk)) && multiarch=$$($(CC) -print-multiarch) && \
 	$(CC) $(flags) -march=corei7 -isystem $$dpdk/usr/include/dpdk \
 		-isystem $$dpdk/usr/include -isystem $$dpdk/usr/include/$$multiarch/dpdk \
-		-include rte_config.h -o $@ $< -L$$dpdk/usr/lib/$$multiarch -Wl,--allow-shlib-undefined \
+		-include rte_config.h -o $@ $< build/lib/libflatiommu.a -L$$dpdk/usr/lib/$$multiarch -Wl,--allow-shlib-undefined \
 		-lrte_ethdev -lrte_mbuf -lrte_mempool -lrte_eal
 
 # The library's tests again, asan-NAME, all of it with sanitizers.

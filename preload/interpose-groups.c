@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* Calls that look for IOMMU groups. open() and similar calls are in interpose-files.c. */
+/* Calls that look for IOMMU groups, or mount a sysfs with more of them. open() and similar calls are in interpose-files.c. */
 #undef _FORTIFY_SOURCE
 #include "interpose.h"
 
+#include <sys/mount.h>
 #include <unistd.h>
 
+#include "cover.h"
 #include "groups.h"
+#include "raw.h"
 
 INTERPOSER DIR *opendir(const char *path)
 {
@@ -79,3 +82,29 @@ INTERPOSER int __xstat64(int version, const char *path, struct stat *st)
 	__attribute__((alias("__xstat")));
 INTERPOSER int __lxstat64(int version, const char *path, struct stat *st)
 	__attribute__((alias("__lxstat")));
+
+INTERPOSER int mount(const char *source, const char *point, const char *type, unsigned long flags,
+		     const void *data)
+{
+	int ret = real()->mount(source, point, type, flags, data);
+
+	if (!ret)
+		cover_groups(AT_FDCWD, point);
+	return ret;
+}
+
+/* glibc has it since 2.36. */
+INTERPOSER int move_mount(int from_dir, const char *from, int dir, const char *point,
+			  unsigned int flags);
+
+int move_mount(int from_dir, const char *from, int dir, const char *point, unsigned int flags)
+{
+	long ret = raw(SYS_move_mount, from_dir, from, dir, point, flags);
+
+	if (!ret) {
+		cover_groups(dir, point);
+		return 0;
+	}
+	errno = (int)-ret;
+	return -1;
+}

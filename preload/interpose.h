@@ -55,7 +55,8 @@
 	X(int, stat, (const char *, struct stat *))					\
 	X(int, lstat, (const char *, struct stat *))					\
 	X(int, fstatat, (int, const char *, struct stat *, int))			\
-	X(int, statx, (int, const char *, int, unsigned int, struct statx *))
+	X(int, statx, (int, const char *, int, unsigned int, struct statx *))		\
+	X(int, mount, (const char *, const char *, const char *, unsigned long, const void *))
 
 #define REAL_MEMBER(result, name, arguments) result (*name) arguments;
 struct real {

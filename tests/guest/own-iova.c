@@ -2,7 +2,11 @@
 /*
  * own-iova BDF IOVA...: a program that was written for an IOMMU. It maps a page at each IOVA, which it has chosen itself,
  * and prints OK or the error's name for each.
+ *
+ * Two words may stand in place of an IOVA. dpdk: choose the IOVA as DPDK does, and print the kind before the result: VA, the
+ * virtual address, if there are IOMMU groups, otherwise PA, the physical address of pagemap. hold: wait until it is killed.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
@@ -31,20 +35,51 @@ static int open_group(const char *bdf)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
-static const char *map(int container, uint64_t iova)
+/* Are there any groups? As rte_pci_get_iommu_class() looks for them. */
+static int has_groups(void)
+{
+	DIR *directory = opendir("/sys/kernel/iommu_groups");
+	struct dirent *entry;
+	int found = 0;
+
+	while (directory && (entry = readdir(directory)))
+		found |= entry->d_name[0] != '.';
+	if (directory)
+		closedir(directory);
+	return found;
+}
+
+/* 0 without CAP_SYS_ADMIN. */
+static uint64_t physical(const void *page)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (fd < 0 || pread(fd, &entry, 8, (off_t)((uintptr_t)page / PAGE * 8)) != 8)
+		entry = 0;
+	close(fd);
+	return (entry & ((1ull << 55) - 1)) * PAGE;
+}
+
+static const char *map(int container, const char *where)
 {
 	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct vfio_iommu_type1_dma_map arg = {
 		.argsz = sizeof(arg),
 		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
 		.vaddr = (uintptr_t)page,
-		.iova = iova,
 		.size = PAGE,
 	};
 
 	if (page == MAP_FAILED)
 		return strerrorname_np(errno);
 	memset(page, 1, PAGE);
+	if (strcmp(where, "dpdk")) {
+		arg.iova = strtoull(where, NULL, 0);
+	} else {
+		arg.iova = has_groups() ? (uintptr_t)page : physical(page);
+		fputs(arg.iova == (uintptr_t)page ? "VA " : "PA ", stdout);
+	}
 	return ioctl(container, VFIO_IOMMU_MAP_DMA, &arg) ? strerrorname_np(errno) : "OK";
 }
 
@@ -64,7 +99,13 @@ int main(int argc, char **argv)
 		perror("own-iova");
 		return 1;
 	}
-	for (i = 2; i < argc; i++)
-		puts(map(container, strtoull(argv[i], NULL, 0)));
+	for (i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "hold")) {
+			puts(map(container, argv[i]));
+			continue;
+		}
+		fflush(stdout);
+		pause();
+	}
 	return 0;
 }

@@ -345,6 +345,26 @@ static void check_records(struct doctor *doctor)
 	free(machine);
 }
 
+/* Of a program that flatiommu run has started. */
+static void check_run(struct doctor *doctor)
+{
+	const struct started *started = &doctor->started;
+	char text[400];
+
+	if (!started->by_run)
+		return;
+	started_text(text, sizeof(text), started);
+	if (started->groups)
+		say(doctor, WARNING, "%s", text);
+	else if (started->why_not)
+		say(doctor, OK,
+		    "flatiommu run has started it: it sees no IOMMU group; pagemap is the kernel's (%s)",
+		    started->why_not);
+	else
+		say(doctor, OK,
+		    "flatiommu run has started it: it sees no IOMMU group, and pagemap is answered from pins");
+}
+
 /* DPDK and SPDK need VFIO groups. */
 static bool is_without_groups(struct doctor *doctor)
 {
@@ -368,8 +388,9 @@ static void check_dpdk(struct doctor *doctor)
 	if (!has_capability(CAP_SYS_ADMIN))
 		say(doctor, WARNING,
 		    "Debian's DPDK ignores --iova-mode=pa, silently, as this user does not see physical addresses");
-	say(doctor, OK, "%s: flatiommu run -- PROGRAM, or --iova-mode=pa for every process of it",
-	    installed ? "installed" : "not installed");
+	say(doctor, OK, "%s: %s--iova-mode=pa for every process of it",
+	    installed ? "installed" : "not installed",
+	    doctor->started.by_run ? "" : "flatiommu run -- PROGRAM, or ");
 }
 
 static void check_spdk(struct doctor *doctor)
@@ -381,7 +402,8 @@ static void check_spdk(struct doctor *doctor)
 	else if (!file_has_word("GenuineIntel", "/proc/cpuinfo"))
 		/* SPDK 25.09 and later look for DMAR only on Intel's processors */
 		say(doctor, OK,
-		    "not on Intel, 25.09 and later: flatiommu run -- PROGRAM, or --iova-mode pa");
+		    "not on Intel, 25.09 and later: %s--iova-mode pa",
+		    doctor->started.by_run ? "" : "flatiommu run -- PROGRAM, or ");
 	else
 		say(doctor, OK, "finds physical addresses by itself; if not, --iova-mode pa");
 }
@@ -402,6 +424,7 @@ const struct check machine_checks[] = {
 	{ "refusals", check_refusals },
 	{ "bind", check_records },
 	{ "persist", check_persistent },
+	{ "run", check_run },
 	{ "dpdk", check_dpdk },
 	{ "spdk", check_spdk },
 	{ NULL, NULL }

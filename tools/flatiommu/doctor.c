@@ -158,6 +158,7 @@ static int doctor_run(struct tool *tool, const struct args *args)
 	processes_read(&doctor.processes);
 	functions_scan(&doctor.functions);
 	memory_read(&doctor.memory, doctor.pid ? doctor.pid : "self");
+	started_read(&doctor.started, doctor.pid ? doctor.pid : "self");
 	if (doctor.pid) {
 		file_read(name, sizeof(name), "/proc/%s/comm", doctor.pid);
 		/* from here on, checks see what that process sees */

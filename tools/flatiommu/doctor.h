@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "pci.h"
 #include "processes.h"
+#include "started.h"
 
 /* State of a line. UNSEEN: this user cannot see it; it counts as a warning. */
 enum verdict { OK, UNSEEN, WARNING, PROBLEM };
@@ -24,6 +25,7 @@ enum verdict { OK, UNSEEN, WARNING, PROBLEM };
  * @processes:	processes that have device nodes open
  * @memory:	memory that the process can get
  * @pid:	the process to examine for, or NULL for this one
+ * @started:	how flatiommu run has started that process
  * @program:	the process is a program that is about to run and uses huge pages
  * @pinned_twice:	its huge pages count against RLIMIT_MEMLOCK twice
  * @named:	the user named functions, which have checks of their own
@@ -39,6 +41,7 @@ struct doctor {
 	struct processes processes;
 	struct memory memory;
 	const char *pid;
+	struct started started;
 	bool program, pinned_twice, named;
 };
 

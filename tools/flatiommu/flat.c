@@ -13,6 +13,7 @@
 #include "../../module/address.h"
 #include "holders.h"
 #include "output.h"
+#include "started.h"
 #include "sysfs.h"
 #include "wait.h"
 
@@ -201,11 +202,12 @@ int flat_uapi(void)
 
 /* A cure for programs that choose IOVAs. */
 #define DECLARE "declare that it looks addresses up (FLATIOMMU_DECLARE), from IOVA 2^46 on"
+#define OTHERS "; others map at the bus address, or " DECLARE
 
 static const struct {
 	const char *cause, *cure;
 } refusal_cures[] = {
-	{ "virtual-address", "DPDK and SPDK: flatiommu run -- PROGRAM; others map at the bus address, or " DECLARE },
+	{ "virtual-address", "DPDK and SPDK: flatiommu run -- PROGRAM" OTHERS },
 	{ "other-page", "chosen by the program: " DECLARE
 			"; looked up: look it up again, and map each contiguous run by itself" },
 	{ "lookup-iova", "map from 2^46 on where nothing is, such as at the virtual address" },
@@ -213,6 +215,37 @@ static const struct {
 	{ "unreachable", "map other memory" },
 	{ "no-bus-address", "map at the bus address, or " DECLARE },
 };
+
+/* The latest process of this number is another one if it has another name. */
+static bool is_there(const char *pid, const char *name)
+{
+	char now[32];
+
+	return !file_read(now, sizeof(now), "/proc/%s/comm", pid) && !strcmp(now, name);
+}
+
+/* Of a program that run may have started: it is not the cure to do what was done. */
+static void put_cure_of_started(struct json_object *o)
+{
+	const char *pid = get_string(o, "pid"), *name = get_string(o, "name");
+	struct started started = { 0 };
+	char text[400];
+
+	if (!name || !is_there(pid, name)) {
+		put_string(o, "cure",
+			   "DPDK and SPDK: flatiommu run -- PROGRAM or, if run has started it, --iova-mode=pa" OTHERS);
+		return;
+	}
+	started_read(&started, pid);
+	if (!started.by_run)
+		return;
+	if (started.groups)
+		started_text(text, sizeof(text), &started);
+	else
+		snprintf(text, sizeof(text), "%s",
+			 "flatiommu run has started it, and it sees no IOMMU group: it chooses virtual addresses by itself; DPDK and SPDK: --iova-mode=pa" OTHERS);
+	put_string(o, "cure", text);
+}
 
 struct json_object *flat_refusals(void)
 {
@@ -242,6 +275,8 @@ struct json_object *flat_refusals(void)
 		for (i = 0; i < ARRAY_SIZE(refusal_cures); i++)
 			if (!strcmp(cause, refusal_cures[i].cause))
 				put_string(o, "cure", refusal_cures[i].cure);
+		if (!strcmp(cause, "virtual-address"))
+			put_cure_of_started(o);
 	}
 	free(text);
 	return array;

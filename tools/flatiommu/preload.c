@@ -11,11 +11,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define NAME "libflatiommu-pagemap.so"
-
 static bool is_there(char *path, size_t size, const char *directory)
 {
-	if (snprintf(path, size, "%s/" NAME, directory) < (int)size && !access(path, R_OK) &&
+	if (snprintf(path, size, "%s/" PRELOAD_NAME, directory) < (int)size && !access(path, R_OK) &&
 	    /* for the dynamic linker these end the name */
 	    !strpbrk(path, " :"))
 		return true;

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define PRELOAD_NAME "libflatiommu-pagemap.so"
+
 /* Writes its path, or "" if it is missing. */
 void preload_find(char *path, size_t size);
 /* Returns why a program would not load it, or NULL; NULL also if the program does not exist. */

@@ -4,9 +4,11 @@
  *
  * If there is any IOMMU group, DPDK and SPDK assume an IOMMU and map at virtual addresses, which
  * the module refuses for a claimed function. So the program runs in a mount namespace where it sees
- * no group. It still finds the function's group by the function's link. This needs CAP_SYS_ADMIN.
+ * no group, in any sysfs. It still finds the function's group by the function's link. This needs
+ * CAP_SYS_ADMIN.
  *
- * A preloaded library (preload/) answers reads of pagemap from pins, and hides the groups, too.
+ * A preloaded library (preload/) answers reads of pagemap from pins, and hides the groups, too,
+ * also those of a sysfs that is mounted later, as "ip netns exec" does it.
  * Other ways would be:
  * - A file of the module over /proc/PID/pagemap: it must be mounted for each process, with
  *   CAP_SYS_ADMIN.
@@ -24,15 +26,15 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "../../preload/variable.h"
 #include "doctor.h"
+#include "hide.h"
 #include "modules.h"
 #include "output.h"
 #include "pci.h"
 #include "preload.h"
 #include "privilege.h"
 #include "sysfs.h"
-
-#define GROUPS "/sys/kernel/iommu_groups"
 
 enum { FORCE, CHECK };
 
@@ -49,10 +51,11 @@ static const struct flag run_flags[] = {
  * @may_mount:	this process may make a mount namespace
  * @library:	the library to preload, or ""
  * @why_not:	why no library can be preloaded, or NULL
+ * @left:	the mount namespace that the program leaves for one of its own, or ""
  */
 struct way {
 	bool claimed, uio, may_mount;
-	char library[512];
+	char library[512], left[64];
 	const char *why_not;
 };
 
@@ -178,10 +181,17 @@ static int check_program(struct tool *tool, const struct args *args,
 }
 
 /* Hides the groups. Other processes do not see this: the new namespace's mounts are private. */
-static int hide_groups(struct tool *tool, bool has_other_way)
+static int enter_namespace(struct tool *tool, struct way *way)
 {
+	const char *where;
+	ssize_t n;
+	int ret;
+
+	n = readlink("/proc/self/ns/mnt", way->left, sizeof(way->left) - 1);
+	way->left[n > 0 ? n : 0] = '\0';
 	if (unshare(CLONE_NEWNS)) {
-		if (has_other_way)
+		way->left[0] = '\0';
+		if (has_library(way))
 			return 0;
 		return fail(tool, -errno, "run: no mount namespace: %s%s", strerror(errno),
 			    errno == EPERM ? ": it takes CAP_SYS_ADMIN, and a seccomp filter that lets unshare() be" :
@@ -189,22 +199,22 @@ static int hide_groups(struct tool *tool, bool has_other_way)
 	}
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return fail(tool, -errno, "run: /: %s", strerror(errno));
-	if (mount("flatiommu", GROUPS, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		  "size=4k,mode=755"))
-		return fail(tool, -errno, "run: " GROUPS ": %s", strerror(errno));
-	return 0;
+	ret = hide_groups(&where);
+	return ret ? fail(tool, ret, "run: %s: %s", where, strerror(-ret)) : 0;
 }
 
 /* Hides the groups by a namespace, or else by the library. */
-static int prepare(struct tool *tool, const struct way *way)
+static int prepare(struct tool *tool, struct way *way)
 {
 	int ret = 0;
 
 	if (way->claimed && (way->may_mount || !has_library(way)))
-		ret = hide_groups(tool, has_library(way));
-	if (ret || !has_library(way))
+		ret = enter_namespace(tool, way);
+	if (ret || (!way->claimed && !way->uio))
 		return ret;
-	ret = preload_set(way->library);
+	if (setenv(RUN_VARIABLE, *way->left ? way->left : RUN_LIBRARY, 1))
+		return fail(tool, -errno, "run: " RUN_VARIABLE ": %s", strerror(errno));
+	ret = has_library(way) ? preload_set(way->library) : 0;
 	return ret ? fail(tool, ret, "run: LD_PRELOAD: %s", strerror(-ret)) : 0;
 }
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include "hide.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
+
+#include "mounts.h"
+#include "sysfs.h"
+
+/* In a sysfs. */
+#define GROUPS "/kernel/iommu_groups"
+
+static char place[PATH_MAX];
+
+/* @root: the directory of the sysfs that is mounted at @point */
+static int hide_in(const char *root, const char *point)
+{
+	size_t above = strcmp(root, "/") ? strlen(root) : 0;
+	struct statfs fs;
+
+	if (strncmp(GROUPS, root, above) || (GROUPS[above] && GROUPS[above] != '/'))
+		return 0;
+	if (snprintf(place, sizeof(place), "%s%s", point, &GROUPS[above]) >= (int)sizeof(place))
+		return 0;
+	/* They are hidden already, or another file system is mounted above the point. */
+	if (statfs(place, &fs) || fs.f_type != SYSFS_MAGIC)
+		return 0;
+	return mount("flatiommu", place, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		     "size=4k,mode=755") ? -errno : 0;
+}
+
+int hide_groups(const char **where)
+{
+	char *text = file_text("/proc/self/mountinfo"), *rest = text;
+	struct mount m;
+	int ret;
+
+	*where = place;
+	/* /proc need not be there */
+	ret = hide_in("/", "/sys");
+	while (!ret && mount_next(&rest, &m))
+		if (!strcmp(m.type, "sysfs"))
+			ret = hide_in(m.root, m.point);
+	free(text);
+	return ret;
+}

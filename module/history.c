@@ -3,6 +3,7 @@
  * The latest events of each claimed function: maps, unmaps, pins and stops, with their process.
  * They stay when the program has died, until the claim ends.
  */
+#include <linux/atomic.h>
 #include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/kernel.h>
@@ -29,6 +30,9 @@
 #define MAX_EVENTS BIT(20)
 
 static unsigned int nr_events;
+
+/* Histories that there are. Pins do not look for one while there is none. */
+static atomic_t nr_histories = ATOMIC_INIT(0);
 
 static int history_set(const char *val, const struct kernel_param *kp)
 {
@@ -65,6 +69,7 @@ struct flat_history *flat_history_new(struct pci_dev *pdev)
 	h = kvmalloc(struct_size(h, events, n), GFP_KERNEL);
 	if (!h)
 		return ERR_PTR(-ENOMEM);
+	atomic_inc(&nr_histories);
 	refcount_set(&h->refs, 1);
 	INIT_LIST_HEAD(&h->of_domain);
 	h->domain = NULL;
@@ -83,8 +88,10 @@ struct flat_history *flat_history_new(struct pci_dev *pdev)
 /* @history may be NULL. */
 void flat_history_put(struct flat_history *history)
 {
-	if (history && refcount_dec_and_test(&history->refs))
-		kvfree(history);
+	if (!history || !refcount_dec_and_test(&history->refs))
+		return;
+	atomic_dec(&nr_histories);
+	kvfree(history);
 }
 
 /* The function is not @history->domain's any more, or that ends. Caller holds flat_attach_lock. */
@@ -220,10 +227,13 @@ void flat_record_pages(struct flat_domain *d, u32 type, u64 vaddr, const struct 
 /* As flat_record_pages(), for one function, which may be claimed or not. */
 void flat_record_pages_of(struct pci_dev *pdev, u32 type, u64 vaddr, const struct flat_pages *pages)
 {
-	struct flat_history *h = flat_history_of(pdev);
 	struct flatiommu_event e;
+	struct flat_history *h;
 	unsigned long i, n;
 
+	if (!atomic_read(&nr_histories))
+		return;
+	h = flat_history_of(pdev);
 	if (IS_ERR(h))
 		return;
 	new_event(&e, type, vaddr, 0, 0);

@@ -261,24 +261,24 @@ FLATIOMMU_API int flatiommu_function_list(const struct flatiommu_match *match,
 /** flatiommu_function_list_free() - @functions: or NULL */
 FLATIOMMU_API void flatiommu_function_list_free(struct flatiommu_function_info *functions);
 
-/* Of struct flatiommu_event. */
-enum flatiommu_event_kind {
-	FLATIOMMU_EVENT_ADDED = 1,
-	FLATIOMMU_EVENT_REMOVED,
-	FLATIOMMU_EVENT_BOUND,
-	FLATIOMMU_EVENT_UNBOUND,
+/* Of struct flatiommu_monitor_event. */
+enum flatiommu_monitor_kind {
+	FLATIOMMU_MONITOR_ADDED = 1,
+	FLATIOMMU_MONITOR_REMOVED,
+	FLATIOMMU_MONITOR_BOUND,
+	FLATIOMMU_MONITOR_UNBOUND,
 };
 
 /**
- * struct flatiommu_event - what happened to a function
- * @kind: FLATIOMMU_EVENT_*
+ * struct flatiommu_monitor_event - what happened to a function
+ * @kind: FLATIOMMU_MONITOR_*
  * @class_code, @vendor, @device: as in struct flatiommu_function_info
  * @reserved_32: 0
  * @name: its full address
- * @driver: with FLATIOMMU_EVENT_BOUND, else ""
+ * @driver: with FLATIOMMU_MONITOR_BOUND, else ""
  * @reserved: 0
  */
-struct flatiommu_event {
+struct flatiommu_monitor_event {
 	uint32_t kind;
 	uint32_t class_code;
 	uint16_t vendor;
@@ -307,7 +307,7 @@ FLATIOMMU_API int flatiommu_monitor_open(void);
  * Errors: -EAGAIN there is none; -EOVERFLOW events were lost, as they were not taken in time: list
  * the functions anew, and go on; -EBADF, -ENOTSOCK @monitor is none.
  */
-FLATIOMMU_API int flatiommu_monitor_read(int monitor, struct flatiommu_event *event);
+FLATIOMMU_API int flatiommu_monitor_read(int monitor, struct flatiommu_monitor_event *event);
 
 /* Devices. */
 

@@ -45,23 +45,23 @@ static const char *value_of(const char *text, const char *key)
 static uint32_t kind_of(const char *action)
 {
 	static const char *const actions[] = {
-		[FLATIOMMU_EVENT_ADDED] = "add",
-		[FLATIOMMU_EVENT_REMOVED] = "remove",
-		[FLATIOMMU_EVENT_BOUND] = "bind",
-		[FLATIOMMU_EVENT_UNBOUND] = "unbind",
+		[FLATIOMMU_MONITOR_ADDED] = "add",
+		[FLATIOMMU_MONITOR_REMOVED] = "remove",
+		[FLATIOMMU_MONITOR_BOUND] = "bind",
+		[FLATIOMMU_MONITOR_UNBOUND] = "unbind",
 	};
 	uint32_t kind;
 
-	for (kind = FLATIOMMU_EVENT_ADDED; kind < ARRAY_SIZE(actions); kind++)
+	for (kind = FLATIOMMU_MONITOR_ADDED; kind < ARRAY_SIZE(actions); kind++)
 		if (!strcmp(action, actions[kind]))
 			return kind;
 	return 0;
 }
 
 /* Is it about a function, and has it happened? An event that a person triggers has a mark. */
-static bool parse(const char *text, struct flatiommu_event *event)
+static bool parse(const char *text, struct flatiommu_monitor_event *event)
 {
-	struct flatiommu_event new = { .kind = kind_of(value_of(text, "ACTION=")) };
+	struct flatiommu_monitor_event new = { .kind = kind_of(value_of(text, "ACTION=")) };
 	const char *name = strrchr(value_of(text, "DEVPATH="), '/');
 	unsigned int vendor, device;
 	struct function f;
@@ -70,7 +70,7 @@ static bool parse(const char *text, struct flatiommu_event *event)
 	    parse_bdf(name + 1, &f) || value_of(text, "SYNTH_UUID=")[0])
 		return false;
 	strcpy(new.name, f.bdf);
-	if (new.kind == FLATIOMMU_EVENT_BOUND)
+	if (new.kind == FLATIOMMU_MONITOR_BOUND)
 		snprintf(new.driver, sizeof(new.driver), "%s", value_of(text, "DRIVER="));
 	new.class_code = (uint32_t)strtoul(value_of(text, "PCI_CLASS="), NULL, 16);
 	if (sscanf(value_of(text, "PCI_ID="), "%4x:%4x", &vendor, &device) == 2) {
@@ -81,7 +81,7 @@ static bool parse(const char *text, struct flatiommu_event *event)
 	return true;
 }
 
-int flatiommu_monitor_read(int monitor, struct flatiommu_event *event)
+int flatiommu_monitor_read(int monitor, struct flatiommu_monitor_event *event)
 {
 	struct sockaddr_nl from;
 	char text[ROOM];

@@ -121,7 +121,7 @@ class Match(_Structure):
 
 
 class Event(_Text, _Structure):
-    """struct flatiommu_event"""
+    """struct flatiommu_monitor_event"""
     _fields_ = [("kind", c_uint32), ("class_code", c_uint32), ("vendor", c_uint16),
                 ("device", c_uint16), ("reserved_32", c_uint32), ("name", ctypes.c_char * 32),
                 ("driver", ctypes.c_char * 32), ("reserved", c_uint64 * 4)]

@@ -213,10 +213,10 @@ static void waits_for_nobody(void **state)
 }
 
 /* The next event of the function. */
-static struct flatiommu_event next_of(const char *bdf)
+static struct flatiommu_monitor_event next_of(const char *bdf)
 {
 	struct pollfd wait = { .fd = monitor, .events = POLLIN };
-	struct flatiommu_event event;
+	struct flatiommu_monitor_event event;
 	int err;
 
 	for (;;) {
@@ -232,7 +232,7 @@ static struct flatiommu_event next_of(const char *bdf)
 
 static void comes(uint32_t kind, const char *bdf, const char *driver)
 {
-	struct flatiommu_event event = next_of(bdf);
+	struct flatiommu_monitor_event event = next_of(bdf);
 
 	assert_int_equal(event.kind, kind);
 	assert_string_equal(event.driver, driver);
@@ -241,16 +241,16 @@ static void comes(uint32_t kind, const char *bdf, const char *driver)
 
 static void reports_binds(void **state)
 {
-	struct flatiommu_event event;
+	struct flatiommu_monitor_event event;
 
 	(void)state;
 	monitor = expect_good(flatiommu_monitor_open());
 	assert_true(fcntl(monitor, F_GETFD) & FD_CLOEXEC);
 	expect(0, pci_unbind(EDU));
-	comes(FLATIOMMU_EVENT_UNBOUND, EDU, "");
+	comes(FLATIOMMU_MONITOR_UNBOUND, EDU, "");
 	expect(0, pci_bind(EDU, "vfio-pci"));
 	event = next_of(EDU);
-	assert_int_equal(event.kind, FLATIOMMU_EVENT_BOUND);
+	assert_int_equal(event.kind, FLATIOMMU_MONITOR_BOUND);
 	assert_string_equal(event.driver, "vfio-pci");
 	assert_int_equal(event.class_code, 0x00ff00);
 	assert_int_equal(event.vendor, 0x1234);
@@ -269,12 +269,12 @@ static void reports_hot_plug(void **state)
 	assert_true(wait_until(nvme_is_live, nvme));
 	monitor = expect_good(flatiommu_monitor_open());
 	expect(0, hot_unplug());
-	comes(FLATIOMMU_EVENT_UNBOUND, HOT_DEV, "");
-	comes(FLATIOMMU_EVENT_REMOVED, HOT_DEV, "");
+	comes(FLATIOMMU_MONITOR_UNBOUND, HOT_DEV, "");
+	comes(FLATIOMMU_MONITOR_REMOVED, HOT_DEV, "");
 	assert_true(wait_until(hot_is_gone, NULL));
 	assert_true(wait_until(hot_plug, NULL));
-	comes(FLATIOMMU_EVENT_ADDED, HOT_DEV, "");
-	comes(FLATIOMMU_EVENT_BOUND, HOT_DEV, "nvme");
+	comes(FLATIOMMU_MONITOR_ADDED, HOT_DEV, "");
+	comes(FLATIOMMU_MONITOR_BOUND, HOT_DEV, "nvme");
 	assert_true(wait_until(nvme_is_live, nvme));
 }
 
@@ -282,7 +282,7 @@ static void reports_hot_plug(void **state)
 static void reports_what_happens_alone(void **state)
 {
 	struct pollfd wait = { .events = POLLIN };
-	struct flatiommu_event event;
+	struct flatiommu_monitor_event event;
 
 	(void)state;
 	monitor = expect_good(flatiommu_monitor_open());
@@ -295,7 +295,7 @@ static void reports_what_happens_alone(void **state)
 
 static void says_what_was_lost(void **state)
 {
-	struct flatiommu_event event;
+	struct flatiommu_monitor_event event;
 	int i, err;
 
 	(void)state;
@@ -307,8 +307,8 @@ static void says_what_was_lost(void **state)
 	/* It goes on. */
 	expect(0, pci_unbind(EDU));
 	err = pci_bind(EDU, "vfio-pci");
-	comes(FLATIOMMU_EVENT_UNBOUND, EDU, "");
-	comes(FLATIOMMU_EVENT_BOUND, EDU, "vfio-pci");
+	comes(FLATIOMMU_MONITOR_UNBOUND, EDU, "");
+	comes(FLATIOMMU_MONITOR_BOUND, EDU, "vfio-pci");
 	expect(0, err);
 }
 

@@ -304,9 +304,10 @@ static int do_alloc(struct dice *d)
 	ret = flat_call(one_of(d, flats), FLATIOMMU_ALLOC, &arg);
 	if (ret)
 		return ret;
+	/* A part of a huge page cannot be replaced: 6.1 says ENOMEM of that. */
 	if (one_in(d, 2) && mmap(arena + below(d, SLOTS) * SLOT, PAGE * (1 + below(d, 4)), PROT_READ | PROT_WRITE,
 				 MAP_SHARED | (one_in(d, 8) ? 0 : MAP_FIXED), arg.out_fd,
-				 (off_t)(below(d, 4) * PAGE)) == MAP_FAILED && errno != EINVAL)
+				 (off_t)(below(d, 4) * PAGE)) == MAP_FAILED && errno != EINVAL && errno != ENOMEM)
 		ret = -EPROTO;
 	return keep(d, buffers, arg.out_fd) ? -EPROTO : ret;
 }

@@ -164,26 +164,44 @@ static int negotiate(struct net *n)
 	return -EPROTO;
 }
 
-/* 4.1.5.1.2.1: a vector of its own for the queue */
-static int open_vector(struct net *n, struct queue *q)
+static int new_eventfd(void)
 {
-	int err;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-	q->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (q->eventfd < 0)
-		return -errno;
-	err = flatiommu_irq_enable(n->device, FLATIOMMU_IRQ_MSIX, q->number, 1, &q->eventfd);
-	if (err)
-		return said(n, err);
-	flatiommu_write16(n->common + VIRTIO_COMMON_QUEUE_VECTOR, q->number);
-	if (flatiommu_read16(n->common + VIRTIO_COMMON_QUEUE_VECTOR) == q->number)
+	if (fd >= 0)
+		return fd;
+	log_error("an eventfd: %s", strerror(errno));
+	return -errno;
+}
+
+/* All at once: up to Linux 6.4 none can be added. */
+static int open_vectors(struct net *n)
+{
+	unsigned int i;
+
+	for (i = 0; i < VIRTIO_NET_QUEUES; i++) {
+		n->eventfds[i] = new_eventfd();
+		if (n->eventfds[i] < 0)
+			return n->eventfds[i];
+	}
+	return said(n, flatiommu_irq_enable(n->device, FLATIOMMU_IRQ_MSIX, 0, VIRTIO_NET_QUEUES,
+					    n->eventfds));
+}
+
+/* 4.1.5.1.2.1: a vector of its own for the queue, or none */
+static int set_vector(struct net *n, struct queue *q)
+{
+	uint16_t vector = q->eventfd < 0 ? VIRTIO_NO_VECTOR : q->number;
+
+	flatiommu_write16(n->common + VIRTIO_COMMON_QUEUE_VECTOR, vector);
+	if (flatiommu_read16(n->common + VIRTIO_COMMON_QUEUE_VECTOR) == vector)
 		return 0;
 	log_error("%s: has no vector for queue %u. --poll works without", n->name, q->number);
 	return -ENOSPC;
 }
 
 /* 4.1.5.1.3 */
-static int start_queue(struct net *n, struct flatiommu_pool *pool, uint16_t number, bool irq)
+static int start_queue(struct net *n, struct flatiommu_pool *pool, uint16_t number)
 {
 	struct queue *q = &n->queues[number];
 	uint16_t entries, offset;
@@ -206,10 +224,8 @@ static int start_queue(struct net *n, struct flatiommu_pool *pool, uint16_t numb
 	flatiommu_write64_lh(n->common + VIRTIO_COMMON_QUEUE_DESC, q->parts[0].address);
 	flatiommu_write64_lh(n->common + VIRTIO_COMMON_QUEUE_DRIVER, q->parts[1].address);
 	flatiommu_write64_lh(n->common + VIRTIO_COMMON_QUEUE_DEVICE, q->parts[2].address);
-	if (irq)
-		err = open_vector(n, q);
-	else
-		flatiommu_write16(n->common + VIRTIO_COMMON_QUEUE_VECTOR, VIRTIO_NO_VECTOR);
+	q->eventfd = n->eventfds[number];
+	err = set_vector(n, q);
 	if (!err)
 		flatiommu_write16(n->common + VIRTIO_COMMON_QUEUE_ENABLE, 1);
 	return err;
@@ -217,9 +233,9 @@ static int start_queue(struct net *n, struct flatiommu_pool *pool, uint16_t numb
 
 static int watch_requests(struct net *n)
 {
-	n->asked_for = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	n->asked_for = new_eventfd();
 	if (n->asked_for < 0)
-		return -errno;
+		return n->asked_for;
 	return said(n, flatiommu_irq_enable(n->device, FLATIOMMU_IRQ_REQUEST, 0, 1, &n->asked_for));
 }
 
@@ -267,8 +283,10 @@ static int start(struct net *n, struct flatiommu_pool *pool, bool irq)
 	add_status(n, VIRTIO_STATUS_DRIVER);
 	err = negotiate(n);
 	flatiommu_write16(n->common + VIRTIO_COMMON_CONFIG_VECTOR, VIRTIO_NO_VECTOR);
+	if (!err && irq)
+		err = open_vectors(n);
 	for (i = 0; i < VIRTIO_NET_QUEUES && !err; i++)
-		err = start_queue(n, pool, i, irq);
+		err = start_queue(n, pool, i);
 	if (!err)
 		err = said(n, flatiommu_bus_master(n->device, true));
 	if (err)
@@ -289,7 +307,7 @@ int net_open(struct net *n, struct flatiommu *flat, struct flatiommu_pool *pool,
 
 	*n = (struct net){ .flat = flat, .name = bdf, .asked_for = -1, .stop = stop };
 	for (i = 0; i < VIRTIO_NET_QUEUES; i++)
-		n->queues[i].eventfd = -1;
+		n->eventfds[i] = -1;
 	err = said(n, flatiommu_device_open(flat, bdf, &n->device));
 	if (err)
 		return err;
@@ -318,8 +336,8 @@ void net_close(struct net *n)
 		if (n->asked_for >= 0)
 			close(n->asked_for);
 		for (i = 0; i < VIRTIO_NET_QUEUES; i++)
-			if (n->queues[i].eventfd >= 0)
-				close(n->queues[i].eventfd);
+			if (n->eventfds[i] >= 0)
+				close(n->eventfds[i]);
 	}
 	*n = (struct net){ .asked_for = -1 };
 }

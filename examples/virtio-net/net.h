@@ -27,6 +27,7 @@ struct net {
 	uint64_t features;
 	uint8_t mac[6];
 	struct queue queues[VIRTIO_NET_QUEUES];
+	int eventfds[VIRTIO_NET_QUEUES];	/* of their vectors; -1: polled */
 	uint16_t nr_free;		/* of the queue to transmit */
 	uint16_t free[QUEUE_ENTRIES];
 	int asked_for;			/* eventfd: the device is asked for */

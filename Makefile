@@ -80,7 +80,7 @@ guest:
 # The same for another architecture, in a tree of its own: links that lead here, and what is built.
 triplet-arm64 := aarch64-linux-gnu
 triplet-riscv64 := riscv64-linux-gnu
-parts := Makefile VERSION include lib module tools examples tests bench
+parts := Makefile VERSION include lib module preload tools examples tests bench
 
 guest-arm64 guest-riscv64: guest-%: FORCE
 	@mkdir -p build/$*

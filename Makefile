@@ -310,7 +310,7 @@ examples := $(patsubst examples/%/,build/bin/%,$(wildcard examples/*/)) \
 examples: $(examples)
 
 .SECONDEXPANSION:
-$(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h) build/lib/libflatiommu.a build/toolchain
+$(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h) $(wildcard examples/*.h) build/lib/libflatiommu.a build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $(filter %.c %.a,$^)
 
@@ -409,7 +409,7 @@ build/tests/%.t: bench/%.c bench/figure.h $(test-lib) $(wildcard tests/guest/lib
 	mkdir -p $(@D)
 	$(CC) $(flags) -Itests/guest/lib -Wl,--strip-debug -o $@ $< $(test-lib) build/lib/libflatiommu.a -lcmocka
 
-build/tests/nvme-io: bench/nvme/io.c examples/nvme/nvme.c $(wildcard examples/nvme/*.h) build/lib/libflatiommu.a
+build/tests/nvme-io: bench/nvme/io.c examples/nvme/nvme.c $(wildcard examples/*.h examples/nvme/*.h) build/lib/libflatiommu.a
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $(filter %.c %.a,$^)
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../examples/nvme/log.h"
+#include "../../examples/log.h"
 #include "../../examples/nvme/nvme.h"
 
 struct load {

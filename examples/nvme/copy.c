@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "../log.h"
 
 struct ring {
 	unsigned int oldest;

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "copy.h"
-#include "log.h"
+#include "../log.h"
 #include "nvme.h"
 
 #define EXIT_USAGE 2

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "../log.h"
 
 #define NVME_PAGE_SIZE		4096u	/* CC.MPS = 0 */
 #define NVME_CLASS		0x0108	/* PCI Code and ID Assignment 1.2: NVM storage */

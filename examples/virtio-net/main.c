@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "../log.h"
 #include "net.h"
 
 #define EXIT_USAGE	2

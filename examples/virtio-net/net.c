@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "../log.h"
 
 #define RESET_TIMEOUT_MS	1000
 

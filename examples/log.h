@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line on stderr for a person: what went wrong, with which thing, and the cure.
+ * One line on stderr for a person: what went wrong, with which thing, and the cure. Threads may
+ * call it. Needs _GNU_SOURCE, for the program's name.
  */
 #ifndef EXAMPLE_LOG_H
 #define EXAMPLE_LOG_H
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,9 +16,11 @@ static inline void log_error(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	fputs("nvme: ", stderr);
+	flockfile(stderr);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
 	vfprintf(stderr, format, args);
 	fputc('\n', stderr);
+	funlockfile(stderr);
 	va_end(args);
 }
 

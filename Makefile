@@ -195,7 +195,8 @@ build/lib/$(preload): $(preload-objects)
 	$(CC) $(preload-flags) $(LDFLAGS) -shared -Wl,-z,defs,-z,now -o $@ $^ -ldl -pthread
 
 prefix ?= /usr/local
-libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch)
+# clang of Debian 13 does not know this option
+libdir ?= $(prefix)/lib/$(shell $(CC) -print-multiarch 2>/dev/null || cc -print-multiarch)
 preload-dir = $(libdir)/flatiommu
 includedir ?= $(prefix)/include
 mandir ?= $(prefix)/share/man

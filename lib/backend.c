@@ -147,6 +147,19 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 		    "Cure: flatiommu unbind %s && flatiommu bind %s", f->bdf, f->bdf, f->bdf);
 }
 
+/* Fails because no backend has the name @forced. */
+static int refuse_unknown(struct flatiommu *flat, const char *forced)
+{
+	char names[32 * ARRAY_SIZE(candidates)] = "";
+	size_t i, length = 0;
+
+	for (i = 0; i < ARRAY_SIZE(candidates); i++)
+		length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s", i ? ", " : "",
+					   candidates[i].backend->name);
+	return fail(flat, -EINVAL, "%s=%s: there is no such backend. There are: %s", whose_wish(flat),
+		    forced, names);
+}
+
 static int join_backend(struct flatiommu_device *device)
 {
 	const struct backend *backend = device->flat->backend;
@@ -193,9 +206,7 @@ int choose_backend(struct flatiommu_device *device)
 			 latest_reason());
 	}
 	if (forced && !known)
-		return fail(flat, -EINVAL, "%s=%s: there is no such backend. There are: iommu-iommufd, iommu-type1, "
-			    "flatiommu-iommufd, flatiommu-type1, noiommu-iommufd, noiommu-group", whose_wish(flat),
-			    forced);
+		return refuse_unknown(flat, forced);
 	if (tried > 1) {
 		char last[512];
 

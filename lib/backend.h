@@ -27,8 +27,15 @@ struct backend {
 	const char *name;
 	/* An IOMMU translates: a buffer's bus address is its IOVA. */
 	bool isolated;
-	/* On flatiommu.ko: buffers can be pinned through /dev/flatiommu instead of map(). */
-	bool pins;
+	/*
+	 * flatiommu.ko claims the functions: a claim may hold BARs write-combined, and buffers can
+	 * be pinned through /dev/flatiommu instead of map().
+	 */
+	bool claimed;
+	/* The devices are attached in another process, which also maps the buffers. */
+	bool imported;
+	/* The kernel compares RLIMIT_MEMLOCK with VmPin when it maps. Otherwise with VmLck. */
+	bool counts_pinned;
 	/* map() is good for BARs of devices, too. */
 	bool maps_bars;
 

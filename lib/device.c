@@ -315,7 +315,7 @@ static int open_locked(struct flatiommu *flat, const struct function *f, const c
 			*device = new;
 		return err;
 	}
-	if (flat->backend == &imported)
+	if (flat->backend && flat->backend->imported)
 		return fail(flat, -EXDEV, "%s: cannot be opened beside imported devices. Cure: open it in "
 			    "a context of its own", f->bdf);
 	new = new_device(flat, f->bdf);
@@ -443,7 +443,7 @@ static void wait_for_transactions(struct flatiommu_device *device)
 
 int stop_device(struct flatiommu_device *device)
 {
-	bool is_imported = device->flat->backend == &imported;
+	bool is_imported = device->flat->backend->imported;
 	int err = 0;
 
 	pthread_mutex_lock(&device->lock);
@@ -545,11 +545,11 @@ static int get_info(struct flatiommu_device *device, struct flatiommu_device_inf
 	all.group = device->function.group;
 	if (device->flags & VFIO_DEVICE_FLAGS_RESET)
 		all.flags |= FLATIOMMU_DEVICE_CAN_RESET;
-	if (backend != &imported)
+	if (!backend->imported)
 		all.node = read_node(&device->function);
 	for (i = 0; i < NR_BARS; i++)
 		all.bars[i] = device->regions[i].bus;
-	if (backend == &flatiommu_type1 || backend == &flatiommu_iommufd)
+	if (backend->claimed)
 		err = flat_wc_bars(device, &all.wc_bars);
 	if (!err)
 		*info = all;
@@ -619,6 +619,7 @@ static void forget_imported(struct flatiommu_device *device)
 /* The devices are attached in another process. */
 const struct backend imported = {
 	.name = "imported",
+	.imported = true,
 	.detach = forget_imported,
 };
 
@@ -627,7 +628,7 @@ static int import_locked(struct flatiommu_device *new)
 	struct flatiommu *flat = new->flat;
 	int err;
 
-	if (flat->backend && flat->backend != &imported)
+	if (flat->backend && !flat->backend->imported)
 		return fail(flat, -EXDEV, "%s: cannot be imported beside devices that were opened here. "
 			    "Cure: import it in a context of its own", new->name);
 	if (fcntl(new->fd, F_GETFD) < 0)

@@ -315,7 +315,7 @@ int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int addre
 	unsigned int changed = 0;
 	int err;
 
-	if (!backend || backend == &imported)
+	if (!backend || backend->imported)
 		return no_device(flat, backend);
 	do {
 		err = map_once(flat, buffer, backend, address_bits, &changed);

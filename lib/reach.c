@@ -34,7 +34,7 @@ static int begin(struct flatiommu *flat, struct flatiommu_function *function, ch
 
 	pthread_mutex_lock(&flat->lock);
 	device = flat->devices;
-	if (device && flat->backend != &imported && !flat->backend->isolated) {
+	if (device && !flat->backend->imported && !flat->backend->isolated) {
 		fd = open_flat(flat);
 		*function = flat_name(device);
 		snprintf(name, size, "%s", device->name);

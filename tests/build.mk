@@ -81,30 +81,28 @@ build/%/extra: build/%/trust-signer.ko build/%/test-modules
 	fi
 	touch $@
 
-# tests/guest/NAME.c is a test; lib/ is shared by all of them, those named here are tools of tests in shell.
-test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapper put terminal)
-# what is preloaded is preloaded into what is dynamic
+# tests/guest/NAME.c is a test, and lib/ is shared by all of them. tools/ has programs that tests in shell run.
+# Libraries can be preloaded only into dynamic programs.
 dynamic-tools := $(addprefix build/tests/,own-iova reader)
-# with what tests share
+# These are built with lib/, like a test.
 sharing-tools := build/tests/overwriter
-test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out \
-	$(patsubst build/tests/%,tests/guest/%.c,$(test-tools) $(dynamic-tools) $(sharing-tools)),\
-	$(wildcard tests/guest/*.c)))
+test-tools := $(filter-out $(dynamic-tools) $(sharing-tools),$(patsubst tests/guest/tools/%.c,build/tests/%,$(wildcard tests/guest/tools/*.c)))
+test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(wildcard tests/guest/*.c))
 test-lib := $(wildcard tests/guest/lib/*.c)
 
 .PHONY: tests
 tests: $(test-tools) $(dynamic-tools) $(sharing-tools) $(test-programs) build/lib/libflatiommu.so
 
-# static: an emulated processor takes four times as long to start one that is not
-$(test-tools): build/tests/%: tests/guest/%.c build/toolchain
+# Static, because an emulated processor takes four times as long to start a dynamic program.
+$(test-tools): build/tests/%: tests/guest/tools/%.c build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -static -o $@ $<
 
-$(dynamic-tools): build/tests/%: tests/guest/%.c build/toolchain
+$(dynamic-tools): build/tests/%: tests/guest/tools/%.c build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $<
 
-$(sharing-tools): build/tests/%: tests/guest/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
+$(sharing-tools): build/tests/%: tests/guest/tools/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
 	mkdir -p $(@D)
 	$(CC) $(flags) -Itests/guest/lib -o $@ $(filter %.c %.a,$^) -lcmocka
 

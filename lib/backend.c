@@ -85,7 +85,7 @@ static int try_backend(struct flatiommu_device *device, const struct backend *ba
 			backend->stop(flat);
 	}
 	if (err) {
-		close_fd(&flat->flat);
+		close_fd(&flat->devnode);
 		set_backend(flat, NULL);
 	}
 	return err;

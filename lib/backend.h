@@ -90,7 +90,7 @@ bool is_noiommu_cdev(const struct function *f);
 bool has_iommu(const struct function *f);
 
 /*
- * The file flat.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,
+ * The file devnode.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,
  * except that flat_unpin() does not call fail().
  */
 int flat_open(struct flatiommu *flat);

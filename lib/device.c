@@ -137,7 +137,7 @@ static void end_backend(struct flatiommu *flat)
 {
 	if (flat->backend->stop)
 		flat->backend->stop(flat);
-	close_fd(&flat->flat);
+	close_fd(&flat->devnode);
 	pthread_mutex_lock(&flat->lock);
 	iova_end(&flat->iovas);
 	flat->backend = NULL;

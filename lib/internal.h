@@ -63,7 +63,7 @@ struct flatiommu {
 	int container;			/* with type1 and noiommu-group, or -1 */
 	int iommufd;			/* with the other backends, or -1 */
 	uint32_t ioas;
-	int flat;			/* /dev/flatiommu, or -1 if it is not needed */
+	int devnode;			/* /dev/flatiommu, or -1 if it is not needed */
 	unsigned int attached;		/* number of attached devices, in the list or not */
 
 	/* Held for moments only. Protects the other members, and the lists that begin here. */

@@ -8,28 +8,28 @@
 
 #include "internal.h"
 
-bool is_flat(const struct function *f)
+bool is_flat(const struct sysfs_function *f)
 {
 	return !strcmp(f->group_name, "flatiommu");
 }
 
-bool is_noiommu_group(const struct function *f)
+bool is_noiommu_group(const struct sysfs_function *f)
 {
 	return !strcmp(f->group_name, "vfio-noiommu");
 }
 
-bool is_noiommu_cdev(const struct function *f)
+bool is_noiommu_cdev(const struct sysfs_function *f)
 {
 	return !strncmp(f->cdev, "noiommu-", strlen("noiommu-"));
 }
 
-bool has_iommu(const struct function *f)
+bool has_iommu(const struct sysfs_function *f)
 {
 	/* The groups of all others have a name, also those of drivers that are not written yet. */
 	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);
 }
 
-static bool has_cdev(const struct function *f)
+static bool has_cdev(const struct sysfs_function *f)
 {
 	return f->cdev[0] && !access("/dev/iommu", F_OK);
 }
@@ -41,7 +41,7 @@ static bool has_cdev(const struct function *f)
 static const struct candidate {
 	const struct backend *backend;
 	/* Does the backend fit the device? @behind says why, for a message. */
-	bool (*has)(const struct function *f);
+	bool (*has)(const struct sysfs_function *f);
 	const char *behind;
 	bool needs_cdev;
 } candidates[] = {
@@ -60,7 +60,7 @@ static bool has_vfio_groups(void)
 	return !access("/sys/class/vfio", F_OK) || errno != ENOENT;
 }
 
-static bool fits(const struct candidate *c, const struct function *f)
+static bool fits(const struct candidate *c, const struct sysfs_function *f)
 {
 	return c->has(f) && (c->needs_cdev ? has_cdev(f) : has_vfio_groups());
 }
@@ -92,7 +92,7 @@ static int try_backend(struct flatiommu_device *device, const struct backend *ba
 }
 
 /* Returns why a backend with groups was chosen, and not its variant with iommufd. */
-static const char *why_not_iommufd(const struct candidate *c, const struct function *f)
+static const char *why_not_iommufd(const struct candidate *c, const struct sysfs_function *f)
 {
 	if (c->needs_cdev)
 		return "";
@@ -120,7 +120,7 @@ static const char *whose_wish(const struct flatiommu *flat)
 /* Fails because no backend fits the device. */
 static int refuse(struct flatiommu_device *device, const char *forced)
 {
-	const struct function *f = &device->function;
+	const struct sysfs_function *f = &device->function;
 	const char *behind = "it has no IOMMU group";
 	size_t i;
 

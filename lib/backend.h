@@ -20,7 +20,7 @@ struct flatiommu_device;
 struct flatiommu_dma_segment;
 struct flatiommu_function;
 struct flatiommu_segment;
-struct function;
+struct sysfs_function;
 struct iova_range;
 
 struct backend {
@@ -84,10 +84,10 @@ extern const struct backend imported;
 int choose_backend(struct flatiommu_device *device);
 
 /* What is behind a function. */
-bool is_flat(const struct function *f);
-bool is_noiommu_group(const struct function *f);
-bool is_noiommu_cdev(const struct function *f);
-bool has_iommu(const struct function *f);
+bool is_flat(const struct sysfs_function *f);
+bool is_noiommu_group(const struct sysfs_function *f);
+bool is_noiommu_cdev(const struct sysfs_function *f);
+bool has_iommu(const struct sysfs_function *f);
 
 /*
  * The file devnode.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,

@@ -11,7 +11,7 @@
 
 struct buffer;
 struct flatiommu;
-struct function;
+struct sysfs_function;
 struct flatiommu_device;
 
 /* privilege.c: is this another user namespace than the initial one, which drivers check? */
@@ -31,7 +31,7 @@ bool is_open_here(const char *path);
 /* Returns who has the node @path open, which can be open only once. */
 const char *why_busy(const char *path);
 /* As why_busy(), for a character device: one program must have all functions of its group. */
-const char *why_group_busy(const struct function *function);
+const char *why_group_busy(const struct sysfs_function *function);
 
 /*
  * The call @step, which takes a device over, failed. @module, vfio_iommu_type1 or iommufd, is the

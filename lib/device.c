@@ -12,7 +12,7 @@
 /* Checks what sysfs says before VFIO is called, because VFIO's errors are terse. */
 static int look_at(struct flatiommu_device *device)
 {
-	struct function *f = &device->function;
+	struct sysfs_function *f = &device->function;
 	int err = read_function(f);
 
 	if (err == -ENODEV)
@@ -158,7 +158,7 @@ void detach_device(struct flatiommu_device *device)
  * Returns the context's device for this function, or NULL. *@was_open: the program has it open.
  * Otherwise it was kept for the buffers, and is now not stopped any more.
  */
-static struct flatiommu_device *take_known(struct flatiommu *flat, const struct function *f,
+static struct flatiommu_device *take_known(struct flatiommu *flat, const struct sysfs_function *f,
 					   bool *was_open)
 {
 	struct flatiommu_device *device;
@@ -207,7 +207,7 @@ static int join(struct flatiommu_device *device)
 	return err;
 }
 
-static int open_locked(struct flatiommu *flat, const struct function *f, const char *token,
+static int open_locked(struct flatiommu *flat, const struct sysfs_function *f, const char *token,
 		       struct flatiommu_device **device)
 {
 	bool was_open;
@@ -261,7 +261,7 @@ static int open_locked(struct flatiommu *flat, const struct function *f, const c
 static int open_device(struct flatiommu *flat, const char *bdf, const char *token,
 		       struct flatiommu_device **device)
 {
-	struct function f;
+	struct sysfs_function f;
 	int err;
 
 	if (parse_bdf(bdf, &f))

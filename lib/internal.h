@@ -117,7 +117,7 @@ struct view {
 struct flatiommu_device {
 	struct flatiommu *flat;
 	struct flatiommu_device *next;	/* flat->lock */
-	struct function function;
+	struct sysfs_function function;
 	char name[32];
 	char token[37];			/* a UUID, or "" */
 	int fd;

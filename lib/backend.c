@@ -8,28 +8,28 @@
 
 #include "internal.h"
 
-bool is_flat(const struct function *f)
+bool is_flat(const struct sysfs_function *f)
 {
 	return !strcmp(f->group_name, "flatiommu");
 }
 
-bool is_noiommu_group(const struct function *f)
+bool is_noiommu_group(const struct sysfs_function *f)
 {
 	return !strcmp(f->group_name, "vfio-noiommu");
 }
 
-bool is_noiommu_cdev(const struct function *f)
+bool is_noiommu_cdev(const struct sysfs_function *f)
 {
 	return !strncmp(f->cdev, "noiommu-", strlen("noiommu-"));
 }
 
-bool has_iommu(const struct function *f)
+bool has_iommu(const struct sysfs_function *f)
 {
 	/* The groups of all others have a name, also those of drivers that are not written yet. */
 	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);
 }
 
-static bool has_cdev(const struct function *f)
+static bool has_cdev(const struct sysfs_function *f)
 {
 	return f->cdev[0] && !access("/dev/iommu", F_OK);
 }
@@ -41,7 +41,7 @@ static bool has_cdev(const struct function *f)
 static const struct candidate {
 	const struct backend *backend;
 	/* Does the backend fit the device? @behind says why, for a message. */
-	bool (*has)(const struct function *f);
+	bool (*has)(const struct sysfs_function *f);
 	const char *behind;
 	bool needs_cdev;
 } candidates[] = {
@@ -60,7 +60,7 @@ static bool has_vfio_groups(void)
 	return !access("/sys/class/vfio", F_OK) || errno != ENOENT;
 }
 
-static bool fits(const struct candidate *c, const struct function *f)
+static bool fits(const struct candidate *c, const struct sysfs_function *f)
 {
 	return c->has(f) && (c->needs_cdev ? has_cdev(f) : has_vfio_groups());
 }
@@ -85,14 +85,14 @@ static int try_backend(struct flatiommu_device *device, const struct backend *ba
 			backend->stop(flat);
 	}
 	if (err) {
-		close_fd(&flat->flat);
+		close_fd(&flat->devnode);
 		set_backend(flat, NULL);
 	}
 	return err;
 }
 
 /* Returns why a backend with groups was chosen, and not its variant with iommufd. */
-static const char *why_not_iommufd(const struct candidate *c, const struct function *f)
+static const char *why_not_iommufd(const struct candidate *c, const struct sysfs_function *f)
 {
 	if (c->needs_cdev)
 		return "";
@@ -120,7 +120,7 @@ static const char *whose_wish(const struct flatiommu *flat)
 /* Fails because no backend fits the device. */
 static int refuse(struct flatiommu_device *device, const char *forced)
 {
-	const struct function *f = &device->function;
+	const struct sysfs_function *f = &device->function;
 	const char *behind = "it has no IOMMU group";
 	size_t i;
 
@@ -145,6 +145,19 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 			    "it is to be passed", f->bdf, behind);
 	return fail(device->flat, -EOPNOTSUPP, "%s: it has no IOMMU group, so VFIO cannot open it. "
 		    "Cure: flatiommu unbind %s && flatiommu bind %s", f->bdf, f->bdf, f->bdf);
+}
+
+/* Fails because no backend has the name @forced. */
+static int refuse_unknown(struct flatiommu *flat, const char *forced)
+{
+	char names[32 * ARRAY_SIZE(candidates)] = "";
+	size_t i, length = 0;
+
+	for (i = 0; i < ARRAY_SIZE(candidates); i++)
+		length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s", i ? ", " : "",
+					   candidates[i].backend->name);
+	return fail(flat, -EINVAL, "%s=%s: there is no such backend. There are: %s", whose_wish(flat),
+		    forced, names);
 }
 
 static int join_backend(struct flatiommu_device *device)
@@ -193,9 +206,7 @@ int choose_backend(struct flatiommu_device *device)
 			 latest_reason());
 	}
 	if (forced && !known)
-		return fail(flat, -EINVAL, "%s=%s: there is no such backend. There are: iommu-iommufd, iommu-type1, "
-			    "flatiommu-iommufd, flatiommu-type1, noiommu-iommufd, noiommu-group", whose_wish(flat),
-			    forced);
+		return refuse_unknown(flat, forced);
 	if (tried > 1) {
 		char last[512];
 

@@ -20,15 +20,22 @@ struct flatiommu_device;
 struct flatiommu_dma_segment;
 struct flatiommu_function;
 struct flatiommu_segment;
-struct function;
+struct sysfs_function;
 struct iova_range;
 
 struct backend {
 	const char *name;
 	/* An IOMMU translates: a buffer's bus address is its IOVA. */
 	bool isolated;
-	/* On flatiommu.ko: buffers can be pinned through /dev/flatiommu instead of map(). */
-	bool pins;
+	/*
+	 * flatiommu.ko claims the functions: a claim may hold BARs write-combined, and buffers can
+	 * be pinned through /dev/flatiommu instead of map().
+	 */
+	bool claimed;
+	/* The devices are attached in another process, which also maps the buffers. */
+	bool imported;
+	/* The kernel compares RLIMIT_MEMLOCK with VmPin when it maps. Otherwise with VmLck. */
+	bool counts_pinned;
 	/* map() is good for BARs of devices, too. */
 	bool maps_bars;
 
@@ -77,13 +84,13 @@ extern const struct backend imported;
 int choose_backend(struct flatiommu_device *device);
 
 /* What is behind a function. */
-bool is_flat(const struct function *f);
-bool is_noiommu_group(const struct function *f);
-bool is_noiommu_cdev(const struct function *f);
-bool has_iommu(const struct function *f);
+bool is_flat(const struct sysfs_function *f);
+bool is_noiommu_group(const struct sysfs_function *f);
+bool is_noiommu_cdev(const struct sysfs_function *f);
+bool has_iommu(const struct sysfs_function *f);
 
 /*
- * The file flat.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,
+ * The file devnode.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,
  * except that flat_unpin() does not call fail().
  */
 int flat_open(struct flatiommu *flat);

@@ -64,11 +64,11 @@ const char *why_busy(const char *path)
 	       "Cure: one context for all of its devices" : "another program has it open";
 }
 
-const char *why_group_busy(const struct function *function)
+const char *why_group_busy(const struct sysfs_function *function)
 {
 	const struct dirent *entry;
 	bool alone = true, here = false;
-	struct function other;
+	struct sysfs_function other;
 	char path[96];
 	DIR *dir;
 

@@ -11,7 +11,7 @@
 
 struct buffer;
 struct flatiommu;
-struct function;
+struct sysfs_function;
 struct flatiommu_device;
 
 /* privilege.c: is this another user namespace than the initial one, which drivers check? */
@@ -31,7 +31,7 @@ bool is_open_here(const char *path);
 /* Returns who has the node @path open, which can be open only once. */
 const char *why_busy(const char *path);
 /* As why_busy(), for a character device: one program must have all functions of its group. */
-const char *why_group_busy(const struct function *function);
+const char *why_group_busy(const struct sysfs_function *function);
 
 /*
  * The call @step, which takes a device over, failed. @module, vfio_iommu_type1 or iommufd, is the
@@ -48,7 +48,7 @@ int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);
 /* FLATIOMMU_ALLOC for the device @name failed. */
 int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsigned int address_bits, int err);
 
-/* flat.c: a call for the device @name failed, but not because of its memory. */
+/* devnode.c: a call for the device @name failed, but not because of its memory. */
 int explain_flat(struct flatiommu *flat, const char *name, const char *step, int err);
 
 /* Allocating memory of the kind @pages, an enum flatiommu_dma_pages, failed. */

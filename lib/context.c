@@ -67,7 +67,7 @@ int flatiommu_open_with(const struct flatiommu_options *options, struct flatiomm
 		return -ENOMEM;
 	new->container = -1;
 	new->iommufd = -1;
-	new->flat = -1;
+	new->devnode = -1;
 	err = options ? read_options(new, options) : 0;
 	if (!err)
 		err = make_mark(new);
@@ -107,7 +107,7 @@ static void close_files(struct flatiommu *flat)
 		close_fd(&group->fd);
 	close_fd(&flat->container);
 	close_fd(&flat->iommufd);
-	close_fd(&flat->flat);
+	close_fd(&flat->devnode);
 }
 
 /*

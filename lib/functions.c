@@ -59,7 +59,7 @@ static uint32_t count_vfs(const char *bdf)
 	return count;
 }
 
-static uint32_t flags_of(const struct function *f, bool is_vf)
+static uint32_t flags_of(const struct sysfs_function *f, bool is_vf)
 {
 	uint32_t flags = is_vf ? FLATIOMMU_FUNCTION_VF : 0;
 
@@ -73,7 +73,7 @@ static uint32_t flags_of(const struct function *f, bool is_vf)
 }
 
 /* -ENODEV also for one that goes meanwhile, whichever of its files was the first to. */
-static int read_info(struct function *f, struct flatiommu_function_info *info)
+static int read_info(struct sysfs_function *f, struct flatiommu_function_info *info)
 {
 	struct flatiommu_function_info new = { 0 };
 	char path[64];
@@ -99,7 +99,7 @@ static int read_info(struct function *f, struct flatiommu_function_info *info)
 
 int flatiommu_function_get_info(const char *bdf, struct flatiommu_function_info *info)
 {
-	struct function f;
+	struct sysfs_function f;
 
 	if (!bdf || !info || parse_bdf(bdf, &f))
 		return -EINVAL;
@@ -107,7 +107,7 @@ int flatiommu_function_get_info(const char *bdf, struct flatiommu_function_info 
 }
 
 /* @pf gets what match->pf is as sysfs has it, or "". */
-static int check_match(const struct flatiommu_match *match, struct function *pf)
+static int check_match(const struct flatiommu_match *match, struct sysfs_function *pf)
 {
 	size_t i;
 
@@ -119,7 +119,7 @@ static int check_match(const struct flatiommu_match *match, struct function *pf)
 	return match->pf ? parse_bdf(match->pf, pf) : 0;
 }
 
-static bool matches(const struct flatiommu_match *match, const struct function *pf,
+static bool matches(const struct flatiommu_match *match, const struct sysfs_function *pf,
 		    const struct flatiommu_function_info *info)
 {
 	return !((info->class_code ^ match->class_code) & match->class_mask) &&
@@ -151,12 +151,12 @@ static int add(struct list *list, const struct flatiommu_function_info *info)
 	return 0;
 }
 
-static int read_all(DIR *dir, const struct flatiommu_match *match, const struct function *pf,
+static int read_all(DIR *dir, const struct flatiommu_match *match, const struct sysfs_function *pf,
 		    struct list *list)
 {
 	struct flatiommu_function_info info;
 	const struct dirent *entry;
-	struct function f;
+	struct sysfs_function f;
 	int err = 0;
 
 	for (;;) {
@@ -189,7 +189,7 @@ int flatiommu_function_list(const struct flatiommu_match *match,
 {
 	static const struct flatiommu_match any;
 	struct list list = { 0 };
-	struct function pf;
+	struct sysfs_function pf;
 	DIR *dir;
 	int err;
 

@@ -63,7 +63,7 @@ struct flatiommu {
 	int container;			/* with type1 and noiommu-group, or -1 */
 	int iommufd;			/* with the other backends, or -1 */
 	uint32_t ioas;
-	int flat;			/* /dev/flatiommu, or -1 if it is not needed */
+	int devnode;			/* /dev/flatiommu, or -1 if it is not needed */
 	unsigned int attached;		/* number of attached devices, in the list or not */
 
 	/* Held for moments only. Protects the other members, and the lists that begin here. */
@@ -117,7 +117,7 @@ struct view {
 struct flatiommu_device {
 	struct flatiommu *flat;
 	struct flatiommu_device *next;	/* flat->lock */
-	struct function function;
+	struct sysfs_function function;
 	char name[32];
 	char token[37];			/* a UUID, or "" */
 	int fd;
@@ -214,10 +214,34 @@ int call(int fd, unsigned long request, void *arg);
 void close_fd(int *fd);
 
 /* device.c */
+/* Returns a device without a file and a function, or NULL after fail(). */
+struct flatiommu_device *new_device(struct flatiommu *flat, const char *name);
+/* Reads the properties of a device, whose file is open. */
 int use_device(struct flatiommu_device *device);
+void list_device(struct flatiommu_device *device);
+/* Both locks are held: so a thread with open_lock can read the list. */
+void unlink_device(struct flatiommu_device *device);
+/* Detaches a device whose file is closed. open_lock is held. */
+void detach_device(struct flatiommu_device *device);
+/* Frees a device that is not in the list and not attached any more. */
+void forget_device(struct flatiommu_device *device);
+
+/* command.c: the command register. */
+/*
+ * Enables memory and port decoding, which VFIO leaves unchanged, and disables bus mastering until
+ * the program asks for it.
+ */
+int begin_command(struct flatiommu_device *device);
 /* For these two, device->lock is held. */
 int set_bus_master(struct flatiommu_device *device, bool on);
 bool is_bus_master(struct flatiommu_device *device);
+/*
+ * Without bus mastering a function begins no transaction, and its writes have arrived. Its reads
+ * may still be pending (PCIe 7.5.3.5, Transactions Pending), for less than a second.
+ */
+void wait_for_transactions(struct flatiommu_device *device);
+
+/* close.c */
 /*
  * Ends the mappings, interrupts and DMA of a device. It stays open, and FLATIOMMU_IRQ_REQUEST still
  * signals. Returns 0, or -errno if the device does not answer.
@@ -230,7 +254,6 @@ int stop_device(struct flatiommu_device *device);
 void drop_stopped_devices(struct flatiommu *flat);
 /* Gives a device back that is not in the list, and frees it. No lock is held. */
 void end_device(struct flatiommu_device *device);
-void forget_device(struct flatiommu_device *device);
 
 /*
  * token.c: sets the device's VF token; @token NULL: to that of the environment, if it has one.
@@ -253,11 +276,20 @@ int check_dma_options(struct flatiommu *flat, size_t length, const struct flatio
 int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
 	      struct flatiommu_dma **dma);
 int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma);
+
+/* buffer.c */
+/* Returns the highest address that has @bits bits; 0: any number of bits. */
+uint64_t last_address(unsigned int bits);
 /* Unmapping failed with @err, so devices may still reach the buffer: fails and leaks the memory. */
 void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
+/* Frees a buffer. Returns 0, or -errno if the kernel did not unmap it: then its memory is kept. */
 int free_buffer(struct buffer *buffer);
+/* Frees a buffer's struct in a child, and its memory if it is shared. Other memory is not there. */
 void forget_buffer(struct buffer *buffer);
-/* Maps, lists and indexes a buffer, and does not check() it. 0, or -errno, and it is as before. */
+/*
+ * Maps, lists and indexes a buffer. Does not check that it suits the device. Returns 0, or -errno:
+ * then the buffer is as before.
+ */
 int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits);
 /* Frees a buffer that is not mapped, and its memory. */
 void free_memory(struct buffer *buffer);

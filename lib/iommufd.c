@@ -199,6 +199,7 @@ static int get_pa(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 const struct backend iommu_iommufd = {
 	.name = "iommu-iommufd",
 	.isolated = true,
+	.counts_pinned = true,
 	.start = start,
 	.stop = stop,
 	.attach = attach,
@@ -210,7 +211,8 @@ const struct backend iommu_iommufd = {
 
 const struct backend flatiommu_iommufd = {
 	.name = "flatiommu-iommufd",
-	.pins = true,
+	.claimed = true,
+	.counts_pinned = true,
 	.start = start_flat,
 	.stop = stop,
 	.attach = attach_flat,
@@ -223,6 +225,7 @@ const struct backend flatiommu_iommufd = {
 
 const struct backend noiommu_iommufd = {
 	.name = "noiommu-iommufd",
+	.counts_pinned = true,
 	.start = start,
 	.stop = stop,
 	.attach = attach,

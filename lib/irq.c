@@ -92,7 +92,7 @@ static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq 
 		if (eventfds[i] >= 0 && !is_eventfd(eventfds[i]))
 			return fail(device->flat, -EBADF, "%s: %s: file descriptor %d is not an eventfd",
 				    device->name, names[irq], eventfds[i]);
-	if (err == -EINVAL && device->flat->backend == &imported)
+	if (err == -EINVAL && device->flat->backend->imported)
 		return fail(device->flat, -EBUSY, "%s: %s: another process has enabled something else. Cure: "
 			    "flatiommu_irq_disable()", device->name, names[irq]);
 	snprintf(what, sizeof(what), "%s: %u of %s", device->name, count, names[irq]);
@@ -243,7 +243,7 @@ static int disable(struct flatiommu_device *device, enum flatiommu_irq irq)
 		return err;
 	pthread_mutex_lock(&device->lock);
 	err = disable_locked(device, irq);
-	if (device->flat->backend == &imported)
+	if (device->flat->backend->imported)
 		disable_others(device, irq);
 	pthread_mutex_unlock(&device->lock);
 	return err;

@@ -64,7 +64,7 @@ static bool parse(const char *text, struct flatiommu_monitor_event *event)
 	struct flatiommu_monitor_event new = { .kind = kind_of(value_of(text, "ACTION=")) };
 	const char *name = strrchr(value_of(text, "DEVPATH="), '/');
 	unsigned int vendor, device;
-	struct function f;
+	struct sysfs_function f;
 
 	if (strcmp(value_of(text, "SUBSYSTEM="), "pci") || !new.kind || !name ||
 	    parse_bdf(name + 1, &f) || value_of(text, "SYNTH_UUID=")[0])

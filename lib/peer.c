@@ -122,7 +122,6 @@ static int check_way(struct flatiommu_device *device, const struct backend *back
 static int check(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 		 const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
 {
-	const struct backend *backend = device->flat->backend;
 	int err;
 
 	if (bar >= NR_BARS || !dma)
@@ -134,7 +133,7 @@ static int check(struct flatiommu_device *device, unsigned int bar, uint64_t off
 	if (options->flags || options->pages || options->node)
 		return fail(device->flat, -EOPNOTSUPP, "%s: flatiommu_bar_dma: options that are for "
 			    "memory yet to be had", device->name);
-	if (backend == &imported)
+	if (device->flat->backend->imported)
 		return fail(device->flat, -EOPNOTSUPP, "%s: it is imported. Cure: the process that "
 			    "opened it and its peers has its BARs as buffers", device->name);
 	return check_range(device, bar, offset, 1);

@@ -92,7 +92,7 @@ bool can_pin(struct flatiommu *flat)
 	bool can;
 
 	pthread_mutex_lock(&flat->lock);
-	can = flat->backend && flat->backend->pins && flat->pins;
+	can = flat->backend && flat->backend->claimed && flat->pins;
 	pthread_mutex_unlock(&flat->lock);
 	return can;
 }

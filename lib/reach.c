@@ -18,11 +18,11 @@ static int open_flat(struct flatiommu *flat)
 {
 	int fd;
 
-	if (flat->flat < 0) {
+	if (flat->devnode < 0) {
 		fd = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
 		return fd < 0 ? -EOPNOTSUPP : fd;
 	}
-	fd = fcntl(flat->flat, F_DUPFD_CLOEXEC, 0);
+	fd = fcntl(flat->devnode, F_DUPFD_CLOEXEC, 0);
 	return fd < 0 ? fail(flat, -errno, "/dev/flatiommu, once more: %s", ERRNO(-errno)) : fd;
 }
 
@@ -34,7 +34,7 @@ static int begin(struct flatiommu *flat, struct flatiommu_function *function, ch
 
 	pthread_mutex_lock(&flat->lock);
 	device = flat->devices;
-	if (device && flat->backend != &imported && !flat->backend->isolated) {
+	if (device && !flat->backend->imported && !flat->backend->isolated) {
 		fd = open_flat(flat);
 		*function = flat_name(device);
 		snprintf(name, size, "%s", device->name);

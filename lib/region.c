@@ -216,18 +216,17 @@ static int check_prefetchable(struct flatiommu_device *device, unsigned int bar)
 static int check_write_combined(struct flatiommu_device *device, unsigned int bar, bool wanted)
 {
 	const struct backend *backend = device->flat->backend;
-	bool claimed = backend == &flatiommu_type1 || backend == &flatiommu_iommufd;
 	uint32_t held = 0;
 	int err = wanted ? check_prefetchable(device, bar) : 0;
 
-	if (!err && claimed)
+	if (!err && backend->claimed)
 		err = flat_wc_bars(device, &held);
 	if (err)
 		return err;
-	if (wanted && !claimed && backend != &imported)
+	if (wanted && !backend->claimed && !backend->imported)
 		return fail(device->flat, -EOPNOTSUPP, "%s: write-combining takes a claim of flatiommu.ko",
 			    device->name);
-	if (claimed && wanted && !(held >> bar & 1))
+	if (backend->claimed && wanted && !(held >> bar & 1))
 		return fail(device->flat, -EBUSY, "%s: BAR %u is not held write-combined. Cure: "
 			    "flatiommu unbind %s && flatiommu bind --wc %u %s", device->name, bar,
 			    device->name, bar, device->name);

@@ -156,7 +156,7 @@ static int hot_reset(struct flatiommu_device *device)
 {
 	int err;
 
-	if (device->flat->backend == &imported)
+	if (device->flat->backend->imported)
 		return fail(device->flat, -EOPNOTSUPP, "%s: the process that opened it can reset its bus",
 			    device->name);
 	/* Keeps groups, whose files the call needs, from being closed. */

@@ -35,15 +35,14 @@ static uint64_t read_kib(const char *path, const char *name)
 static int check_limit(struct flatiommu *flat, uint64_t size)
 {
 	const struct backend *backend = open_backend(flat);
-	bool iommufd = backend == &iommu_iommufd || backend == &noiommu_iommufd ||
-		       (backend == &flatiommu_iommufd && !can_pin(flat));
+	bool pinned = backend && backend->counts_pinned && !can_pin(flat);
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 	uint64_t locked;
 
 	getrlimit(RLIMIT_MEMLOCK, &limit);
 	if (limit.rlim_cur == RLIM_INFINITY || has_capability(CAP_IPC_LOCK))
 		return 0;
-	locked = read_kib("/proc/self/status", iommufd ? "VmPin" : "VmLck");
+	locked = read_kib("/proc/self/status", pinned ? "VmPin" : "VmLck");
 	if (size <= limit.rlim_cur && locked <= limit.rlim_cur - size)
 		return 0;
 	return fail(flat, -ENOMEM, "%llu bytes cannot be pinned: more than RLIMIT_MEMLOCK (%llu bytes) "

@@ -12,11 +12,11 @@
 
 #include "../module/address.h"
 
-int parse_bdf(const char *text, struct function *f)
+int parse_bdf(const char *text, struct sysfs_function *f)
 {
 	struct flat_address a;
 
-	*f = (struct function){ .group = -1 };
+	*f = (struct sysfs_function){ .group = -1 };
 	if (!flat_parse_address(text, &a))
 		return -EINVAL;
 	f->segment = a.segment;
@@ -45,7 +45,7 @@ int read_line(const char *path, char *text, size_t size)
 	return err;
 }
 
-int read_link(const struct function *f, const char *name, char *text, size_t size)
+int read_link(const struct sysfs_function *f, const char *name, char *text, size_t size)
 {
 	char path[64], target[256], *base;
 	ssize_t length;
@@ -65,7 +65,7 @@ int read_link(const struct function *f, const char *name, char *text, size_t siz
  * The directory exists on kernels without character devices, too. Only a device with a number has a
  * node.
  */
-static int read_cdev(struct function *f)
+static int read_cdev(struct sysfs_function *f)
 {
 	const struct dirent *entry;
 	char path[64], number[128];
@@ -94,7 +94,7 @@ static int read_cdev(struct function *f)
  * none. If groups are hidden, as by flatiommu run, look at the function's IOMMU, which VFIO's
  * no-IOMMU mode does not have.
  */
-static int read_group(struct function *f)
+static int read_group(struct sysfs_function *f)
 {
 	char path[64], group[16], iommu[64];
 	int err = read_link(f, "iommu_group", group, sizeof(group));
@@ -120,7 +120,7 @@ static int read_group(struct function *f)
 	return err;
 }
 
-int read_function(struct function *f)
+int read_function(struct sysfs_function *f)
 {
 	char path[64];
 	int err;
@@ -135,7 +135,7 @@ int read_function(struct function *f)
 	return err ? err : read_cdev(f);
 }
 
-int read_resources(const struct function *f, uint64_t *starts, unsigned int count)
+int read_resources(const struct sysfs_function *f, uint64_t *starts, unsigned int count)
 {
 	char path[64], line[80];
 	unsigned int i;
@@ -153,7 +153,7 @@ int read_resources(const struct function *f, uint64_t *starts, unsigned int coun
 	return err;
 }
 
-int read_node(const struct function *f)
+int read_node(const struct sysfs_function *f)
 {
 	char path[64], text[16];
 

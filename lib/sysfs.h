@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct function {
+struct sysfs_function {
 	uint32_t segment;
 	uint8_t bus;
 	uint8_t devfn;
@@ -20,15 +20,15 @@ struct function {
 };
 
 /* Parses an address, by the grammar of module/address.h. Returns 0 or -EINVAL. */
-int parse_bdf(const char *text, struct function *f);
+int parse_bdf(const char *text, struct sysfs_function *f);
 /* Reads all members except the address. Returns 0, -ENODEV, or another -errno. */
-int read_function(struct function *f);
+int read_function(struct sysfs_function *f);
 /* Reads the last part of a link's target, "" if there is no link. Returns 0 or -errno. */
-int read_link(const struct function *f, const char *name, char *text, size_t size);
+int read_link(const struct sysfs_function *f, const char *name, char *text, size_t size);
 /* Returns the NUMA node, or -1. */
-int read_node(const struct function *f);
+int read_node(const struct sysfs_function *f);
 /* Reads where BARs are, as the processor has it. Returns 0 or -errno. */
-int read_resources(const struct function *f, uint64_t *starts, unsigned int count);
+int read_resources(const struct sysfs_function *f, uint64_t *starts, unsigned int count);
 /* Reads the first line of a file. Returns 0 or -errno. */
 int read_line(const char *path, char *text, size_t size);
 

@@ -145,7 +145,7 @@ const struct backend iommu_type1 = {
 
 const struct backend flatiommu_type1 = {
 	.name = "flatiommu-type1",
-	.pins = true,
+	.claimed = true,
 	.start = start_flat,
 	.stop = stop,
 	.attach = attach_flat,

@@ -39,7 +39,7 @@ static int file_of(const void *from, size_t size)
 
 static void fuzz_bdf(void)
 {
-	struct function f, again;
+	struct sysfs_function f, again;
 	char text[64];
 
 	snprintf(text, sizeof(text), "%.*s", (int)nr_bytes, (const char *)bytes);

@@ -16,6 +16,7 @@
 #include "caps.h"
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
@@ -29,19 +30,6 @@
 #define MIB ((size_t)1 << 20)
 
 static const char *const devices[] = { EDU, NULL };
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-/* The module is unloaded, which takes that no file of memory is left. */
-static int end(void **state)
-{
-	(void)state;
-	return flat_end(devices);
-}
 
 static size_t pages_of(size_t length)
 {
@@ -682,5 +670,5 @@ int main(void)
 		ALONE_TEST(death_leaves_nothing),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

@@ -15,6 +15,7 @@
 
 #include "caps.h"
 #include "devices.h"
+#include "fixture.h"
 #include "hotplug.h"
 #include "sysfs.h"
 #include "test.h"
@@ -29,18 +30,6 @@ static struct flatiommu_function_info *functions;
 static size_t count;
 static int monitor = -1;
 static struct flatiommu *flat;
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return flat_end(devices);
-}
 
 static int end_each(void **state)
 {
@@ -343,5 +332,5 @@ int main(void)
 		cmocka_unit_test_teardown(needs_no_privilege, end_each),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

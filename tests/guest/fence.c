@@ -8,6 +8,7 @@
 
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "sysfs.h"
@@ -22,18 +23,6 @@ static struct vfio_dev edu = VFIO_DEV_INIT, edu2 = VFIO_DEV_INIT;
 static int container = -1, container2 = -1;
 static char *page;
 static uint64_t bus;
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return flat_end(devices);
-}
 
 /* edu, which may write to one page. */
 static int open_container(void **state)
@@ -179,5 +168,5 @@ int main(void)
 		TEST(attach_fences_nobody),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

@@ -6,6 +6,7 @@
 
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "mem.h"
 #include "nvme.h"
 #include "sysfs.h"
@@ -20,18 +21,6 @@ static const char *const devices[] = { EDU, NVME, NULL };
 static struct vfio_dev dev = VFIO_DEV_INIT;
 static struct nvme nvme;
 static int container = -1, events[MAX_EVENTS];
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return flat_end(devices);
-}
 
 static int open_device(void **state)
 {
@@ -162,5 +151,5 @@ int main(void)
 		TEST(msix, NVME),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

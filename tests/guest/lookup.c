@@ -19,6 +19,7 @@
 #include "caps.h"
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
@@ -36,19 +37,6 @@ static struct vfio_dev edu = VFIO_DEV_INIT, edu2 = VFIO_DEV_INIT, ctrl = VFIO_DE
 static struct nvme nvme;
 static int container = -1, container2 = -1, flat = -1;
 static long pins_before;
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	huge_pages(0);
-	return flat_end(devices);
-}
 
 /* edu in a container, without a declaration. */
 static int open_all(void **state)
@@ -785,5 +773,5 @@ int main(int argc, char **argv)
 		container = atoi(argv[3]);
 		return -try_as_heir(mem_pages(1));
 	}
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

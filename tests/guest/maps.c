@@ -13,6 +13,7 @@
 
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "refusals.h"
@@ -34,19 +35,6 @@ static const char *const devices[] = { EDU, FN1, NULL };
 static struct vfio_dev edu = VFIO_DEV_INIT, edu2 = VFIO_DEV_INIT;
 static int container = -1;
 static long pins_before;
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	huge_pages(0);
-	return flat_end(devices);
-}
 
 static int open_container(void **state)
 {
@@ -698,5 +686,5 @@ int main(void)
 		TEST(log_of_all_is_limited),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

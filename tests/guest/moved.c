@@ -8,6 +8,7 @@
 
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "flat.h"
 #include "mem.h"
 #include "refusals.h"
@@ -20,18 +21,6 @@ static const char *const devices[] = { EDU, NULL };
 static struct vfio_dev edu = VFIO_DEV_INIT;
 static int container = -1;
 static long pins_before;
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return flat_end(devices);
-}
 
 static int open_container(void **state)
 {
@@ -164,6 +153,6 @@ int main(void)
 	 * page, whatever the IOMMU.
 	 */
 	if (!kernel_is(6, 2))
-		return run_group(old_tests, begin, end);
-	return run_group(tests, begin, end);
+		return run_with(devices, old_tests);
+	return run_with(devices, tests);
 }

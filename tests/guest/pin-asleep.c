@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "fixture.h"
 #include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
@@ -27,18 +28,6 @@ static struct vfio_dev dev = VFIO_DEV_INIT;
 static int container = -1, flat = -1;
 static uint32_t pin;
 static char *page;
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return flat_end(devices);
-}
 
 static int open_all(void **state)
 {
@@ -151,5 +140,5 @@ int main(void)
 		TEST(suspended),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

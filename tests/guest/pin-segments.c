@@ -12,6 +12,7 @@
 #include "alone.h"
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
@@ -21,20 +22,6 @@
 static const char *const devices[] = { EDU, NULL };
 
 static struct flatiommu_function function;
-
-static int begin(void **state)
-{
-	(void)state;
-	function = flat_function(EDU);
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	huge_pages(0);
-	return flat_end(devices);
-}
 
 static struct flatiommu_pin pin_of(const void *addr, size_t length, struct flatiommu_segment *segments,
 				   unsigned int room)
@@ -240,5 +227,6 @@ int main(void)
 		TEST(older_program),
 	};
 
-	return run_group(tests, begin, end);
+	function = flat_function(EDU);
+	return run_with(devices, tests);
 }

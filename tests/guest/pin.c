@@ -16,6 +16,7 @@
 #include "caps.h"
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
@@ -27,19 +28,6 @@
 #define NR_HUGE 2
 
 static const char *const devices[] = { EDU, FN1, NULL };
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	huge_pages(0);
-	return flat_end(devices);
-}
 
 /* The page's address, by the pin, is where the program finds what the device writes. */
 static void expect_dma(uint32_t pin, char *addr, uint64_t offset)
@@ -1099,5 +1087,5 @@ int main(void)
 		TEST(file_outlives_its_opener),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

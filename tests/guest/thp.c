@@ -23,6 +23,7 @@
 #include "alone.h"
 #include "devices.h"
 #include "edu.h"
+#include "fixture.h"
 #include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
@@ -44,19 +45,6 @@
 static const char *const devices[] = { EDU, NULL };
 
 static uint64_t bus[2 * MAX_PAGES];
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	huge_pages(0);
-	return flat_end(devices);
-}
 
 static char *thp(void)
 {
@@ -491,5 +479,5 @@ int main(void)
 		TEST(races),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

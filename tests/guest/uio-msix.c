@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "fixture.h"
 #include "sysfs.h"
 #include "test.h"
 #include "vfio.h"
@@ -33,18 +34,6 @@
 static const char *const devices[] = { NIC, NULL };
 static struct vfio_dev dev = VFIO_DEV_INIT;
 static int container = -1, events[VECTORS] = { -1, -1, -1, -1, -1 };
-
-static int begin(void **state)
-{
-	(void)state;
-	return flat_begin(devices);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return flat_end(devices);
-}
 
 static int open_device(void **state)
 {
@@ -201,5 +190,5 @@ int main(void)
 		TEST(reaches_io_ports),
 	};
 
-	return run_group(tests, begin, end);
+	return run_with(devices, tests);
 }

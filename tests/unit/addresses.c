@@ -26,7 +26,7 @@ static void check_line(const char *expected, const char *text)
 {
 	char spelt[64] = "-";
 	struct flat_address a;
-	struct function f;
+	struct sysfs_function f;
 
 	if (flat_parse_address(text, &a))
 		snprintf(spelt, sizeof(spelt), "%04x:%02x:%02x.%x", a.segment, a.bus, a.slot, a.function);

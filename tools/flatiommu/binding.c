@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "flat.h"
 #include "holders.h"
+#include "ko.h"
 #include "modules.h"
 #include "output.h"
 #include "wait.h"

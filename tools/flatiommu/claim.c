@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "flat.h"
 #include "holders.h"
+#include "ko.h"
 #include "modules.h"
 #include "output.h"
 #include "pci.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "doctor.h"
-#include "flat.h"
+#include "ko.h"
 #include "modules.h"
 #include "preload.h"
 #include "privilege.h"

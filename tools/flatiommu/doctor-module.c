@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "doctor.h"
-#include "flat.h"
 #include "keys.h"
+#include "ko.h"
 #include "modules.h"
 #include "packages.h"
 #include "sysfs.h"

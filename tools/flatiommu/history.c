@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "flat.h"
+#include "ko.h"
 #include "output.h"
 #include "past.h"
 #include "privilege.h"

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "flat.h"
+#include "ko.h"
 #include "names.h"
 #include "output.h"
 #include "persist.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "flat.h"
+#include "ko.h"
 #include "modules.h"
 #include "output.h"
 #include "pci.h"

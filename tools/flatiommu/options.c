@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "etc.h"
-#include "flat.h"
+#include "ko.h"
 #include "sysfs.h"
 
 #define MODPROBE "/etc/modprobe.d"

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "../../module/address.h"
-#include "flat.h"
+#include "ko.h"
 #include "output.h"
 #include "privilege.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "flat.h"
+#include "ko.h"
 #include "pci.h"
 
 #define DRIVERS "/sys/bus/pci/drivers"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "flat.h"
+#include "ko.h"
 #include "metrics.h"
 #include "modules.h"
 #include "output.h"

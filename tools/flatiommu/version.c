@@ -4,7 +4,7 @@
 #include <linux/flatiommu.h>
 #include <string.h>
 
-#include "flat.h"
+#include "ko.h"
 #include "modules.h"
 #include "output.h"
 #include "sysfs.h"

@@ -2,7 +2,7 @@
 /* Watches pinned memory of programs, and refused maps. */
 #include "watch.h"
 
-#include "flat.h"
+#include "ko.h"
 #include "output.h"
 #include "pins.h"
 

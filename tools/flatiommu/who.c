@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "flat.h"
+#include "ko.h"
 #include "numbers.h"
 #include "output.h"
 #include "past.h"

@@ -30,7 +30,7 @@
 
 enum kind { NONE, CONTAINER, GROUP, DEVICE, FLATIOMMU };
 
-static struct function {
+static struct sysfs_function {
 	const char *bdf;
 	unsigned int gone_ms;
 	atomic_bool gone;
@@ -42,7 +42,7 @@ static struct function {
 /* What each file descriptor is. */
 static struct {
 	enum kind kind;
-	struct function *function;
+	struct sysfs_function *function;
 } fds[MAX_FDS];
 
 static struct map {
@@ -156,7 +156,7 @@ WRAP(DIR *, opendir, const char *path)
 	return __real_opendir(real(path, full, sizeof(full)));
 }
 
-static int note_fd(int fd, enum kind kind, struct function *function)
+static int note_fd(int fd, enum kind kind, struct sysfs_function *function)
 {
 	if (fd < 0)
 		return fd;
@@ -171,7 +171,7 @@ static int note_fd(int fd, enum kind kind, struct function *function)
 WRAP(int, open, const char *path, int flags, mode_t mode)
 {
 	enum kind kind = NONE;
-	struct function *function = NULL;
+	struct sysfs_function *function = NULL;
 	char full[256];
 
 	if (!strcmp(path, "/dev/vfio/vfio"))
@@ -187,7 +187,7 @@ WRAP(int, open, const char *path, int flags, mode_t mode)
 
 /* The functions. */
 
-static struct function *find_function(const char *bdf)
+static struct sysfs_function *find_function(const char *bdf)
 {
 	size_t i;
 
@@ -197,7 +197,7 @@ static struct function *find_function(const char *bdf)
 	return NULL;
 }
 
-static enum kind kind_of(int fd, struct function **function)
+static enum kind kind_of(int fd, struct sysfs_function **function)
 {
 	enum kind kind = NONE;
 
@@ -212,7 +212,7 @@ static enum kind kind_of(int fd, struct function **function)
 
 WRAP(int, close, int fd)
 {
-	struct function *function;
+	struct sysfs_function *function;
 	enum kind kind = kind_of(fd, &function);
 
 	if (kind == DEVICE) {
@@ -227,7 +227,7 @@ WRAP(int, close, int fd)
 
 WRAP(ssize_t, pread, int fd, void *data, size_t size, off_t at)
 {
-	struct function *function;
+	struct sysfs_function *function;
 
 	if (kind_of(fd, &function) == DEVICE && function->gone) {
 		memset(data, 0xff, size);
@@ -238,7 +238,7 @@ WRAP(ssize_t, pread, int fd, void *data, size_t size, off_t at)
 
 WRAP(ssize_t, pwrite, int fd, const void *data, size_t size, off_t at)
 {
-	struct function *function;
+	struct sysfs_function *function;
 
 	if (kind_of(fd, &function) == DEVICE && function->gone)
 		return (ssize_t)size;
@@ -300,7 +300,7 @@ static int get_regions(struct vfio_region_info *info)
 	return 0;
 }
 
-static int set_irqs(struct function *function, const struct vfio_irq_set *set)
+static int set_irqs(struct sysfs_function *function, const struct vfio_irq_set *set)
 {
 	atomic_fetch_add(&fake_calls->sets_irqs, 1);
 	pthread_mutex_lock(&lock);
@@ -310,7 +310,7 @@ static int set_irqs(struct function *function, const struct vfio_irq_set *set)
 	return 0;
 }
 
-static int on_device(struct function *function, unsigned long request, void *arg)
+static int on_device(struct sysfs_function *function, unsigned long request, void *arg)
 {
 	struct vfio_device_info *info = arg;
 	struct vfio_irq_info *irq = arg;
@@ -340,7 +340,7 @@ static int on_device(struct function *function, unsigned long request, void *arg
 
 static int get_device(const char *name)
 {
-	struct function *function = find_function(name);
+	struct sysfs_function *function = find_function(name);
 
 	if (!function)
 		return -EINVAL;
@@ -511,7 +511,7 @@ int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
-	struct function *function;
+	struct sysfs_function *function;
 	va_list args;
 	void *arg;
 	int ret;

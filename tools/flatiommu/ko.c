@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "flat.h"
+#include "ko.h"
 
 #include <errno.h>
 #include <fcntl.h>

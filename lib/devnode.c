@@ -44,13 +44,13 @@ int flat_open(struct flatiommu *flat)
 {
 	int err;
 
-	if (flat->flat >= 0)
+	if (flat->devnode >= 0)
 		return 0;
 	err = choose_pins(flat);
 	if (err)
 		return err;
-	flat->flat = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
-	if (flat->flat >= 0)
+	flat->devnode = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
+	if (flat->devnode >= 0)
 		return 0;
 	return explain_open(flat, "", "/dev/flatiommu", -errno);
 }
@@ -126,7 +126,7 @@ int flat_declare(struct flatiommu_device *device)
 		.nr_functions = 1,
 		.functions = (uintptr_t)&function,
 	};
-	int err = call(device->flat->flat, FLATIOMMU_DECLARE, &declare);
+	int err = call(device->flat->devnode, FLATIOMMU_DECLARE, &declare);
 
 	return err ? explain_declare(device, err) : 0;
 }
@@ -145,7 +145,7 @@ static int look_up(struct flatiommu *flat, struct flatiommu_lookup *lookup,
 	if (!batch)
 		return fail(flat, -ENOMEM, "no memory to look bus addresses up");
 	lookup->segments = (uintptr_t)batch;
-	err = call(flat->flat, FLATIOMMU_LOOKUP, lookup);
+	err = call(flat->devnode, FLATIOMMU_LOOKUP, lookup);
 	for (i = 0; !err && i < lookup->nr_segments; i++)
 		segments[i] = (struct flatiommu_dma_segment){ batch[i].address, batch[i].length };
 	free(batch);
@@ -210,7 +210,7 @@ int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *p
 		.vaddr = (uintptr_t)buffer->pages,
 		.length = buffer->span,
 	};
-	int err = call(device->flat->flat, FLATIOMMU_PIN, &arg);
+	int err = call(device->flat->devnode, FLATIOMMU_PIN, &arg);
 
 	if (err)
 		return explain_pin(device, buffer, err);
@@ -222,7 +222,7 @@ int flat_unpin(struct flatiommu *flat, uint32_t pin)
 {
 	struct flatiommu_unpin arg = { .size = sizeof(arg), .pin = pin };
 
-	return call(flat->flat, FLATIOMMU_UNPIN, &arg);
+	return call(flat->devnode, FLATIOMMU_UNPIN, &arg);
 }
 
 /*
@@ -280,7 +280,7 @@ static int pin_once(struct flatiommu *flat, struct buffer *buffer, struct flatio
 	arg.nr_functions = list_functions(flat, functions, &changed);
 	if (!arg.nr_functions)
 		return PIN_NOT_POSSIBLE;
-	err = call(flat->flat, FLATIOMMU_PIN, &arg);
+	err = call(flat->devnode, FLATIOMMU_PIN, &arg);
 	*again = !keep_pin(flat, buffer, err ? 0 : arg.out_pin, changed);
 	if (err || !*again) {
 		*n = arg.nr_segments;
@@ -327,13 +327,13 @@ int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size
 		.length = length,
 		.segments = (uintptr_t)segments,
 	};
-	int err = call(flat->flat, FLATIOMMU_LOOKUP, &arg);
+	int err = call(flat->devnode, FLATIOMMU_LOOKUP, &arg);
 
 	/* As in flat_look_up(). */
 	if (err) {
 		arg.function = any_function(flat);
 		if (memcmp(&arg.function, &function, sizeof(function)))
-			err = call(flat->flat, FLATIOMMU_LOOKUP, &arg);
+			err = call(flat->devnode, FLATIOMMU_LOOKUP, &arg);
 	}
 	*n = arg.nr_segments;
 	return err ? explain_lookup(flat, offset, err) : 0;
@@ -351,7 +351,7 @@ int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin)
 		.length = 1,
 		.segments = (uintptr_t)&segment,
 	};
-	int err = call(device->flat->flat, FLATIOMMU_LOOKUP, &arg);
+	int err = call(device->flat->devnode, FLATIOMMU_LOOKUP, &arg);
 
 	if (err == -ENOENT)
 		return err;
@@ -369,7 +369,7 @@ int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars)
 		.flags = FLATIOMMU_INFO_FUNCTION,
 		.function = flat_name(device),
 	};
-	int err = call(device->flat->flat, FLATIOMMU_INFO, &info);
+	int err = call(device->flat->devnode, FLATIOMMU_INFO, &info);
 
 	if (err)
 		return fail(device->flat, err, "%s: FLATIOMMU_INFO: %s", device->name, ERRNO(err));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The module's files, and the meaning of its errors. */
-#ifndef FLAT_H
-#define FLAT_H
+/* flatiommu.ko: its files, and the meaning of its errors. */
+#ifndef KO_H
+#define KO_H
 
 #include <json-c/json.h>
 #include <stdbool.h>

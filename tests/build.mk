@@ -213,7 +213,7 @@ build/tsan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(shar
 library-asan := $(patsubst lib/%.c,build/asan/lib/%.o,$(wildcard lib/*.c))
 library-tsan := $(patsubst lib/%.c,build/tsan/lib/%.o,$(wildcard lib/*.c))
 library-units := $(patsubst tests/unit/library/%.c,%,$(filter-out %/fake.c,$(wildcard tests/unit/library/*.c)))
-wrapped-units := access close ioctl open opendir pread pwrite readlink
+wrapped-units := access close getrlimit ioctl open opendir pread pwrite readlink
 
 $(library-units:%=build/unit/library/%): build/unit/library/%: tests/unit/library/%.c tests/unit/library/fake.c \
 		tests/unit/library/fake.h $(library-asan) $(library-tsan)

@@ -54,6 +54,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of all of these */
 static enum fake_machine machine;
 static unsigned int map_ms, failed_maps;
 static int map_error;
+static rlim_t memlock;
 static char root[64];
 
 struct fake_calls *fake_calls;
@@ -279,6 +280,11 @@ void fake_maps(unsigned int milliseconds, int error)
 	map_error = error;
 	failed_maps = 0;
 	pthread_mutex_unlock(&lock);
+}
+
+void fake_memlock(rlim_t bytes)
+{
+	memlock = bytes;
 }
 
 unsigned int fake_failed_maps(void)
@@ -541,6 +547,17 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	return -1;
 }
 
+/* glibc declares the first argument as an enum or as an int, by the dialect of C. */
+int __real_getrlimit(int resource, struct rlimit *limit);
+int __wrap_getrlimit(int resource, struct rlimit *limit);
+int __wrap_getrlimit(int resource, struct rlimit *limit)
+{
+	if (resource != RLIMIT_MEMLOCK)
+		return __real_getrlimit(resource, limit);
+	*limit = (struct rlimit){ memlock, memlock };
+	return 0;
+}
+
 /* Begin and end. */
 
 void fake_begin(enum fake_machine kind)
@@ -563,6 +580,7 @@ void fake_begin(enum fake_machine kind)
 		put_function(i);
 	}
 	fake_maps(0, 0);
+	fake_memlock(RLIM_INFINITY);
 	CHECK(!flatiommu_open(&flat));
 }
 

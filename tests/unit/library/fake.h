@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <flatiommu.h>
 
@@ -50,6 +51,8 @@ bool fake_is_master(const char *bdf);
 void fake_maps(unsigned int milliseconds, int error);
 /* Since then. */
 unsigned int fake_failed_maps(void);
+/* RLIMIT_MEMLOCK in bytes. fake_begin() makes it unlimited, whatever this user's is. */
+void fake_memlock(rlim_t bytes);
 /* The eventfd that the function signals as it is asked for, or -1. */
 int fake_request(const char *bdf);
 

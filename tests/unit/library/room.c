@@ -33,13 +33,12 @@ static size_t peak(void)
 
 static int exceed_memlock(void)
 {
-	const struct rlimit limit = { 8 * MIB, 8 * MIB };
 	struct flatiommu_dma *dma = NULL;
 	size_t before;
 
 	fake_begin(FAKE_IOMMU);
 	must_open(FN0);
-	CHECK(!setrlimit(RLIMIT_MEMLOCK, &limit));
+	fake_memlock(8 * MIB);
 	drop_capabilities();
 	before = peak();
 	CHECK(flatiommu_dma_alloc(flat, 256 * MIB, NULL, &dma) == -ENOMEM && !dma);

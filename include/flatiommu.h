@@ -17,8 +17,8 @@
  * Functions return 0 or the value that their description names, or -errno. A function that fails
  * has changed nothing, unless its description says otherwise. flatiommu_reason() and the log hook
  * say why it failed and what to do about it, except for functions without a context and for the
- * data path. Functions never print, exit or abort, and keep nothing outside the context, but for
- * flatiommu_sigbus_install(). Pointers for results are written on success only. They must not be
+ * data path. Functions never print, exit or abort. Outside the context they keep only the reason of
+ * a thread's failure, and the handler of flatiommu_sigbus_install(). Pointers for results are written on success only. They must not be
  * NULL unless the description says so, and neither may contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call any function at any time, as long as no thread uses an object that
@@ -223,7 +223,7 @@ FLATIOMMU_API int flatiommu_function_get_info(const char *bdf,
 					      struct flatiommu_function_info *info);
 
 /**
- * struct flatiommu_match - which functions; what is 0 or NULL asks for nothing
+ * struct flatiommu_match - selects functions; a member that is 0 or NULL is ignored
  * @class_code: the bits of the class that are set in @class_mask are as here
  * @class_mask: 0xff0000 for the base class alone, 0xffff00 for the subclass, 0xffffff
  * @vendor: of the ID
@@ -882,9 +882,9 @@ FLATIOMMU_API int flatiommu_bar_unmap(struct flatiommu_device *device, void *mem
  * flatiommu_sigbus_install() - has SIGBUS of registers caught, for flatiommu_sigbus_catch()
  *
  * An access to a mapped BAR raises SIGBUS while the function's memory is off (command register), or
- * it is asleep (D3hot), and the program ends. This installs a handler of SIGBUS for the process,
- * which passes all on to the handler that was there before but what a thread asked for. It is the
- * one thing that the library does outside of contexts. The first call does it; later ones do
+ * it is asleep (D3hot), and the program ends. This installs a handler of SIGBUS for the process. It
+ * handles accesses in flatiommu_sigbus_catch(), and passes every other SIGBUS to the handler that
+ * was there before. The first call does it; later ones do
  * nothing. Install handlers of your own before it.
  */
 FLATIOMMU_API int flatiommu_sigbus_install(void);

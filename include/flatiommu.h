@@ -18,8 +18,9 @@
  * has changed nothing, unless its description says otherwise. flatiommu_reason() and the log hook
  * say why it failed and what to do about it, except for functions without a context and for the
  * data path. Functions never print, exit or abort. Outside the context they keep only the reason of
- * a thread's failure, and the handler of flatiommu_sigbus_install(). Pointers for results are written on success only. They must not be
- * NULL unless the description says so, and neither may contexts, devices and buffers: -EINVAL.
+ * a thread's failure, and the handler of flatiommu_sigbus_install(). Pointers for results are
+ * written on success only. They must not be NULL unless the description says so, and neither may
+ * contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call any function at any time, as long as no thread uses an object that
  * another one closes or frees. Long operations keep no other call waiting. Functions of the "data
@@ -882,10 +883,10 @@ FLATIOMMU_API int flatiommu_bar_unmap(struct flatiommu_device *device, void *mem
  * flatiommu_sigbus_install() - has SIGBUS of registers caught, for flatiommu_sigbus_catch()
  *
  * An access to a mapped BAR raises SIGBUS while the function's memory is off (command register), or
- * it is asleep (D3hot), and the program ends. This installs a handler of SIGBUS for the process. It
- * handles accesses in flatiommu_sigbus_catch(), and passes every other SIGBUS to the handler that
- * was there before. The first call does it; later ones do
- * nothing. Install handlers of your own before it.
+ * it is asleep (D3hot), and the program ends. This installs a handler of SIGBUS for the process,
+ * for accesses in flatiommu_sigbus_catch(). It passes every other SIGBUS to the handler that was
+ * there before. The first call does it; later ones do nothing. Install handlers of your own before
+ * it.
  */
 FLATIOMMU_API int flatiommu_sigbus_install(void);
 

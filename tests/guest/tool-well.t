@@ -65,9 +65,10 @@ as_before "$NVME" power_state
 like "$(as_nobody flatiommu doctor "$NVME")" "unseen +vectors" "what only root sees"
 node=$(node_of "$NVME")
 like "$(of node "$NVME")" "^ok $node" "its node"
-mv "$node" /tmp/node
+# within /dev: the kernel removes a node with the device only if it has made that node itself
+mv "$node" "$node-away"
 like "$(of node "$NVME")" "^problem $node is not there" "or that there is none"
-mv /tmp/node "$node"
+mv "$node-away" "$node"
 is "$(line open . "${doctor[@]}" "$NVME")" null "nobody has it open"
 flatiommu unbind --all >/dev/null
 disk_of "$NVME" >/dev/null

@@ -70,7 +70,7 @@ static int explain_declare(struct flatiommu_device *device, int err)
 		{ -EPERM, why_not_ours() },
 		{ -ENODEV, "it is being removed" },
 		{ -ENOENT, "its claim was released. Cure: unbind it and bind it" },
-		{ -ENOSPC, "64 other programs look its addresses up" },
+		{ -ENOSPC, "64 other programs look up its addresses already" },
 		{ 0, NULL }
 	};
 
@@ -99,9 +99,10 @@ int explain_flat(struct flatiommu *flat, const char *name, const char *step, int
 		{ -ENODEV, "it was removed" },
 		{ -EOPNOTSUPP, "it is a bridge, or behind an external port" },
 		{ -EALREADY, "an IOMMU translates for it. Cure: open it once more" },
-		{ -EAFNOSUPPORT, "bus addresses do not suffice on this machine. Cure: flatiommu doctor" },
-		{ -EPROTONOSUPPORT, "it does not see what is in the processor's caches. Cure: a driver in the "
-		  "kernel" },
+		{ -EAFNOSUPPORT, "bus addresses cannot be used on this machine. Cure: flatiommu "
+				 "doctor" },
+		{ -EPROTONOSUPPORT, "its DMA is not coherent with the processor's caches. Cure: a "
+				    "driver in the kernel" },
 		{ -EACCES, "the kernel is locked down. Cure: doc/secure-boot.md" },
 		{ -EBUSY, "it is being bound or unbound. Cure: try again" },
 		{ -ENOSPC, "/dev/flatiommu has no pin left. Cure: fewer, larger buffers" },
@@ -356,9 +357,9 @@ int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin)
 	if (err == -ENOENT)
 		return err;
 	if (err == -ENODEV)
-		return fail(device->flat, -EXDEV, "%s: "
-			    "it has not the bus addresses of the context's other devices. "
-			    "Cure: open it in a context of its own", device->name);
+		return fail(device->flat, -EXDEV, "%s: its bus addresses differ from those of the "
+			    "context's other devices. Cure: open it in a context of its own",
+			    device->name);
 	return err ? explain_lookup(device->flat, 0, err) : 0;
 }
 

@@ -79,9 +79,9 @@ static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq 
 			    const int *eventfds, int err)
 {
 	const struct meaning meanings[] = {
-		{ -EBUSY, "another driver has its interrupt line for itself. Cure: MSI or MSI-X" },
+		{ -EBUSY, "another driver uses its interrupt line exclusively. Cure: MSI or MSI-X" },
 		{ -ENODEV, irq == FLATIOMMU_IRQ_INTX ? "it has no interrupt line" :
-		  "the kernel gives no MSI (pci=nomsi)" },
+		  "MSI is disabled in the kernel (pci=nomsi)" },
 		{ -ENOSPC, "the machine has no vectors left" },
 		{ 0, NULL }
 	};
@@ -93,8 +93,9 @@ static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq 
 			return fail(device->flat, -EBADF, "%s: %s: file descriptor %d is not an eventfd",
 				    device->name, names[irq], eventfds[i]);
 	if (err == -EINVAL && device->flat->backend->imported)
-		return fail(device->flat, -EBUSY, "%s: %s: another process has enabled something else. Cure: "
-			    "flatiommu_irq_disable()", device->name, names[irq]);
+		return fail(device->flat, -EBUSY, "%s: %s: another process has enabled interrupts "
+			    "of another kind. Cure: flatiommu_irq_disable()", device->name,
+			    names[irq]);
 	snprintf(what, sizeof(what), "%s: %u of %s", device->name, count, names[irq]);
 	return explain_by(device->flat, what, "VFIO_DEVICE_SET_IRQS", err, meanings);
 }
@@ -148,8 +149,9 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 	if (err)
 		return err;
 	if (*enabled && end > *enabled && info.flags & VFIO_IRQ_INFO_NORESIZE)
-		return fail(device->flat, -EOPNOTSUPP, "%s: this kernel cannot add vectors of %s behind the "
-			    "%u that are enabled. Cure: disable them, and enable %u at once",
+		return fail(device->flat, -EOPNOTSUPP, "%s: this kernel cannot add vectors of %s "
+			    "after the %u that are enabled. Cure: disable them, and enable %u at "
+			    "once",
 			    device->name, names[irq], *enabled, end);
 	err = set_eventfds(device, irq, first, count, eventfds);
 	if (err)

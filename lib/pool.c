@@ -230,8 +230,9 @@ static int grow(struct flatiommu_pool *pool, unsigned int order)
 	buddy_begin(&new->buddy, is_whole, new->dma);
 	if (!has_block(&new->buddy, order)) {
 		free_chunk(pool, new);
-		return fail(pool->flat, -ENOMEM, "%lu bytes of consecutive memory are not to be had. Cure: "
-			    "reserve huge pages (sysctl vm.nr_hugepages)", BUDDY_UNIT << order);
+		return fail(pool->flat, -ENOMEM, "there are no %lu bytes of consecutive memory. "
+			    "Cure: reserve huge pages (sysctl vm.nr_hugepages)",
+			    BUDDY_UNIT << order);
 	}
 	if (pool->options.flags & FLATIOMMU_POOL_POISON)
 		memset(new->dma->memory, POISON, BUDDY_CHUNK);
@@ -266,8 +267,9 @@ static int check_poison(const struct flatiommu_pool *pool, const unsigned char *
 		;
 	if (i == length)
 		return 0;
-	return fail(pool->flat, -EUCLEAN, "the %zu bytes at %p were written to after they were freed, first at "
-		    "%p: by the program, or a device that has their address still", length,
+	return fail(pool->flat, -EUCLEAN, "the %zu bytes at %p were written to after they were "
+		    "freed, first at %p: by the program, or by a device that still has their "
+		    "address", length,
 		    (const void *)memory, (const void *)(memory + i));
 }
 
@@ -283,8 +285,8 @@ static int alloc_object(struct flatiommu_pool *pool, size_t size, struct flatiom
 		return fail(pool->flat, -EINVAL, "flatiommu_pool_alloc: %s",
 			    object ? "0 bytes" : "NULL is no object");
 	if (order > pool->max_order)
-		return fail(pool->flat, -E2BIG, "%zu bytes: objects of the pool have up to %lu. Cure: "
-			    "flatiommu_dma_alloc()", size, BUDDY_UNIT << pool->max_order);
+		return fail(pool->flat, -E2BIG, "%zu bytes: objects of the pool have at most %lu. "
+			    "Cure: flatiommu_dma_alloc()", size, BUDDY_UNIT << pool->max_order);
 	if (order < pool->min_order)
 		order = pool->min_order;
 	chunk = get_block(pool, order, &offset);

@@ -23,7 +23,7 @@ static int open_flat(struct flatiommu *flat)
 		return fd < 0 ? -EOPNOTSUPP : fd;
 	}
 	fd = fcntl(flat->devnode, F_DUPFD_CLOEXEC, 0);
-	return fd < 0 ? fail(flat, -errno, "/dev/flatiommu, once more: %s", ERRNO(-errno)) : fd;
+	return fd < 0 ? fail(flat, -errno, "duplicating /dev/flatiommu: %s", ERRNO(-errno)) : fd;
 }
 
 /* Gets a file descriptor and a function for the call. All devices of a context see memory alike. */

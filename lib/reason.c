@@ -203,8 +203,8 @@ const char *flatiommu_reason(struct flatiommu *flat)
 	if (!flat)
 		return "no context";
 	if (!is_ours(flat))
-		return "the context is that of the process that this one was forked from. Cure: a context of the "
-		       "child's own, or fork before the first one is opened";
+		return "the context belongs to the process that this one was forked from. Cure: "
+		       "open a context in the child, or fork before opening one";
 	pthread_mutex_lock(&flat->reason_lock);
 	if (thread)
 		reason = find_reason(flat, thread);

@@ -224,7 +224,8 @@ static int check_write_combined(struct flatiommu_device *device, unsigned int ba
 	if (err)
 		return err;
 	if (wanted && !backend->claimed && !backend->imported)
-		return fail(device->flat, -EOPNOTSUPP, "%s: write-combining takes a claim of flatiommu.ko",
+		return fail(device->flat, -EOPNOTSUPP, "%s: write-combining needs a claim of "
+			    "flatiommu.ko",
 			    device->name);
 	if (backend->claimed && wanted && !(held >> bar & 1))
 		return fail(device->flat, -EBUSY, "%s: BAR %u is not held write-combined. Cure: "

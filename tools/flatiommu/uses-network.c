@@ -185,7 +185,8 @@ static void find_addresses(const struct view *view, size_t i)
 	if (up && i < view->own) {
 		struct use use = { .kind = "up", .noted = true };
 
-		use_say(&use, "%s is up: after unbind it is down, in nothing, and without addresses and routes",
+		use_say(&use, "%s is up: after unbind it is down, in no bridge or bond, and "
+			"without addresses and routes",
 			name_of(view, i));
 		found(view, i, NULL, &use);
 	}

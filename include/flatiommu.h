@@ -172,7 +172,7 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
 /* PCI functions of the machine, without a context. */
 
-/* Of struct flatiommu_function_info. */
+/* Flags of struct flatiommu_function_info. */
 #define FLATIOMMU_FUNCTION_CLAIMED	0x1	/* flatiommu.ko has a claim of it */
 #define FLATIOMMU_FUNCTION_ISOLATED	0x2	/* an IOMMU is in front of it */
 #define FLATIOMMU_FUNCTION_NOIOMMU	0x4	/* Linux's no-IOMMU mode has it */
@@ -261,7 +261,7 @@ FLATIOMMU_API int flatiommu_function_list(const struct flatiommu_match *match,
 /** flatiommu_function_list_free() - @functions: or NULL */
 FLATIOMMU_API void flatiommu_function_list_free(struct flatiommu_function_info *functions);
 
-/* Of struct flatiommu_monitor_event. */
+/* Kinds of struct flatiommu_monitor_event. */
 enum flatiommu_monitor_kind {
 	FLATIOMMU_MONITOR_ADDED = 1,
 	FLATIOMMU_MONITOR_REMOVED,

@@ -301,7 +301,7 @@ static void free_ended_views(struct flatiommu_device *device)
 	}
 }
 
-/* A thread that catches from now on does not find it. One that began before may still read it. */
+/* A thread that catches from now on does not find the view. An earlier one may still read it. */
 void unmap_view(struct flatiommu_device *device, struct view *view)
 {
 	struct view **link;

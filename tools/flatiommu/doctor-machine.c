@@ -353,7 +353,7 @@ static void check_records(struct doctor *doctor)
 	free(machine);
 }
 
-/* Of a program that flatiommu run has started. */
+/* Checks a program that flatiommu run has started. */
 static void check_run(struct doctor *doctor)
 {
 	const struct started *started = &doctor->started;

@@ -224,7 +224,7 @@ static bool is_there(const char *pid, const char *name)
 	return !file_read(now, sizeof(now), "/proc/%s/comm", pid) && !strcmp(now, name);
 }
 
-/* Of a program that run may have started: it is not the cure to do what was done. */
+/* If flatiommu run has started the program, to use run is not the cure. */
 static void put_cure_of_started(struct json_object *o)
 {
 	const char *pid = get_string(o, "pid"), *name = get_string(o, "name");

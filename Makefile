@@ -5,7 +5,7 @@
 # make install          library, command, headers, manual (DESTDIR=, prefix=, libdir=, mandir=)
 # make install-source   the module's source, for DKMS (DESTDIR=, srcdir=)
 # make install-python   the Python module (DESTDIR=, pythondir=)
-# make uninstall        takes out what these have installed, with the same variables
+# make uninstall        removes the installed files, with the same variables
 # make dist             a tarball, which builds without git, to build/dist
 # make deb              Debian's packages, to build/dist
 # make rpm              RPM packages, to build/dist/rpm (RPM_FLAGS=--nodeps on Debian)
@@ -14,20 +14,20 @@
 # make check            everything: build, lint, the tests in the emulated machine
 # make check-all        the same with every test on every kernel that it can run on: hours
 # make check-arm64      all tests of arm64, on its kernels and in its machines: hours
-# make check-tomorrow   what is for the newest kernel, on those of sid and experimental
+# make check-tomorrow   the tests for the newest kernel, on the kernels of sid and experimental
 # make check-builder    ./demo and ./check on a fresh Debian 12 and 13, as root and as a user with sudo: hours
 # make check-compilers  library, command, examples and tests by gcc 12, 14 and 16
-# make guest            what runs in the emulated machine, with the C library that it has; guest-arm64: of that architecture
-# make bench            what it costs, in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=;
-#                       BENCH=quick: whether all of it works; BENCH=again: whether it says the same)
-# make unit             tests of parts of the library, here
+# make guest            the programs for the emulated machine, built with its C library; guest-arm64: for that architecture
+# make bench            measurements in the emulated machine: bench/results, doc/performance.md (BENCH_KERNEL=;
+#                       BENCH=quick only shows that they work; BENCH=again compares the results)
+# make unit             tests of parts of the library, on this machine
 # make fuzz             parsers under libFuzzer, each for FUZZ_SECONDS
 # make model            explores the models of tests/model
-# make check-peers      programs that nobody here wrote, in full: hours (PEERS_KERNELS=; FLATIOMMU_UPCIE= and the like are
+# make check-peers      DPDK, fio and other foreign programs, in full: hours (PEERS_KERNELS=; FLATIOMMU_UPCIE= and the like are
 #                       directories with sources, see tests/vm/sources)
 # make check-debug      all tests on kernels of 6.1, 6.12 and 7.3 with KASAN, lock debugging and fault injection: hours
 #                       (DEBUG_KERNELS=)
-# make design           draws doc/design.svg from doc/design.dot; takes graphviz
+# make design           draws doc/design.svg from doc/design.dot; needs graphviz
 # make lint             checkpatch, sparse, cppcheck, shellcheck, mandoc
 # make build/KERNEL/flatiommu.ko    the module for one of the test kernels (tests/vm/kernel --list)
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
@@ -43,7 +43,7 @@ LD ?= ld
 OBJCOPY ?= objcopy
 AR ?= ar
 CFLAGS ?= -O2 -g
-# ./check sets it to -Werror: what is built elsewhere must not break with next year's compiler
+# ./check sets it to -Werror. By default, a newer compiler's warnings must not break the build.
 WERROR ?=
 warnings := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 flags = -std=c11 -D_GNU_SOURCE -Iinclude $(warnings) $(CPPFLAGS) $(CFLAGS)
@@ -60,7 +60,7 @@ all: lib tools examples module
 FORCE:
 .PHONY: FORCE
 
-# Another compiler, if one is asked for, or another userland (tests/vm/in), and all is built anew.
+# If CC names another compiler, or the userland is another one (tests/vm/in), everything is built again.
 build/toolchain: FORCE
 	@mkdir -p $(@D)
 	@now=$$(getconf GNU_LIBC_VERSION && readlink -f "$$(command -v $(firstword $(CC)))" && $(CC) --version | head -n 1 | cut -d ' ' -f 2-); \
@@ -74,12 +74,12 @@ module:
 		"kernel-devel-$$(uname -r) (Fedora), kernel-default-devel (openSUSE) or linux-headers (Arch)" >&2; exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/module
 
-# What the library and the command have of the module, and of each other.
+# Files of the module and of preload/ that the library and the command include.
 shared := module/address.h preload/variable.h
 
-# The library. In the archive, too, nothing but its functions has a name that programs see.
+# The library. Programs see only the names of its functions, also in the archive.
 version := $(shell cat VERSION)
-# The ABI's own number: tests/abi compares it with what is kept in lib/libflatiommu.abi.
+# The version of the ABI. tests/abi compares the ABI with lib/libflatiommu.abi.
 soname := libflatiommu.so.1
 library := $(soname).$(version)
 lib-objects := $(patsubst lib/%.c,build/lib/obj/%.o,$(wildcard lib/*.c))
@@ -108,10 +108,10 @@ endef
 build/lib/libflatiommu.a: $(lib-objects)
 	$(make-archive)
 
-# What flatiommu run preloads, so that pagemap is answered from pins. It is nobody's to link with.
+# flatiommu run preloads this library, which answers pagemap from pins. Programs do not link with it.
 preload := libflatiommu-pagemap.so
 preload-objects := $(patsubst preload/%.c,build/preload/%.o,$(wildcard preload/*.c))
-# what is defined here and what is declared inline by fortified headers are the same functions
+# Fortified headers declare functions inline that are defined here.
 preload-flags = $(filter-out -D_FORTIFY_SOURCE=%,$(flags)) -fPIC -fvisibility=hidden
 
 .PHONY: preload
@@ -133,7 +133,7 @@ includedir ?= $(prefix)/include
 mandir ?= $(prefix)/share/man
 install := install -D -m 644
 
-# The manual. A page is found by each of the names that it begins with.
+# The manual. A page is installed under each name in its NAME section.
 pages := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
 .PHONY: man
@@ -146,7 +146,7 @@ build/man/%: man/%.scd
 		[ $$name = $(basename $(@F)) ] || ln -sf $(@F) $(@D)/$$name$(suffix $@); \
 	done
 
-# The picture of doc/design.md. Its last line says which text it is of, which lint compares.
+# The picture of doc/design.md. Its last line has the hash of its source, which lint compares.
 .PHONY: design
 design: doc/design.svg
 
@@ -156,7 +156,7 @@ doc/design.svg: doc/design.dot
 	printf '<!-- of %s -->\n' "$$(sha256sum <$< | cut -d ' ' -f 1)" >>$@.new
 	mv $@.new $@
 
-# For those who install for themselves; a package does it in its own way.
+# For installing without a package: packages do this in their own way.
 ldconfig = [ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || PATH=$$PATH:/usr/sbin:/sbin ldconfig
 
 .PHONY: install
@@ -181,7 +181,7 @@ install: lib tools man
 	$(install) -t $(DESTDIR)$(prefix)/lib/udev/rules.d packaging/60-flatiommu.rules
 	$(ldconfig)
 
-# Where DKMS looks for it: dkms install flatiommu/VERSION
+# DKMS looks for sources in this directory: dkms install flatiommu/VERSION
 srcdir ?= /usr/src
 source-dir := $(DESTDIR)$(srcdir)/flatiommu-$(version)
 
@@ -191,7 +191,7 @@ install-source:
 	$(install) -t $(source-dir)/include/linux include/linux/flatiommu.h
 	sed 's/#MODULE_VERSION#/$(version)/' packaging/dkms.conf >$(source-dir)/dkms.conf
 
-# For the Python that is python3 here; it loads the library as it is imported.
+# For the python3 of this machine. The module loads the library when it is imported.
 pythondir ?= $(shell python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)
 
 .PHONY: install-python
@@ -199,7 +199,7 @@ install-python:
 	@test -n "$(pythondir)" || { echo "No python3: install it, or say pythondir=" >&2; exit 1; }
 	$(install) -t $(DESTDIR)$(pythondir) python/flatiommu.py
 
-# What they would install, and the directories that are nobody else's.
+# Removes the files that the install targets would install, and then directories of flatiommu alone.
 .PHONY: uninstall
 uninstall:
 	rm -rf build/uninstall
@@ -211,8 +211,8 @@ uninstall:
 		(cd $(DESTDIR)/ && xargs -0 rmdir --ignore-fail-on-non-empty 2>/dev/null || true)
 	$(ldconfig)
 
-# The same bytes from the same commit. Outside git, where the tarball is unpacked, what is there.
-# A repository above this directory is somebody else's.
+# A commit always gives the same bytes. Outside git, in an unpacked tarball, all files are packed. A repository above this
+# directory is another one.
 dist := flatiommu-$(version)
 epoch := $(shell { [ -e .git ] && git log -1 --format=%ct 2>/dev/null; } || stat -c %Y VERSION)
 dist-files = $(shell { [ -e .git ] && git ls-files 2>/dev/null; } || \
@@ -227,7 +227,7 @@ dist:
 	printf '%s\n' $(dist-files) | tar -c --no-recursion -T - --transform 's,^,$(dist)/,' --sort=name --format=ustar \
 		--mtime=@$(epoch) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX | gzip -9n >$(tarball)
 
-# In a copy: dpkg-buildpackage leaves its results above the tree.
+# In a copy, because dpkg-buildpackage writes its results above the tree.
 .PHONY: deb
 deb: dist
 	rm -rf build/deb
@@ -259,7 +259,7 @@ $(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h
 # The flatiommu command.
 tool-sources := $(wildcard tools/flatiommu/*.c)
 
-# with what it has programs preload
+# with the library that flatiommu run preloads
 .PHONY: tools
 tools: build/bin/flatiommu preload
 

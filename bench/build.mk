@@ -4,8 +4,8 @@
 
 BENCH_KERNEL ?= $(shell tests/vm/kernel --list STABLE)
 
-# bench/NAME.c runs in the machine like a test, and says what it has measured. Without debugging
-# information, as valgrind cannot read that of every compiler.
+# bench/NAME.c runs in the machine like a test, and prints its results. It has no debugging information, because valgrind
+# cannot read that of every compiler.
 benches := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 
 build/tests/%.t: bench/%.c bench/figure.h $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a claim and its release cost when so many functions are claimed already, each of which is a group of its own, and
- * the memory that the kernel takes for one. Microseconds, on the machine many.
+ * The cost of a claim and of its release while N functions are claimed already, each in a group of its own, and the
+ * memory that the kernel needs for one. Microseconds, on the machine many.
  */
 #include <errno.h>
 #include <glob.h>
@@ -14,7 +14,7 @@
 
 #define RUNS 5
 #define BATCH 40
-#define PVPANIC 0x0011	/* QEMU's, which do nothing here */
+#define PVPANIC 0x0011	/* QEMU's; the devices do nothing here */
 
 static const char **functions;
 static unsigned int count;
@@ -54,7 +54,7 @@ int main(void)
 	find_functions();
 	must(count >= counts[ARRAY_SIZE(counts) - 1] + BATCH ? 0 : -ENODEV, "functions");
 	must(flat_load(), "the module");
-	/* the first ones make what stays: caches, directories */
+	/* The first claims make caches and directories that stay. */
 	batch(0, flat_claim, "claim");
 	batch(0, flat_release, "release");
 	before = kernel_bytes();

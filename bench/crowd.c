@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What others can make a program wait for: a map and its unmap of one page beside declarations of another
- * program, CROWD files with one each, in microseconds; and the longest time that an unmap of MANY extents, as
- * VFIO asks for them all at once, keeps the lock of the address space, by the kernel's function_graph tracer.
+ * How long others can make a program wait. First: a map and unmap of one page while another program declares, through
+ * CROWD files with one declaration each, in microseconds. Second: the longest time that an unmap of MANY extents, which
+ * VFIO asks for in one call, holds the lock of the address space, by the kernel's function_graph tracer.
  */
 #include <errno.h>
 #include <signal.h>
@@ -79,7 +79,7 @@ static void measure_crowd(void)
 	mem_free(page, PAGE);
 }
 
-/* A second page table of the container, which type1 unmaps in one call: of a function that another program brings. */
+/* Adds a function of another program: type1 then has a second page table, and unmaps from it in one call. */
 static int join(void *arg)
 {
 	int own = flat_open(), ret = flat_declare(own, FN1), group = vfio_group(FN1);
@@ -94,7 +94,7 @@ static int join(void *arg)
 		pause();
 }
 
-/* Of those that took 10 us or more, the longest. */
+/* Returns the longest call; the tracer has only those of 10 us or more. */
 static double longest(void)
 {
 	FILE *file = fopen(TRACING "trace", "r");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the library costs in the data path: NVMe reads of 4 KiB, in random order, through the library, and
- * with VFIO's ioctls and bus addresses that are known. The loop and the controller are the same; counted
- * are the instructions of the functions that submit a command and collect its completion, by callgrind,
- * which is exact. Waiting is not counted.
+ * The cost of the library in the data path: NVMe reads of 4 KiB, in random order, through the library, and
+ * with VFIO's ioctls and known bus addresses. The loop and the controller are the same. callgrind counts the
+ * instructions of the functions that submit a command and collect its completion, exactly. Waiting is not
+ * counted.
  *
- *	raw		a register is stored to, addresses are in an array
- *	kept		through the library, which was asked for addresses once: they are in an array, too
+ *	raw		writes registers by a store; addresses are in an array
+ *	kept		through the library, which gave the addresses once: they are in an array, too
  *	address		flatiommu_dma_address() of each command's page, in a buffer of one segment
  *	scattered	the same, in a buffer of many segments
  *	gather		flatiommu_dma_gather() of each command's page, in a buffer of one segment
@@ -109,7 +109,7 @@ static inline bool is_there(const struct path *p)
 	return NVME_STATUS_PHASE(from_le16(p->cq[p->head].status)) == p->phase;
 }
 
-/* The slot of what is at the head, or -EIO. */
+/* Returns the slot of the completion at the head, or -EIO. */
 static inline int take(struct path *p)
 {
 	volatile struct nvme_cqe *cqe = &p->cq[p->head];
@@ -173,7 +173,7 @@ static uint32_t next_lba(void)
 	return random % (BLOCKS / PAGE_BLOCKS) * PAGE_BLOCKS;
 }
 
-/* What is waited for is always there as it is collected, so that each run has as many instructions. */
+/* Completions are there before they are collected, so that each run has the same number of instructions. */
 static int read_all(struct path *p, enum way way)
 {
 	unsigned int submitted, collected;
@@ -204,7 +204,7 @@ static void use_queue(struct path *p, struct nvme *n)
 	p->cq_doorbell = (uint32_t *)(doorbells + 3 * n->stride);
 }
 
-/* The disk is empty: all that was read is 0. */
+/* The disk is empty, so all data that was read is 0. */
 static void run(struct path *p, enum way way, char *memory)
 {
 	size_t i;
@@ -281,7 +281,7 @@ static void run_library(struct path *p, enum way way)
 	flatiommu_close(flat);
 }
 
-/* What callgrind collected of a way, in a process of its own. */
+/* Returns what callgrind counted for a way, which runs in a process of its own. */
 static unsigned long count(const char *self, enum way way)
 {
 	unsigned long collected = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a bench has measured, for bench/report: a line of its output for each way that is compared. */
+/* Results of a bench, for bench/report: a line of output for each way that is compared. */
 #ifndef BENCH_FIGURE_H
 #define BENCH_FIGURE_H
 
@@ -12,7 +12,7 @@
 
 #include "test.h"
 
-/* What cannot go on without it. */
+/* Ends the bench after an error. */
 static inline void must(int ret, const char *what)
 {
 	if (ret >= 0)
@@ -30,7 +30,7 @@ static inline double now(void)
 	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
-/* Is it to be shown only that all works? By quick=1 on the kernel's command line. */
+/* Should the bench only show that it works? Set by quick=1 on the kernel's command line. */
 static inline bool is_quick(void)
 {
 	char text[4096];
@@ -42,14 +42,14 @@ static inline bool is_quick(void)
 	return quick;
 }
 
-/* What the kernel has allocated for itself, but for what it takes page by page. */
+/* Returns the memory that the kernel has allocated for itself, without whole pages. */
 static inline double kernel_bytes(void)
 {
 	double sum = 0, size;
 	char line[512];
 	FILE *file;
 
-	/* each processor's counts become part of the sum */
+	/* Adds each processor's counts to the sum. */
 	file = fopen("/proc/sys/vm/stat_refresh", "w");
 	must(file ? 0 : -errno, "stat_refresh");
 	fputc('1', file);
@@ -64,8 +64,8 @@ static inline double kernel_bytes(void)
 }
 
 /*
- * @which: the figure; @what: one of the things that it is measured for, such as a kind of memory; @size: how much
- * of it; @way: what was done; @values: of each run.
+ * Prints a result. @which: the figure. @what: a thing that it is measured for, such as a kind of memory. @size: its
+ * size. @way: the way that is measured. @values: one for each run.
  */
 static inline void figure(const char *which, const char *what, size_t size, const char *way, const double *values,
 			  unsigned int count)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a buffer of the library costs, pinned as it is by itself, and mapped by VFIO (FLATIOMMU_MAP=vfio). Microseconds.
+ * The cost of a buffer of the library: pinned, which is the default, and mapped by VFIO (FLATIOMMU_MAP=vfio).
+ * Microseconds.
  *
- *	pinned, mapped			flatiommu_dma_map() of memory that is there
+ *	pinned, mapped			flatiommu_dma_map() of memory that is present
  *	pinned-free, mapped-free	flatiommu_dma_free() of it
- *	pinned-alloc, mapped-alloc	flatiommu_dma_alloc() of as much, in which the kernel clears the memory
- *	clear				that alone
+ *	pinned-alloc, mapped-alloc	flatiommu_dma_alloc() of the same size; the kernel clears the memory
+ *	clear				the clearing alone
  */
 #include <errno.h>
 #include <flatiommu.h>
@@ -26,7 +27,7 @@ static const char *const devices[] = { EDU, NULL };
 
 static struct flatiommu *flat;
 
-/* One that pins, and one that does not. */
+/* Two contexts: one pins, the other maps by VFIO. */
 static void open_library(const char *map)
 {
 	struct flatiommu_device *device;
@@ -50,7 +51,7 @@ static void measure_map(const char *kind, void *memory, size_t size, const char 
 	struct flatiommu_dma *dma;
 	int run;
 
-	/* The first one is to warm up. */
+	/* The first run warms up and does not count. */
 	for (run = -1; run < RUNS; run++) {
 		double start = now(), then, end;
 

@@ -1,15 +1,16 @@
 #!/bin/bash
-# Reads of one disk: by the driver of examples/nvme, polled and with interrupts, and by the kernel's through fio, with
-# io_uring and libaio; so many at a time, 4 KiB from anywhere, 128 KiB one after the other. In turn, round after round.
-# By time it is reads a second; by a clock of instructions, on one processor, it is the instructions of all that ran for a
-# read, by what two runs of different length differ in, and polling, which never sleeps, is left out.
+# Reads of one disk: by the driver of examples/nvme, polled and with interrupts, and by the kernel's driver through fio, with
+# io_uring and libaio. Reads of 4 KiB are at random places, those of 128 KiB sequential. The ways take turns, round by round.
+# With a clock of time, the result is reads in a second. With a clock of instructions, on one processor, it is the
+# instructions that the whole machine needs for a read: the difference of two runs of different length. Polling, which never
+# sleeps, is left out there.
 # shellcheck source=tests/guest/lib.sh
 . "${0%/*}/lib.sh"
 # shellcheck source=tests/guest/peers.sh
 . "${0%/*}/peers.sh"
 
 by_time='' rounds=$(parameter rounds 5 15)
-# size, how many at a time, how many in all
+# size, reads at a time, reads in all
 # shellcheck disable=SC2054
 cases=(4096,1,2000 4096,32,2000 131072,16,1000)
 if [[ -z $FLATIOMMU_ICOUNT ]]; then
@@ -21,7 +22,7 @@ if grep -qw quick=1 /proc/cmdline; then
 	cases=("${cases[0]/000/00}" "${cases[2]/000/00}")
 fi
 
-# run WAY SIZE DEPTH COUNT: reads a second
+# run WAY SIZE DEPTH COUNT: prints reads in a second
 run() {
 	local how='randread'
 	case $1 in
@@ -35,12 +36,12 @@ run() {
 	esac
 }
 
-# spent: nanoseconds that the processor was not idle, nor waited for a disk, which is another kind of idle
+# spent: prints the nanoseconds in which the processor was neither idle nor waiting for a disk
 spent() {
 	awk '/^now at/ { now = $3 } /(idle|iowait)_sleeptime/ { idle += $(NF - 1) } END { printf "%.0f", now - idle }' /proc/timer_list
 }
 
-# busy ARGUMENTS...: of run, in all
+# busy ARGUMENTS...: prints spent for a whole run
 busy() {
 	local before
 	before=$(spent)

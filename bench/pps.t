@@ -1,15 +1,15 @@
 #!/bin/bash
-# Packets per second of testpmd between two e1000e, on flatiommu, or behind the IOMMU of the machine peers-iommu, and, in
-# turn, on uio_pci_generic, whose memory an IOMMU has to let through. rounds=N on the kernel's command line is for
-# more of them. By a clock of instructions it is told exactly and judged; by time it
-# is what the builder's other work leaves.
+# Packets per second of testpmd between two e1000e, on flatiommu (or behind the IOMMU of the machine peers-iommu) and on
+# uio_pci_generic, in turns. For uio_pci_generic the IOMMU must pass DMA through. rounds=N on the kernel's command line
+# asks for more rounds. A clock of instructions gives an exact result, which the test judges. By time, the result depends on
+# the builder's other work.
 # shellcheck source=tests/guest/lib.sh
 . "${0%/*}/lib.sh"
 # shellcheck source=tests/guest/peers.sh
 . "${0%/*}/peers.sh"
 
 clock=time seconds=8 rounds=$(parameter rounds 5 15)
-# of which each takes many, and all are alike
+# a run has many instructions, and all runs are alike
 [[ -z $FLATIOMMU_ICOUNT ]] || clock=instructions seconds=3 rounds=2
 vfio=flatiommu mode=pa
 if [[ $FLATIOMMU_MACHINE == peers-iommu ]]; then
@@ -24,7 +24,7 @@ median() {
 	sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
-# measure DRIVER IOVA_MODE: packets that a port receives in a second, the median of all seconds and both ports
+# measure DRIVER IOVA_MODE: prints the packets that a port receives in a second, the median of all seconds and both ports
 measure() {
 	local pid
 	dpdk-devbind.py --force -b "$1" "$NIC" "$NIC_PEER" >/dev/null

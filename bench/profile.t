@@ -1,13 +1,13 @@
 #!/bin/bash
-# What bounds a figure: the functions in which most of the samples are that perf takes while nothing but that is measured, of
-# whatever runs. On one processor and by a clock of instructions a sample is so many of them.
+# The functions that a figure's cost is in: those with most of perf's samples, of the whole machine, while only that figure is
+# measured. With one processor and a clock of instructions, a sample is a fixed number of instructions.
 # shellcheck source=tests/guest/lib.sh
 . "${0%/*}/lib.sh"
 # shellcheck source=tests/guest/peers.sh
 . "${0%/*}/peers.sh"
 
-# profile NAME COMMAND...: those with three samples in a hundred, without what only waits, and what clears memory before it is
-# there. What runs with interrupts off is seen where they are on again.
+# profile NAME COMMAND...: prints functions with at least 3 % of the samples, without those that only wait or that clear memory
+# at its first use. Code that runs with interrupts off is counted where interrupts are enabled again.
 profile() {
 	local name=$1 functions
 	shift

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the history of a function adds to maps, unmaps and pins: each of them with the parameter history=0 and with
- * KEPT, on claims of their own. Microseconds, of a call.
+ * The cost that a function's history adds to maps, unmaps and pins. Each is measured with the parameter history=0 and
+ * with history=KEPT, each time on a new claim. Microseconds for a call.
  */
 #include <string.h>
 
@@ -43,7 +43,7 @@ static void maps(size_t size, unsigned int count, double *map, double *unmap)
 	*unmap = (now() - start) / count;
 }
 
-/* As the library pins. */
+/* Pins like the library. */
 static void pin_all(const void *addr, size_t size, unsigned int count, double *pin, double *unpin)
 {
 	static uint32_t numbers[4096];
@@ -59,7 +59,7 @@ static void pin_all(const void *addr, size_t size, unsigned int count, double *p
 	*unpin = (now() - start) / count;
 }
 
-/* On a claim of its own. */
+/* Measures on a new claim. */
 static void measure(const char *history, unsigned int calls, double *took)
 {
 	must(write_text(PARAMETERS "history", history), "the parameter");
@@ -68,7 +68,7 @@ static void measure(const char *history, unsigned int calls, double *took)
 	flat = flat_open();
 	must(flat, "/dev/flatiommu");
 	must(flat_declare(flat, EDU), "DECLARE");
-	/* the first ones make what stays */
+	/* The first calls make objects that stay. */
 	maps(PAGE, calls, &took[MAP], &took[UNMAP]);
 	maps(PAGE, calls, &took[MAP], &took[UNMAP]);
 	maps(PIECES * PAGE, calls / 64, &took[MAP_PIECES], &took[UNMAP_PIECES]);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * What comes before the first transfer, step by step, and what a map costs when there are many. Microseconds.
+ * The steps before the first transfer, and the cost of a map when there are many already. Microseconds.
  *
  *	claim		one function
  *	bind		to vfio-pci
  *	open		container, group, type1, device
- *	map		1 GiB in one huge page, where bus addresses are looked up
+ *	map		1 GiB in one huge page, in look-up mode
  *
- *	map, unmap	one page at its bus address, of a thousand, when there are SIZE pages mapped
+ *	map, unmap	one page at its bus address, when SIZE pages are mapped; the mean of a thousand
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static void measure_steps(void)
 	mem_free(memory, GIANT_PAGE);
 }
 
-/* A page that has moved since it was looked up is looked up again, as programs do. */
+/* Looks the address of a page up again if the page has moved, as programs do. */
 static int map_page(int container, char *page, uint64_t *bus)
 {
 	int ret = vfio_map(container, page, *bus, PAGE);

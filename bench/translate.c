@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * What it costs to get bus addresses of memory that stays where it is: FLATIOMMU_PIN and LOOKUP, and
- * what people do instead. Each way is taken in turn on the same memory, RUNS times. The memory is there
- * before. Microseconds.
+ * The cost of getting the bus addresses of memory that stays in its place: by FLATIOMMU_PIN and LOOKUP, and by
+ * other ways that programs use. The ways take turns on the same memory, RUNS times. The memory is present before.
+ * Microseconds.
  *
  *	pin		PIN with all segments
  *	pin+lookup	PIN, and LOOKUP of all segments
  *	pin-alone	PIN alone
- *	floor		what of PIN is the kernel's: pin_user_pages_fast(), by tests/module/floor.c
+ *	floor		the kernel's part of PIN: pin_user_pages_fast(), by tests/module/floor.c
  *	bulk		mlock, and one read of /proc/self/pagemap for all of it (does not pin)
  *	each		one open and read of pagemap a page, as DPDK and ixy do (does not even lock)
  *	map+lookup	VFIO_IOMMU_MAP_DMA of all, and LOOKUP
@@ -19,7 +19,7 @@
  *
  * translate.t WAY KIND is for a profile of one way, with memory of one kind.
  *
- * And how much memory the kernel takes for a segment: of a pin, and of a map, in which VFIO's own is.
+ * Also the memory that the kernel needs for a segment of a pin, and of a map, including VFIO's own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,10 +41,10 @@
 
 #define RUNS 5
 #define MAX_STRICT 60000	/* type1 allows 65535 maps */
-#define MAX_EACH (16ul << 20)	/* it is linear, and slow */
-#define ONLY (256ul << 20)	/* for a profile */
-#define QUICK (16ul << 20)	/* no more than that, when all is quick */
-#define MANY 1000		/* segments, that the rest of what the kernel allocates is not seen beside */
+#define MAX_EACH (16ul << 20)	/* bytes for the way each, which is slow */
+#define ONLY (256ul << 20)	/* bytes for a profile */
+#define QUICK (16ul << 20)	/* at most this many bytes with quick=1 */
+#define MANY 1000		/* segments: so many that other allocations of the kernel do not matter */
 
 enum way { PIN, PIN_LOOKUP, PIN_ALONE, RELEASE, FLOOR, FLOOR_RELEASE, BULK, EACH, MAP_LOOKUP, STRICT, LOOKUP_MAP, WAYS };
 
@@ -52,10 +52,10 @@ static const char *names[WAYS] = {
 	"pin", "pin+lookup", "pin-alone", "release", "floor", "floor-release", "bulk", "each", "map+lookup", "strict", "lookup-map",
 };
 
-/* Microseconds before what counts, in which each way is taken at least once; for a profile there are more. */
+/* Microseconds of warming up, in which each way runs at least once; more for a profile. */
 static double warm_up;
 
-/* Behind an IOMMU, an emulated one of 39 bits. */
+/* Set on the machine with an emulated IOMMU, which has 39 bits. */
 static bool translated;
 
 #define IOVA (translated ? 1ull << 36 : FLATIOMMU_LOOKUP_FIRST)
@@ -65,20 +65,20 @@ static const char *const devices[] = { EDU, NULL };
 static struct vfio_dev edu = VFIO_DEV_INIT;
 static int container, flat, floor_fd;
 
-/* What is measured. */
+/* The memory that is measured. */
 struct memory {
 	const char *kind;
 	char *addr;
 	size_t size;
 	size_t page_size;
-	struct flatiommu_segment *segments;	/* one a page at the most */
+	struct flatiommu_segment *segments;	/* at most one for each page */
 	unsigned int nr_segments;
 	uint64_t *entries;			/* of pagemap */
 };
 
-/* The ways: microseconds, or less than 0 where it cannot be done. */
+/* The ways. Each returns microseconds, or a negative number if it is not possible. */
 
-/* Its name is not read from text while it is measured. */
+/* Parsed once, so that measuring does not include it. */
 static struct flatiommu_function function;
 
 static struct flatiommu_pin pin_of(struct memory *m)
@@ -229,7 +229,7 @@ static double lookup_map(struct memory *m)
 	return took;
 }
 
-/* After map_lookup(), which says where all is. Nothing moves it: it was pinned until a moment ago. */
+/* Runs after map_lookup(), which has the addresses. Nothing moves the memory: it was pinned until a moment ago. */
 static double strict(struct memory *m)
 {
 	double start, took;
@@ -300,7 +300,7 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	memset(m.entries, 1, size / PAGE * sizeof(*m.entries));
 	if (floor_fd > 0)
 		must(ioctl(floor_fd, FLOOR_ROOM, size / PAGE) ? -errno : 0, "FLOOR_ROOM");
-	/* Once for all, to warm up; then in another order each time, as each way leaves its traces. */
+	/* Each way once, to warm up; then in another order each time, because each way affects the next one. */
 	start = now();
 	do {
 		for (way = 0; way < WAYS; way++)
@@ -333,7 +333,7 @@ static char *scattered(size_t size)
 	return mem_file_scattered(size / PAGE);
 }
 
-/* Huge pages are there now; what follows on the bus is not what follows here, whatever order the kernel has them in. */
+/* Faults huge pages in, in an order that makes neighbours here no neighbours on the bus, however the kernel allocates them. */
 static char *touch_apart(char *addr, size_t size)
 {
 	size_t first, at;
@@ -345,7 +345,7 @@ static char *touch_apart(char *addr, size_t size)
 	return addr;
 }
 
-/* At least one of them. */
+/* Allocates at least one huge page. */
 static char *transparent(size_t size)
 {
 	size_t whole = size < HUGE_PAGE ? HUGE_PAGE : size;
@@ -362,7 +362,7 @@ static char *transparent(size_t size)
 	return addr;
 }
 
-/* Huge pages that the kernel took apart: each 2 MiB of it is in order (Documentation/admin-guide/mm/transhuge.rst). */
+/* Huge pages that the kernel has split: each 2 MiB is still contiguous (Documentation/admin-guide/mm/transhuge.rst). */
 static char *in_order(size_t size)
 {
 	size_t whole = size < HUGE_PAGE ? HUGE_PAGE : size;
@@ -394,7 +394,7 @@ static char *huge_2m(size_t size)
 	return huge(size, 21 << 26);
 }
 
-/* The one that the machine pc has from its start. */
+/* The page of 1 GiB that the machine pc reserves at boot. */
 static char *huge_1g(size_t size)
 {
 	return size == GIANT_PAGE && mem_has_giant() ? huge(size, 30 << 26) : NULL;
@@ -413,7 +413,7 @@ static const struct kind {
 	{ "1 GiB", huge_1g, GIANT_PAGE, GIANT_PAGE },
 };
 
-/* The same memory for every way, of each kind or one, from a page or a huge page on. */
+/* All ways have the same memory: of each kind or of one, from the size of a page or a huge page on. */
 static void measure_all(const char *only)
 {
 	static const size_t sizes[] = { 4096, 64 << 10, 1ul << 20, 16ul << 20, 256ul << 20, 1ul << 30, 4ul << 30 };

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * From a device's interrupt to the program that waits for it in another thread, in microseconds. The device is edu, which
- * interrupts when a register is written to; the thread sleeps in read(), of an eventfd or of /dev/uioN. It has a
- * real-time priority: else it is up to the scheduler, every other time another way, who goes on when it is awake.
+ * The time from a device's interrupt until the thread that waits for it runs, in microseconds. The device is edu, which
+ * interrupts when a register is written to. The thread sleeps in read() of an eventfd or of /dev/uioN. It has a
+ * real-time priority: otherwise the scheduler decides, differently each time, which thread runs after the wake-up.
  *
- *	polling		nobody sleeps: a register is read until it says so
+ *	polling		no thread sleeps: a register is read until it shows the interrupt
  *	msi		VFIO on flatiommu.ko; on the machine intel-iommu, behind its IOMMU
- *	intx		the same with INTx, which the program has to unmask
- *	uio		uio_pci_generic, which has nothing but INTx
+ *	intx		the same with INTx, which the program must unmask
+ *	uio		uio_pci_generic, which has only INTx
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,13 +34,13 @@
 
 static const char *const devices[] = { EDU, NULL };
 static const char *behind = "no IOMMU";
-/* The last one counts. For a profile there are more. */
+/* Only the last run counts. A profile has more. */
 static unsigned int rounds = 2;
 
 struct waiter {
 	pthread_t thread;
 	int fd;
-	size_t size;	/* of what is read from it */
+	size_t size;	/* of a read of it */
 	int told[2];
 	double woke;
 };
@@ -58,7 +58,7 @@ static void *wait(void *arg)
 	return NULL;
 }
 
-/* One interrupt to a thread that sleeps by then. */
+/* Sends one interrupt to the thread, which sleeps by then. */
 static double wake(struct waiter *w, void *bar0)
 {
 	double start;
@@ -147,7 +147,7 @@ static void measure_vfio(void)
 	close_fd(&container);
 }
 
-/* uio_pci_generic has disabled INTx, as it came. */
+/* Enables INTx again, which uio_pci_generic disables at each interrupt. */
 static void enable_intx(void *arg)
 {
 	int config = *(int *)arg;
@@ -185,7 +185,7 @@ static void measure_uio(void)
 	must(pci_bind_default(EDU), "unbind");
 }
 
-/* Any argument is for a profile. */
+/* Any argument selects a profile. */
 int main(int argc, char **argv)
 {
 	const char *machine = getenv("FLATIOMMU_MACHINE");

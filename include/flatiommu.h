@@ -149,7 +149,8 @@ enum flatiommu_log {
  * use the context.
  */
 FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat,
-				     void (*log)(void *arg, enum flatiommu_log level, const char *line),
+				     void (*log)(void *arg, enum flatiommu_log level,
+						 const char *line),
 				     void *arg);
 
 /**
@@ -173,7 +174,7 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 
 /* PCI functions of the machine, without a context. */
 
-/* Of struct flatiommu_function_info. */
+/* Flags of struct flatiommu_function_info. */
 #define FLATIOMMU_FUNCTION_CLAIMED	0x1	/* flatiommu.ko has a claim of it */
 #define FLATIOMMU_FUNCTION_ISOLATED	0x2	/* an IOMMU is in front of it */
 #define FLATIOMMU_FUNCTION_NOIOMMU	0x4	/* Linux's no-IOMMU mode has it */
@@ -262,7 +263,7 @@ FLATIOMMU_API int flatiommu_function_list(const struct flatiommu_match *match,
 /** flatiommu_function_list_free() - @functions: or NULL */
 FLATIOMMU_API void flatiommu_function_list_free(struct flatiommu_function_info *functions);
 
-/* Of struct flatiommu_monitor_event. */
+/* Kinds of struct flatiommu_monitor_event. */
 enum flatiommu_monitor_kind {
 	FLATIOMMU_MONITOR_ADDED = 1,
 	FLATIOMMU_MONITOR_REMOVED,
@@ -868,8 +869,9 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  *		reason has the cure)
  * -EINVAL	write-combining of a BAR that is not prefetchable
  */
-FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
-				    size_t length, unsigned int flags, void **memory);
+FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar,
+				    uint64_t offset, size_t length, unsigned int flags,
+				    void **memory);
 
 /**
  * flatiommu_bar_unmap() - unmaps a BAR

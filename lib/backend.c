@@ -132,7 +132,8 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 		behind = c->behind;
 		if (forced && !strcmp(forced, c->backend->name)) {
 			behind = !c->needs_cdev ? "this kernel has no VFIO groups" :
-				 f->cdev[0] ? "there is no /dev/iommu; into a container it is to be passed" :
+				 f->cdev[0] ? "there is no /dev/iommu; a container needs it passed "
+					      "in" :
 				 "this kernel has no VFIO character device for it";
 			break;
 		}
@@ -141,8 +142,8 @@ static int refuse(struct flatiommu_device *device, const char *forced)
 		return fail(device->flat, -EOPNOTSUPP, "%s: %s=%s is not possible: %s", f->bdf,
 			    whose_wish(device->flat), forced, behind);
 	if (f->cdev[0])
-		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu; into a container "
-			    "it is to be passed", f->bdf, behind);
+		return fail(device->flat, -EOPNOTSUPP, "%s: %s, and there is no /dev/iommu; a "
+			    "container needs it passed in", f->bdf, behind);
 	return fail(device->flat, -EOPNOTSUPP, "%s: it has no IOMMU group, so VFIO cannot open it. "
 		    "Cure: flatiommu unbind %s && flatiommu bind %s", f->bdf, f->bdf, f->bdf);
 }

@@ -36,7 +36,7 @@ struct backend {
 	bool imported;
 	/* The kernel compares RLIMIT_MEMLOCK with VmPin when it maps. Otherwise with VmLck. */
 	bool counts_pinned;
-	/* map() is good for BARs of devices, too. */
+	/* map() can map BARs of devices, too. */
 	bool maps_bars;
 
 	/* Opens and closes the container or the iommufd that devices are attached to. */
@@ -83,7 +83,7 @@ extern const struct backend imported;
  */
 int choose_backend(struct flatiommu_device *device);
 
-/* What is behind a function. */
+/* These tell what is behind a function. */
 bool is_flat(const struct sysfs_function *f);
 bool is_noiommu_group(const struct sysfs_function *f);
 bool is_noiommu_cdev(const struct sysfs_function *f);

@@ -146,8 +146,9 @@ static void unlock_devices(struct flatiommu *flat, const struct backend *backend
 
 static int no_device(struct flatiommu *flat, const struct backend *backend)
 {
-	return fail(flat, -ENODEV, "no device is open that memory could be for. Cure: open one first%s",
-		    backend ? " (of imported devices, the memory is imported, too)" : "");
+	return fail(flat, -ENODEV, "no device is open, and a buffer needs one. Cure: open a device "
+		    "first%s",
+		    backend ? " (for imported devices, import the memory, too)" : "");
 }
 
 /* Lists a buffer. While it is in the list, the context keeps a device. */

@@ -35,15 +35,18 @@ static int explain_no_memory(struct flatiommu *flat, const struct buffer *buffer
 
 	getrlimit(RLIMIT_MEMLOCK, &limit);
 	if (limit.rlim_cur == RLIM_INFINITY || has_capability(CAP_IPC_LOCK))
-		return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: the kernel has no memory left "
-			    "for it, or this cgroup has not", buffer->span, (void *)buffer->pages);
+		return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: the kernel or this "
+			    "cgroup has no memory left for it", buffer->span,
+			    (void *)buffer->pages);
 	if (locked + buffer->span > limit.rlim_cur)
 		return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: more than RLIMIT_MEMLOCK (%llu "
-			    "bytes) beside the %llu that are. Cure: ulimit -l unlimited", buffer->span,
-			    (void *)buffer->pages, (unsigned long long)limit.rlim_cur, locked);
-	/* iommufd counts for the user, in all processes, and the kernel does not report that sum. */
-	return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: with this user's other processes more "
-		    "than RLIMIT_MEMLOCK (%llu bytes), or the kernel has no memory. Cure: ulimit -l unlimited",
+			    "bytes), with the %llu that are pinned already. Cure: ulimit -l unlimited",
+			    buffer->span, (void *)buffer->pages,
+			    (unsigned long long)limit.rlim_cur, locked);
+	/* iommufd counts for the user, in all processes. The kernel does not report that sum. */
+	return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: this user's processes "
+		    "together need more than RLIMIT_MEMLOCK (%llu bytes), or the kernel has no "
+		    "memory. Cure: ulimit -l unlimited",
 		    buffer->span, (void *)buffer->pages, (unsigned long long)limit.rlim_cur);
 }
 
@@ -51,7 +54,7 @@ static int explain_no_memory(struct flatiommu *flat, const struct buffer *buffer
 static const char *why_fault(const struct buffer *buffer)
 {
 	unsigned long at = (unsigned long)buffer->pages, end = at + buffer->span, first, last;
-	const char *why = "of a kind that the kernel does not pin (a device's, or of a file)";
+	const char *why = "the kernel does not pin memory of this kind (of a device, or of a file)";
 	FILE *maps = fopen("/proc/self/maps", "re");
 	char line[512], flags[8];
 
@@ -63,7 +66,7 @@ static const char *why_fault(const struct buffer *buffer)
 		if (first > at)
 			break;
 		if (flags[1] != 'w' && !buffer->read_only) {
-			why = "not all of it may be written to";
+			why = "some of it is read-only";
 			at = end;
 			break;
 		}
@@ -95,7 +98,8 @@ int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)
 	}
 }
 
-int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsigned int address_bits, int err)
+int explain_reach(struct flatiommu *flat, const char *name, size_t length,
+		  unsigned int address_bits, int err)
 {
 	unsigned long long locked = locked_bytes();
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
@@ -104,14 +108,15 @@ int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsig
 	case -ENOMEM:
 		getrlimit(RLIMIT_MEMLOCK, &limit);
 		if (locked + length > limit.rlim_cur && !has_capability(CAP_IPC_LOCK))
-			return fail(flat, err, "%zu bytes for %s: more than RLIMIT_MEMLOCK (%llu bytes) beside the "
-				    "%llu that are locked. Cure: ulimit -l unlimited", length, name,
-				    (unsigned long long)limit.rlim_cur, locked);
-		return fail(flat, err, "%zu bytes for %s: there is no such memory, and none can be made free for it, or "
-			    "this cgroup has no more", length, name);
+			return fail(flat, err, "%zu bytes for %s: more than RLIMIT_MEMLOCK (%llu bytes), "
+				    "with the %llu that are locked already. Cure: ulimit -l unlimited",
+				    length, name, (unsigned long long)limit.rlim_cur, locked);
+		return fail(flat, err, "%zu bytes for %s: the machine has no such memory and can "
+			    "free none, or this cgroup is at its limit", length, name);
 	case -ERANGE:
-		return fail(flat, err, "%zu bytes within the %u address bits of %s: there is no such memory, and none can "
-			    "be made free for it, or this cgroup has no more. Cure: a smaller buffer, or several",
+		return fail(flat, err, "%zu bytes within the %u address bits of %s: the machine "
+			    "has no such memory and can free none, or this cgroup is at its limit. "
+			    "Cure: a smaller buffer, or several",
 			    length, address_bits, name);
 	case -EINVAL:
 		return fail(flat, err, "%zu bytes for %s: there is no such NUMA node", length, name);
@@ -145,8 +150,9 @@ int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int
 
 	/* mbind() is the only step that needs a privilege. */
 	if (err == -EPERM)
-		return fail(flat, err, "%zu bytes of memory (%s pages): %s: a seccomp filter keeps mbind() from "
-			    "this program. Cure: --cap-add SYS_NICE", length, kind, ERRNO(err));
+		return fail(flat, err, "%zu bytes of memory (%s pages): %s: a seccomp filter "
+			    "refuses mbind() to this program. Cure: --cap-add SYS_NICE", length,
+			    kind, ERRNO(err));
 	if (!size || err != -ENOMEM)
 		return fail(flat, err, "%zu bytes of memory (%s pages): %s", length, kind, ERRNO(err));
 	all = read_huge(size, "nr");
@@ -155,8 +161,9 @@ int explain_alloc(struct flatiommu *flat, size_t length, unsigned int pages, int
 		return fail(flat, err, "%zu bytes of memory (%s pages): %s: this machine has no pages of that "
 			    "size", length, kind, ERRNO(err));
 	if (left > 0 && (size_t)left >= (length - 1) / size + 1)
-		return fail(flat, err, "%zu bytes of memory (%s pages): %s: %ld are free, and this cgroup "
-			    "(hugetlb.*.max) or the node asked for has not enough of them", length, kind,
+		return fail(flat, err, "%zu bytes of memory (%s pages): %s: %ld are free, but this "
+			    "cgroup (hugetlb.*.max) is at its limit, or the requested node has too "
+			    "few", length, kind,
 			    ERRNO(err), left);
 	if (pages == FLATIOMMU_PAGES_1G)
 		return fail(flat, err, "%zu bytes of memory (%s pages): %s: %ld are reserved, %ld of them free. Cure: "

@@ -116,21 +116,24 @@ static void explain_access(const char *path, char *text, size_t size)
 	struct stat st;
 
 	if (stat(path, &st))
-		snprintf(text, size, "a directory above it is not for this user");
+		snprintf(text, size, "this user may not enter a directory above it");
 	else if (in_user_namespace())
 		snprintf(text, size, "%s", why_no_rawio());
 	else if (!statvfs(path, &fs) && fs.f_flag & ST_NODEV)
-		snprintf(text, size, "what it lies on is mounted nodev. Cure: a /dev of devtmpfs, or without nodev");
+		snprintf(text, size, "its file system is mounted nodev. Cure: a /dev of devtmpfs, "
+			 "or without nodev");
 	else if (mode_allows(&st))
-		snprintf(text, size, "its mode lets this user, a security module (SELinux, AppArmor) does "
-			 "not. Cure: the kernel log has its rule");
+		snprintf(text, size, "its mode allows it, but a security module (SELinux, "
+			 "AppArmor) does not. Cure: the kernel log names the rule");
 	else if (!strcmp(path, "/dev/flatiommu"))
-		snprintf(text, size, "it is for user %u (mode %03o), and this is user %u. Cure, as root: "
-			 "flatiommu bind --user %u DEVICE, or chmod 666 %s: it opens for CAP_SYS_RAWIO alone",
+		snprintf(text, size, "it belongs to user %u (mode %03o), and this is user %u. "
+			 "Cure, as root: flatiommu bind --user %u DEVICE, or chmod 666 %s: opening it "
+			 "needs CAP_SYS_RAWIO anyway",
 			 st.st_uid, st.st_mode & 0777, geteuid(), geteuid(), path);
 	else
-		snprintf(text, size, "it is for user %u (mode %03o), and this is user %u. Cure, as root: "
-			 "chown %u %s", st.st_uid, st.st_mode & 0777, geteuid(), geteuid(), path);
+		snprintf(text, size, "it belongs to user %u (mode %03o), and this is user %u. "
+			 "Cure, as root: chown %u %s", st.st_uid, st.st_mode & 0777, geteuid(),
+			 geteuid(), path);
 }
 
 /* The node is missing in this /dev, or does not exist at all. */
@@ -141,8 +144,8 @@ static void explain_missing(const char *path, char *text, size_t size)
 	if (node && access(node->sysfs, F_OK))
 		snprintf(text, size, "the module is not loaded. Cure: modprobe %s", node->module);
 	else
-		snprintf(text, size, "the kernel has it, and this /dev has not, as that of a container or "
-			 "service. Cure: pass it in (--device %s; PrivateDevices=no)", path);
+		snprintf(text, size, "the kernel has it, but this /dev does not, as in a container "
+			 "or service. Cure: pass it in (--device %s; PrivateDevices=no)", path);
 }
 
 static void explain_node(const char *path, int err, char *text, size_t size)
@@ -157,7 +160,8 @@ static void explain_node(const char *path, int err, char *text, size_t size)
 	case -ENODEV:
 	case -ENXIO:
 		if (node)
-			snprintf(text, size, "there is a node, and no module behind it. Cure: modprobe %s",
+			snprintf(text, size, "the node exists, but its module is not loaded. Cure: "
+				 "modprobe %s",
 				 node->module);
 		else
 			snprintf(text, size, "the device is being unbound or removed");
@@ -176,7 +180,8 @@ static void explain_node(const char *path, int err, char *text, size_t size)
 		snprintf(text, size, "%s", why_busy(path));
 		break;
 	case -EMFILE:
-		snprintf(text, size, "this program has as many files open as it may. Cure: ulimit -n");
+		snprintf(text, size, "this program has reached its limit of open files. Cure: "
+			 "ulimit -n");
 		break;
 	default:
 		text[0] = 0;
@@ -235,8 +240,9 @@ int explain_attach(struct flatiommu_device *device, const char *step, int err, c
 		return explain_step(device, step, err, "another driver or program has functions of its group");
 	case -EINVAL:
 		return explain_step(device, step, err, device->flat->devices ?
-				    "it cannot share what is mapped for the other devices, as its addresses "
-				    "differ. Cure: open it in a context of its own" : NULL);
+				    "it cannot share the mappings of the other devices, because "
+				    "its bus addresses differ. Cure: open it in a context of its "
+				    "own" : NULL);
 	case -ENODEV:
 		return explain_step(device, step, err, "it is being unbound or removed");
 	default:
@@ -259,7 +265,8 @@ int explain_device_fd(struct flatiommu_device *device, int err)
 		why = "it is being unbound or removed";
 		break;
 	case -EINVAL:
-		why = "it cannot be enabled, as when a BAR has no address. Cure: the kernel log says why";
+		why = "it cannot be enabled, for example because a BAR has no address. Cure: the "
+		      "kernel log says why";
 		break;
 	}
 	return explain_step(device, "VFIO_GROUP_GET_DEVICE_FD", err, why);

@@ -131,8 +131,9 @@ static int close_device(struct flatiommu_device *device)
 	int err;
 
 	if (peers)
-		return fail(device->flat, -EBUSY, "%s: %u buffers of its BARs are left, which other "
-			    "devices may be using. Cure: flatiommu_dma_free() of them", device->name,
+		return fail(device->flat, -EBUSY, "%s: %u buffers of its BARs still exist, and "
+			    "other devices may use them. Cure: free them with flatiommu_dma_free()",
+			    device->name,
 			    peers);
 	err = stop_device(device);
 

@@ -18,7 +18,7 @@ static int look_at(struct flatiommu_device *device)
 	if (err == -ENODEV)
 		return fail(device->flat, err, "%s: no such PCI function (lspci -D lists them)", f->bdf);
 	if (err)
-		return fail(device->flat, err, "%s: cannot be looked at in /sys/bus/pci/devices: %s", f->bdf,
+		return fail(device->flat, err, "%s: reading /sys/bus/pci/devices: %s", f->bdf,
 			    ERRNO(err));
 	if (!strncmp(f->driver, "vfio", strlen("vfio")) || f->cdev[0])
 		return 0;

@@ -70,7 +70,7 @@ static int explain_declare(struct flatiommu_device *device, int err)
 		{ -EPERM, why_not_ours() },
 		{ -ENODEV, "it is being removed" },
 		{ -ENOENT, "its claim was released. Cure: unbind it and bind it" },
-		{ -ENOSPC, "64 other programs look its addresses up" },
+		{ -ENOSPC, "64 other programs look up its addresses already" },
 		{ 0, NULL }
 	};
 
@@ -99,9 +99,10 @@ int explain_flat(struct flatiommu *flat, const char *name, const char *step, int
 		{ -ENODEV, "it was removed" },
 		{ -EOPNOTSUPP, "it is a bridge, or behind an external port" },
 		{ -EALREADY, "an IOMMU translates for it. Cure: open it once more" },
-		{ -EAFNOSUPPORT, "bus addresses do not suffice on this machine. Cure: flatiommu doctor" },
-		{ -EPROTONOSUPPORT, "it does not see what is in the processor's caches. Cure: a driver in the "
-		  "kernel" },
+		{ -EAFNOSUPPORT, "bus addresses cannot be used on this machine. Cure: flatiommu "
+				 "doctor" },
+		{ -EPROTONOSUPPORT, "its DMA is not coherent with the processor's caches. Cure: a "
+				    "driver in the kernel" },
 		{ -EACCES, "the kernel is locked down. Cure: doc/secure-boot.md" },
 		{ -EBUSY, "it is being bound or unbound. Cure: try again" },
 		{ -ENOSPC, "/dev/flatiommu has no pin left. Cure: fewer, larger buffers" },
@@ -247,7 +248,8 @@ static uint32_t list_functions(struct flatiommu *flat, struct flatiommu_function
  * Sets buffer->pin, unless the list of devices has changed since. A device that is listed after
  * this finds the pin, see join_pins().
  */
-static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin, unsigned int changed)
+static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin,
+		     unsigned int changed)
 {
 	bool same;
 
@@ -260,8 +262,8 @@ static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin
 }
 
 /* Sets *@again if the list of devices has changed during the call. The pin was ended then. */
-static int pin_once(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments, uint32_t *n,
-		    bool *again)
+static int pin_once(struct flatiommu *flat, struct buffer *buffer,
+		    struct flatiommu_segment *segments, uint32_t *n, bool *again)
 {
 	struct flatiommu_function functions[FLATIOMMU_MAX_FUNCTIONS];
 	struct flatiommu_pin arg = {
@@ -294,7 +296,8 @@ static int pin_once(struct flatiommu *flat, struct buffer *buffer, struct flatio
 	return left;
 }
 
-int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments, uint32_t *n)
+int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments,
+		 uint32_t *n)
 {
 	const uint32_t room = *n;
 	bool again = false;
@@ -356,9 +359,9 @@ int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin)
 	if (err == -ENOENT)
 		return err;
 	if (err == -ENODEV)
-		return fail(device->flat, -EXDEV, "%s: "
-			    "it has not the bus addresses of the context's other devices. "
-			    "Cure: open it in a context of its own", device->name);
+		return fail(device->flat, -EXDEV, "%s: its bus addresses differ from those of the "
+			    "context's other devices. Cure: open it in a context of its own",
+			    device->name);
 	return err ? explain_lookup(device->flat, 0, err) : 0;
 }
 

@@ -30,14 +30,15 @@ static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t f
 	size_t i;
 
 	if (flags & FLATIOMMU_DMA_CONTIGUOUS && buffer->dma.nr_segments != 1)
-		return fail(flat, -ENOMEM, "%zu bytes of consecutive memory are not to be had. Cure: "
-			    "reserve huge pages (sysctl vm.nr_hugepages; hugepagesz=1G for more than %zu MiB)",
+		return fail(flat, -ENOMEM, "there are no %zu bytes of consecutive memory. Cure: "
+			    "reserve huge pages (sysctl vm.nr_hugepages; hugepagesz=1G for more "
+			    "than %zu MiB)",
 			    buffer->dma.length, huge_page_size(FLATIOMMU_PAGES_HUGE) >> 20);
 	for (i = 0; i < buffer->dma.nr_segments; i++)
 		if (buffer->dma.segments[i].address + (buffer->dma.segments[i].length - 1) > max)
-			return fail(flat, -ERANGE, "the memory is at bus address %#llx, and the device "
-				    "has %u address bits. Cure: huge pages that are reserved at boot "
-				    "mostly lie low",
+			return fail(flat, -ERANGE, "the memory is at bus address %#llx, and the "
+				    "device has %u address bits. Cure: huge pages that are "
+				    "reserved at boot mostly have low addresses",
 				    (unsigned long long)buffer->dma.segments[i].address,
 				    address_bits);
 	return 0;
@@ -315,7 +316,8 @@ static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 	if (err)
 		return err;
 	if (options->flags & ~FLATIOMMU_DMA_READ_ONLY || options->pages || options->node)
-		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_map: options that are for memory yet to be had");
+		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_map: options that only "
+			    "flatiommu_dma_alloc() has");
 	/* Some backends could, and nothing would end it with the device. */
 	if (is_bar(flat, memory))
 		return fail(flat, -EFAULT, "flatiommu_dma_map: %p is a BAR of a device. Cure: flatiommu_bar_dma()",

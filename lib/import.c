@@ -56,7 +56,7 @@ static int import_device(struct flatiommu *flat, int fd, const char *name,
 	if (!name || !device)
 		return fail(flat, -EINVAL, "flatiommu_device_import: NULL is no %s", name ? "device" : "name");
 	if (strlen(name) >= sizeof(new->name))
-		return fail(flat, -ENAMETOOLONG, "%s: a name of a device has up to %zu characters", name,
+		return fail(flat, -ENAMETOOLONG, "%s: a name of a device has at most %zu characters", name,
 			    sizeof(new->name) - 1);
 	new = new_device(flat, name);
 	if (!new)

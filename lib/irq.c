@@ -19,7 +19,8 @@ static int check(struct flatiommu_device *device, enum flatiommu_irq irq)
 	return fail(device->flat, -EINVAL, "%s: there is no interrupt %u", device->name, irq);
 }
 
-static int get_info(struct flatiommu_device *device, enum flatiommu_irq irq, struct vfio_irq_info *info)
+static int get_info(struct flatiommu_device *device, enum flatiommu_irq irq,
+		    struct vfio_irq_info *info)
 {
 	int err;
 
@@ -75,13 +76,13 @@ static bool is_eventfd(int fd)
 	return !strcmp(target, "anon_inode:[eventfd]") || (length < 0 && fcntl(fd, F_GETFD) >= 0);
 }
 
-static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int count,
-			    const int *eventfds, int err)
+static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
+			    unsigned int count, const int *eventfds, int err)
 {
 	const struct meaning meanings[] = {
-		{ -EBUSY, "another driver has its interrupt line for itself. Cure: MSI or MSI-X" },
+		{ -EBUSY, "another driver uses its interrupt line exclusively. Cure: MSI or MSI-X" },
 		{ -ENODEV, irq == FLATIOMMU_IRQ_INTX ? "it has no interrupt line" :
-		  "the kernel gives no MSI (pci=nomsi)" },
+		  "MSI is disabled in the kernel (pci=nomsi)" },
 		{ -ENOSPC, "the machine has no vectors left" },
 		{ 0, NULL }
 	};
@@ -93,8 +94,9 @@ static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq 
 			return fail(device->flat, -EBADF, "%s: %s: file descriptor %d is not an eventfd",
 				    device->name, names[irq], eventfds[i]);
 	if (err == -EINVAL && device->flat->backend->imported)
-		return fail(device->flat, -EBUSY, "%s: %s: another process has enabled something else. Cure: "
-			    "flatiommu_irq_disable()", device->name, names[irq]);
+		return fail(device->flat, -EBUSY, "%s: %s: another process has enabled interrupts "
+			    "of another kind. Cure: flatiommu_irq_disable()", device->name,
+			    names[irq]);
 	snprintf(what, sizeof(what), "%s: %u of %s", device->name, count, names[irq]);
 	return explain_by(device->flat, what, "VFIO_DEVICE_SET_IRQS", err, meanings);
 }
@@ -132,8 +134,8 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 	return explain_eventfds(device, irq, count, eventfds, ret);
 }
 
-static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
-			 unsigned int count, const int *eventfds)
+static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq,
+			 unsigned int first, unsigned int count, const int *eventfds)
 {
 	unsigned int end = first + count, *enabled = &device->enabled[irq];
 	struct vfio_irq_info info;
@@ -148,8 +150,9 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 	if (err)
 		return err;
 	if (*enabled && end > *enabled && info.flags & VFIO_IRQ_INFO_NORESIZE)
-		return fail(device->flat, -EOPNOTSUPP, "%s: this kernel cannot add vectors of %s behind the "
-			    "%u that are enabled. Cure: disable them, and enable %u at once",
+		return fail(device->flat, -EOPNOTSUPP, "%s: this kernel cannot add vectors of %s "
+			    "after the %u that are enabled. Cure: disable them, and enable %u at "
+			    "once",
 			    device->name, names[irq], *enabled, end);
 	err = set_eventfds(device, irq, first, count, eventfds);
 	if (err)
@@ -178,8 +181,8 @@ static int enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsig
 	return err;
 }
 
-int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
-			 unsigned int count, const int *eventfds)
+int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq,
+			 unsigned int first, unsigned int count, const int *eventfds)
 {
 	return CALL_DEVICE(device, enable(device, irq, first, count, eventfds));
 }
@@ -276,7 +279,8 @@ static int trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsi
 	return err ? err : act(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, vector);
 }
 
-int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
+int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq,
+			  unsigned int vector)
 {
 	return CALL_DEVICE(device, trigger(device, irq, vector));
 }

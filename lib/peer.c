@@ -107,14 +107,14 @@ static int check_way(struct flatiommu_device *device, const struct backend *back
 
 	if (backend->isolated)
 		return backend->maps_bars ? 0 :
-		       fail(device->flat, -EOPNOTSUPP, "%s: through %s no BAR is mapped. Cure: "
-			    "FLATIOMMU_BACKEND=iommu-type1", device->name, backend->name);
+		       fail(device->flat, -EOPNOTSUPP, "%s: %s maps no BARs for other devices. "
+			    "Cure: FLATIOMMU_BACKEND=iommu-type1", device->name, backend->name);
 	if (!bus)
 		return fail(device->flat, -EOPNOTSUPP, "%s: the bus address of BAR %u is not known",
 			    device->name, bar);
 	if (bits && bits < 64 && (bus + offset + (length - 1)) >> bits)
-		return fail(device->flat, -ERANGE, "%s: BAR %u is at bus address %#llx, and the device "
-			    "that is to reach it has %u address bits", device->name, bar,
+		return fail(device->flat, -ERANGE, "%s: BAR %u is at bus address %#llx, and the "
+			    "device that must reach it has %u address bits", device->name, bar,
 			    (unsigned long long)bus, bits);
 	return 0;
 }
@@ -131,11 +131,11 @@ static int check(struct flatiommu_device *device, unsigned int bar, uint64_t off
 	if (err)
 		return err;
 	if (options->flags || options->pages || options->node)
-		return fail(device->flat, -EOPNOTSUPP, "%s: flatiommu_bar_dma: options that are for "
-			    "memory yet to be had", device->name);
+		return fail(device->flat, -EOPNOTSUPP, "%s: flatiommu_bar_dma: options that only "
+			    "flatiommu_dma_alloc() has", device->name);
 	if (device->flat->backend->imported)
-		return fail(device->flat, -EOPNOTSUPP, "%s: it is imported. Cure: the process that "
-			    "opened it and its peers has its BARs as buffers", device->name);
+		return fail(device->flat, -EOPNOTSUPP, "%s: it is imported. Cure: call it in the "
+			    "process that opened the device and its peers", device->name);
 	return check_range(device, bar, offset, 1);
 }
 

@@ -39,7 +39,8 @@ static bool is_whole(const void *arg, size_t offset, unsigned int order)
 	size_t half = BUDDY_UNIT << (order - 1);
 	uint64_t address = flatiommu_dma_address(dma, offset);
 
-	return flatiommu_dma_address(dma, offset + half) == address + half && !(address & (2 * half - 1));
+	return flatiommu_dma_address(dma, offset + half) == address + half &&
+	       !(address & (2 * half - 1));
 }
 
 static unsigned int order_of(uint64_t size)
@@ -66,7 +67,8 @@ static int check_options(struct flatiommu *flat, const struct flatiommu_pool_opt
 	if (used || options->flags & ~KNOWN_FLAGS || options->reserved_32)
 		return fail(flat, -EOPNOTSUPP, "options of a pool: unknown flags, or reserved is not 0");
 	if ((alignment && (!is_power_of_two(alignment) || alignment > BUDDY_CHUNK)) ||
-	    (boundary && (!is_power_of_two(boundary) || boundary < BUDDY_UNIT || boundary < alignment)))
+	    (boundary &&
+	     (!is_power_of_two(boundary) || boundary < BUDDY_UNIT || boundary < alignment)))
 		return fail(flat, -EINVAL, "options of a pool: alignment %llu, boundary %llu",
 			    (unsigned long long)alignment, (unsigned long long)boundary);
 	return check_dma_options(flat, BUDDY_CHUNK, &options->memory);
@@ -148,7 +150,8 @@ static int add_chunk(struct flatiommu_pool *pool, struct chunk *chunk)
 		pool->room = room;
 	}
 	at = chunks_up_to(pool, chunk->dma->memory);
-	memmove(&pool->chunks[at + 1], &pool->chunks[at], (pool->nr_chunks - at) * sizeof(*pool->chunks));
+	memmove(&pool->chunks[at + 1], &pool->chunks[at],
+		(pool->nr_chunks - at) * sizeof(*pool->chunks));
 	pool->chunks[at] = chunk;
 	pool->nr_chunks++;
 	pool->nr_empty++;
@@ -160,7 +163,8 @@ static void remove_chunk(struct flatiommu_pool *pool, size_t at)
 {
 	pool->nr_chunks--;
 	pool->nr_empty--;
-	memmove(&pool->chunks[at], &pool->chunks[at + 1], (pool->nr_chunks - at) * sizeof(*pool->chunks));
+	memmove(&pool->chunks[at], &pool->chunks[at + 1],
+		(pool->nr_chunks - at) * sizeof(*pool->chunks));
 	search_from_first(pool);
 }
 
@@ -230,8 +234,9 @@ static int grow(struct flatiommu_pool *pool, unsigned int order)
 	buddy_begin(&new->buddy, is_whole, new->dma);
 	if (!has_block(&new->buddy, order)) {
 		free_chunk(pool, new);
-		return fail(pool->flat, -ENOMEM, "%lu bytes of consecutive memory are not to be had. Cure: "
-			    "reserve huge pages (sysctl vm.nr_hugepages)", BUDDY_UNIT << order);
+		return fail(pool->flat, -ENOMEM, "there are no %lu bytes of consecutive memory. "
+			    "Cure: reserve huge pages (sysctl vm.nr_hugepages)",
+			    BUDDY_UNIT << order);
 	}
 	if (pool->options.flags & FLATIOMMU_POOL_POISON)
 		memset(new->dma->memory, POISON, BUDDY_CHUNK);
@@ -258,7 +263,8 @@ static int grow_for(struct flatiommu_pool *pool, unsigned int order, struct chun
 }
 
 /* Was nothing written to the object since it was freed? If something was, the block stays taken. */
-static int check_poison(const struct flatiommu_pool *pool, const unsigned char *memory, size_t length)
+static int check_poison(const struct flatiommu_pool *pool, const unsigned char *memory,
+			size_t length)
 {
 	size_t i;
 
@@ -266,8 +272,9 @@ static int check_poison(const struct flatiommu_pool *pool, const unsigned char *
 		;
 	if (i == length)
 		return 0;
-	return fail(pool->flat, -EUCLEAN, "the %zu bytes at %p were written to after they were freed, first at "
-		    "%p: by the program, or a device that has their address still", length,
+	return fail(pool->flat, -EUCLEAN, "the %zu bytes at %p were written to after they were "
+		    "freed, first at %p: by the program, or by a device that still has their "
+		    "address", length,
 		    (const void *)memory, (const void *)(memory + i));
 }
 
@@ -283,8 +290,8 @@ static int alloc_object(struct flatiommu_pool *pool, size_t size, struct flatiom
 		return fail(pool->flat, -EINVAL, "flatiommu_pool_alloc: %s",
 			    object ? "0 bytes" : "NULL is no object");
 	if (order > pool->max_order)
-		return fail(pool->flat, -E2BIG, "%zu bytes: objects of the pool have up to %lu. Cure: "
-			    "flatiommu_dma_alloc()", size, BUDDY_UNIT << pool->max_order);
+		return fail(pool->flat, -E2BIG, "%zu bytes: objects of the pool have at most %lu. "
+			    "Cure: flatiommu_dma_alloc()", size, BUDDY_UNIT << pool->max_order);
 	if (order < pool->min_order)
 		order = pool->min_order;
 	chunk = get_block(pool, order, &offset);

@@ -31,9 +31,9 @@ bool has_capability(unsigned int capability)
 const char *why_no_rawio(void)
 {
 	if (in_user_namespace())
-		return "this is a user namespace (LXC, rootless Podman), and CAP_SYS_RAWIO counts outside of it "
-		       "alone. Cure: run it outside, or pass it what a process outside opened "
-		       "(flatiommu_device_import)";
+		return "this is a user namespace (LXC, rootless Podman), and CAP_SYS_RAWIO counts "
+		       "only outside of it. Cure: run it outside, or import a device that a "
+		       "process outside has opened (flatiommu_device_import)";
 	if (has_capability(CAP_SYS_RAWIO))
 		return NULL;
 	if (!geteuid())

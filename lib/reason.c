@@ -147,7 +147,8 @@ void end_reasons(struct flatiommu *flat, bool failed, int err)
 	if (failed)
 		keep_reason(flat, thread, thread->line);
 	if (failed || said)
-		tell(flat, failed && said != NO ? FLATIOMMU_LOG_ERROR : FLATIOMMU_LOG_NOTE, thread->line);
+		tell(flat, failed && said != NO ? FLATIOMMU_LOG_ERROR : FLATIOMMU_LOG_NOTE,
+		     thread->line);
 }
 
 /* Stores the line. An earlier line of this call becomes a note in the log. */
@@ -203,8 +204,8 @@ const char *flatiommu_reason(struct flatiommu *flat)
 	if (!flat)
 		return "no context";
 	if (!is_ours(flat))
-		return "the context is that of the process that this one was forked from. Cure: a context of the "
-		       "child's own, or fork before the first one is opened";
+		return "the context belongs to the process that this one was forked from. Cure: "
+		       "open a context in the child, or fork before opening one";
 	pthread_mutex_lock(&flat->reason_lock);
 	if (thread)
 		reason = find_reason(flat, thread);
@@ -252,7 +253,8 @@ void free_reasons(struct flatiommu *flat)
 }
 
 void flatiommu_set_log(struct flatiommu *flat,
-		       void (*log)(void *arg, enum flatiommu_log level, const char *line), void *arg)
+		       void (*log)(void *arg, enum flatiommu_log level, const char *line),
+		       void *arg)
 {
 	if (!flat || !is_ours(flat))
 		return;

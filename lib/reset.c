@@ -12,7 +12,7 @@ static int reset(struct flatiommu_device *device)
 {
 	static const struct meaning meanings[] = {
 		{ -EAGAIN, "it is being bound, unbound or reset. Cure: try again" },
-		{ -ENOTTY, "it does not answer, or has lost its way to reset" },
+		{ -ENOTTY, "it does not answer, or cannot be reset any more" },
 		{ 0, NULL }
 	};
 	int err;
@@ -135,8 +135,8 @@ static int hot_reset_locked(struct flatiommu_device *device)
 		return fail(device->flat, -EOPNOTSUPP, "%s: neither its slot nor its bus can be reset",
 			    device->name);
 	if (err == -EPERM)
-		return fail(device->flat, err, "%s: a function beside it is not VFIO's. Cure: flatiommu "
-			    "bind all functions of its bus", device->name);
+		return fail(device->flat, err, "%s: a function beside it is not bound to a VFIO driver. "
+			    "Cure: flatiommu bind all functions of its bus", device->name);
 	if (err)
 		return fail(device->flat, err, "%s: VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: %s", device->name,
 			    ERRNO(err));
@@ -147,8 +147,8 @@ static int hot_reset_locked(struct flatiommu_device *device)
 		return 0;
 	/* VFIO returns either errno if a function is not ours. */
 	if ((err == -EINVAL || err == -EPERM) && strangers[0])
-		return fail(device->flat, -EPERM, "%s: a hot reset takes these, too, which are not open in "
-			    "this context:%s", device->name, strangers);
+		return fail(device->flat, -EPERM, "%s: a hot reset would also reset these, which "
+			    "are not open in this context:%s", device->name, strangers);
 	return explain_by(device->flat, device->name, "VFIO_DEVICE_PCI_HOT_RESET", err, meanings);
 }
 
@@ -157,7 +157,8 @@ static int hot_reset(struct flatiommu_device *device)
 	int err;
 
 	if (device->flat->backend->imported)
-		return fail(device->flat, -EOPNOTSUPP, "%s: the process that opened it can reset its bus",
+		return fail(device->flat, -EOPNOTSUPP, "%s: only the process that opened it can "
+			    "reset its bus",
 			    device->name);
 	/* Keeps groups, whose files the call needs, from being closed. */
 	pthread_mutex_lock(&device->flat->open_lock);

@@ -45,8 +45,9 @@ static int check_limit(struct flatiommu *flat, uint64_t size)
 	locked = read_kib("/proc/self/status", pinned ? "VmPin" : "VmLck");
 	if (size <= limit.rlim_cur && locked <= limit.rlim_cur - size)
 		return 0;
-	return fail(flat, -ENOMEM, "%llu bytes cannot be pinned: more than RLIMIT_MEMLOCK (%llu bytes) "
-		    "beside the %llu that are. Cure: ulimit -l unlimited", (unsigned long long)size,
+	return fail(flat, -ENOMEM, "%llu bytes cannot be pinned: more than RLIMIT_MEMLOCK (%llu bytes), "
+		    "with the %llu that are pinned already. Cure: ulimit -l unlimited",
+		    (unsigned long long)size,
 		    (unsigned long long)limit.rlim_cur, (unsigned long long)locked);
 }
 
@@ -68,6 +69,6 @@ int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages p
 	 */
 	if (!available || (length <= available && length / 64 <= available - length))
 		return 0;
-	return fail(flat, -ENOMEM, "%zu bytes of memory: the machine has %llu to give. Cure: less, or memory "
-		    "that others let go", length, (unsigned long long)available);
+	return fail(flat, -ENOMEM, "%zu bytes of memory: only %llu are available. Cure: a smaller "
+		    "buffer, or free memory", length, (unsigned long long)available);
 }

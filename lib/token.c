@@ -63,16 +63,18 @@ static void read_pf(const struct flatiommu_device *device, char *pf, size_t size
 
 int explain_token(struct flatiommu_device *device, const char *step)
 {
-	const char *cure = device->token[0] ? "another token than was said" :
+	const char *cure = device->token[0] ? "another token than this one" :
 			   "FLATIOMMU_VF_TOKEN=UUID in the environment";
 	int err = device->token[0] ? -EKEYREJECTED : -ENOKEY;
 	char pf[24];
 
 	read_pf(device, pf, sizeof(pf));
 	if (!pf[0])
-		return fail(device->flat, err, "%s: %s: %s: its virtual functions are open, and it opens "
-			    "with their VF token alone. Cure: %s", device->name, step, ERRNO(-EACCES), cure);
-	return fail(device->flat, err, "%s: %s: %s: its physical function, %s, is bound to vfio-pci, and it "
-		    "opens with the VF token alone with which that one was opened. Cure: %s", device->name,
+		return fail(device->flat, err, "%s: %s: %s: its virtual functions are open, so it "
+			    "needs the VF token that they were opened with. Cure: %s", device->name,
+			    step, ERRNO(-EACCES), cure);
+	return fail(device->flat, err, "%s: %s: %s: its physical function, %s, is bound to "
+		    "vfio-pci, so it needs the VF token with which that one was opened. Cure: %s",
+		    device->name,
 		    step, ERRNO(-EACCES), pf, cure);
 }

@@ -96,7 +96,7 @@ static int iovas(struct flatiommu *flat, struct iova_range **ranges)
 		at = cap->next;
 	}
 	if (ret < 0)
-		fail(flat, ret, "the IOVAs that type1 takes: %s", ERRNO(ret));
+		fail(flat, ret, "the IOVAs that type1 accepts: %s", ERRNO(ret));
 out:
 	free(info);
 	return ret;

@@ -11,13 +11,13 @@ arm64-kernels := $(shell tests/vm/kernel --list ARM64)
 kernels := $(shell tests/vm/kernel --list && tests/vm/kernel --list TOMORROW && tests/vm/kernel --list DEBUG) $(arm64-kernels)
 machines := $(shell tests/vm/machine --list)
 
-# What runs in the machines, built with the C library that they have.
+# The programs for the machines, built with the C library of their userland.
 .PHONY: guest
 guest:
 	+tests/vm/in "$$(tests/vm/rootfs --suite)" $(MAKE) -s $(if $(filter peers,$(GUEST)),DPDK="$$(tests/vm/dpdk)") \
 		$(if $(GUEST),$(GUEST),tools examples tests)
 
-# The same for another architecture, in a tree of its own: links that lead here, and what is built.
+# The same for another architecture, in a tree of its own, which has links to this one and a build directory.
 triplet-arm64 := aarch64-linux-gnu
 triplet-riscv64 := riscv64-linux-gnu
 parts := Makefile VERSION include lib module preload tools examples tests bench
@@ -30,16 +30,16 @@ guest-arm64 guest-riscv64: guest-%: FORCE
 		OBJCOPY=$(triplet-$*)-objcopy CC="$(triplet-$*)-gcc --sysroot=$$(tests/vm/sysroot $*)" \
 		$(if $(GUEST),$(GUEST),tools examples tests)
 
-# When the archive has a newer one of the kernel, modules are built anew. build/KERNEL/kernel says where it is.
+# If the archive has a newer version of the kernel, modules are built again. build/KERNEL/kernel has its path.
 .PRECIOUS: build/%/kernel
 build/%/kernel: FORCE
 	@mkdir -p $(@D)
 	@kernel=$$(tests/vm/kernel $*) && { [ "$$(cat $@ 2>/dev/null)" = "$$kernel" ] || echo "$$kernel" >$@; }
 
-# By the compiler of the kernel's suite, in a directory of its own, as Kbuild writes its objects beside the sources.
+# With the compiler of the kernel's suite, in a directory of its own, because Kbuild writes objects beside the sources.
 kbuild = tests/vm/in "$$(tests/vm/kernel --suite $*)" $(MAKE) -s -C "$$(cat build/$*/kernel)/build"
 
-# KEEP=1: what was built before and has not changed is not built anew.
+# KEEP=1: objects whose sources have not changed are kept.
 define build-module
 	$(if $(KEEP),,rm -rf $(@:.ko=))
 	mkdir -p $(@:.ko=)
@@ -49,7 +49,7 @@ define build-module
 	cp $(@:.ko=)/flatiommu.ko $@
 endef
 
-# Debug kernels count which lines run.
+# Debug kernels count how often each line runs.
 build/%/flatiommu.ko: $(module-sources) build/%/kernel
 	$(call build-module,$(if $(filter %-debug,$*),GCOV_PROFILE=y))
 
@@ -57,8 +57,8 @@ build/%/flatiommu.ko: $(module-sources) build/%/kernel
 build/%/trust-signer.ko: $(module-sources) build/%/kernel
 	$(call build-module,LOCKDOWN=trust-signer)
 
-# What only tests load: tests/module, the module as it is built for a locked down kernel, and the sample mediated device,
-# where the kernel has mediated devices.
+# Modules that only tests load: tests/module, the module built for a locked down kernel, and, if the kernel has mediated
+# devices, its sample of one.
 test-modules := $(patsubst tests/module/%.c,%.o,$(wildcard tests/module/*.c))
 .PRECIOUS: build/%/test-modules
 build/%/test-modules: $(test-modules:%.o=tests/module/%.c) $(wildcard tests/module/*.h) build/%/kernel
@@ -106,7 +106,7 @@ $(sharing-tools): build/tests/%: tests/guest/tools/%.c $(test-lib) $(wildcard te
 	mkdir -p $(@D)
 	$(CC) $(flags) -Itests/guest/lib -o $@ $(filter %.c %.a,$^) -lcmocka
 
-# tests/guest/NAME/ has more of a test. It may come between the library and libc, in these functions.
+# tests/guest/NAME/ has further files of a test. It may wrap these functions, which the library calls.
 wrapped-api-faults := access calloc close fcntl free fstat ftruncate ioctl madvise malloc memfd_create mmap \
 	munmap open opendir pread pwrite read readlink realloc syscall write
 wrapped-api-noiommu-cdev := access ioctl open opendir readdir readlink
@@ -117,7 +117,7 @@ build/tests/%.t: tests/guest/%.c $$(wildcard tests/guest/$$*/*) $(test-lib) $(wi
 	$(CC) $(flags) -Itests/guest/lib -Itests/guest -o $@ $(filter %.c %.a,$^) \
 		$(wrapped-$*:%=-Wl,--wrap=%) -lcmocka
 
-# tests/peers/NAME.c is for the machine peers, on DPDK as Debian has it.
+# tests/peers/NAME.c is for the machine peers, and uses Debian's DPDK.
 peers := $(patsubst tests/peers/%.c,build/tests/%,$(wildcard tests/peers/*.c))
 
 .PHONY: peers
@@ -131,7 +131,7 @@ $(peers): build/tests/%: tests/peers/%.c build/lib/libflatiommu.a build/toolchai
 		-include rte_config.h -o $@ $< build/lib/libflatiommu.a -L$$dpdk/usr/lib/$$multiarch -Wl,--allow-shlib-undefined \
 		-lrte_ethdev -lrte_mbuf -lrte_mempool -lrte_eal
 
-# The library's tests again, asan-NAME, all of it with sanitizers.
+# The library's tests again, as asan-NAME: library and tests are built with sanitizers.
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover=all -DSANITIZED=1
 asan-programs := $(patsubst tests/guest/%.c,build/tests/asan-%.t,$(wildcard tests/guest/api-*.c))
 
@@ -161,7 +161,7 @@ $(foreach k,$(kernels),$(foreach m,$(machines),test-$(k)-$(m))): test-%:
 		[ "$$k-$$m" != "$*" ] || { $(MAKE) -s build/$$k/flatiommu.ko build/$$k/extra && exec tests/vm/run $$k $$m; }; \
 	done; done
 
-# The summary is prove's, what was counted, and the lines of the module that ran in none of the tests.
+# Prints prove's summary, the counts, and the lines of the module that no test ran.
 .PHONY: check-debug
 check-debug: model $(DEBUG_KERNELS:%=build/%/flatiommu.ko) $(DEBUG_KERNELS:%=build/%/extra)
 	+$(MAKE) -s guest GUEST='tests peers asan examples tools'
@@ -178,7 +178,8 @@ check-peers: $(PEERS_KERNELS:%=build/%/flatiommu.ko)
 		FLATIOMMU_APPEND=full=1 FLATIOMMU_TIMEOUT=36000 FLATIOMMU_TEST_TIMEOUT=18000 tests/vm/run $$kernel peers || exit; \
 	done
 
-# tests/unit/NAME.c tests lib/NAME.c alone, here, and addresses.c what takes addresses; tests/unit/NAME tests tests/vm/NAME.
+# tests/unit/NAME.c tests lib/NAME.c alone, on this machine; addresses.c tests all parsers of addresses. tests/unit/NAME tests
+# tests/vm/NAME.
 units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
 
 build/unit/%: tests/unit/%.c lib/%.c lib/%.h build/toolchain
@@ -190,7 +191,7 @@ build/unit/addresses: tests/unit/addresses.c lib/sysfs.c lib/sysfs.h tools/flati
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 
-# preload/, on a machine that is in tests/unit/pagemap
+# preload/, on the model of a machine in tests/unit/pagemap
 pagemap-model := tests/unit/pagemap/model.c preload/pins.c preload/ranges.c
 pagemap-headers := tests/unit/pagemap/model.h $(wildcard preload/*.h) include/linux/flatiommu.h
 
@@ -198,14 +199,14 @@ build/unit/pagemap: tests/unit/pagemap.c $(pagemap-model) $(pagemap-headers) bui
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 
-# its functions in place of libc's, in the test itself; ASan has functions of these names, too
+# Its functions replace libc's in the test itself. Without ASan, which has functions with these names, too.
 build/unit/preload: tests/unit/preload.c tests/unit/pagemap/node.c $(filter-out preload/node.c,$(wildcard preload/*.c)) \
 		$(pagemap-headers) build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(preload-flags) -o $@ $(filter %.c,$^) -ldl -pthread
 
-# tests/unit/library/NAME.c has all of the library, on a machine that fake.c makes up: with ASan, and again with TSan,
-# which knows no children of programs with threads.
+# tests/unit/library/NAME.c tests the whole library on a machine that fake.c simulates: with ASan, and again with TSan, except
+# fork, because TSan does not support children of programs with threads.
 build/tsan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(shared) VERSION build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(lib-flags) -fsanitize=thread -c -o $@ $<
@@ -232,7 +233,7 @@ unit: $(units)
 	@! command -v valgrind >/dev/null || UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 build/unit/preload
 	@prove --quiet --exec bash tests/unit/kernel
 
-# tests/fuzz/NAME.c feeds parsers with what libFuzzer makes up; what crashes one is left in build/fuzz.
+# tests/fuzz/NAME.c gives inputs of libFuzzer to parsers. An input that crashes one is kept in build/fuzz.
 FUZZ_SECONDS ?= 5
 fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 fuzz-flags = $(filter-out -Wmissing-prototypes,$(flags)) -DVERSION='"$(version)"' -DPRELOAD_DIRECTORY='"/"' \
@@ -296,7 +297,7 @@ check-builder:
 	tests/vm/deps mmdebstrap
 	tests/builder/run bookworm trixie
 
-# The library, the command, the examples and the tests, by the compilers of other suites than the builder's.
+# Builds library, command, examples and tests with the compilers of other suites than the builder's.
 .PHONY: check-compilers
 check-compilers:
 	for in in 'bookworm gcc-12' 'trixie gcc-14' 'sid gcc-16'; do \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * nvme-io poll|irq BDF SIZE QDEPTH COUNT: COUNT reads of SIZE bytes with the driver of examples/nvme, QDEPTH at a
- * time; of 4 KiB from anywhere on the disk, of more one after the other. Prints how many it did in a second.
+ * time. Reads of 4 KiB are at random places, longer ones are sequential. Prints the number of reads in a second.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* The next place: any, by a linear congruential generator, or the one after. */
+/* Returns the next place: a random one, by a linear congruential generator, or the following one. */
 static uint64_t next(struct load *l)
 {
 	if (l->blocks > 8)

@@ -359,14 +359,14 @@ static void refuses_bad_memory(void **state)
 	struct flatiommu_dma *dma = NULL;
 
 	(void)state;
-	api_refused(-ENODEV, "open one first", flatiommu_dma_alloc(flat, PAGE, NULL, &dma));
-	api_refused(-ENODEV, "open one first", flatiommu_dma_map(flat, memory, PAGE, NULL, &dma));
+	api_refused(-ENODEV, "open a device first", flatiommu_dma_alloc(flat, PAGE, NULL, &dma));
+	api_refused(-ENODEV, "open a device first", flatiommu_dma_map(flat, memory, PAGE, NULL, &dma));
 	open_edu();
 	munmap(memory + PAGE, PAGE);
 	api_refused(-EFAULT, "not all of it is mapped", flatiommu_dma_map(flat, memory, 2 * PAGE, NULL, &dma));
 	api_refused(-EFAULT, "not all of it is mapped", flatiommu_dma_map(flat, memory + PAGE, 1, NULL, &dma));
 	readonly = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	api_refused(-EFAULT, "not all of it may be written to", flatiommu_dma_map(flat, readonly, PAGE, NULL, &dma));
+	api_refused(-EFAULT, "some of it is read-only", flatiommu_dma_map(flat, readonly, PAGE, NULL, &dma));
 	munmap(readonly, PAGE);
 	assert_null(dma);
 	mem_free(memory, PAGE);

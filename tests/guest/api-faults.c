@@ -286,7 +286,7 @@ static void join(void **state, bool pinned)
 	each_fails(&op, true);
 	if (pinned) {
 		fault_answer(FLATIOMMU_LOOKUP, -ENODEV);
-		api_refused(-EXDEV, "it has not the bus addresses of the context's other devices",
+		api_refused(-EXDEV, "its bus addresses differ from those of the context's other devices",
 			    run_open_testdev());
 	}
 	/* Where they are in the devices' address space is not forgotten. */
@@ -959,14 +959,14 @@ static void says_each_cause(void **state)
 	static const struct answer of_group[] = {
 		{ VFIO_GROUP_GET_DEVICE_FD, -EAGAIN, "it is being bound, unbound or reset. Cure: try again" },
 		{ VFIO_GROUP_GET_DEVICE_FD, -ENODEV, "it is being unbound or removed" },
-		{ VFIO_GROUP_GET_DEVICE_FD, -EINVAL, "it cannot be enabled, as when a BAR has no address" },
+		{ VFIO_GROUP_GET_DEVICE_FD, -EINVAL, "it cannot be enabled, for example because a BAR has no address" },
 		{ VFIO_GROUP_SET_CONTAINER, -EBUSY, "another driver or program has functions of its group" },
 	};
 	static const struct answer of_declare[] = {
 		{ FLATIOMMU_DECLARE, -EACCES, "the kernel is locked down" },
 		{ FLATIOMMU_DECLARE, -ENODEV, "it is being removed" },
 		{ FLATIOMMU_DECLARE, -ENOENT, "its claim was released" },
-		{ FLATIOMMU_DECLARE, -ENOSPC, "64 other programs look its addresses up" },
+		{ FLATIOMMU_DECLARE, -ENOSPC, "64 other programs look up its addresses already" },
 	};
 	static const struct answer of_lookup[] = {
 		{ FLATIOMMU_LOOKUP, -ENOENT, "nothing is mapped there" },
@@ -986,20 +986,20 @@ static void says_each_cause(void **state)
 		{ FLATIOMMU_ALLOC, -EACCES, "the kernel is locked down" },
 		{ FLATIOMMU_ALLOC, -ENODEV, "it was removed" },
 		{ FLATIOMMU_ALLOC, -EMFILE, "no more files can be opened" },
-		{ FLATIOMMU_ALLOC, -ENOMEM, "there is no such memory" },
+		{ FLATIOMMU_ALLOC, -ENOMEM, "the machine has no such memory" },
 	};
 	static const struct answer of_type1[] = {
-		{ VFIO_IOMMU_MAP_DMA, -ENOMEM, "the kernel has no memory left" },
+		{ VFIO_IOMMU_MAP_DMA, -ENOMEM, "the kernel or this cgroup has no memory left" },
 		{ VFIO_IOMMU_MAP_DMA, -ENOSPC, "type1 has no mapping left" },
 	};
 	static const struct answer of_intx[] = {
-		{ VFIO_DEVICE_SET_IRQS, -EBUSY, "another driver has its interrupt line for itself" },
+		{ VFIO_DEVICE_SET_IRQS, -EBUSY, "another driver uses its interrupt line exclusively" },
 		{ VFIO_DEVICE_SET_IRQS, -ENODEV, "it has no interrupt line" },
 		{ VFIO_DEVICE_SET_IRQS, -ENOSPC, "the machine has no vectors left" },
 	};
 	static const struct answer of_reset[] = {
 		{ VFIO_DEVICE_RESET, -EAGAIN, "it is being bound, unbound or reset. Cure: try again" },
-		{ VFIO_DEVICE_RESET, -ENOTTY, "it does not answer, or has lost its way to reset" },
+		{ VFIO_DEVICE_RESET, -ENOTTY, "it does not answer, or cannot be reset any more" },
 	};
 
 	(void)state;

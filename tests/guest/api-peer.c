@@ -229,9 +229,9 @@ static void is_refused(void **state)
 	api_refused(-ENXIO, "no region 4", flatiommu_bar_dma(shm, 4, 0, PAGE, NULL, &dma));
 	api_refused(-ERANGE, "4194304 bytes", flatiommu_bar_dma(shm, SHM_BAR, SHM_SIZE, 0, NULL, &dma));
 	api_refused(-ERANGE, "4194304 bytes", flatiommu_bar_dma(shm, SHM_BAR, 1, SHM_SIZE, NULL, &dma));
-	api_refused(-EOPNOTSUPP, "memory yet to be had",
+	api_refused(-EOPNOTSUPP, "only flatiommu_dma_alloc() has",
 		    flatiommu_bar_dma(shm, SHM_BAR, 0, PAGE, &pages, &dma));
-	api_refused(-EOPNOTSUPP, "memory yet to be had",
+	api_refused(-EOPNOTSUPP, "only flatiommu_dma_alloc() has",
 		    flatiommu_bar_dma(shm, SHM_BAR, 0, PAGE, &flags, &dma));
 	if (can()) {
 		api_refused(-EOPNOTSUPP, api_isolated() ? "ports" : "not known",

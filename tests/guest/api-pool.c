@@ -105,7 +105,7 @@ static void device_reads_read_only(void **state)
 	api_open_edu(EDU, &regs);
 	fill(memory, EDU_COPY, 11);
 	expect(0, mprotect(memory, PAGE, PROT_READ));
-	api_refused(-EFAULT, "written to", flatiommu_dma_map(flat, memory, PAGE, NULL, &dma));
+	api_refused(-EFAULT, "read-only", flatiommu_dma_map(flat, memory, PAGE, NULL, &dma));
 	expect(0, flatiommu_dma_map(flat, memory, PAGE, &only, &dma));
 	expect(0, flatiommu_dma_alloc(flat, PAGE, NULL, &to));
 	expect(0, edu_load(regs, flatiommu_dma_address(dma, 0), EDU_COPY));

@@ -225,7 +225,7 @@ static void says_that_there_is_none(void **state)
 	api_refused(-EINVAL, "there is no such NUMA node", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
 	/* Where other pages were to be tried first. */
 	options = (struct flatiommu_dma_options){ .address_bits = 13, .pages = FLATIOMMU_PAGES_TRANSPARENT };
-	api_refused(-ERANGE, "there is no such memory, and none can", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
+	api_refused(-ERANGE, "the machine has no such memory and can free none", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
 	assert_null(dma);
 }
 

@@ -185,7 +185,7 @@ static void maps_write_combined(void **state)
 	(void)state;
 	expect(0, api_bind(SHM));
 	shm = api_open(SHM);
-	api_refused(flatiommu ? -EBUSY : -EOPNOTSUPP, flatiommu ? "bind --wc 2" : "takes a claim",
+	api_refused(flatiommu ? -EBUSY : -EOPNOTSUPP, flatiommu ? "bind --wc 2" : "needs a claim",
 		    flatiommu_bar_map(shm, 2, 0, 0, FLATIOMMU_BAR_WRITE_COMBINED, &memory));
 	assert_null(memory);
 	expect(0, flatiommu_bar_map(shm, 2, 0, 0, 0, &plain));

@@ -31,7 +31,7 @@ succeeds "root is let in" hello "$EDU"
 diag "root of a user namespace"
 in_namespace=(unshare -Ur)
 output=$(program "${in_namespace[@]}")
-like "$output" "this is a user namespace.* counts outside of it alone.*Cure: run it outside, or pass it" "the library says that it is the namespace"
+like "$output" "this is a user namespace.* counts only outside of it.*Cure: run it outside, or import" "the library says that it is the namespace"
 unlike "$output" "run it as root|--cap-add" "and not that it should be root"
 output=$("${in_namespace[@]}" flatiommu doctor 2>&1)
 like "$output" "problem +capability +this is a user namespace.*run it outside" "doctor says so"
@@ -66,19 +66,19 @@ diag "a service of its own user, with CAP_SYS_RAWIO"
 echo 'svc:x:1500:1500::/tmp:/bin/sh' >>/etc/passwd
 chown 1500 "$node"
 output=$(program service)
-like "$output" "/dev/flatiommu: Permission denied: it is for user 0 \(mode 600\), and this is user 1500" "whose node it is"
+like "$output" "/dev/flatiommu: Permission denied: it belongs to user 0 \(mode 600\), and this is user 1500" "whose node it is"
 unlike "$output" "with CAP_SYS_RAWIO " "and not that it lacks what it has"
 output=$(service flatiommu doctor)
-like "$output" "problem +flatiommu +/dev/flatiommu is not for this user" "doctor says so"
+like "$output" "problem +flatiommu +/dev/flatiommu may not be opened by this user" "doctor says so"
 like "$output" "sudo chmod 666 /dev/flatiommu" "with the cure"
 chmod 666 /dev/flatiommu
 succeeds "which cures it" service hello "$EDU"
 chmod "$mode" /dev/flatiommu
 output=$(flatiommu bind --user svc "$EDU")
-like "$output" "/dev/flatiommu: opens for whoever has CAP_SYS_RAWIO" "bind --user says that it lets others try"
+like "$output" "/dev/flatiommu: everybody with CAP_SYS_RAWIO can open it" "bind --user says that it lets others try"
 has_groups || chown 1500 /dev/iommu
 chmod 700 /dev/vfio
-says "a directory that is not for the user" "Permission denied: a directory above it is not for this user" program service
+says "a directory that is not for the user" "Permission denied: this user may not enter a directory above it" program service
 chmod 755 /dev/vfio
 succeeds "the user that bind was told of is let in" service hello "$EDU"
 says "and without the capability not" "Operation not permitted: this user has no CAP_SYS_RAWIO.*AmbientCapabilities=" \
@@ -94,11 +94,11 @@ node=$(node_of "$EDU")
 
 diag "nodes"
 mv /dev/flatiommu /dev/flatiommu-away
-says "a node that is not in this /dev" "the kernel has it, and this /dev has not.*pass it in \(--device /dev/flatiommu;" program
+says "a node that is not in this /dev" "the kernel has it, but this /dev does not.*pass it in \(--device /dev/flatiommu;" program
 like "$(flatiommu doctor)" "warning +flatiommu +/dev/flatiommu is not there" "doctor says so"
 mv /dev/flatiommu-away /dev/flatiommu
 mv "$node" "$node-away"
-says "a device's node" "the kernel has it, and this /dev has not.*pass it in \(--device $node;" program
+says "a device's node" "the kernel has it, but this /dev does not.*pass it in \(--device $node;" program
 mknod "$node" c $((0x$(stat -c %t "$node-away"))) 1000
 says "one of a device that goes" "the device is being unbound or removed" program
 rm "$node"
@@ -106,7 +106,7 @@ mv "$node-away" "$node"
 if has_groups; then
 	mv /dev/vfio/vfio /dev/vfio/away
 	mknod /dev/vfio/vfio c 10 254
-	says "one without a module" "there is a node, and no module behind it. Cure: modprobe vfio_iommu_type1" program
+	says "one without a module" "the node exists, but its module is not loaded. Cure: modprobe vfio_iommu_type1" program
 	rm /dev/vfio/vfio
 	mv /dev/vfio/away /dev/vfio/vfio
 fi
@@ -114,7 +114,7 @@ chown 1500 "$node"
 mkdir -p /tmp/dev
 mount --bind "${node%/*}" "${node%/*}"
 mount -o remount,bind,nodev "${node%/*}"
-says "a mount without devices" "Permission denied: what it lies on is mounted nodev" program
+says "a mount without devices" "Permission denied: its file system is mounted nodev" program
 umount "${node%/*}"
 chown 0 "$node"
 if has_groups; then
@@ -129,7 +129,7 @@ open_files() (
 	ulimit -n 4
 	hello "$EDU"
 )
-says "a program with too many files" "Too many open files: this program has as many files open as it may" open_files
+says "a program with too many files" "Too many open files: this program has reached its limit of open files" open_files
 mkdir -p /tmp/cgroup
 if mount -t cgroup -o devices none /tmp/cgroup 2>/dev/null; then
 	mkdir /tmp/cgroup/few

@@ -37,7 +37,7 @@ ended() {
 
 # unpinned: what the command says of the process
 unpinned() {
-	flatiommu status | grep -A 1 "dpdk-testpmd\\[$pid\\]" | sed -n 's/^ *\([0-9]*\) KiB of huge pages it has not pinned.*/\1/p'
+	flatiommu status | grep -A 1 "dpdk-testpmd\\[$pid\\]" | sed -n 's/^ *\([0-9]*\) KiB of huge pages are not pinned.*/\1/p'
 }
 
 diag "all is well"

@@ -100,7 +100,7 @@ isnt "$(said '[.functions[] | select(.class | test("bridge"; "i"))] | length' li
 like "$(flatiommu list)" "ADDRESS +DRIVER +GROUP +IOMMU +NAME" "as text it is a table"
 is "$(said '.machine.kernel' status)" "$(uname -r)" "status knows the kernel"
 is "$(said '.functions | length' status)" 0 "nothing is bound"
-like "$(as_nobody flatiommu list 2>&1)" "$NVME +nvme .*this user" "list works for anybody"
+like "$(as_nobody flatiommu list 2>&1)" "$NVME +nvme .*Only root sees" "list works for anybody"
 succeeds "and so does status" as_nobody flatiommu status
 
 diag "bind and unbind"
@@ -294,7 +294,7 @@ if [[ -z $real ]]; then
 	is "$(persisted)$(cat /etc/udev/rules.d/*flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' "unbind ends that, too"
 	echo "options flatiommu on_refusal=warn devices=0000:00:1e.7" >/etc/modprobe.d/other.conf
 	clean_modules
-	turned_down "a devices= of somebody else" "--persist: /etc/modprobe.d/other.conf has a devices=" '' \
+	turned_down "a devices= of somebody else" "--persist: /etc/modprobe.d/other.conf has devices=" '' \
 		flatiommu bind --persist --wc 2 "$SHM"
 	rm /etc/modprobe.d/other.conf
 	clean_modules
@@ -326,7 +326,7 @@ if [[ -z $real ]]; then
 	modprobe vfio-pci
 	echo "1b36 0005" >/sys/bus/pci/drivers/vfio-pci/new_id
 	is "$(driver_of "$TESTDEV")" vfio-pci "new_id binds pci-testdev"
-	turned_down "an unbind that new_id undoes" "$TESTDEV: vfio-pci takes it again, .* 1b36:0005" \
+	turned_down "an unbind that new_id undoes" "$TESTDEV: vfio-pci binds it again, .* 1b36:0005" \
 		"echo 1b36 0005 >/sys.*/remove_id && flatiommu unbind $TESTDEV" flatiommu unbind "$TESTDEV"
 	succeeds "after remove_id" eval "$(flatiommu --json unbind "$TESTDEV" 2>/dev/null | jq -r .cure)"
 	is "$(driver_of "$TESTDEV")$(group_of "$TESTDEV")" '' "it has neither driver nor group"
@@ -388,7 +388,7 @@ succeeds "unbind" flatiommu unbind "$EDU"
 diag "what is there by now is not what was bound"
 flatiommu bind "$EDU" >/dev/null
 sed -i 's/^id=.*/id=8086:10d3/; s/^driver=.*/driver=e1000e/' "/run/flatiommu/$EDU"
-like "$(flatiommu unbind --all)" "$EDU: what was bound is not there any more" "unbind --all says so"
+like "$(flatiommu unbind --all)" "$EDU: the function that was bound is not there any more" "unbind --all says so"
 is "$(driver_of "$EDU")" '' "and gives it to no driver of that"
 fails "its record is gone" test -e "/run/flatiommu/$EDU"
 clean_modules

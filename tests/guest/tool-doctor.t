@@ -80,7 +80,7 @@ chmod 600 "$node"
 as() {
 	as_nobody "${doctor[@]}" "$NVME"
 }
-broken "a node that is not for the user" node problem "$node is not for" "sudo chown 65534 $node" as
+broken "a node that is not for the user" node problem "$node may not be opened" "sudo chown 65534 $node" as
 flatiommu unbind "$NVME" >/dev/null
 disk_of "$NVME" >/dev/null
 broken "a device without a driver" driver problem "none" "flatiommu bind $EDU" "${doctor[@]}" "$EDU"

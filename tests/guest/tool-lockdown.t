@@ -20,7 +20,7 @@ if [[ $(<$lockdown) == *"[none]"* ]]; then
 	insmod "$MODULE"
 	echo integrity >$lockdown
 	is "$(flatiommu claim "$EDU" 2>&1)" \
-		"flatiommu: $EDU: not claimed: the kernel is locked down, and this module was not built to claim then; try: flatiommu doctor $EDU" \
+		"flatiommu: $EDU: not claimed: the kernel is locked down, and this module was not built for that; try: flatiommu doctor $EDU" \
 		"claim says why not"
 	rmmod flatiommu
 fi

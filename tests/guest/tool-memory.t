@@ -210,7 +210,7 @@ who=as_nobody
 as() {
 	$who "${doctor[@]}"
 }
-broken "another user's" hugetlbfs warning "/hugepages is not for this user \(65534\)" "sudo chown 65534 /hugepages" as
+broken "another user's" hugetlbfs warning "/hugepages cannot be written to by this user \(65534\)" "sudo chown 65534 /hugepages" as
 chown 0 /hugepages
 mount -o remount,ro /hugepages
 refuses_to_run "read-only" "/hugepages is mounted read-only"
@@ -229,15 +229,15 @@ is_ok memlock "CAP_IPC_LOCK" "which is not this one's" "${doctor[@]}"
 is_ok process "^sleep\[$pid\], of user 1500" "whose it is" "${doctor[@]}" --pid "$pid"
 is "$(line capability "CAP_SYS_RAWIO (is missing|counts)" "${doctor[@]}" --pid "$pid")" null "it has the capabilities that it has"
 is "$(line capability "CAP_SYS_ADMIN (is missing|counts)" "${doctor[@]}" --pid "$pid" | jq -r .state)" warning "and no others"
-is "$(line node "$node is not for this user" "${doctor[@]}" --pid "$pid" "$NIC" | jq -r .state)" problem "nor the node"
-is "$(line hugetlbfs "not for this user \(1500\)" "${doctor[@]}" --pid "$pid" | jq -r .state)" warning "nor the files"
+is "$(line node "$node may not be opened by this user" "${doctor[@]}" --pid "$pid" "$NIC" | jq -r .state)" problem "nor the node"
+is "$(line hugetlbfs "cannot be written to by this user \(1500\)" "${doctor[@]}" --pid "$pid" | jq -r .state)" warning "nor the files"
 echo 0 >/tmp/cgroup/pod/hugetlb.2MB.max
 echo "$pid" >/tmp/cgroup/pod/cgroup.procs
 is "$(line hugepages "hugetlb.2MB.max lets the process have none" "${doctor[@]}" --pid "$pid" | jq -r .state)" warning \
 	"its cgroup counts"
 echo max >/tmp/cgroup/pod/hugetlb.2MB.max
 like "$(setpriv --reuid=1500 --regid=1500 --clear-groups flatiommu doctor --pid "$$" 2>&1)" \
-	"may not see .*; try: sudo flatiommu doctor --pid $$" "who may not see a process is told"
+	"may not inspect .*; try: sudo flatiommu doctor --pid $$" "who may not see a process is told"
 kill "$pid"
 wait "$pid" 2>/dev/null
 # a service's limit is the unit's

@@ -109,7 +109,7 @@ is "$(driver_of "$EDU") $(driver_of "$NIC")" " vfio-pci" "it is left alone, and 
 is "$(of "$EDU" persistent) $(of "$EDU" persistent_id)" "false 1234:11e9" "list has both"
 like "$(flatiommu list "$EDU")" "\(not bound at boot, as it is not 1234:11e9\)" "as text, too"
 like "$(flatiommu doctor)" \
-	"warning +persist +$EDU: 1234:11e9 is to be bound at boot, and 1234:11e8 is there, which is left alone" \
+	"warning +persist +$EDU: 1234:11e9 should be bound at boot, but 1234:11e8 is there, and is left alone" \
 	"doctor says so"
 like "$(flatiommu doctor)" "> flatiommu unbind $EDU" "with what mends it"
 sed -i "/$NIC/s/0x8086/0x8087/" "$bind_rules"
@@ -122,7 +122,7 @@ is "$(wc -l <"$bind_rules")" 3 "once each"
 
 diag "no device is there"
 sed -i "/$EDU/{p;s/$EDU/0000:00:1e.7/}" "$bind_rules"
-like "$(flatiommu doctor)" "warning +persist +0000:00:1e.7: 1234:11e8 is to be bound at boot, and nothing is there" \
+like "$(flatiommu doctor)" "warning +persist +0000:00:1e.7: 1234:11e8 should be bound at boot, but there is no such function" \
 	"doctor says so"
 succeeds "what mends it does" eval "$(said '.checks[] | select(.check == "persist") | .cure' doctor)"
 is "$(said '[.checks[] | select(.check == "persist")] | length' doctor)" 0 "and it is gone"

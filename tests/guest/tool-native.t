@@ -98,7 +98,7 @@ eval "${BASH_REMATCH[1]:-}"
 is "$(<$unsafe)" Y "which cures it"
 chmod 600 "$node"
 like "$(setpriv --reuid=65534 --regid=65534 --clear-groups flatiommu --json doctor "$EDU" |
-	jq -r '.checks[] | select(.check == "node") | .text')" "^$node is not for this user" "doctor: a node that is not for him"
+	jq -r '.checks[] | select(.check == "node") | .text')" "^$node may not be opened by this user" "doctor: a node that is not for him"
 exec 5<>"$node"
 is "$(of 'open_by[0].pid')" $$ "list: who has it open"
 output=$(flatiommu unbind "$EDU" 2>&1)
@@ -115,20 +115,20 @@ is "$(stat -c %U "$node")" nobody "--user: the node is his"
 dpdk=$(line dpdk . flatiommu --json doctor | jq -r '.state + " " + .text')
 if has_groups; then
 	unlike "$output" "/dev/iommu" "--user: and all that he needs of nodes"
-	unlike "$dpdk" "takes VFIO groups" "doctor: of DPDK"
+	unlike "$dpdk" "needs VFIO groups" "doctor: of DPDK"
 else
-	like "$output" "/dev/iommu: root's; nobody needs it, too: (chown nobody /dev/iommu)" "--user: what else he needs"
+	like "$output" "/dev/iommu: owned by root, and nobody needs it, too: (chown nobody /dev/iommu)" "--user: what else he needs"
 	cure=${BASH_REMATCH[1]:-false}
 	mode=$(stat -c %a /dev/iommu)
 	chmod 600 /dev/iommu
 	like "$(as_nobody flatiommu --json doctor "$EDU" | jq -r '.checks[] | select(.check == "node") | .text')" \
-		"/dev/iommu is not for this user" "doctor: that it is not his yet"
+		"/dev/iommu may not be opened by this user" "doctor: that it is not his yet"
 	eval "$cure"
 	unlike "$(as_nobody flatiommu --json doctor "$EDU" | jq -r '.checks[] | select(.check == "node") | .text')" \
-		"is not for this user" "doctor: and then that it is"
+		"may not be opened by this user" "doctor: and then that it is"
 	chown root /dev/iommu
 	chmod "$mode" /dev/iommu
-	like "$dpdk" "^warning it takes VFIO groups" "doctor: that DPDK has no use for such a kernel"
+	like "$dpdk" "^warning it needs VFIO groups" "doctor: that DPDK has no use for such a kernel"
 fi
 is "$(problems)" '' "doctor: no problem"
 programs flatiommu-iommufd

@@ -36,7 +36,7 @@ refuses "a process that is not there" 1 "99999999: there is no such process" fla
 refuses "an address that is none" 1 "zzz: not a number" flatiommu addresses $pid zzz 4K
 refuses "a length that is none" 1 "0: not a length" flatiommu addresses $pid 0 0
 refuses "a range that wraps" 1 "not a length" flatiommu addresses $pid 0xfffffffffffff000 8K
-refuses "an address that no process has" 1 "is beyond what process" flatiommu addresses $pid 0xfffffffffffff000 1
+refuses "an address that no process has" 1 "is beyond the address space of process" flatiommu addresses $pid 0xfffffffffffff000 1
 refuses "addresses for anybody" 1 "pagemap" as_nobody flatiommu addresses $pid $top 4K
 kill $pid
 

@@ -31,7 +31,7 @@ echo 0 >"/proc/sys/net/ipv6/conf/$eth/accept_ra"
 is "$(texts)" '' "nothing uses it"
 ip link set "$eth" up
 until_true 10 grep -q "$eth" /proc/net/if_inet6
-is "$(texts)" "warning $eth is up: after unbind it is down, in nothing, and without addresses and routes" \
+is "$(texts)" "warning $eth is up: after unbind it is down, in no bridge or bond, and without addresses and routes" \
 	"to be up is no use, but is said"
 
 diag "addresses and routes"
@@ -41,7 +41,7 @@ ip route add default via 10.9.0.1
 refuses "the default route" "$eth carries the default route .*1 more"
 ip route del default
 ip route add 10.8.0.0/16 via 10.9.0.1
-like "$(texts)" "problem $eth carries the route to 10.8.0.0/16: bind takes --force" "another route is said, too"
+like "$(texts)" "problem $eth carries the route to 10.8.0.0/16: bind needs --force" "another route is said, too"
 ip address flush dev "$eth"
 is "$(texts | grep -c problem)" 0 "without them it is free"
 ip address add 2001:db8::2/64 dev "$eth" nodad

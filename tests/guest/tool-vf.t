@@ -56,7 +56,7 @@ diag "one that does not"
 # as behind a link that is down: nothing is at that bus
 bus=$(setpci -s "$BRIDGE" SECONDARY_BUS)
 setpci -s "$BRIDGE" SECONDARY_BUS=fe
-like "$(vectors "$SRIOV_VF0")" "^problem .* its physical function, $SRIOV_PF, does not" "doctor says so, and of the physical function"
+like "$(vectors "$SRIOV_VF0")" "^problem .*, nor does its physical function, $SRIOV_PF" "doctor says so, and of the physical function"
 like "$(vectors "$SRIOV_PF")" "^problem it does not answer" "as of that one itself"
 setpci -s "$BRIDGE" SECONDARY_BUS="$bus"
 like "$(vectors "$SRIOV_VF0")" "^ok " "once it answers again, it is well"
@@ -67,7 +67,7 @@ umount "/sys/bus/pci/devices/$SRIOV_VF0/config"
 # as during a reset that takes its time
 mkfifo /tmp/fifo
 mount --bind /tmp/fifo "/sys/bus/pci/devices/$SRIOV_VF0/config"
-like "$(vectors "$SRIOV_VF0")" "^warning config space is not to be had" "doctor does not wait for config space"
+like "$(vectors "$SRIOV_VF0")" "^warning config space cannot be read" "doctor does not wait for config space"
 umount "/sys/bus/pci/devices/$SRIOV_VF0/config"
 rm /tmp/fifo /tmp/config
 is "$(pgrep -x flatiommu)" '' "and leaves no process behind"
@@ -80,7 +80,7 @@ mkdir -p "$extra"
 cp "$MODULE" "$extra"
 depmod
 succeeds "bind --persist" flatiommu bind --persist "$SRIOV_VF0"
-broken "nothing makes it again" sriov warning "virtual functions have to be made again first" \
+broken "nothing makes it again" sriov warning "nothing makes the virtual functions again" \
 	"echo 'ACTION==\"add\|bind\", .*ATTR\{sriov_numvfs\}=\"1\"' >>$rules" "${doctor[@]}" "$SRIOV_VF0"
 is "$(sriov "after a reboot it is bound once it is made again, which $rules seems" "$SRIOV_VF0")" ok "and then it says what does"
 flatiommu unbind "$SRIOV_VF0" >/dev/null
@@ -109,7 +109,7 @@ diag "the physical function on vfio-pci"
 flatiommu bind "$SRIOV_PF" >/dev/null
 echo 1 >$enable
 make_vf
-broken "no token" sriov warning "a virtual function of $SRIOV_PF, which is bound to vfio-pci: it opens with the VF token" "export FLATIOMMU_VF_TOKEN=UUID" \
+broken "no token" sriov warning "a virtual function of $SRIOV_PF, which is bound to vfio-pci: it needs the VF token" "export FLATIOMMU_VF_TOKEN=UUID" \
 	"${doctor[@]}" "$SRIOV_VF0"
 is "$(sriov "FLATIOMMU_VF_TOKEN is set" "$SRIOV_VF0")" ok "with a token doctor is content"
 like "$(hello "$SRIOV_VF0" 2>&1)" "\"UUID\" is no UUID" "a program is not, if it is none"

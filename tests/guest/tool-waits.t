@@ -84,7 +84,7 @@ look() {
 	ran $limit flatiommu status
 	like "$(</tmp/said)" "an unbind of it waits" "and status that an unbind waits"
 	ran $limit flatiommu doctor "$1"
-	like "$(</tmp/said)" "problem +driver +vfio-pci lets it go.*open by holder\[$holder\]" "and doctor both"
+	like "$(</tmp/said)" "problem +driver +it is being unbound from vfio-pci, which waits.*open by holder\[$holder\]" "and doctor both"
 }
 
 # change DEVICE: all that changes, of DEVICE and of others
@@ -145,7 +145,7 @@ if echo 1 >"$numvfs" 2>/dev/null && until_true 20 test -e "/sys/bus/pci/devices/
 	look "$SRIOV_VF0"
 	answers flatiommu list "$SRIOV_PF"
 	answers flatiommu doctor "$SRIOV_PF"
-	refuses "$SRIOV_PF: (not bound: it has 1 virtual functions|the kernel is busy with it: nvme comes or goes)" \
+	refuses "$SRIOV_PF: (not bound: it has 1 virtual functions|the kernel is busy with it: nvme is being bound or unbound)" \
 		flatiommu bind "$SRIOV_PF"
 	change "$SRIOV_VF0"
 	let_go
@@ -198,7 +198,7 @@ diag "a second command waits for the lock, but not for ever"
 exec 5>/run/flatiommu/lock
 flock 5
 ran 90 flatiommu bind "$EDU"
-like "$(</tmp/said)" "another command has changed things for 60 s and goes on: .*\[[0-9]+\]" "it says which"
+like "$(</tmp/said)" "another command has been changing things for 60 s: .*\[[0-9]+\]" "it says which"
 exec 5>&-
 sleep 1
 is "$(left_over)" '' "no process is left over"

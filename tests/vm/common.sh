@@ -4,12 +4,12 @@
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck disable=SC2034
 top=${here%/tests/vm}
-# What is expensive to make is made once and kept here. Nothing in it is precious.
+# Things that are expensive to make are made once and kept here. The cache may be removed at any time.
 cache=$(realpath -sm "${FLATIOMMU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatiommu}")
-# what apt says is read here
+# The scripts read apt's messages.
 export LC_ALL=C.UTF-8
 
-# a user's PATH on Debian has no depmod and mke2fs
+# On Debian, a user's PATH has no depmod and mke2fs.
 PATH=$PATH:/usr/sbin:/sbin
 
 say() {
@@ -21,7 +21,7 @@ die() {
 	exit 1
 }
 
-# triplet ARCHITECTURE: what its compiler is called
+# triplet ARCHITECTURE: prints the prefix of its compiler's name
 triplet() {
 	case $1 in
 	arm64) echo aarch64-linux-gnu ;;
@@ -30,12 +30,12 @@ triplet() {
 	esac
 }
 
-# room: megabytes that are free in the cache
+# room: prints the megabytes that are free in the cache
 room() {
 	df --output=avail -B 1M "$cache" | tail -n 1 | tr -d ' '
 }
 
-# lock NAME: until unlock or the end of the script; nobody else makes NAME meanwhile. It may wait for long.
+# lock NAME: keeps others from making NAME, until unlock or the end of the script. It may wait for long.
 lock() {
 	local file=$cache/lock/$1
 	mkdir -p "$cache/tmp" "$cache/lock" 2>/dev/null || true
@@ -52,15 +52,15 @@ unlock() {
 	exec {locked}>&-
 }
 
-# make_at PATH COMMAND...: COMMAND is given another path to make it at, and that is moved to PATH at the end, so that
-# what is there is whole. A command that fails leaves nothing, nor what $leftover names. Called with the lock held.
+# make_at PATH COMMAND...: COMMAND gets another path to make the thing at, which is moved to PATH at the end, so that
+# PATH is always whole. If the command fails, that path and $leftover are removed. Called with the lock held.
 leftover=()
 make_at() {
 	local path=$1 part=$cache/tmp/${1##*/} status
 	shift
 	rm -rf "$part" "$part".*
 	set +e
-	# in a shell of its own: set -e holds there, and the lock stays here
+	# In a subshell set -e works, and the lock stays here.
 	(
 		set -e
 		"$@" "$part" {locked}>&-
@@ -75,7 +75,7 @@ make_at() {
 	mv -T "$part" "$path"
 }
 
-# no_room WHAT [LOG]: ends the script with the cure where a full disk is the cause
+# no_room WHAT [LOG]: ends the script, with the cure, if a full disk is the cause
 no_room() {
 	local free
 	free=$(room)

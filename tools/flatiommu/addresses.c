@@ -20,7 +20,8 @@
 enum { SUMMARY };
 
 static const struct flag addresses_flags[] = {
-	[SUMMARY] = { "summary", NULL, "how many runs there are, and how long they are" },
+	[SUMMARY] = { "summary", NULL, "print only how many segments there are, and how long they "
+				       "are" },
 	{ NULL, NULL, NULL }
 };
 
@@ -155,7 +156,7 @@ static int walk_pages(struct tool *tool, struct walk *walk, const char *pid,
 	for (at = start; at < end && !ret; at = (at / walk->page_size + 1) * walk->page_size) {
 		ret = entry_at(fd, at / walk->page_size, &entry);
 		if (ret == -EFAULT)
-			ret = fail(tool, ret, "0x%llx: is beyond what process %s can have", at,
+			ret = fail(tool, ret, "0x%llx: is beyond the address space of process %s", at,
 				   pid);
 		else if (ret)
 			ret = fail(tool, ret, "%s: %s", path, strerror(-ret));

@@ -94,7 +94,8 @@ static int check_group(struct tool *tool, const struct functions *functions,
 			continue;
 		cure(tool, "flatiommu bind %s %s", f->address, other.address);
 		ret = fail(tool, -EBUSY,
-			   "%s: not bound: its IOMMU group %d is of use only with %s, which %s has",
+			   "%s: not bound: its IOMMU group %d can be used only together with %s, "
+			   "which is bound to %s",
 			   f->address, f->group, other.address, other.driver);
 	}
 	names_free(&names);
@@ -179,7 +180,7 @@ static int set_owner(struct tool *tool, struct json_object *changes,
 			return fail(tool, -errno, "%s: %s", node, strerror(errno));
 		note(changes, "%s: owned by %s%s", node, user->pw_name,
 		     f.behind == BEHIND_IOMMU ? "" :
-		     ", who needs CAP_SYS_RAWIO, too, and can then read and write all memory");
+		     ", who also needs CAP_SYS_RAWIO, and can then read and write all memory");
 	}
 	if (without_iommu) {
 		int ret = machine_open_node(tool, changes);
@@ -188,7 +189,7 @@ static int set_owner(struct tool *tool, struct json_object *changes,
 			return ret;
 	}
 	if (!has_vfio_groups() && !is_owner("/dev/iommu", user->pw_uid))
-		note(changes, "/dev/iommu: root's; %s needs it, too: chown %s /dev/iommu",
+		note(changes, "/dev/iommu: owned by root, and %s needs it, too: chown %s /dev/iommu",
 		     user->pw_name, user->pw_name);
 	return 0;
 }
@@ -326,7 +327,7 @@ static void bind_text(const struct tool *tool, struct json_object *what)
 	if (!json_object_get_boolean(get(what, "memlock_suffices")))
 		puts("RLIMIT_MEMLOCK is less than all huge pages: ulimit -l unlimited");
 	if (!persistent)
-		puts("until the next reboot: --persist is for longer");
+		puts("until the next reboot; with --persist, also after it");
 	printf("next: %s\n", get_string(what, "next"));
 }
 

@@ -63,7 +63,7 @@ static int bind_vfio(struct tool *tool, const struct record *record)
 		ret = fail(tool, -ENODEV, "%s: is gone", address);
 	if (!ret && !is_on_vfio(&f)) {
 		cure(tool, "dmesg | tail");
-		ret = fail(tool, -EIO, "%s: vfio-pci does not take it; the kernel log says why",
+		ret = fail(tool, -EIO, "%s: vfio-pci refuses it; the kernel log says why",
 			   address);
 	}
 	if (!ret && strcmp(record->override, "vfio-pci"))
@@ -85,7 +85,8 @@ static int claim_or_find_iommu(struct tool *tool, struct json_object *changes, s
 		note(changes, "%s: claimed", f->address);
 	} else if (ret == -EALREADY && !wc && !function_read(f, f->address) &&
 		   f->behind == BEHIND_IOMMU) {
-		note(changes, "%s: not claimed: it has an IOMMU, of which the kernel learns now",
+		note(changes, "%s: not claimed: it has an IOMMU, which the kernel has found only "
+		     "now",
 		     f->address);
 		ret = 0;
 	} else {
@@ -154,7 +155,7 @@ static int give_to(struct tool *tool, struct json_object *changes, const char *a
 		return ret;
 	if (!*f.driver) {
 		cure(tool, "modprobe %s && flatiommu unbind %s", driver, address);
-		return fail(tool, -EIO, "%s: %s does not take it back", address, driver);
+		return fail(tool, -EIO, "%s: %s refuses to take it back", address, driver);
 	}
 	if (strcmp(f.driver, driver)) {
 		cure(tool, "echo %s >/sys/bus/pci/drivers/%s/unbind && flatiommu unbind %s",

@@ -91,10 +91,11 @@ static void say_silent(struct doctor *doctor)
 		say(doctor, PROBLEM, "it does not answer: removed, or without power");
 	else if (read_config(&pf, f->pf) < (ssize_t)sizeof(pf) || is_silent(&pf))
 		say(doctor, PROBLEM,
-		    "it does not answer, as its physical function, %s, does not: removed, or without power",
+		    "it does not answer, nor does its physical function, %s: removed, or without "
+		    "power",
 		    f->pf);
 	else
-		say(doctor, PROBLEM, "it does not answer, and its physical function, %s, does", f->pf);
+		say(doctor, PROBLEM, "it does not answer, but its physical function, %s, does", f->pf);
 }
 
 void check_vectors(struct doctor *doctor)
@@ -104,12 +105,13 @@ void check_vectors(struct doctor *doctor)
 	ssize_t n = read_config(&config, doctor->subject->address);
 
 	if (n == -ETIMEDOUT) {
-		say(doctor, WARNING, "config space is not to be had for %d s: it is being reset, or hangs",
+		say(doctor, WARNING, "config space cannot be read for %d s: it is being reset, or "
+		    "hangs",
 		    PATIENCE / 1000);
 		return;
 	}
 	if (n < (ssize_t)sizeof(config)) {
-		say(doctor, UNSEEN, "how many it has only root sees");
+		say(doctor, UNSEEN, "only root can see how many it has");
 		return;
 	}
 	if (is_silent(&config)) {

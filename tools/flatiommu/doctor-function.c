@@ -16,7 +16,7 @@ static void check_group(struct doctor *doctor)
 	const struct function *f = doctor->subject;
 
 	if (is_bridge(f)) {
-		say(doctor, PROBLEM, "a bridge: VFIO is for what is behind it");
+		say(doctor, PROBLEM, "a bridge: VFIO is for the functions behind it");
 		return;
 	}
 	switch (f->behind) {
@@ -31,14 +31,15 @@ static void check_group(struct doctor *doctor)
 		mend(doctor, "flatiommu unbind %s && flatiommu bind %s", f->address, f->address);
 		if (f->group < 0)
 			say(doctor, WARNING,
-			    "none: VFIO's no-IOMMU mode has it, for programs of iommufd only, which pins their memory");
+			    "none: VFIO's no-IOMMU mode has it, only for programs that use "
+			    "iommufd, which pins their memory");
 		else
 			say(doctor, WARNING, "%d, of VFIO's no-IOMMU mode: it pins nothing%s", f->group,
 			    is_noiommu_cdev(f) ? "; iommufd, by the function's own node, does" : "");
 		break;
 	case BEHIND_NOTHING:
 		mend(doctor, "flatiommu %s %s", *f->driver ? "bind" : "claim", f->address);
-		say(doctor, PROBLEM, "none, and VFIO wants one: it is not claimed");
+		say(doctor, PROBLEM, "none, and VFIO needs one: it is not claimed");
 		break;
 	}
 }
@@ -55,7 +56,7 @@ static void check_use(struct doctor *doctor)
 		if (remedy)
 			mend(doctor, "%s", remedy);
 		if (json_object_get_boolean(get(use, "refuses")))
-			say(doctor, PROBLEM, "%s: bind takes --force then", get_string(use, "text"));
+			say(doctor, PROBLEM, "%s: bind needs --force", get_string(use, "text"));
 		else
 			say(doctor, WARNING, "%s", get_string(use, "text"));
 	}
@@ -69,7 +70,8 @@ static void check_driver(struct doctor *doctor)
 	if (is_bridge(f))
 		return;
 	if (f->being_unbound) {
-		say(doctor, PROBLEM, "vfio-pci lets it go: an unbind of it waits for who has it open");
+		say(doctor, PROBLEM, "it is being unbound from vfio-pci, which waits for the "
+		    "programs that have it open");
 		return;
 	}
 	if (is_on_vfio(f)) {
@@ -81,7 +83,7 @@ static void check_driver(struct doctor *doctor)
 	if (*f->driver)
 		say(doctor, PROBLEM, "%s has it, not vfio-pci", f->driver);
 	else
-		say(doctor, PROBLEM, "none: vfio-pci is to have it");
+		say(doctor, PROBLEM, "none: it must be bound to vfio-pci");
 }
 
 static void check_open(struct doctor *doctor)
@@ -94,7 +96,7 @@ static void check_open(struct doctor *doctor)
 	if (*open)
 		say(doctor, OK, "open by %s", open);
 	else if (doctor->processes.partial)
-		say(doctor, UNSEEN, "whether others have it open only root sees");
+		say(doctor, UNSEEN, "only root can see whether others have it open");
 	else if (is_on_vfio(doctor->subject) && processes_miss_some(&doctor->processes))
 		say(doctor, WARNING,
 		    "a function is open, maybe this one, but no process shows it: one outside of this container, or a file on its way through a socket");
@@ -105,10 +107,10 @@ static void check_one_node(struct doctor *doctor, const char *node)
 	if (!*node) {
 		say(doctor, PROBLEM, "VFIO has made none: the kernel log says why");
 	} else if (access(node, F_OK)) {
-		say(doctor, PROBLEM, "%s is not there; in a container it is to be passed in", node);
+		say(doctor, PROBLEM, "%s is not there; a container needs it passed in", node);
 	} else if (access(node, R_OK | W_OK)) {
 		mend(doctor, "chown %u %s", geteuid(), node);
-		say(doctor, PROBLEM, "%s is not for this user", node);
+		say(doctor, PROBLEM, "%s may not be opened by this user", node);
 	} else {
 		say(doctor, OK, "%s", node);
 	}
@@ -177,7 +179,7 @@ static void check_reset(struct doctor *doctor)
 		say(doctor, OK, "%s", methods);
 	else
 		say(doctor, WARNING,
-		    "it cannot be reset by itself: what a program leaves, the next one finds");
+		    "it has no reset of its own: a program finds it as the last one left it");
 }
 
 static void check_power(struct doctor *doctor)

@@ -152,13 +152,14 @@ static void check_movable(struct doctor *doctor)
 	free(line);
 	if (doctor->memory.movable == MOVABLE_UNSEEN)
 		say(doctor, UNSEEN,
-		    "whether some are in ZONE_MOVABLE, from where they move as they are pinned, only root sees");
+		    "only root can see whether some are in ZONE_MOVABLE, from where pinning moves "
+		    "them");
 	if (doctor->memory.movable != MOVABLE)
 		return;
 	if (!by_line)
 		mend(doctor, "echo online_kernel >/sys/devices/system/memory/auto_online_blocks");
 	say(doctor, WARNING,
-	    "some are in ZONE_MOVABLE, from where they move as they are pinned first, and DPDK then does not start; %s",
+	    "some are in ZONE_MOVABLE: pinning moves them, and DPDK then does not start; %s",
 	    by_line ? "without movablecore= or kernelcore= on the kernel's command line there is no such zone" :
 	    "memory that is plugged in later stays out of it");
 }
@@ -210,7 +211,8 @@ static void say_node(struct doctor *doctor, const struct function *f, int node)
 	} else if (!n && free_on(&doctor->memory, -1)) {
 		mend_node(doctor, node);
 		say(doctor, WARNING,
-		    "%s is on node %d, where no huge page is free: its memory is on another one, or DPDK finds none",
+		    "%s is on node %d, where no huge page is free: DPDK uses another node's, or "
+		    "finds none",
 		    f->address, node);
 	}
 }

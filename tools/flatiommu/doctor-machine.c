@@ -119,16 +119,18 @@ static void check_iommu(struct doctor *doctor)
 		    doctor->behind[BEHIND_IOMMU]);
 	else if (has_command_line("intel_iommu=off") || has_command_line("amd_iommu=off") ||
 		 has_command_line("iommu=off"))
-		say(doctor, OK, "off, by the kernel's command line: what flatiommu is for");
+		say(doctor, OK, "off, by the kernel's command line: flatiommu is for such machines");
 	else if (intel || amd)
 		say(doctor, OK,
-		    "the firmware has one that the kernel does not use (%s): what flatiommu is for",
-		    intel ? "intel_iommu=on would" : "its log has why, by AMD-Vi");
+		    "the firmware has one that the kernel does not use (%s): flatiommu is for such "
+		    "machines",
+		    intel ? "intel_iommu=on would" : "see AMD-Vi in its log");
 	else if (has_idle_smmu())
 		say(doctor, OK,
-		    "the firmware has an SMMU, and no function is behind it yet: the kernel looks as a driver binds");
+		    "the firmware has an SMMU, and no function is behind it yet: the kernel looks "
+		    "for one when a driver binds");
 	else
-		say(doctor, OK, "the firmware offers none: what flatiommu is for");
+		say(doctor, OK, "the firmware offers none: flatiommu is for such machines");
 	if (doctor->behind[BEHIND_NOIOMMU])
 		say(doctor, WARNING, "%u functions are in VFIO's no-IOMMU mode, where %s",
 		    doctor->behind[BEHIND_NOIOMMU],
@@ -171,7 +173,8 @@ static void check_vfio(struct doctor *doctor)
 		else if (module_is_known(modules[i]))
 			say(doctor, OK, "%s is there; bind loads it", modules[i]);
 		else if (!strcmp(modules[i], "vfio_iommu_type1") && has_iommufd())
-			say(doctor, OK, "%s is not there; programs of iommufd do without", modules[i]);
+			say(doctor, OK, "%s is not there; programs that use iommufd do not need it",
+			    modules[i]);
 		else
 			say_unknown(doctor, modules[i], options[i]);
 	}
@@ -180,7 +183,8 @@ static void check_vfio(struct doctor *doctor)
 	if (has_vfio_groups() && !file_read(mode, sizeof(mode), NOIOMMU_MODE) && *mode == 'Y') {
 		mend(doctor, "echo N >" NOIOMMU_MODE);
 		say(doctor, WARNING,
-		    "VFIO's no-IOMMU mode is on: SPDK then does not pin what it registers");
+		    "VFIO's no-IOMMU mode is on: SPDK then does not pin the memory that it "
+		    "registers");
 	}
 }
 
@@ -199,7 +203,8 @@ static void check_interrupts(struct doctor *doctor)
 		} else if (doctor->behind[BEHIND_FLATIOMMU]) {
 			mend(doctor, "echo Y >" ALLOW_INTERRUPTS, modules[i]);
 			say(doctor, PROBLEM,
-			    "%s does not allow unsafe interrupts: it refuses what is claimed (EPERM)",
+			    "%s does not allow unsafe interrupts: it refuses functions that are "
+			    "claimed (EPERM)",
 			    modules[i]);
 		} else {
 			say(doctor, OK, "%s does not allow unsafe interrupts; bind does it if needed",
@@ -230,7 +235,7 @@ static void check_capabilities(struct doctor *doctor)
 		lack_text(lack, sizeof(lack), wanted[i].capability, wanted[i].name);
 		if (geteuid() && !in_user_namespace())
 			mend_here(doctor, "sudo flatiommu doctor");
-		say(doctor, wanted[i].verdict, "%s; it is to %s", lack, wanted[i].what);
+		say(doctor, wanted[i].verdict, "%s; it is needed to %s", lack, wanted[i].what);
 	}
 	if (all)
 		say(doctor, OK, "CAP_SYS_RAWIO and CAP_SYS_ADMIN");
@@ -248,7 +253,8 @@ static void check_pagemap(struct doctor *doctor)
 	preload_find(library, sizeof(library));
 	if (!*library)
 		say(doctor, WARNING,
-		    "libflatiommu-pagemap.so is not there: programs read the kernel's, with CAP_SYS_ADMIN, and what they read is not pinned");
+		    "libflatiommu-pagemap.so is not there: programs read the kernel's pagemap, "
+		    "with CAP_SYS_ADMIN, and the pages in it are not pinned");
 	else if (has_capability(CAP_SYS_ADMIN))
 		say(doctor, OK, "flatiommu run answers it from pins");
 	else
@@ -267,7 +273,8 @@ static void check_flat_node(struct doctor *doctor)
 	} else if (access(FLAT_NODE, R_OK | W_OK)) {
 		mend(doctor, "chmod 666 " FLAT_NODE);
 		say(doctor, PROBLEM,
-		    FLAT_NODE " is not for this user, and programs on libflatiommu need it: bind --user opens it");
+		    FLAT_NODE " may not be opened by this user, and programs on libflatiommu need "
+			      "it: bind --user opens it");
 	} else {
 		say(doctor, OK, FLAT_NODE);
 	}
@@ -306,7 +313,7 @@ static void check_refusals(struct doctor *doctor)
 		return;
 	refusals = flat_refusals();
 	if (!refusals) {
-		say(doctor, UNSEEN, "whether programs were refused maps only root sees");
+		say(doctor, UNSEEN, "only root can see whether programs were refused maps");
 		return;
 	}
 	n = json_object_array_length(refusals);
@@ -315,7 +322,8 @@ static void check_refusals(struct doctor *doctor)
 	if (n && !strcmp(policy, "warn")) {
 		mend(doctor, "echo fence >" FLAT_PARAMETERS "/on_refusal");
 		say(doctor, WARNING,
-		    "%zu programs were refused maps (flatiommu status has them), and may have gone on; fence would stop them",
+		    "%zu programs were refused maps (flatiommu status lists them), and may have "
+		    "gone on; on_refusal=fence would stop them",
 		    n);
 	} else {
 		say(doctor, OK, "%zu programs were refused maps; on_refusal=%s", n, policy);
@@ -345,7 +353,7 @@ static void check_records(struct doctor *doctor)
 	free(machine);
 }
 
-/* Of a program that flatiommu run has started. */
+/* Checks a program that flatiommu run has started. */
 static void check_run(struct doctor *doctor)
 {
 	const struct started *started = &doctor->started;
@@ -370,7 +378,7 @@ static bool is_without_groups(struct doctor *doctor)
 {
 	if (has_vfio_groups())
 		return false;
-	say(doctor, WARNING, "it takes VFIO groups, and this kernel (%s) has none", kernel_release());
+	say(doctor, WARNING, "it needs VFIO groups, and this kernel (%s) has none", kernel_release());
 	return true;
 }
 
@@ -387,7 +395,8 @@ static void check_dpdk(struct doctor *doctor)
 	}
 	if (!has_capability(CAP_SYS_ADMIN))
 		say(doctor, WARNING,
-		    "Debian's DPDK ignores --iova-mode=pa, silently, as this user does not see physical addresses");
+		    "Debian's DPDK silently ignores --iova-mode=pa, because this user cannot see "
+		    "physical addresses");
 	say(doctor, OK, "%s: %s--iova-mode=pa for every process of it",
 	    installed ? "installed" : "not installed",
 	    doctor->started.by_run ? "" : "flatiommu run -- PROGRAM, or ");

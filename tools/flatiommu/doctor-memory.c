@@ -94,12 +94,14 @@ static void say_place(struct doctor *doctor, const struct place *place, unsigned
 	switch (place->use) {
 	case NOT_MOUNTED:
 		mend_mount(doctor, size);
-		say(doctor, verdict, "%s: hugetlbfs is not mounted: DPDK takes --in-memory only",
+		say(doctor, verdict, "%s: hugetlbfs is not mounted: DPDK works only with "
+		    "--in-memory",
 		    SIZE_TEXT(size));
 		break;
 	case NOT_ALLOWED:
 		mend(doctor, "chown %u %s", geteuid(), place->path);
-		say(doctor, verdict, "%s: %s is not for this user (%u) to write to: DPDK takes --in-memory only",
+		say(doctor, verdict, "%s: %s cannot be written to by this user (%u): DPDK works "
+		    "only with --in-memory",
 		    SIZE_TEXT(size), place->path, geteuid());
 		break;
 	case READ_ONLY:

@@ -19,7 +19,7 @@ void check_lockdown(struct doctor *doctor)
 
 	if (file_read(mode, sizeof(mode), "/sys/kernel/security/lockdown")) {
 		if (file_exists("/sys/kernel/security/lockdown"))
-			say(doctor, UNSEEN, "whether the kernel is locked down only root sees");
+			say(doctor, UNSEEN, "only root can see whether the kernel is locked down");
 		else
 			say(doctor, OK, "this kernel has none, or securityfs is not mounted");
 		return;

@@ -15,12 +15,12 @@ static void check_address(struct doctor *doctor, const char *address)
 		return;
 	if (function_read(&f, address)) {
 		mend(doctor, "sed -i /%s/d " PERSIST_RULES, address);
-		say(doctor, WARNING, "%s: %s is to be bound at boot, and nothing is there", address,
+		say(doctor, WARNING, "%s: %s should be bound at boot, but there is no such function", address,
 		    id);
 	} else if (!is_persistent(address)) {
 		mend(doctor, "flatiommu unbind %s", address);
 		say(doctor, WARNING,
-		    "%s: %s is to be bound at boot, and %04x:%04x is there, which is left alone",
+		    "%s: %s should be bound at boot, but %04x:%04x is there, and is left alone",
 		    address, id, f.vendor, f.device);
 	}
 }

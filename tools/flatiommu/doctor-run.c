@@ -131,7 +131,7 @@ static void read_config(struct run *run)
 	    flatiommu_config_read16(run->device, PCI_DEVICE_ID, &device))
 		say_reason(run, PROBLEM);
 	else if (vendor != f->vendor || device != f->device)
-		say(run->doctor, PROBLEM, "it says %04x:%04x, and was %04x:%04x", vendor, device,
+		say(run->doctor, PROBLEM, "it answers %04x:%04x, and was %04x:%04x", vendor, device,
 		    f->vendor, f->device);
 	else
 		say(run->doctor, OK, "it answers: %04x:%04x", vendor, device);
@@ -220,7 +220,8 @@ static void map_memory(struct run *run)
 			    SIZE_TEXT(kinds[i].length), kinds[i].after, dma->nr_segments,
 			    dma->nr_segments == 1 ? "" : "es");
 		else
-			say(run->doctor, PROBLEM, "%s%s%s: its bus addresses are not all of it",
+			say(run->doctor, PROBLEM, "%s%s%s: its bus addresses are only of a part of "
+			    "it",
 			    kinds[i].before, SIZE_TEXT(kinds[i].length), kinds[i].after);
 		flatiommu_dma_free(dma);
 	}
@@ -322,7 +323,7 @@ static void detach(struct doctor *doctor)
 		say(doctor, PROBLEM, "%s has it now, and its group is another one",
 		    *now.driver ? now.driver : "no driver");
 	else
-		say(doctor, OK, "it is vfio-pci's as before");
+		say(doctor, OK, "it is bound to vfio-pci, as before");
 }
 
 void doctor_try(struct doctor *doctor)

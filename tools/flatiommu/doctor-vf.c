@@ -73,7 +73,7 @@ static void check_boot(struct doctor *doctor)
 	mend(doctor, "echo 'ACTION==\"add|bind\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", DRIVER==\"?*\", ATTR{sriov_numvfs}=\"%u\"' >>/etc/udev/rules.d/60-flatiommu-vfs.rules",
 	     f->pf, nr_vfs(&pf));
 	say(doctor, WARNING,
-	    "after a reboot it is to be bound, but virtual functions have to be made again first, and nothing does");
+	    "it should be bound after a reboot, but nothing makes the virtual functions again");
 }
 
 static void check_vf(struct doctor *doctor)
@@ -90,7 +90,8 @@ static void check_vf(struct doctor *doctor)
 	} else {
 		mend_here(doctor, "export FLATIOMMU_VF_TOKEN=UUID");
 		say(doctor, WARNING,
-		    "a virtual function of %s, which is bound to vfio-pci: it opens with the VF token alone with which that one was opened (DPDK: --vfio-vf-token)",
+		    "a virtual function of %s, which is bound to vfio-pci: it needs the VF token "
+		    "with which that one was opened (DPDK: --vfio-vf-token)",
 		    f->pf);
 	}
 	check_boot(doctor);

@@ -15,8 +15,8 @@
 enum { PID, RUN };
 
 static const struct flag doctor_flags[] = {
-	[PID] = { "pid", "PID", "what that process can get: as its user, with its limits, in its container" },
-	[RUN] = { "run", NULL, "also attach each DEVICE, try it, and let it go" },
+	[PID] = { "pid", "PID", "check as that process: with its user, its limits and its container" },
+	[RUN] = { "run", NULL, "also attach each DEVICE, try it, and detach it" },
 	{ NULL, NULL, NULL }
 };
 
@@ -190,7 +190,7 @@ static int doctor_run(struct tool *tool, const struct args *args)
 const struct command doctor_command = {
 	.name = "doctor",
 	.words = "[DEVICE...]",
-	.summary = "say what works on this machine and with a device, and what mends the rest",
+	.summary = "say what works on this machine and with a device, and how to cure the rest",
 	.flags = doctor_flags,
 	.max_words = 1000,
 	.failure = EXIT_USAGE,

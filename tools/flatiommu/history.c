@@ -20,7 +20,7 @@ static void history_text(const struct tool *tool, struct json_object *what)
 
 	(void)tool;
 	show_table(rows, columns);
-	printf("%s: %zu events, and %s before them that are not kept; the latest %s are\n",
+	printf("%s: %zu events, and %s before them that were not kept; the latest %s are\n",
 	       get_string(what, "device"), json_object_array_length(rows), get_string(what, "lost"),
 	       get_string(what, "kept"));
 	if (get_string(what, "hidden"))
@@ -77,7 +77,7 @@ static int history_run(struct tool *tool, const struct args *args)
 const struct command history_command = {
 	.name = "history",
 	.words = "DEVICE",
-	.summary = "show what was last mapped, pinned and stopped of a function",
+	.summary = "show the latest maps, pins and stops of a function",
 	.min_words = 1,
 	.max_words = 1,
 	.run = history_run,

@@ -167,7 +167,7 @@ int take_unused(struct tool *tool, const struct function *f)
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, f->address);
 	if (ret != -EBUSY || !is_of_vfio(f))
-		return ret ? fail(tool, ret, "%s: %s does not let it go: %s", f->address, f->driver,
+		return ret ? fail(tool, ret, "%s: %s cannot be unbound: %s", f->address, f->driver,
 				  strerror(-ret)) : 0;
 	processes_read(&processes);
 	ret = fail_used(tool, f, &processes);
@@ -192,10 +192,11 @@ int fail_waiting(struct tool *tool, const char *address)
 		fail(tool, -ETIMEDOUT, "%s: an unbind of it waits for %s", address, who);
 	else if (f.being_unbound)
 		fail(tool, -ETIMEDOUT,
-		     "%s: an unbind of it waits for a program, but no process shows for which",
+		     "%s: an unbind of it waits for a program, but no process shows which",
 		     address);
 	else
-		fail(tool, -ETIMEDOUT, "%s: the kernel is busy with it: %s comes or goes", address,
+		fail(tool, -ETIMEDOUT, "%s: the kernel is busy with it: %s is being bound or "
+		     "unbound", address,
 		     *f.driver ? f.driver : "a driver");
 	json_object_put(array);
 	processes_free(&processes);

@@ -25,22 +25,22 @@ struct meaning {
 };
 
 static const struct meaning of_claim[] = {
-	{ EPERM, "claims take root with CAP_SYS_RAWIO", "sudo flatiommu claim %s" },
-	{ EACCES, "the kernel is locked down, and this module was not built to claim then",
+	{ EPERM, "a claim needs root with CAP_SYS_RAWIO", "sudo flatiommu claim %s" },
+	{ EACCES, "the kernel is locked down, and this module was not built for that",
 	  "flatiommu doctor %s" },
 	{ ENODEV, "it is being removed", NULL },
 	{ EEXIST, "it is claimed already", NULL },
 	{ EBUSY, "a driver is bound to it", "flatiommu bind %s" },
 	/* with --wc; for other causes see why_unsupported() */
-	{ EOPNOTSUPP, "--wc takes PAT, which this machine has not", NULL },
-	{ EINTR, "interrupted while a bind or an unbind of it was waited for", "flatiommu list %s" },
+	{ EOPNOTSUPP, "--wc needs PAT, which this machine does not have", NULL },
+	{ EINTR, "interrupted while waiting for a bind or an unbind of it", "flatiommu list %s" },
 	{ EALREADY, "an IOMMU has it, and VFIO works on it without flatiommu",
 	  "flatiommu bind %s" },
-	{ EAFNOSUPPORT, "bus addresses do not suffice on this machine", "flatiommu doctor %s" },
+	{ EAFNOSUPPORT, "bus addresses cannot be used on this machine", "flatiommu doctor %s" },
 	{ EPROTONOSUPPORT, "its DMA is not coherent with the processor's caches", "flatiommu doctor %s" },
-	{ EAGAIN, "it was just added; once more will do", "flatiommu claim %s" },
+	{ EAGAIN, "it was just added: try again", "flatiommu claim %s" },
 	/* only with --wc */
-	{ EINVAL, "no BARs such as 2 or 2+4, or a module without write combining", NULL },
+	{ EINVAL, "not BARs such as 2 or 2+4, or a module without write-combining", NULL },
 	{ ENXIO, "a BAR that is not memory, not prefetchable, or has the MSI-X table",
 	  "flatiommu doctor %s" },
 	{ EADDRINUSE, "a BAR that is mapped uncached already", "flatiommu list %s" },
@@ -48,11 +48,11 @@ static const struct meaning of_claim[] = {
 };
 
 static const struct meaning of_release[] = {
-	{ EPERM, "releases take root with CAP_SYS_RAWIO", "sudo flatiommu release %s" },
+	{ EPERM, "a release needs root with CAP_SYS_RAWIO", "sudo flatiommu release %s" },
 	{ ENODEV, "it is being removed", NULL },
 	{ ENOENT, "it is not claimed", NULL },
 	{ EBUSY, "a driver is bound to it", "flatiommu unbind %s" },
-	{ EINTR, "interrupted while a bind or an unbind of it was waited for", "flatiommu list %s" },
+	{ EINTR, "interrupted while waiting for a bind or an unbind of it", "flatiommu list %s" },
 	{ 0, NULL, NULL }
 };
 
@@ -85,7 +85,7 @@ static const char *why_unsupported(const char *address)
 	struct function f;
 
 	if (!function_read(&f, address) && is_bridge(&f))
-		return "it is a bridge: VFIO is for what is behind it";
+		return "it is a bridge: VFIO is for the functions behind it";
 	file_read(removable, sizeof(removable), PCI_DEVICES "/%s/removable", address);
 	return !strcmp(removable, "removable") ?
 	       "it is behind an external port (Thunderbolt), whose devices the kernel does not trust" : NULL;
@@ -224,7 +224,7 @@ static bool is_there(const char *pid, const char *name)
 	return !file_read(now, sizeof(now), "/proc/%s/comm", pid) && !strcmp(now, name);
 }
 
-/* Of a program that run may have started: it is not the cure to do what was done. */
+/* If flatiommu run has started the program, to use run is not the cure. */
 static void put_cure_of_started(struct json_object *o)
 {
 	const char *pid = get_string(o, "pid"), *name = get_string(o, "name");

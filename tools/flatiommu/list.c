@@ -72,7 +72,7 @@ static struct json_object *row(struct json_object *function)
 	else if (id)
 		snprintf(boot, sizeof(boot), " (not bound at boot, as it is not %s)", id);
 	if (waits && !*open)
-		snprintf(open, sizeof(open), "a program that is not seen");
+		snprintf(open, sizeof(open), "a program that is not shown");
 	snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s%s%s%s%s%s",
 		 get_string(function, "class"),
 		 get_string(function, "name"), pf ? " (VF of " : "", pf ? pf : "", pf ? ")" : "",
@@ -98,7 +98,7 @@ static void list_text(const struct tool *tool, struct json_object *what)
 	show_table(rows, columns);
 	json_object_put(rows);
 	if (json_object_get_boolean(get(what, "open_by_partial")))
-		puts("Who has them open is shown for this user's processes only.");
+		puts("Only root sees which other users' processes have them open.");
 	if (json_object_get_boolean(get(what, "open_by_others")))
 		puts("More are open, but no process shows it: one outside of this container, or a file on its way through a socket.");
 }
@@ -139,7 +139,7 @@ close:
 const struct command list_command = {
 	.name = "list",
 	.words = "[DEVICE...]",
-	.summary = "list PCI functions: driver, group, what stands behind it, who has it open",
+	.summary = "list PCI functions: driver, group, IOMMU, and the programs that have them open",
 	.flags = list_flags,
 	.max_words = 1000,
 	.run = list_run,

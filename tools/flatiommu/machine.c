@@ -124,7 +124,7 @@ int machine_open_node(struct tool *tool, struct json_object *changes)
 	if (chmod(FLAT_NODE, 0666))
 		ret = fail(tool, -errno, FLAT_NODE ": %s", strerror(errno));
 	else
-		note(changes, FLAT_NODE ": opens for whoever has CAP_SYS_RAWIO, not for root alone");
+		note(changes, FLAT_NODE ": everybody with CAP_SYS_RAWIO can open it, not only root");
 free:
 	free(text);
 	return ret;

@@ -88,7 +88,8 @@ static int check_devices(struct tool *tool)
 		if (line && strcmp(names.name[i], strrchr(OPTIONS, '/') + 1) &&
 		    memmem(line, strcspn(line, "\n"), "devices=", strlen("devices=")))
 			ret = fail(tool, -EEXIST,
-				   "--persist: " MODPROBE "/%s has a devices= that --wc would have to be in",
+				   "--persist: " MODPROBE "/%s has devices=, and --wc must be "
+							  "added to it",
 				   names.name[i]);
 		free(text);
 	}

@@ -20,7 +20,7 @@ int past_open(struct tool *tool, const char *command)
 	int file;
 
 	if (!flat_is_loaded())
-		return fail(tool, -ENOENT, "%s: the module is not loaded, and so it keeps nothing",
+		return fail(tool, -ENOENT, "%s: the module is not loaded, so it keeps no history",
 			    command);
 	file = flat_open();
 	if (file >= 0)

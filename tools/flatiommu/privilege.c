@@ -39,16 +39,20 @@ bool has_capability(int capability)
 void lack_text(char *buf, size_t size, int capability, const char *name)
 {
 	if (in_user_namespace())
-		snprintf(buf, size, "this is a user namespace (LXC, rootless Podman), and %s counts outside of it alone: run it outside, or pass in what a process outside opened",
+		snprintf(buf, size, "this is a user namespace (LXC, rootless Podman), and %s "
+			 "counts only outside of it: run it outside, or pass in a device that a "
+			 "process outside has opened",
 			 name);
 	else if (!has_bit("\nCapBnd:", capability))
-		snprintf(buf, size, "%s is missing, and nobody here can get it: whoever starts this container or service gives it (--cap-add %s, CapabilityBoundingSet=%s)",
+		snprintf(buf, size, "%s is missing, and nobody here can get it: start this "
+			 "container or service with it (--cap-add %s, CapabilityBoundingSet=%s)",
 			 name, name + strlen("CAP_"), name);
 	else if (geteuid())
 		snprintf(buf, size, "%s is missing: root has it, or a service with AmbientCapabilities=%s", name,
 			 name);
 	else
-		snprintf(buf, size, "%s is missing, though root may have it here: whoever started this took it away", name);
+		snprintf(buf, size, "%s is missing, though root may have it here: it was dropped "
+			 "before this was started", name);
 }
 
 int need_privilege(struct tool *tool, const char *command)

@@ -218,7 +218,7 @@ int process_become(struct tool *tool, const char *pid)
 	case -EPERM:
 	case -EACCES:
 		cure(tool, "sudo flatiommu doctor --pid %s", pid);
-		return fail(tool, ret, "--pid %s: this user may not see what that process can get", pid);
+		return fail(tool, ret, "--pid %s: this user may not inspect that process", pid);
 	default:
 		return fail(tool, ret, "--pid %s: %s", pid, strerror(-ret));
 	}

@@ -52,7 +52,7 @@ static int lock(struct tool *tool)
 			owner = lock_owner();
 			file_read(name, sizeof(name), "/proc/%d/comm", owner);
 			return fail(tool, -ETIMEDOUT,
-				    "another command has changed things for %d s and goes on: %s[%d]",
+				    "another command has been changing things for %d s: %s[%d]",
 				    LOCK_SECONDS, name, owner);
 		}
 		nanosleep(&nap, NULL);

@@ -172,7 +172,7 @@ static void functions_text(struct json_object *functions)
 		       *open ? ", open: " : "", open);
 		colour(stdout, YELLOW);
 		if (json_object_get_boolean(get(o, "unbind_waits")))
-			puts("    an unbind of it waits for who has it open");
+			puts("    an unbind of it waits for the programs that have it open");
 		else if (json_object_get_boolean(get(o, "given_away")))
 			printf("    another tool has given it to %s; it had %s: flatiommu unbind %s\n",
 			       driver, before ? before : "no driver", get_string(o, "address"));
@@ -226,7 +226,8 @@ static void processes_status_text(struct json_object *processes)
 		if (locked + pinned >= huge)
 			continue;
 		colour(stdout, YELLOW);
-		printf("    %lld KiB of huge pages it has not pinned: a secondary process, or ulimit -l or dma_entry_limit is too low\n",
+		printf("    %lld KiB of huge pages are not pinned: a secondary process, or ulimit "
+		       "-l or dma_entry_limit is too low\n",
 		       huge - locked - pinned);
 		colour(stdout, PLAIN);
 	}

@@ -160,7 +160,7 @@ static int probe_free(struct tool *tool, struct json_object *changes, const char
 		cure(tool, "echo %04x %04x >/sys/bus/pci/drivers/vfio-pci/remove_id && "
 		     "flatiommu unbind %s", f.vendor, f.device, address);
 		return fail(tool, -EBUSY,
-			    "%s: vfio-pci takes it again, as it was told of %04x:%04x by new_id or ids=",
+			    "%s: vfio-pci binds it again, because new_id or ids= has %04x:%04x",
 			    address, f.vendor, f.device);
 	}
 	note(changes, "%s: given to %s", address, f.driver);
@@ -175,7 +175,7 @@ static int unbind_one(struct tool *tool, struct json_object *changes, const stru
 
 	if (recorded && !record_is_of(&record, f)) {
 		record_remove(f->address);
-		note(changes, "%s: what was bound is not there any more", f->address);
+		note(changes, "%s: the function that was bound is not there any more", f->address);
 		recorded = false;
 	}
 	ret = persist_remove(tool, changes, f->address);

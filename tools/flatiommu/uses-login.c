@@ -96,7 +96,7 @@ void look_at_login(const struct look *look, const struct layers *interfaces)
 		    !is_ours(interfaces, a->ifa_name, &i))
 			continue;
 		use.what = interfaces->layer[i].name;
-		use_say(&use, "%s is the way to %s, where you are logged in from", a->ifa_name,
+		use_say(&use, "%s is the way to %s, from where you are logged in", a->ifa_name,
 			client);
 		use_add(look, &use, layers_chain(interfaces, i, NULL));
 		break;

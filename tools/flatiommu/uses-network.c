@@ -185,7 +185,8 @@ static void find_addresses(const struct view *view, size_t i)
 	if (up && i < view->own) {
 		struct use use = { .kind = "up", .noted = true };
 
-		use_say(&use, "%s is up: after unbind it is down, in nothing, and without addresses and routes",
+		use_say(&use, "%s is up: after unbind it is down, in no bridge or bond, and "
+			"without addresses and routes",
 			name_of(view, i));
 		found(view, i, NULL, &use);
 	}
@@ -269,7 +270,8 @@ static void look_elsewhere(const struct look *look, const struct namespace *name
 	for (i = 0; i < view.interfaces.n; i++) {
 		struct use use = { .kind = "namespace" };
 
-		if (view.interfaces.layer[i].below != BOTTOM || (i < view.own && namespace->pid == 1))
+		if (view.interfaces.layer[i].below != BOTTOM ||
+		    (i < view.own && namespace->pid == 1))
 			continue;
 		use_say(&use, i < view.own ? "%s is" : "%s, which is on top of it, is",
 			name_of(&view, i));

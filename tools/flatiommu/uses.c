@@ -147,7 +147,8 @@ static void find_vfs(const struct look *look)
 
 	if (!vfs)
 		return;
-	use_say(&use, "it has %u virtual function%s, which would go, and which unbind does not make again",
+	use_say(&use, "it has %u virtual function%s, which bind removes, and unbind does not make "
+		"again",
 		vfs, vfs == 1 ? "" : "s");
 	use_cure(&use, "echo 0 >" PCI_DEVICES "/%s/sriov_numvfs", f->address);
 	use_add(look, &use, NULL);
@@ -198,7 +199,7 @@ struct json_object *uses_of(const struct function *f, const struct processes *pr
 	if (uses)
 		return uses;
 	look.uses = json_object_new_array();
-	use_say(&use, "what uses it is not known: the kernel did not say so in %d s", SECONDS);
+	use_say(&use, "its users are not known: the kernel did not answer in %d s", SECONDS);
 	use_cure(&use, "dmesg | tail");
 	use_add(&look, &use, NULL);
 	return look.uses;

@@ -67,10 +67,11 @@ static int version_run(struct tool *tool, const struct args *args)
 	else
 		put_number(o, "module_uapi", uapi);
 	if (strcmp(library, VERSION))
-		note(warnings, "the command is %s, and the library in it %s: make them together",
+		note(warnings, "the command is %s, and the library in it %s: build them together",
 		     VERSION, library);
 	if (*module && strcmp(module, VERSION))
-		note(warnings, "the command is %s, and the module %s: load the one that was made with it",
+		note(warnings, "the command is %s, and the module %s: load the one that was built "
+		     "with it",
 		     VERSION, module);
 	if (uapi >= 0 && uapi < FLATIOMMU_VERSION)
 		note(warnings, "the module's /dev/flatiommu is of version %d, and programs may ask for %d",

@@ -97,7 +97,7 @@ def reads_config_space():
 def says_why():
     with Context() as flat:
         refused(errno.ENXIO, "Cure: flatiommu bind", flat.open, NVME)
-        refused(errno.ENODEV, "open one first", flat.alloc, 1)
+        refused(errno.ENODEV, "open a device first", flat.alloc, 1)
         refused(errno.EINVAL, "not a PCI address", flat.open, "edu")
         edu = flat.open(EDU)
         refused(errno.EBUSY, "open in this context", flat.open, EDU)

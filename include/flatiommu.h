@@ -148,7 +148,8 @@ enum flatiommu_log {
  * use the context.
  */
 FLATIOMMU_API void flatiommu_set_log(struct flatiommu *flat,
-				     void (*log)(void *arg, enum flatiommu_log level, const char *line),
+				     void (*log)(void *arg, enum flatiommu_log level,
+						 const char *line),
 				     void *arg);
 
 /**
@@ -867,8 +868,9 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  *		reason has the cure)
  * -EINVAL	write-combining of a BAR that is not prefetchable
  */
-FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
-				    size_t length, unsigned int flags, void **memory);
+FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar,
+				    uint64_t offset, size_t length, unsigned int flags,
+				    void **memory);
 
 /**
  * flatiommu_bar_unmap() - unmaps a BAR

@@ -43,7 +43,7 @@ static int explain_no_memory(struct flatiommu *flat, const struct buffer *buffer
 			    "bytes), with the %llu that are pinned already. Cure: ulimit -l unlimited",
 			    buffer->span, (void *)buffer->pages,
 			    (unsigned long long)limit.rlim_cur, locked);
-	/* iommufd counts for the user, in all processes, and the kernel does not report that sum. */
+	/* iommufd counts for the user, in all processes. The kernel does not report that sum. */
 	return fail(flat, -ENOMEM, "%zu bytes at %p cannot be pinned: this user's processes "
 		    "together need more than RLIMIT_MEMLOCK (%llu bytes), or the kernel has no "
 		    "memory. Cure: ulimit -l unlimited",
@@ -98,7 +98,8 @@ int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)
 	}
 }
 
-int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsigned int address_bits, int err)
+int explain_reach(struct flatiommu *flat, const char *name, size_t length,
+		  unsigned int address_bits, int err)
 {
 	unsigned long long locked = locked_bytes();
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };

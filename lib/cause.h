@@ -46,7 +46,8 @@ int explain_device_fd(struct flatiommu_device *device, int err);
 int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);
 
 /* FLATIOMMU_ALLOC for the device @name failed. */
-int explain_reach(struct flatiommu *flat, const char *name, size_t length, unsigned int address_bits, int err);
+int explain_reach(struct flatiommu *flat, const char *name, size_t length,
+		  unsigned int address_bits, int err);
 
 /* devnode.c: a call for the device @name failed, but not because of its memory. */
 int explain_flat(struct flatiommu *flat, const char *name, const char *step, int err);

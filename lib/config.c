@@ -42,7 +42,8 @@ int flatiommu_config_write32(struct flatiommu_device *device, unsigned int offse
 }
 
 /* Reads config space, for functions that a CALL() encloses. */
-static int read_config(struct flatiommu_device *device, unsigned int offset, void *value, size_t size)
+static int read_config(struct flatiommu_device *device, unsigned int offset, void *value,
+		       size_t size)
 {
 	return access_region(device, CONFIG, offset, value, size, false);
 }
@@ -159,7 +160,8 @@ static int next_extended(struct flatiommu_device *device, uint16_t id, unsigned 
 	return none(device, "extended capability", id);
 }
 
-int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id, unsigned int *offset)
+int flatiommu_extended_capability(struct flatiommu_device *device, uint16_t id,
+				  unsigned int *offset)
 {
 	return CALL_DEVICE(device, next_extended(device, id, offset));
 }

@@ -11,7 +11,8 @@
 /* The mark is zero in a child. A child in a new PID namespace may have its parent's process ID. */
 static int make_mark(struct flatiommu *flat)
 {
-	char *page = mmap(NULL, small_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *page = mmap(NULL, small_page_size(), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int err;
 
 	if (page == MAP_FAILED)

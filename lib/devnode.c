@@ -248,7 +248,8 @@ static uint32_t list_functions(struct flatiommu *flat, struct flatiommu_function
  * Sets buffer->pin, unless the list of devices has changed since. A device that is listed after
  * this finds the pin, see join_pins().
  */
-static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin, unsigned int changed)
+static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin,
+		     unsigned int changed)
 {
 	bool same;
 
@@ -261,8 +262,8 @@ static bool keep_pin(struct flatiommu *flat, struct buffer *buffer, uint32_t pin
 }
 
 /* Sets *@again if the list of devices has changed during the call. The pin was ended then. */
-static int pin_once(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments, uint32_t *n,
-		    bool *again)
+static int pin_once(struct flatiommu *flat, struct buffer *buffer,
+		    struct flatiommu_segment *segments, uint32_t *n, bool *again)
 {
 	struct flatiommu_function functions[FLATIOMMU_MAX_FUNCTIONS];
 	struct flatiommu_pin arg = {
@@ -295,7 +296,8 @@ static int pin_once(struct flatiommu *flat, struct buffer *buffer, struct flatio
 	return left;
 }
 
-int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments, uint32_t *n)
+int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments,
+		 uint32_t *n)
 {
 	const uint32_t room = *n;
 	bool again = false;

@@ -2,7 +2,8 @@
 /* Finds the buffer that has a byte of the program's memory. */
 #include "internal.h"
 
-#define buffer_at(place_)	((struct buffer *)((char *)(place_) - offsetof(struct buffer, place)))
+#define buffer_at(place_)	\
+	((struct buffer *)((char *)(place_) - offsetof(struct buffer, place)))
 
 struct flatiommu_dma *flatiommu_dma_find(struct flatiommu *flat, const void *memory, size_t *offset)
 {

@@ -55,7 +55,8 @@ static int check_limits(const struct flatiommu_dma_limits *limits)
 	       limits->reserved[3] ? -EOPNOTSUPP : 0;
 }
 
-static int check_segment(const struct flatiommu_dma_limits *limits, uint64_t address, uint64_t length)
+static int check_segment(const struct flatiommu_dma_limits *limits, uint64_t address,
+			 uint64_t length)
 {
 	uint32_t bits = limits->address_bits;
 

@@ -272,7 +272,8 @@ const struct backend *open_backend(const struct flatiommu *flat);
 int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages);
 
 /* dma.c */
-int check_dma_options(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options);
+int check_dma_options(struct flatiommu *flat, size_t length,
+		      const struct flatiommu_dma_options *options);
 int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
 	      struct flatiommu_dma **dma);
 int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma);

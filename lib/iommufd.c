@@ -49,8 +49,10 @@ static int explain_bind(struct flatiommu_device *device, const char *path, int e
 	if (err == -EINVAL)
 		err = -EBUSY;
 	if (err == -EBUSY)
-		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s: %s", device->name, ERRNO(err),
-			    is_open_here(path) ? why_busy(path) : why_group_busy(&device->function));
+		return fail(device->flat, err, "%s: VFIO_DEVICE_BIND_IOMMUFD: %s: %s", device->name,
+			    ERRNO(err),
+			    is_open_here(path) ? why_busy(path) :
+						 why_group_busy(&device->function));
 	if (err == -EACCES)
 		return explain_token(device, "VFIO_DEVICE_BIND_IOMMUFD");
 	return explain_attach(device, "VFIO_DEVICE_BIND_IOMMUFD", err, "iommufd");

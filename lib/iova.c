@@ -84,8 +84,8 @@ void iova_end(struct iova_space *space)
 	*space = (struct iova_space){ 0 };
 }
 
-int iova_alloc(struct iova_space *space, uint64_t size, uint64_t align, uint64_t phase, uint64_t min,
-	       uint64_t max, uint64_t *iova)
+int iova_alloc(struct iova_space *space, uint64_t size, uint64_t align, uint64_t phase,
+	       uint64_t min, uint64_t max, uint64_t *iova)
 {
 	size_t i;
 	int err = reserve(space);
@@ -119,7 +119,8 @@ int iova_take(struct iova_space *space, uint64_t iova, uint64_t size)
 	if (err)
 		return err;
 	space->allocations++;
-	for (i = find(space, iova); i < space->nr_free && space->free[i].start <= last; i = find(space, iova))
+	for (i = find(space, iova); i < space->nr_free && space->free[i].start <= last;
+	     i = find(space, iova))
 		carve(space, i, iova > space->free[i].start ? iova : space->free[i].start,
 		      last < space->free[i].last ? last : space->free[i].last);
 	return 0;

@@ -29,8 +29,8 @@ int iova_allow(struct iova_space *space, struct iova_range *ranges, size_t count
  * Allocates the lowest free @size bytes in @min to @max whose start is @phase above a multiple of
  * @align, a power of two. Returns 0, -ENOSPC or -ENOMEM.
  */
-int iova_alloc(struct iova_space *space, uint64_t size, uint64_t align, uint64_t phase, uint64_t min,
-	       uint64_t max, uint64_t *iova);
+int iova_alloc(struct iova_space *space, uint64_t size, uint64_t align, uint64_t phase,
+	       uint64_t min, uint64_t max, uint64_t *iova);
 /* Takes IOVAs that were allocated before iova_allow(). Returns 0 or -ENOMEM. */
 int iova_take(struct iova_space *space, uint64_t iova, uint64_t size);
 void iova_free(struct iova_space *space, uint64_t iova, uint64_t size);

@@ -19,7 +19,8 @@ static int check(struct flatiommu_device *device, enum flatiommu_irq irq)
 	return fail(device->flat, -EINVAL, "%s: there is no interrupt %u", device->name, irq);
 }
 
-static int get_info(struct flatiommu_device *device, enum flatiommu_irq irq, struct vfio_irq_info *info)
+static int get_info(struct flatiommu_device *device, enum flatiommu_irq irq,
+		    struct vfio_irq_info *info)
 {
 	int err;
 
@@ -75,8 +76,8 @@ static bool is_eventfd(int fd)
 	return !strcmp(target, "anon_inode:[eventfd]") || (length < 0 && fcntl(fd, F_GETFD) >= 0);
 }
 
-static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int count,
-			    const int *eventfds, int err)
+static int explain_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
+			    unsigned int count, const int *eventfds, int err)
 {
 	const struct meaning meanings[] = {
 		{ -EBUSY, "another driver uses its interrupt line exclusively. Cure: MSI or MSI-X" },
@@ -133,8 +134,8 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 	return explain_eventfds(device, irq, count, eventfds, ret);
 }
 
-static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
-			 unsigned int count, const int *eventfds)
+static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq,
+			 unsigned int first, unsigned int count, const int *eventfds)
 {
 	unsigned int end = first + count, *enabled = &device->enabled[irq];
 	struct vfio_irq_info info;
@@ -180,8 +181,8 @@ static int enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsig
 	return err;
 }
 
-int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int first,
-			 unsigned int count, const int *eventfds)
+int flatiommu_irq_enable(struct flatiommu_device *device, enum flatiommu_irq irq,
+			 unsigned int first, unsigned int count, const int *eventfds)
 {
 	return CALL_DEVICE(device, enable(device, irq, first, count, eventfds));
 }
@@ -278,7 +279,8 @@ static int trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsi
 	return err ? err : act(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, vector);
 }
 
-int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq, unsigned int vector)
+int flatiommu_irq_trigger(struct flatiommu_device *device, enum flatiommu_irq irq,
+			  unsigned int vector)
 {
 	return CALL_DEVICE(device, trigger(device, irq, vector));
 }

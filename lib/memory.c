@@ -95,7 +95,8 @@ static void *map_memory(const struct memory *memory, enum flatiommu_dma_pages pa
 	if (huge && memory->file < 0)
 		flags |= MAP_HUGETLB | huge_flags(huge);
 	if (pages == FLATIOMMU_PAGES_TRANSPARENT) {
-		addr = map_aligned(memory->size, huge_page_size(FLATIOMMU_PAGES_HUGE), flags, memory->file);
+		addr = map_aligned(memory->size, huge_page_size(FLATIOMMU_PAGES_HUGE), flags,
+				   memory->file);
 		/* Only advice: kernels without transparent huge pages refuse it. */
 		if (addr != MAP_FAILED)
 			madvise(addr, memory->size, MADV_HUGEPAGE);

@@ -51,7 +51,8 @@ static int pin(struct flatiommu_device *device, struct buffer *buffer)
  * Ends the pins of @device, or of all devices if it is NULL. Goes on after an error, and returns
  * the first one.
  */
-static int unpin(struct flatiommu *flat, struct buffer *buffer, const struct flatiommu_device *device)
+static int unpin(struct flatiommu *flat, struct buffer *buffer,
+		 const struct flatiommu_device *device)
 {
 	struct pin **link = &buffer->pins;
 	int err = 0;
@@ -164,7 +165,8 @@ static int look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 	const struct pin *pin = buffer->pins;
 
 	(void)flat;
-	return flat_look_up_pin(pin->device, pin->id, offset, buffer->span - offset, segments, room);
+	return flat_look_up_pin(pin->device, pin->id, offset, buffer->span - offset, segments,
+				room);
 }
 
 const struct backend noiommu_group = {

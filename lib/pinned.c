@@ -47,7 +47,8 @@ static int add(struct list *list, const struct flatiommu_segment *batch, size_t 
 	int err = reserve(list, n);
 
 	for (i = 0; !err && i < n && list->bytes < max; i++) {
-		struct flatiommu_dma_segment *last = list->count ? &list->segments[list->count - 1] : NULL;
+		struct flatiommu_dma_segment *last =
+			list->count ? &list->segments[list->count - 1] : NULL;
 		uint64_t length = batch[i].length;
 
 		if (length > max - list->bytes)
@@ -79,7 +80,8 @@ static int read_segments(struct flatiommu *flat, struct buffer *buffer, struct l
 
 	while (!err && list->bytes < length) {
 		n = room;
-		err = flat_look_up_batch(flat, buffer->pin, list->bytes, length - list->bytes, batch, &n);
+		err = flat_look_up_batch(flat, buffer->pin, list->bytes, length - list->bytes,
+					 batch, &n);
 		if (err)
 			return err;
 		err = n ? add(list, batch, n, length) : -EIO;

@@ -39,7 +39,8 @@ static bool is_whole(const void *arg, size_t offset, unsigned int order)
 	size_t half = BUDDY_UNIT << (order - 1);
 	uint64_t address = flatiommu_dma_address(dma, offset);
 
-	return flatiommu_dma_address(dma, offset + half) == address + half && !(address & (2 * half - 1));
+	return flatiommu_dma_address(dma, offset + half) == address + half &&
+	       !(address & (2 * half - 1));
 }
 
 static unsigned int order_of(uint64_t size)
@@ -66,7 +67,8 @@ static int check_options(struct flatiommu *flat, const struct flatiommu_pool_opt
 	if (used || options->flags & ~KNOWN_FLAGS || options->reserved_32)
 		return fail(flat, -EOPNOTSUPP, "options of a pool: unknown flags, or reserved is not 0");
 	if ((alignment && (!is_power_of_two(alignment) || alignment > BUDDY_CHUNK)) ||
-	    (boundary && (!is_power_of_two(boundary) || boundary < BUDDY_UNIT || boundary < alignment)))
+	    (boundary &&
+	     (!is_power_of_two(boundary) || boundary < BUDDY_UNIT || boundary < alignment)))
 		return fail(flat, -EINVAL, "options of a pool: alignment %llu, boundary %llu",
 			    (unsigned long long)alignment, (unsigned long long)boundary);
 	return check_dma_options(flat, BUDDY_CHUNK, &options->memory);
@@ -148,7 +150,8 @@ static int add_chunk(struct flatiommu_pool *pool, struct chunk *chunk)
 		pool->room = room;
 	}
 	at = chunks_up_to(pool, chunk->dma->memory);
-	memmove(&pool->chunks[at + 1], &pool->chunks[at], (pool->nr_chunks - at) * sizeof(*pool->chunks));
+	memmove(&pool->chunks[at + 1], &pool->chunks[at],
+		(pool->nr_chunks - at) * sizeof(*pool->chunks));
 	pool->chunks[at] = chunk;
 	pool->nr_chunks++;
 	pool->nr_empty++;
@@ -160,7 +163,8 @@ static void remove_chunk(struct flatiommu_pool *pool, size_t at)
 {
 	pool->nr_chunks--;
 	pool->nr_empty--;
-	memmove(&pool->chunks[at], &pool->chunks[at + 1], (pool->nr_chunks - at) * sizeof(*pool->chunks));
+	memmove(&pool->chunks[at], &pool->chunks[at + 1],
+		(pool->nr_chunks - at) * sizeof(*pool->chunks));
 	search_from_first(pool);
 }
 
@@ -259,7 +263,8 @@ static int grow_for(struct flatiommu_pool *pool, unsigned int order, struct chun
 }
 
 /* Was nothing written to the object since it was freed? If something was, the block stays taken. */
-static int check_poison(const struct flatiommu_pool *pool, const unsigned char *memory, size_t length)
+static int check_poison(const struct flatiommu_pool *pool, const unsigned char *memory,
+			size_t length)
 {
 	size_t i;
 

@@ -27,7 +27,8 @@ static int open_flat(struct flatiommu *flat)
 }
 
 /* Gets a file descriptor and a function for the call. All devices of a context see memory alike. */
-static int begin(struct flatiommu *flat, struct flatiommu_function *function, char *name, size_t size)
+static int begin(struct flatiommu *flat, struct flatiommu_function *function, char *name,
+		 size_t size)
 {
 	const struct flatiommu_device *device;
 	int fd = -EOPNOTSUPP;
@@ -44,7 +45,8 @@ static int begin(struct flatiommu *flat, struct flatiommu_function *function, ch
 }
 
 /* The call may need a while, so no lock of the context is held. */
-static int alloc_file(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options)
+static int alloc_file(struct flatiommu *flat, size_t length,
+		      const struct flatiommu_dma_options *options)
 {
 	struct flatiommu_alloc arg = {
 		.size = sizeof(arg),

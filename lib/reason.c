@@ -147,7 +147,8 @@ void end_reasons(struct flatiommu *flat, bool failed, int err)
 	if (failed)
 		keep_reason(flat, thread, thread->line);
 	if (failed || said)
-		tell(flat, failed && said != NO ? FLATIOMMU_LOG_ERROR : FLATIOMMU_LOG_NOTE, thread->line);
+		tell(flat, failed && said != NO ? FLATIOMMU_LOG_ERROR : FLATIOMMU_LOG_NOTE,
+		     thread->line);
 }
 
 /* Stores the line. An earlier line of this call becomes a note in the log. */
@@ -252,7 +253,8 @@ void free_reasons(struct flatiommu *flat)
 }
 
 void flatiommu_set_log(struct flatiommu *flat,
-		       void (*log)(void *arg, enum flatiommu_log level, const char *line), void *arg)
+		       void (*log)(void *arg, enum flatiommu_log level, const char *line),
+		       void *arg)
 {
 	if (!flat || !is_ours(flat))
 		return;

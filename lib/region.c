@@ -11,7 +11,7 @@
 
 #include "internal.h"
 
-/* Reads the parts that can be mapped, if not all of the region can, from an answer of @size bytes. */
+/* If only parts of the region can be mapped, reads these from an answer of @size bytes. */
 static int read_areas(struct region *region, const struct vfio_region_info *info, size_t size)
 {
 	const struct vfio_region_info_cap_sparse_mmap *sparse;
@@ -30,12 +30,14 @@ static int read_areas(struct region *region, const struct vfio_region_info *info
 		if (at > size - sizeof(*sparse) ||
 		    sparse->nr_areas > (size - at - sizeof(*sparse)) / sizeof(sparse->areas[0]))
 			return -EIO;
-		region->areas = calloc(sparse->nr_areas ? sparse->nr_areas : 1, sizeof(*region->areas));
+		region->areas =
+			calloc(sparse->nr_areas ? sparse->nr_areas : 1, sizeof(*region->areas));
 		if (!region->areas)
 			return -ENOMEM;
 		region->nr_areas = sparse->nr_areas;
 		for (i = 0; i < sparse->nr_areas; i++)
-			region->areas[i] = (struct area){ sparse->areas[i].offset, sparse->areas[i].size };
+			region->areas[i] =
+				(struct area){ sparse->areas[i].offset, sparse->areas[i].size };
 		break;
 	}
 	return 0;
@@ -201,8 +203,8 @@ int flatiommu_region_write(struct flatiommu_device *device, unsigned int region,
 static int check_prefetchable(struct flatiommu_device *device, unsigned int bar)
 {
 	uint32_t value;
-	int err = access_region(device, FLATIOMMU_REGION_CONFIG, PCI_BASE_ADDRESS_0 + 4 * bar, &value,
-				sizeof(value), false);
+	int err = access_region(device, FLATIOMMU_REGION_CONFIG, PCI_BASE_ADDRESS_0 + 4 * bar,
+				&value, sizeof(value), false);
 
 	if (err)
 		return err;
@@ -346,8 +348,8 @@ int map_view(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 	return 0;
 }
 
-static int map_bar(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
-		   unsigned int flags, void **memory)
+static int map_bar(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
+		   size_t length, unsigned int flags, void **memory)
 {
 	struct view *view;
 	int err;
@@ -373,8 +375,8 @@ static int map_bar(struct flatiommu_device *device, unsigned int bar, uint64_t o
 	return err;
 }
 
-int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
-		      unsigned int flags, void **memory)
+int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
+		      size_t length, unsigned int flags, void **memory)
 {
 	return CALL_DEVICE(device, map_bar(device, bar, offset, length, flags, memory));
 }

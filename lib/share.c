@@ -130,9 +130,11 @@ static int read_table(int fd, struct table **table)
 	if ((seals & TABLE_SEALS) != TABLE_SEALS || fstat(fd, &st) ||
 	    (size_t)st.st_size < sizeof(*t))
 		return -EBADMSG;
-	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || memcmp(head.magic, magic, sizeof(head.magic)) ||
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+	    memcmp(head.magic, magic, sizeof(head.magic)) ||
 	    head.nr_segments > head.span / small_page_size() ||
-	    (uint64_t)st.st_size != sizeof(head) + head.nr_segments * sizeof(struct flatiommu_dma_segment))
+	    (uint64_t)st.st_size !=
+		    sizeof(head) + head.nr_segments * sizeof(struct flatiommu_dma_segment))
 		return -EBADMSG;
 	t = malloc((size_t)st.st_size);
 	if (!t)
@@ -159,8 +161,8 @@ static int check_memory(int fd, const struct table *table)
 
 	if (err)
 		return err == -EBADF ? err : -EBADMSG;
-	if (file.dev != table->dev || file.ino != table->ino || file.span != table->span || !table->length ||
-	    table->length > table->span || !is_page_size(table->page_size))
+	if (file.dev != table->dev || file.ino != table->ino || file.span != table->span ||
+	    !table->length || table->length > table->span || !is_page_size(table->page_size))
 		return -EBADMSG;
 	return 0;
 }

@@ -17,5 +17,6 @@ bool address_parse(char *address, size_t size, const char *text)
 
 bool kind_parse(unsigned int *vendor, unsigned int *device, const char *text)
 {
-	return flat_parse_hex(&text, 4, 4, ':', vendor) && flat_parse_hex(&text, 4, 4, '\0', device);
+	return flat_parse_hex(&text, 4, 4, ':', vendor) &&
+	       flat_parse_hex(&text, 4, 4, '\0', device);
 }

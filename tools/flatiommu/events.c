@@ -32,7 +32,8 @@ static int open_uevents(void)
 {
 	/* group 1: the kernel's events, not udev's */
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	int type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd = socket(AF_NETLINK, type, NETLINK_KOBJECT_UEVENT);
 
 	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address))) {
 		close(fd);

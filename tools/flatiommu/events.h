@@ -15,7 +15,9 @@
  * @driver:	with EVENT_BOUND, the driver
  */
 struct event {
-	enum { EVENT_ADDED, EVENT_GONE, EVENT_BOUND, EVENT_UNBOUND, EVENT_CLAIMED, EVENT_RELEASED } kind;
+	enum {
+		EVENT_ADDED, EVENT_GONE, EVENT_BOUND, EVENT_UNBOUND, EVENT_CLAIMED, EVENT_RELEASED
+	} kind;
 	char address[PCI_ADDRESS_SIZE];
 	char driver[64];
 };

@@ -121,7 +121,8 @@ static bool has_signed(const unsigned char *certificate, size_t length, const un
 	unsigned char name[4096];
 	size_t serial_size, issuer_size;
 
-	if (!read_element(&outer, certificate, end) || !read_element(&body, outer.contents, outer.end) ||
+	if (!read_element(&outer, certificate, end) ||
+	    !read_element(&body, outer.contents, outer.end) ||
 	    !read_element(&serial, body.contents, body.end))
 		return false;
 	if (*serial.whole == DER_VERSION && !read_element(&serial, serial.end, body.end))

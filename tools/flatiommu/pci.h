@@ -14,7 +14,7 @@
 
 /* The IOMMU of a function. */
 enum behind {
-	BEHIND_NOTHING,		/* it has neither a group nor VFIO's node for functions without an IOMMU */
+	BEHIND_NOTHING,		/* no group, and no node of VFIO's no-IOMMU mode */
 	BEHIND_FLATIOMMU,	/* none; flatiommu has claimed it */
 	BEHIND_NOIOMMU,		/* none; VFIO's no-IOMMU mode has it, in a group or with a node */
 	BEHIND_IOMMU,		/* a real IOMMU */

@@ -270,7 +270,8 @@ static void look_elsewhere(const struct look *look, const struct namespace *name
 	for (i = 0; i < view.interfaces.n; i++) {
 		struct use use = { .kind = "namespace" };
 
-		if (view.interfaces.layer[i].below != BOTTOM || (i < view.own && namespace->pid == 1))
+		if (view.interfaces.layer[i].below != BOTTOM ||
+		    (i < view.own && namespace->pid == 1))
 			continue;
 		use_say(&use, i < view.own ? "%s is" : "%s, which is on top of it, is",
 			name_of(&view, i));

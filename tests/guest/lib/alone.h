@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* For tests of pins: edu as VFIO opens it, with nothing mapped, and /dev/flatiommu. It does DMA all the same. */
+/* For tests of pins: edu as VFIO opens it, with nothing mapped, and /dev/flatiommu. edu can do DMA. */
 #ifndef TEST_ALONE_H
 #define TEST_ALONE_H
 
@@ -8,10 +8,10 @@
 extern struct alone {
 	struct vfio_dev edu;
 	int container, flat;
-	long pins_before;	/* they were opened */
+	long pins_before;	/* before the files were opened */
 } alone;
 
-/* Before and after each test; huge pages are given back, too. */
+/* Set-up and teardown of a test. The teardown also frees huge pages. */
 int alone_open(void **state);
 int alone_close(void **state);
 

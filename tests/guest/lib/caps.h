@@ -3,9 +3,9 @@
 #ifndef TEST_CAPS_H
 #define TEST_CAPS_H
 
-/* uid and gid 65534 without any capability. 0 or -errno, as with the others. */
+/* Changes to uid and gid 65534 without any capability. Returns 0 or -errno, like the others. */
 int become_nobody(void);
-/* The same with this capability alone. */
+/* The same, with only this capability. */
 int become_nobody_with(int capability);
 int drop_capability(int capability);
 

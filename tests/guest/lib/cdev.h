@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * VFIO's character devices and iommufd (Linux 6.6). Debian 12's headers are older than both, so
- * what is used of linux/vfio.h and linux/iommufd.h is here and in cdev.c.
+ * VFIO's character devices and iommufd (Linux 6.6). Debian 12's headers are older than both, so the
+ * used parts of linux/vfio.h and linux/iommufd.h are here and in cdev.c.
  */
 #ifndef TEST_CDEV_H
 #define TEST_CDEV_H
@@ -38,14 +38,14 @@ struct vfio_device_detach_iommufd_pt {
 #define VFIO_DEVICE_DETACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 20)
 #endif
 
-/* Has this kernel got both? */
+/* Does this kernel have both? */
 bool cdev_is_there(void);
-/* Has it iommufd's own no-IOMMU mode (Linux 7.3)? */
+/* Does it have iommufd's own no-IOMMU mode (Linux 7.3)? */
 bool noiommu_cdev_is_there(void);
-/* The node of a function on vfio-pci; -errno. */
+/* Gets the node of a function on vfio-pci. Returns 0 or -errno. */
 int cdev_path(const char *bdf, char *path, size_t size);
 
-/* What returns an id or a file descriptor returns that or -errno. */
+/* These return 0, an id or a file descriptor, or -errno. */
 int iommufd_open(void);
 int iommufd_alloc_ioas(int iommufd);
 int iommufd_alloc_hwpt(int iommufd, uint32_t device, uint32_t ioas);
@@ -55,7 +55,7 @@ int iommufd_map_at_bus(int iommufd, uint32_t ioas, const void *addr, size_t size
 int iommufd_unmap(int iommufd, uint32_t ioas, uint64_t iova, size_t size);
 
 int cdev_open(const char *bdf);
-/* The device's id. */
+/* Returns the device's id. */
 int cdev_bind(int cdev, int iommufd);
 int cdev_attach(int cdev, uint32_t to);
 int cdev_detach(int cdev);

@@ -17,12 +17,12 @@
 #define BRIDGE "0000:00:08.0"
 /* an nvme in a hot-plug port; QEMU calls them hotdev and hot1 */
 #define HOT_DEV "0000:04:00.0"
-/* what is plugged into the other one, hot0 */
+/* a device that is plugged into the other port, hot0 */
 #define HOT_EMPTY_DEV "0000:03:00.0"
 /* BAR 2 is memory */
 #define SHM "0000:00:0c.0"
 
-/* an empty hot-plug port, and what may be plugged into it; QEMU calls it hot0 */
+/* an empty hot-plug port, which QEMU calls hot0, and the device that may be plugged into it */
 #define EMPTY_PORT "0000:00:0a.0"
 #define EMPTY_SLOT "0000:03:00"
 #define EMPTY_DEV "0000:03:00.0"

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Devices in hot-plug ports, as QEMU's monitor and the ports' registers have them. */
+/* Devices in hot-plug ports, by QEMU's monitor and the ports' registers. */
 #ifndef TEST_HOTPLUG_H
 #define TEST_HOTPLUG_H
 
 #include <stdbool.h>
 
-/* HOT_DEV, an nvme. Asks the guest to let it go: 0 or -EIO. */
+/* Unplugs HOT_DEV, an nvme, with the guest's consent. Returns 0 or -EIO. */
 int hot_unplug(void);
-/* For wait_until(): QEMU refuses while it is not done with the device that was there. */
+/* Plugs it in, for wait_until(): QEMU refuses until it has removed the earlier device. */
 bool hot_plug(void *arg);
 bool hot_is_there(void *arg);
 bool hot_is_gone(void *arg);
 
-/* An edu at EMPTY_DEV, that can vanish without a word; and the empty port, as it was. 0 or -errno. */
+/* Plug an edu in at EMPTY_DEV, which can vanish without notice, and empty the port again. Return 0 or -errno. */
 int edu_plug(void);
 int edu_vanish(void);
 int edu_forget(void);

@@ -3,12 +3,12 @@
 #ifndef TEST_KMSG_H
 #define TEST_KMSG_H
 
-/* From here on. 0 or -errno. */
+/* Sets the mark. Returns 0 or -errno. */
 int log_mark(void);
 
 /*
- * The lines since the mark that contain @needle, each ended by a newline; the text is good until
- * the next call. Their number goes to @count, when that is given.
+ * Returns the lines since the mark that contain @needle, each with its newline. The text is valid
+ * until the next call. @count, if not NULL, gets their number.
  */
 const char *log_lines(const char *needle, unsigned int *count);
 unsigned int log_count(const char *needle);

@@ -8,54 +8,54 @@
 #include <stdint.h>
 #include <unistd.h>
 
-/* An ordinary page of the kernel that runs, and what a page of page table entries is for. */
+/* Sizes of an ordinary page of the running kernel, and of the memory that a page of page table entries maps. */
 #define PAGE ((size_t)sysconf(_SC_PAGESIZE))
 #define MAX_PAGE 65536	/* of any kernel */
 #define HUGE_PAGE (PAGE / 8 * PAGE)
 #define GIANT_PAGE ((size_t)1 << 30)
 
-/* Ordinary pages, written to, none of them part of a huge one; NULL when there are none. */
+/* Returns ordinary pages, written to, none of them part of a huge page; NULL if there are none. */
 void *mem_pages(size_t count);
-/* Pages that are shared with children and other mappings of the file. */
+/* Returns pages that are shared with children and other mappings of the file. */
 void *mem_shared(size_t count);
 /*
- * As mem_pages(), and no two neighbours are neighbours on the bus, which holds until the kernel compacts
- * memory: with many pages, ask mem_runs() once they are pinned.
+ * Like mem_pages(), but no two neighbours are neighbours on the bus, until the kernel compacts
+ * memory: with many pages, check mem_runs() when they are pinned.
  */
 void *mem_scattered(size_t count);
-/* One huge page of hugetlb. */
+/* Returns one huge page of hugetlb. */
 void *mem_huge(void);
-/* The same of 1 GiB, which a machine has from its start or not at all. */
+/* The same with 1 GiB, which a machine has only if it is reserved at boot. */
 bool mem_has_giant(void);
 void *mem_giant(void);
-/* A transparent huge page, aligned to its size; NULL also where the kernel has none. */
+/* Returns a transparent huge page, aligned to its size; NULL also if the kernel has none. */
 void *mem_transparent(void);
-/* A file's pages, in one map, of which hardly two neighbours are neighbours on the bus. */
+/* Returns pages of a file, in one map. Hardly any two neighbours are neighbours on the bus. */
 void *mem_file_scattered(size_t count);
 void mem_free(void *addr, size_t size);
 
-/* How many huge pages of hugetlb there are to be: 0 or -errno, -ENOMEM where there are less. */
+/* Sets the number of huge pages of hugetlb. Returns 0 or -errno: -ENOMEM if there are fewer. */
 int huge_pages(long count);
 
 /*
- * Where the page is now, or 0. For root. By pagemap, as a second opinion on what the module says, and
- * for memory that is not pinned; nothing that is no test should do this.
+ * Returns the present address of the page, or 0. It reads pagemap, and so needs root: a second opinion on
+ * the module's answers, also for memory that is not pinned. Programs other than tests should not do this.
  */
 uint64_t bus_address(const void *addr);
-/* The same for @count pages at once; 0 or -errno. */
+/* The same for @count pages at once. Returns 0 or -errno. */
 int bus_addresses(const void *addr, uint64_t *bus, size_t count);
 
-/* How many pieces the pages at @addr are in on the bus. */
+/* Returns the number of contiguous runs on the bus that the pages at @addr are in. */
 size_t mem_runs(const void *addr, size_t count);
 
-/* Pins taken and not given back since the machine started. */
+/* Returns the number of pins that were made since boot and still exist. */
 long pins(void);
 
-/* A line of this process's status, such as "VmLck:", in KiB; -1 where there is none. */
+/* Returns a line of this process's status, such as "VmLck:", in KiB; -1 if there is none. */
 long status_kib(const char *key);
 
 void fill(void *addr, size_t size, uint32_t seed);
-/* Is it what fill() wrote? */
+/* Does the memory have the data that fill() wrote? */
 int is_filled(const void *addr, size_t size, uint32_t seed);
 
 #endif

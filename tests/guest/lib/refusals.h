@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the module says of a map that it refuses. */
+/* The module's messages about a map that it refuses. */
 #ifndef TEST_REFUSALS_H
 #define TEST_REFUSALS_H
 
@@ -12,7 +12,7 @@ struct cause {
 	const char *name;	/* in the file of refusals */
 	const char *text;	/* in the kernel log */
 	const char *cure;
-	bool tells_iova;	/* in the kernel log: it is no address of memory */
+	bool tells_iova;	/* the kernel log has the IOVA, because it is no address of memory */
 };
 
 extern const struct cause zero_page, unreachable, lookup_iova, virtual_address, other_page, no_address;
@@ -24,17 +24,17 @@ struct refusals {
 	char program[32];
 };
 
-/* A process's line in the file of refusals; all is 0 when it has none. 0 or -errno. */
+/* Reads a process's line in the file of refusals; all is 0 if it has none. Returns 0 or -errno. */
 int refusals_of(pid_t pid, struct refusals *r);
 
 /*
- * Fails the test unless the map of @size bytes is refused at @iova because of @cause: the errno,
- * one line in the kernel log that has all that it should and not where the memory really is, and
- * one more refusal counted. @device is the first one of the container.
+ * Checks that the map of @size bytes at @iova is refused because of @cause: the errno, one complete
+ * line in the kernel log that does not contain the real address of the memory, and one more refusal
+ * in the counts. @device is the first one of the container.
  */
 void expect_refused(int container, const char *device, const void *addr, uint64_t iova, size_t size,
 		    const struct cause *cause);
-/* The same for a map that the device may not write to. */
+/* The same for a map that the device may only read. */
 void expect_refused_read(int container, const char *device, const void *addr, uint64_t iova,
 			 size_t size, const struct cause *cause);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of sysfs, kernel modules, claims, and which driver a PCI function has. */
+/* Files of sysfs, kernel modules, claims, and drivers of PCI functions. */
 #ifndef TEST_SYSFS_H
 #define TEST_SYSFS_H
 
@@ -11,53 +11,53 @@
 #define MISC "/sys/class/misc/flatiommu/"
 #define PARAMETERS "/sys/module/flatiommu/parameters/"
 
-/* One write(). 0 or -errno. */
+/* Writes by one write(). Returns 0 or -errno. */
 int write_text(const char *path, const char *text);
-/* All that fits, without the last newline. Its length or -errno. */
+/* Reads what fits, without the last newline. Returns its length or -errno. */
 int read_text(const char *path, char *text, size_t size);
-/* A decimal or 0x number; -errno, or -EINVAL where there is none. */
+/* Reads a decimal or 0x number. Returns it or -errno: -EINVAL if there is none. */
 long read_number(const char *path);
-/* The first path that matches a pattern of glob(); 0 or -ENOENT. */
+/* Finds the first path that matches a pattern of glob(). Returns 0 or -ENOENT. */
 int find_path(const char *pattern, char *path, size_t size);
 const char *last_part(const char *path);
-/* The entries of a directory but . and .., or -errno. */
+/* Returns the number of entries of a directory without . and .., or -errno. */
 int count_entries(const char *path);
 
 int module_load(const char *path, const char *parameters);
 int module_unload(const char *name);
 bool module_is_loaded(const char *name);
-/* modprobe: 0 or -ENOENT. */
+/* Runs modprobe. Returns 0 or -ENOENT. */
 int module_probe(const char *name);
 
-/* The module under test, and those of VFIO that it is for. */
+/* Load and unload the module under test, and VFIO's modules with it. */
 int flat_load(void);
 int flat_unload(void);
 int flat_claim(const char *bdf);
 int flat_release(const char *bdf);
 
 bool pci_is_there(const char *bdf);
-/* "" when it has none. */
+/* Returns "" if it has none. */
 const char *pci_driver(const char *bdf);
-/* The number of its IOMMU group or -ENOENT. */
+/* Returns the number of its IOMMU group or -ENOENT. */
 int pci_group(const char *bdf);
-/* Is @driver to be had by @bdf? By driver_override, from whatever driver it has. */
+/* Binds @bdf to @driver by driver_override, whichever driver it has. */
 int pci_bind(const char *bdf, const char *driver);
-/* 0 also where it has no driver. */
+/* Returns 0 also if it has no driver. */
 int pci_unbind(const char *bdf);
-/* No driver_override, and the driver that the kernel finds for it. */
+/* Removes driver_override, and binds the driver that the kernel finds. */
 int pci_bind_default(const char *bdf);
-/* For wait_until(): has the driver nvme brought @bdf, a string, up? */
+/* For wait_until(): has the driver nvme started @bdf, a string? */
 bool nvme_is_live(void *bdf);
-/* The address and the size of a BAR as the kernel knows it; -errno. */
+/* Gets the address and the size of a BAR from the kernel. Returns 0 or -errno. */
 int pci_bar(const char *bdf, unsigned int index, uint64_t *start, uint64_t *size);
 
-/* From its kernel driver to vfio-pci, claimed by hand; and back, however far it came. */
+/* Take a function from its kernel driver, claim it and bind it to vfio-pci; and undo that, even if only a part was done. */
 int pci_take(const char *bdf);
 int pci_give_back(const char *bdf);
 
 /*
- * What most tests begin and end with: the module is loaded and @devices, ended by a NULL, are on
- * vfio-pci; all is as it was.
+ * Begin and end of most tests: load the module and take @devices, ended by NULL; and undo that. See
+ * fixture.h.
  */
 int flat_begin(const char *const *devices);
 int flat_end(const char *const *devices);

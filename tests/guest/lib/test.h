@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every test program needs: cmocka that speaks TAP, results as errno, child processes.
+ * For every test program: cmocka with TAP, results as errno, child processes.
  *
- * The functions of this directory return 0, or what they found, or -errno, and fail no test
- * themselves, so that a child process can use them, too.
+ * The functions of this directory return 0, a result, or -errno. They do not fail the test
+ * themselves, so that child processes can use them, too.
  */
 #ifndef TEST_H
 #define TEST_H
@@ -21,22 +21,22 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-/* The one group of a program. */
+/* Runs the only group of a program. */
 #define run_group(tests, setup, teardown) \
 	(test_begin(), cmocka_run_group_tests(tests, setup, teardown))
 
 void test_begin(void);
 
-/* Ends the test that runs, and says why; tests/vm/guest puts it into the result. */
+/* Ends the running test as skipped. tests/vm/guest puts the reason into the result. */
 #define skip_for(why) do { printf("# skip: %s\n", why); fflush(stdout); skip(); } while (0)
 
-/* For a program that has nothing to test here; does not return. */
+/* Skips the whole program, which has nothing to test here. Does not return. */
 void skip_all(const char *why) __attribute__((noreturn));
 
-/* expect(-EPERM, call): the test fails, and says what call returned, unless that is -EPERM. */
+/* expect(-EPERM, call): unless call returns -EPERM, the test fails and prints the result. */
 #define expect(wanted, call) expect_result(wanted, call, #call, __FILE__, __LINE__)
 
-/* A file descriptor, a number: anything but an error. Evaluates to it. */
+/* The call must not return an error. Evaluates to its result, such as a file descriptor. */
 #define expect_good(call) expect_no_error(call, #call, __FILE__, __LINE__)
 
 void expect_result(int wanted, int result, const char *call, const char *file, int line);
@@ -46,18 +46,18 @@ int expect_no_error(int result, const char *call, const char *file, int line);
 const char *errno_name(int result);
 
 /*
- * A forked child that runs @fn and exits with the errno that it returns (0 or -errno).
- * child_end() returns that, -EINTR for a child that a signal ended. Nothing in @fn may be one of
- * cmocka's assertions.
+ * child_begin() forks a child that runs @fn and exits with the errno that it returns (0 or -errno).
+ * child_end() returns that, or -EINTR if a signal ended the child. @fn must not use cmocka's
+ * assertions.
  */
 pid_t child_begin(int (*fn)(void *arg), void *arg);
 int child_end(pid_t pid);
 int in_child(int (*fn)(void *arg), void *arg);
 
-/* Asks again and again, for half a minute. Returns whether @is_so said yes. */
+/* Calls @is_so repeatedly, for at most half a minute. Returns its last result. */
 bool wait_until(bool (*is_so)(void *arg), void *arg);
 
-/* Is the kernel this version or a later one? */
+/* Is the kernel of this version or a later one? */
 bool kernel_is(int major, int minor);
 
 #endif

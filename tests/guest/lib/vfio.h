@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* linux/vfio.h: containers with type1, groups, devices. Results are 0, what is asked, or -errno. */
+/* linux/vfio.h: containers with type1, groups, devices. The functions return 0, a result, or -errno. */
 #ifndef TEST_VFIO_H
 #define TEST_VFIO_H
 
@@ -20,62 +20,62 @@ struct vfio_dev {
 
 #define VFIO_DEV_INIT { .group = -1, .fd = -1 }
 
-/* File descriptors. */
+/* These return file descriptors. */
 int vfio_container(void);
 int vfio_group(const char *bdf);
-/* Their modes let everybody open them. 0 or -errno. */
+/* Lets every user open VFIO's nodes. Returns 0 or -errno. */
 int vfio_open_to_all(const char *bdf);
-/* Type1 v2. */
+/* Sets type1 v2. */
 int vfio_set_iommu(int container);
 int vfio_set_container(int group, int container);
 int vfio_unset_container(int group);
 
-/* Group, container with type1, device, BAR0; @container may have type1 already. */
+/* Opens the group, sets type1 unless @container has it, opens the device, and maps BAR 0. */
 int vfio_open(struct vfio_dev *v, int container, const char *bdf);
-/* In a container of its own, and free to do DMA. */
+/* The same in a container of its own, with bus mastering. */
 int vfio_open_alone(struct vfio_dev *v, int *container, const char *bdf);
-/* The device of a group that is in its container; where it has config space, and its BAR0, if any. */
+/* Opens the device of a group that is in its container; finds config space, and maps BAR 0 if it can be mapped. */
 int vfio_open_device(struct vfio_dev *v);
 int vfio_use_device(struct vfio_dev *v);
-/* Any BAR, to be unmapped with munmap(). */
+/* Maps any BAR. munmap() unmaps it. */
 int vfio_map_bar(const struct vfio_dev *v, unsigned int index, void **bar, size_t *size);
 void vfio_close(struct vfio_dev *v);
-/* Closes and forgets. */
+/* Closes the file unless it is -1, and sets it to -1. */
 void close_fd(int *fd);
 
-/* Read and write. */
+/* Maps for reading and writing. */
 int vfio_map(int container, const void *addr, uint64_t iova, size_t size);
 int vfio_map_read(int container, const void *addr, uint64_t iova, size_t size);
-/* At the bus address, which is looked up again should the page have moved meanwhile. */
+/* Maps at the bus address, which is looked up again if the page has moved meanwhile. */
 int vfio_map_at_bus(int container, const void *addr, size_t size, uint64_t *bus);
-/* The bytes unmapped are more or less than @size: -EIO. */
+/* Returns -EIO if more or fewer bytes than @size were unmapped. */
 int vfio_unmap(int container, uint64_t iova, size_t size);
-/* The bytes unmapped go to @done. */
+/* @done gets the number of unmapped bytes. */
 int vfio_unmap_some(int container, uint64_t iova, size_t size, uint64_t *done);
 int vfio_unmap_all(int container, uint64_t *done);
-/* The last IOVA that may be mapped. */
+/* Gets the last IOVA that can be mapped. */
 int vfio_last_iova(int container, uint64_t *last);
 
 int vfio_config_read(const struct vfio_dev *v, unsigned int reg, void *value, size_t size);
 int vfio_config_write(const struct vfio_dev *v, unsigned int reg, const void *value, size_t size);
 int vfio_set_bus_master(const struct vfio_dev *v, bool on);
-/* 1, 0 or -errno. */
+/* Returns 1, 0 or -errno. */
 int vfio_bus_master(const struct vfio_dev *v);
 int vfio_reset(const struct vfio_dev *v);
 
-/* @index is VFIO_PCI_MSIX_IRQ_INDEX and the like. */
+/* @index is VFIO_PCI_MSIX_IRQ_INDEX or another kind. */
 int vfio_irq_count(const struct vfio_dev *v, unsigned int index);
-/* Vectors 0 to @count - 1, each to its own eventfd. */
+/* Enables vectors 0 to @count - 1, each with its own eventfd. */
 int vfio_irq_enable(const struct vfio_dev *v, unsigned int index, const int *eventfds,
 		    unsigned int count);
 int vfio_irq_disable(const struct vfio_dev *v, unsigned int index);
-/* Vector 0; @action is VFIO_IRQ_SET_ACTION_MASK or _UNMASK. */
+/* Masks or unmasks vector 0: @action is VFIO_IRQ_SET_ACTION_MASK or _UNMASK. */
 int vfio_irq_mask(const struct vfio_dev *v, unsigned int index, uint32_t action);
 
-/* An eventfd that does not block, and how often it was signalled since: 0 in half a minute. */
+/* Make an eventfd that does not block, and wait for it, at most half a minute. event_wait() returns the number of signals. */
 int event_new(void);
 uint64_t event_wait(int fd);
-/* How often it was up to now. */
+/* Returns the number of signals up to now. */
 uint64_t event_take(int fd);
 
 #endif

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# For tests of flatiommu doctor: what it says, and whether its cures cure.
+# For tests of flatiommu doctor: its messages, and whether its cures work.
 
-# there is none in the machine, and this is root already
+# The machine has no sudo, and the test runs as root already.
 sudo() {
 	"$@"
 }
 
-# line CHECK REGEX COMMAND...: the first line of the check whose text matches, as JSON
+# line CHECK REGEX COMMAND...: prints the first line of the check whose text matches, as JSON
 line() {
 	local check=$1 text=$2
 	shift 2
@@ -14,7 +14,7 @@ line() {
 		'[.checks[] | select(.check == $check and (.text | test($text)))][0]'
 }
 
-# broken NAME CHECK STATE TEXT CURE COMMAND...: what doctor says; the cure; that it cures
+# broken NAME CHECK STATE TEXT CURE COMMAND...: checks doctor's line and its cure, and that the cure works
 broken() {
 	local name=$1 check=$2 state=$3 text=$4 mends=$5 found remedy after
 	shift 5

@@ -75,7 +75,7 @@ unlike() {
 	fi
 }
 
-# succeeds NAME COMMAND...: the command's output is shown when it fails
+# succeeds NAME COMMAND...: prints the command's output if it fails
 succeeds() {
 	local name=$1 output status=0
 	shift
@@ -101,7 +101,7 @@ fails() {
 	fi
 }
 
-# Not for a test that ends early: without a plan it has failed.
+# A test that ends early prints no plan, and so has failed.
 done_testing() {
 	echo "1..$_count"
 	exit "$((_failed > 0))"
@@ -112,24 +112,24 @@ errno_of() {
 	"${BASH_SOURCE[0]%/*}/put" "$1" "$2"
 }
 
-# driver_of DEVICE: nothing when it has none
+# driver_of DEVICE: prints its driver, or nothing
 driver_of() {
 	local link
 	link=$(readlink "/sys/bus/pci/devices/$1/driver") && echo "${link##*/}"
 }
 
-# group_of DEVICE: the number of its IOMMU group
+# group_of DEVICE: prints the number of its IOMMU group
 group_of() {
 	local link
 	link=$(readlink "/sys/bus/pci/devices/$1/iommu_group") && echo "${link##*/}"
 }
 
-# has_groups: the kernel has VFIO groups, and so type1; otherwise a function on vfio-pci has but a node of its own
+# has_groups: succeeds if the kernel has VFIO groups, and so type1; otherwise a function on vfio-pci only has its own node
 has_groups() {
 	[[ " $FLATIOMMU_KERNEL_WORDS " == *" GROUPS "* ]]
 }
 
-# node_of DEVICE: what a program opens of a function on vfio-pci
+# node_of DEVICE: prints the node that a program opens for a function on vfio-pci
 node_of() {
 	if has_groups; then
 		echo "/dev/vfio/$(group_of "$1")"
@@ -138,7 +138,7 @@ node_of() {
 	fi
 }
 
-# unsafe_interrupts: the parameter of what gives memory to functions
+# unsafe_interrupts: prints the parameter of type1, or of iommufd
 unsafe_interrupts() {
 	local module=vfio_iommu_type1
 	has_groups || module=iommufd
@@ -146,14 +146,14 @@ unsafe_interrupts() {
 	echo "/sys/module/$module/parameters/allow_unsafe_interrupts"
 }
 
-# said FILTER COMMAND...: a value in the command's JSON
+# said FILTER COMMAND...: prints a value of the command's JSON
 said() {
 	local filter=$1
 	shift
 	flatiommu --json "$@" 2>/tmp/stderr | jq -r "$filter"
 }
 
-# until_true SECONDS COMMAND...: what the kernel does in its own time
+# until_true SECONDS COMMAND...: waits until the command succeeds, for things that the kernel does later
 until_true() {
 	local i limit=$1
 	shift
@@ -166,7 +166,7 @@ until_true() {
 	return 1
 }
 
-# unplug ID: as a host does it, by QEMU's name of the device; returns when it is gone
+# unplug ID: unplugs a device by QEMU's name, as a host does; returns when it is gone
 unplug() {
 	local said
 	said=$(wc -l </run/qmp)
@@ -174,21 +174,21 @@ unplug() {
 		qmp --wait "\"DEVICE_DELETED\", \"data\": {\"device\": \"$1\"" "${2:-60}" "$said" >/dev/null
 }
 
-# plug_hotdev: the nvme that is at HOT_DEV from the start, once it was unplugged
+# plug_hotdev: plugs the nvme of HOT_DEV in again
 plug_hotdev() {
 	qmp '{"execute": "device_add", "arguments": {"driver": "nvme", "id": "hotdev", "bus": "hot1",
 		"serial": "flat4", "drive": "nvme4", "max_ioqpairs": 7, "msix_qsize": 8}}' >/dev/null &&
 		until_true 60 test -e "/sys/bus/pci/devices/$HOT_DEV"
 }
 
-# plug_edu: an edu, edu-hot by name, in the empty slot, at HOT_EMPTY_DEV
+# plug_edu: plugs an edu named edu-hot into the empty slot, at HOT_EMPTY_DEV
 plug_edu() {
 	qmp '{"execute": "device_add", "arguments": {"driver": "edu", "id": "edu-hot", "bus": "hot0",
 		"dma_mask": 18446744073709551615}}' >/dev/null &&
 		until_true 60 test -e "/sys/bus/pci/devices/$HOT_EMPTY_DEV"
 }
 
-# start_udev [RULES...]: with these rules and those in /etc alone, so that it renames nothing and opens no disk
+# start_udev [RULES...]: only with these rules and those in /etc, so that it renames nothing and opens no disk
 start_udev() {
 	mkdir -p /run/udev
 	mount -t tmpfs tmpfs /usr/lib/udev/rules.d
@@ -197,10 +197,10 @@ start_udev() {
 	udevadm control --ping
 }
 
-# comes DEVICE: what udev does at boot of what is there
+# comes DEVICE: lets udev handle the device as at boot
 comes() {
 	udevadm control --reload
-	# until it has done so
+	# waits until it has done so
 	udevadm control --ping
 	udevadm trigger --action=add "/sys/bus/pci/devices/$1"
 	udevadm settle
@@ -219,21 +219,21 @@ log_mark() {
 	echo "$_mark" >/dev/kmsg
 }
 
-# log_since: the kernel log since log_mark, without the time stamps
+# log_since: prints the kernel log since log_mark, without the time stamps
 log_since() {
 	"${BASH_SOURCE[0]%/*}/klog" "$_mark"
 }
 
-# What tests of the module share.
+# For tests of the module.
 export MODULE=/flatiommu/flatiommu.ko
 export CLAIM=/sys/class/misc/flatiommu/claim RELEASE=/sys/class/misc/flatiommu/release
 
-# iommus: all groups and IOMMUs, a line each
+# iommus: prints all groups and IOMMUs, one a line
 iommus() {
 	ls -A /sys/kernel/iommu_groups /sys/class/iommu
 }
 
-# pci_snapshot: all of /sys/bus/pci and of the groups, a line a file or link, but for what a function's
+# pci_snapshot: prints all of /sys/bus/pci and of the groups, one file or link a line, without the parts that a function's
 # first driver changes for good
 pci_snapshot() {
 	find /sys/bus/pci /sys/kernel/iommu_groups -printf '%p %l\n'
@@ -242,19 +242,20 @@ pci_snapshot() {
 		! -path '*/power/runtime*' ! -path '*/power/wakeup*' -exec grep -asH '' {} +
 }
 
-# sys_shape: how many files of each name /sys has, whatever their numbers: what came back may have another one
+# sys_shape: prints how many files of each name /sys has, without numbers in names, which may change when things come back
 sys_shape() {
 	find /sys -xdev -path /sys/kernel/slab -prune -o -printf '%p %l\n' | sed 's/[0-9]\+/N/g' | sort | uniq -c
 }
 
-# programs: the names of all processes but the kernel's own and this test's, and those that are dead, which the machine's init
-# has yet to find
+# programs: prints the names of all processes except the kernel's own, this test's, and dead ones that the machine's init has
+# not collected yet
 programs() {
 	ps -e -o ppid=,stat=,comm= | awk -v own="${0##*/}" '
 		$1 != 2 && $2 !~ /Z/ && $3 != own && $3 !~ /^(ps|awk|sort)$/ { print $3 }' | sort
 }
 
-# written_since FILE DIRECTORY...: what was written to the disk since then, outside of these; /run and /tmp are not on it
+# written_since FILE DIRECTORY...: prints files on the disk that were written after FILE, outside of these directories; /run
+# and /tmp are not on the disk
 written_since() {
 	local directory but=()
 	for directory in /dev /proc /run /sys /tmp "${@:2}"; do
@@ -263,27 +264,27 @@ written_since() {
 	find / -xdev "${but[@]}" -newer "$1" -print
 }
 
-# groups_are NUMBERS: all IOMMU groups
+# groups_are NUMBERS: succeeds if these are all IOMMU groups
 groups_are() {
 	[[ $(ls /sys/kernel/iommu_groups) == "$1" ]]
 }
 
-# flat_log: what the module said since log_mark
+# flat_log: prints the module's messages since log_mark
 flat_log() {
 	"${BASH_SOURCE[0]%/*}/klog" "$_mark" 'flatiommu: '
 }
 
-# without_rawio COMMAND...: as root without CAP_SYS_RAWIO
+# without_rawio COMMAND...: runs it as root without CAP_SYS_RAWIO
 without_rawio() {
 	setpriv --inh-caps=-sys_rawio --bounding-set=-sys_rawio "$@"
 }
 
-# as_nobody COMMAND...: as a user without any capability
+# as_nobody COMMAND...: runs it as a user without any capability
 as_nobody() {
 	setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
 
-# override DEVICE DRIVER: '' takes it back
+# override DEVICE DRIVER: sets driver_override; '' removes it
 override() {
 	echo "$2" >"/sys/bus/pci/devices/$1/driver_override"
 }
@@ -296,12 +297,12 @@ probe() {
 	echo "$1" >/sys/bus/pci/drivers_probe
 }
 
-# user_taint: 64 when TAINT_USER is set, which a claim does
+# user_taint: prints 64 if TAINT_USER is set, which a claim sets
 user_taint() {
 	echo $(($(</proc/sys/kernel/tainted) & 64))
 }
 
-# refused NAME ERRNO LINE COMMAND...: the module says LINE, a regex, and nothing else. COMMAND is errno_of.
+# refused NAME ERRNO LINE COMMAND...: the module logs LINE, a regex, and nothing else. COMMAND is errno_of.
 refused() {
 	local name=$1 errno=$2 line=$3 before
 	shift 3
@@ -323,7 +324,7 @@ _has_disk() {
 	[[ -n $(_first_disk "$1") ]]
 }
 
-# disk_of DEVICE: of an nvme whose driver may be starting
+# disk_of DEVICE: prints the disk of an nvme whose driver may be starting
 disk_of() {
 	until_true 60 _has_disk "$1" && _first_disk "$1"
 }

@@ -2,8 +2,8 @@
 # Foreign programs, on the network cards of the machine peers.
 export TERM=dumb
 
-# parameter NAME DEFAULT: what the kernel's command line has as NAME=NUMBER; full=1 there is for the full form,
-# whose default is the third
+# parameter NAME DEFAULT FULL: prints the number of NAME=NUMBER on the kernel's command line, or DEFAULT, or FULL if full=1 is
+# there
 parameter() {
 	local value
 	value=$(sed -n "s/.*\\b$1=\\([0-9]*\\).*/\\1/p" /proc/cmdline)
@@ -16,12 +16,12 @@ parameter() {
 	fi
 }
 
-# release DEVICE: nothing is claimed, overridden or bound by hand any more
+# release DEVICE: undoes claims, overrides and binds by hand
 release() {
 	[[ -z $(driver_of "$1") ]] || unbind "$1"
 	echo "$1" >"$RELEASE"
 	override "$1" ''
-	# QEMU 7.2 ends itself when an interrupt that an e1000e has put off is due once the next driver has enabled MSI-X
+	# QEMU 7.2 aborts if a delayed interrupt of an e1000e is due after the next driver has enabled MSI-X.
 	sleep 1
 	probe "$1"
 }
@@ -31,25 +31,25 @@ huge_pages() {
 	is "$(</proc/sys/vm/nr_hugepages)" "$1" "$1 huge pages"
 }
 
-# pins: taken and not given back
+# pins: prints the number of pins that exist
 pins() {
 	echo 1 >/proc/sys/vm/stat_refresh
 	awk '/^nr_foll_pin_acquired/ { n += $2 } /^nr_foll_pin_released/ { n -= $2 } END { print n }' /proc/vmstat
 }
 
-# bus_master DEVICE: 1 when it is set
+# bus_master DEVICE: prints 1 if it is set
 bus_master() {
 	local command
 	command=$(od -An -tu1 -j4 -N1 "/sys/bus/pci/devices/$1/config")
 	echo $((command >> 2 & 1))
 }
 
-# vectors DEVICE: what its MSI-X vectors have counted
+# vectors DEVICE: prints the counts of its MSI-X vectors
 vectors() {
 	awk -v name="($1)" '/vfio-msix/ && index($0, name) { n += $2 + $3 } END { print n + 0 }' /proc/interrupts
 }
 
-# gone PID...
+# gone PID...: succeeds if none of the processes exists
 gone() {
 	local pid
 	for pid in "$@"; do
@@ -57,15 +57,15 @@ gone() {
 	done
 } 2>/dev/null
 
-# totals FILE: of testpmd's ports, as it ends: received, sent, and dropped either way
+# totals FILE: prints the totals of testpmd's ports at its end: received, sent, and dropped in either direction
 totals() {
 	tr -d '\r' <"$1" | awk '/Forward statistics for port/ { port = $(NF - 1) } /\+\+\+ Accum/ { port = "" }
 		port != "" && /X-packets:/ { printf "%s %s %s %s\n", port, $1, $2, $4 }'
 }
 
-# wired NAME PORT PEER PACKETS COMMAND...: COMMAND, testpmd with its EAL options, sends PACKETS frames whose every
-# byte is known from PORT to its PEER, and as many back, and what arrives is compared. Functions meanwhile and
-# afterwards are called with testpmd's pid. What testpmd says is in /tmp/testpmd.
+# wired NAME PORT PEER PACKETS COMMAND...: COMMAND, which is testpmd with its EAL options, sends PACKETS frames with known
+# contents from PORT to its PEER, and the same number back. Received frames are compared. The functions meanwhile and
+# afterwards are called with testpmd's pid. testpmd's output is in /tmp/testpmd.
 wired() {
 	local name=$1 port=$2 peer=$3 packets=$4 pid checks way expected='' began
 	shift 4
@@ -78,9 +78,9 @@ wired() {
 	frames check "$packets" 1 /tmp/a.back </tmp/b.out >/tmp/b.said 2>&1 &
 	checks+=" $!"
 	began=$SECONDS
-	# a frame that the card has no room for yet is sent again
+	# A frame that the card has no room for yet is sent again.
 	printf '%s\n' "set fwd io retry" "set burst tx delay 10 retry 1000000" >/tmp/commands
-	# a thread for each port: one that waits for frames to send holds up no other
+	# One thread for each port, so that a port that waits for frames does not delay another.
 	"$@" --lcores 0@0,1@0,2@1,3@1,4@0 -a "$port" -a "$peer" -m 64 --no-telemetry \
 		--vdev "net_pcap0,rx_pcap=/tmp/a.in,tx_pcap=/tmp/a.out" \
 		--vdev "net_pcap1,rx_pcap=/tmp/b.in,tx_pcap=/tmp/b.out" -- \

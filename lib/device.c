@@ -174,6 +174,7 @@ static void end_backend(struct flatiommu *flat)
 		flat->backend->stop(flat);
 	close_fd(&flat->flat);
 	pthread_mutex_lock(&flat->lock);
+	fault_end(flat);
 	iova_end(&flat->iovas);
 	flat->backend = NULL;
 	flat->backend_reason[0] = 0;

@@ -45,6 +45,13 @@ static int alloc_iova(struct flatiommu *flat, struct buffer *buffer, unsigned in
 	uint64_t align = small_page_size();
 	int err;
 
+	if (buffer->wanted) {
+		err = iova_take(&flat->iovas, buffer->wanted, buffer->span);
+		if (err)
+			return fail(flat, err, "no memory for an IOVA");
+		buffer->iova = buffer->wanted;
+		return 0;
+	}
 	/* Align the IOVA, so that the IOMMU's tables can have huge pages, too. */
 	if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_1G))
 		align = huge_page_size(FLATIOMMU_PAGES_1G);
@@ -234,6 +241,7 @@ static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
 static int unmap(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
 {
 	int err = buffer->bus ? 0 : buffer->pin ? unpin_buffer(flat, buffer) :
+		  buffer->pieces ? fault_unmap(flat, buffer, backend) :
 		  backend->unmap(flat, buffer);
 
 	if (err)
@@ -249,9 +257,11 @@ static int map_with_backend(struct flatiommu *flat, struct buffer *buffer, const
 
 	pthread_mutex_lock(&flat->lock);
 	*iovas_changed = flat->iovas_changed;
-	if (backend->iovas)
+	if (backend->iovas && (!flat->fault || buffer->owner))
 		err = alloc_iova(flat, buffer, address_bits);
 	pthread_mutex_unlock(&flat->lock);
+	if (flat->fault && !buffer->owner)
+		return fault_map(flat, buffer, backend);
 	if (!err)
 		err = backend->map(flat, buffer);
 	if (err)
@@ -374,6 +384,7 @@ void forget_buffer(struct buffer *buffer)
 	}
 	buffer->owned = buffer->owned && buffer->file >= 0;
 	buffer->owner = NULL;
+	fault_forget(buffer);
 	free_memory(buffer);
 }
 
@@ -502,10 +513,10 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 }
 
 /* Returns the kind of pages that FLATIOMMU_PAGES_ANY tries first. */
-static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t length, bool draw, uint32_t flags)
+static enum flatiommu_dma_pages best_pages(struct flatiommu *flat, size_t length, bool draw, uint32_t flags)
 {
 	size_t huge = huge_page_size(FLATIOMMU_PAGES_HUGE);
-	bool in_one_page = flags & FLATIOMMU_DMA_CONTIGUOUS && !flatiommu_isolated(flat);
+	bool in_one_page = flags & FLATIOMMU_DMA_CONTIGUOUS && !is_translated(flat);
 
 	if (in_one_page && length > huge)
 		return FLATIOMMU_PAGES_1G;
@@ -609,7 +620,7 @@ int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_
 	if (options->flags & FLATIOMMU_DMA_READ_ONLY)
 		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_alloc: nobody could write to read-only "
 			    "memory");
-	if ((is_narrow(options) || is_long(length, options)) && !flatiommu_isolated(flat))
+	if ((is_narrow(options) || is_long(length, options)) && !is_translated(flat))
 		err = alloc_in_reach(flat, length, options, &buffer);
 	else
 		err = alloc_kinds(flat, length, false, options, &buffer, &no_pages);

@@ -333,7 +333,7 @@ test-tools := $(addprefix build/tests/,calls canary frames holder huge klog mapp
 # what is preloaded is preloaded into what is dynamic
 dynamic-tools := $(addprefix build/tests/,own-iova reader)
 # with what tests share
-sharing-tools := build/tests/overwriter
+sharing-tools := $(addprefix build/tests/,overwriter wild)
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(filter-out \
 	$(patsubst build/tests/%,tests/guest/%.c,$(test-tools) $(dynamic-tools) $(sharing-tools)),\
 	$(wildcard tests/guest/*.c)))
@@ -449,6 +449,11 @@ build/unit/%: tests/unit/%.c lib/%.c lib/%.h build/toolchain
 
 build/unit/addresses: tests/unit/addresses.c lib/sysfs.c lib/sysfs.h tools/flatiommu/address.c tools/flatiommu/address.h \
 		$(shared) build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
+
+build/unit/faults: tests/unit/faults.c tools/flatiommu/faults.c tools/flatiommu/faults.h tools/flatiommu/address.c \
+		tools/flatiommu/address.h $(shared) build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 

@@ -182,7 +182,8 @@ build/lib/libflatiommu.a: $(lib-objects)
 preload := libflatiommu-pagemap.so
 preload-objects := $(patsubst preload/%.c,build/preload/%.o,$(wildcard preload/*.c))
 # what is defined here and what is declared inline by fortified headers are the same functions
-preload-flags = $(filter-out -D_FORTIFY_SOURCE=%,$(flags)) -fPIC -fvisibility=hidden
+# it goes over the entries of gigabytes in a few loops, which -O3 turns into vectors
+preload-flags = $(patsubst -O2,-O3,$(filter-out -D_FORTIFY_SOURCE=%,$(flags))) -fPIC -fvisibility=hidden
 
 preload: build/lib/$(preload)
 

@@ -394,6 +394,15 @@ static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 	return ret;
 }
 
+/* Are the pages all present, and is there nothing else to be checked of them? */
+static bool is_in_order(const struct range *range, uint64_t page, bool all)
+{
+	bool unused;
+
+	return (!all || range->pin->shared) &&
+	       node_are_present(page, range->end - page, &unused) > 0;
+}
+
 void pins_sweep(bool all)
 {
 	uint64_t page = 0, n, i, absent;
@@ -403,6 +412,10 @@ void pins_sweep(bool all)
 	while ((range = ranges_from(page))) {
 		if (page < range->start)
 			page = range->start;
+		if (is_in_order(range, page, all)) {
+			page = range->end;
+			continue;
+		}
 		n = min(range->end - page, HUGE);
 		if (node_read(page, raw_entries, n))
 			return;

@@ -22,8 +22,12 @@
 #define LOG		"/dev/kmsg"
 #define VARIABLE	"FLATIOMMU_FAULT"
 
-/* The kernel reports a fault by an interrupt. It is waited for so long after the program's end. */
+/*
+ * The kernel learns of a fault by an interrupt. After the program's end the log is read until it is
+ * quiet for so long, or so many times.
+ */
 #define QUIET_MS	500
+#define MOST_LATE	100
 
 #define MOST_TOLD	100
 
@@ -191,13 +195,15 @@ static int report(struct watch *watch)
 		{ .fd = watch->log, .events = POLLIN },
 		{ .fd = watch->signals, .events = POLLIN },
 	};
+	unsigned int late = 0;
 	int ret;
 
 	do {
 		ret = poll(fds, 2, watch->ended ? QUIET_MS : -1);
 		read_log(watch);
 		read_signals(watch);
-	} while (!watch->ended || ret > 0);
+		late += watch->ended;
+	} while (!watch->ended || (ret > 0 && late < MOST_LATE));
 	if (watch->faults) {
 		fprintf(stderr, "flatiommu: fault: %u faults, %u of them different; exit status %d\n", watch->faults,
 			watch->nr_told, EXIT_FAULT);

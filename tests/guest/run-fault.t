@@ -8,6 +8,8 @@ fault=66
 # drives NAME WHAT STATUS: runs the driver; $bus is its buffer, /tmp/said what was told
 drives() {
 	local status=0
+	# the kernel's log has but three faults within 5 seconds
+	[[ $3 == 0 ]] || sleep 6
 	flatiommu run --fault -- "${0%/*}/wild" "$EDU" "$2" >/tmp/out 2>/tmp/said </dev/null || status=$?
 	is "$status" "$3" "$1: exit status $3"
 	bus=$(sed -n 's/^buffer //p' /tmp/out)
@@ -95,7 +97,7 @@ driver
 ! has_groups || [[ ! -e /dev/iommu ]] || FLATIOMMU_BACKEND=iommu-type1 driver
 
 output=$(setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin env FLATIOMMU_FAULT=1 "${0%/*}/wild" "$EDU" well 2>&1)
-like "$output" "/proc/self/pagemap: EPERM.*: physical addresses need CAP_SYS_ADMIN" "the library says what it lacks"
+like "$output" "/proc/self/pagemap: .*: physical addresses need CAP_SYS_ADMIN" "the library says what it lacks"
 output=$(FLATIOMMU_FAULT=no "${0%/*}/wild" "$EDU" well 2>&1)
 like "$output" "FLATIOMMU_FAULT=no: it can be 1" "and what it does not know"
 flatiommu unbind "$EDU" >/dev/null

@@ -64,14 +64,16 @@ static void lines(void)
 		snprintf(record, sizeof(record), "3,1432,5034502,-;%s\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:06.0\n",
 			 good[i].line);
 		memset(&fault, 0, sizeof(fault));
-		CHECK(fault_parse_record(&fault, record) && !strcmp(fault.reason, good[i].reason));
+		CHECK(fault_parse_record(&fault, record) == FAULT_ONE && !strcmp(fault.reason, good[i].reason));
 		/* a program wrote it */
 		*record = '9';
-		CHECK(!fault_parse_record(&fault, record));
+		CHECK(fault_parse_record(&fault, record) == FAULT_NONE);
 	}
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		CHECK(!fault_parse(&fault, bad[i]));
-	CHECK(!fault_parse_record(&fault, "") && !fault_parse_record(&fault, "3,1,2,-"));
+	CHECK(fault_parse_record(&fault, "") == FAULT_NONE && fault_parse_record(&fault, "3,1,2,-") == FAULT_NONE);
+	CHECK(fault_parse_record(&fault, "3,1,2,-;DMAR: DRHD: handling fault status reg 2\n") == FAULT_SOME);
+	CHECK(fault_parse_record(&fault, "9,1,2,-;DMAR: DRHD: handling fault status reg 2\n") == FAULT_NONE);
 }
 
 static const char *text_of(const char *path, unsigned long long address)

@@ -2,6 +2,7 @@
 /*
  * Lines of the kernel's log, of Linux 6.1 to 7.3:
  *
+ *	DMAR: DRHD: handling fault status reg 2
  *	DMAR: [DMA Write NO_PASID] Request device [00:06.0] fault addr ... [fault reason 0x05] ...
  *	DMAR: [DMA Read PASID 0x1] Request device [00:06.0] ...
  *	vfio-pci 0000:00:06.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=... address=... flags=...]
@@ -94,15 +95,18 @@ bool fault_parse(struct fault *fault, const char *line)
  * A record is "PRIORITY,NUMBER,TIME,FLAGS;LINE\n". The priority of a program's record has a facility
  * above its lowest 3 bits.
  */
-bool fault_parse_record(struct fault *fault, const char *record)
+enum fault_record fault_parse_record(struct fault *fault, const char *record)
 {
+	static const char some[] = "DMAR: DRHD: handling fault status reg ";
 	const char *line = strchr(record, ';');
 	char text[512];
 
 	if (!line || strtoul(record, NULL, 10) >> 3)
-		return false;
+		return FAULT_NONE;
 	snprintf(text, sizeof(text), "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
-	return fault_parse(fault, text);
+	if (!strncmp(text, some, strlen(some)))
+		return FAULT_SOME;
+	return fault_parse(fault, text) ? FAULT_ONE : FAULT_NONE;
 }
 
 /* Bytes between the page of @address and the pages of the memory; 0 if it is one of them. */

@@ -24,8 +24,14 @@ struct fault {
 /* Parses a line of the kernel's log, without time stamps. */
 bool fault_parse(struct fault *fault, const char *line);
 
-/* Parses a record of /dev/kmsg. What programs write there is no fault. */
-bool fault_parse_record(struct fault *fault, const char *record);
+/*
+ * Kinds of records in the kernel's log. FAULT_SOME: an interrupt reports faults. FAULT_ONE: one of
+ * them, unless there were too many in a short time.
+ */
+enum fault_record { FAULT_NONE, FAULT_SOME, FAULT_ONE };
+
+/* Parses a record of /dev/kmsg. Those that programs write there are FAULT_NONE. */
+enum fault_record fault_parse_record(struct fault *fault, const char *record);
 
 /**
  * struct near - the memory of a buffer nearest to an address

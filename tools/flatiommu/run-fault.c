@@ -39,6 +39,7 @@
  * @status:	of waitpid(), once @ended
  * @buffers:	path of the file with the library's buffers
  * @faults:	number of faults
+ * @undescribed: number of interrupts for faults that the log has not described
  * @nr_told:	number of different faults, which are told once
  * @told:	these
  */
@@ -48,7 +49,7 @@ struct watch {
 	int status;
 	bool ended;
 	char buffers[64];
-	unsigned int faults, nr_told;
+	unsigned int faults, undescribed, nr_told;
 	struct fault told[MOST_TOLD];
 };
 
@@ -171,8 +172,17 @@ static void read_log(struct watch *watch)
 		if (n <= 0)
 			return;
 		record[n] = '\0';
-		if (fault_parse_record(&fault, record))
+		switch (fault_parse_record(&fault, record)) {
+		case FAULT_ONE:
+			watch->undescribed = 0;
 			tell(watch, &fault);
+			break;
+		case FAULT_SOME:
+			watch->undescribed++;
+			break;
+		case FAULT_NONE:
+			break;
+		}
 	}
 }
 
@@ -204,6 +214,10 @@ static int report(struct watch *watch)
 		read_signals(watch);
 		late += watch->ended;
 	} while (!watch->ended || (ret > 0 && late < MOST_LATE));
+	if (watch->undescribed) {
+		watch->faults++;
+		fprintf(stderr, "flatiommu: fault: another one, and the kernel's log does not describe it: it has but a few within 5 seconds. Cure: again, alone\n");
+	}
 	if (watch->faults) {
 		fprintf(stderr, "flatiommu: fault: %u faults, %u of them different; exit status %d\n", watch->faults,
 			watch->nr_told, EXIT_FAULT);

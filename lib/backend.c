@@ -80,11 +80,14 @@ static int try_backend(struct flatiommu_device *device, const struct backend *ba
 	set_backend(flat, backend);
 	err = backend->start(flat);
 	if (!err) {
-		err = backend->attach(device);
+		err = fault_begin(flat, backend);
+		if (!err)
+			err = backend->attach(device);
 		if (err)
 			backend->stop(flat);
 	}
 	if (err) {
+		fault_end(flat);
 		close_fd(&flat->devnode);
 		set_backend(flat, NULL);
 	}

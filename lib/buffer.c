@@ -32,6 +32,13 @@ static int alloc_iova(struct flatiommu *flat, struct buffer *buffer, unsigned in
 	uint64_t align = small_page_size();
 	int err;
 
+	if (buffer->wanted) {
+		err = iova_take(&flat->iovas, buffer->wanted, buffer->span);
+		if (err)
+			return fail(flat, err, "no memory for an IOVA");
+		buffer->iova = buffer->wanted;
+		return 0;
+	}
 	/* Align the IOVA, so that the IOMMU's tables can have huge pages, too. */
 	if (buffer->span >= huge_page_size(FLATIOMMU_PAGES_1G))
 		align = huge_page_size(FLATIOMMU_PAGES_1G);
@@ -224,6 +231,7 @@ static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
 static int unmap(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
 {
 	int err = buffer->bus ? 0 : buffer->pin ? unpin_buffer(flat, buffer) :
+		  buffer->pieces ? fault_unmap(flat, buffer, backend) :
 		  backend->unmap(flat, buffer);
 
 	if (err)
@@ -240,9 +248,11 @@ static int map_with_backend(struct flatiommu *flat, struct buffer *buffer,
 
 	pthread_mutex_lock(&flat->lock);
 	*iovas_changed = flat->iovas_changed;
-	if (backend->iovas)
+	if (backend->iovas && (!flat->fault || buffer->owner))
 		err = alloc_iova(flat, buffer, address_bits);
 	pthread_mutex_unlock(&flat->lock);
+	if (flat->fault && !buffer->owner)
+		return fault_map(flat, buffer, backend);
 	if (!err)
 		err = backend->map(flat, buffer);
 	if (err)
@@ -343,5 +353,6 @@ void forget_buffer(struct buffer *buffer)
 	}
 	buffer->owned = buffer->owned && buffer->file >= 0;
 	buffer->owner = NULL;
+	fault_forget(buffer);
 	free_memory(buffer);
 }

@@ -92,6 +92,7 @@ error:
 static void free_context(struct flatiommu *flat)
 {
 	iova_end(&flat->iovas);
+	fault_end(flat);
 	free_reasons(flat);
 	drop_mark(flat);
 	free(flat);

@@ -139,6 +139,7 @@ static void end_backend(struct flatiommu *flat)
 		flat->backend->stop(flat);
 	close_fd(&flat->devnode);
 	pthread_mutex_lock(&flat->lock);
+	fault_end(flat);
 	iova_end(&flat->iovas);
 	flat->backend = NULL;
 	flat->backend_reason[0] = 0;

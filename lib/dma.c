@@ -172,11 +172,11 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 }
 
 /* Returns the kind of pages that FLATIOMMU_PAGES_ANY tries first. */
-static enum flatiommu_dma_pages best_pages(const struct flatiommu *flat, size_t length, bool draw,
+static enum flatiommu_dma_pages best_pages(struct flatiommu *flat, size_t length, bool draw,
 					   uint32_t flags)
 {
 	size_t huge = huge_page_size(FLATIOMMU_PAGES_HUGE);
-	bool in_one_page = flags & FLATIOMMU_DMA_CONTIGUOUS && !flatiommu_isolated(flat);
+	bool in_one_page = flags & FLATIOMMU_DMA_CONTIGUOUS && !is_translated(flat);
 
 	if (in_one_page && length > huge)
 		return FLATIOMMU_PAGES_1G;
@@ -284,7 +284,7 @@ int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_
 	if (options->flags & FLATIOMMU_DMA_READ_ONLY)
 		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_alloc: nobody could write to read-only "
 			    "memory");
-	if ((is_narrow(options) || is_long(length, options)) && !flatiommu_isolated(flat))
+	if ((is_narrow(options) || is_long(length, options)) && !is_translated(flat))
 		err = alloc_in_reach(flat, length, options, &buffer);
 	else
 		err = alloc_kinds(flat, length, false, options, &buffer, &no_pages);

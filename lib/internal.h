@@ -16,6 +16,7 @@
 
 #include "backend.h"
 #include "cause.h"
+#include "fault.h"
 #include "iova.h"
 #include "place.h"
 #include "sysfs.h"
@@ -79,6 +80,7 @@ struct flatiommu {
 	struct flatiommu_pool *pools;
 	struct iova_space iovas;
 	unsigned int iovas_changed;	/* number of changes to the allowed IOVAs */
+	struct fault *fault;		/* of fault.c, or NULL; written under both locks */
 
 	/* In a page that is all zero in a forked child. */
 	const char *ours;
@@ -161,6 +163,9 @@ struct buffer {
 	struct flatiommu_device *owner;	/* of the BAR, see peer.c; NULL: the buffer is memory */
 	struct view *view;		/* of the BAR */
 	uint64_t bus;			/* bus address of the BAR; 0: it is mapped at @iova */
+	uint64_t wanted;		/* IOVA of a BAR with @fault; 0: any */
+	struct piece **pieces;		/* of fault.c */
+	size_t nr_pieces;
 	int file;			/* the file of shared memory, or -1 */
 };
 

@@ -105,10 +105,11 @@ static int check_way(struct flatiommu_device *device, const struct backend *back
 {
 	uint64_t bus = device->regions[bar].bus;
 
-	if (backend->isolated)
-		return backend->maps_bars ? 0 :
-		       fail(device->flat, -EOPNOTSUPP, "%s: %s maps no BARs for other devices. "
+	if (backend->isolated && !backend->maps_bars)
+		return fail(device->flat, -EOPNOTSUPP, "%s: %s maps no BARs for other devices. "
 			    "Cure: FLATIOMMU_BACKEND=iommu-type1", device->name, backend->name);
+	if (is_translated(device->flat))
+		return 0;
 	if (!bus)
 		return fail(device->flat, -EOPNOTSUPP, "%s: the bus address of BAR %u is not known",
 			    device->name, bar);
@@ -184,7 +185,11 @@ static int bar_dma(struct flatiommu_device *device, unsigned int bar, uint64_t o
 	new->file = -1;
 	new->owner = device;
 	new->view = view;
-	new->bus = flat->backend->isolated ? 0 : device->regions[bar].bus + offset;
+	if (!flat->backend->isolated)
+		new->bus = device->regions[bar].bus + offset;
+	else if (flat->fault)
+		new->wanted = device->regions[bar].bus + offset -
+			      (uint64_t)((char *)view->memory - (char *)view->pages);
 	count(device, 1);
 	err = map_buffer(flat, new, options->address_bits);
 	if (err)

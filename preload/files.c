@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "lock.h"
 #include "node.h"
 #include "raw.h"
 
@@ -66,7 +67,7 @@ enum files files_is(int fd)
 		atomic_compare_exchange_strong(&file->fd, &(int){ fd + 1 }, 0);
 		return FILES_NONE;
 	}
-	return file->process == getpid() ? FILES_OWN : FILES_OTHERS;
+	return file->process == own_pid() ? FILES_OWN : FILES_OTHERS;
 }
 
 static int add(int fd, const struct file *of)
@@ -139,7 +140,7 @@ static bool is_own(char *path)
 
 int files_opened(int fd, int flags)
 {
-	struct file file = { .process = getpid() };
+	struct file file = { .process = own_pid() };
 	char link[32], path[512];
 	struct statfs fs;
 	struct stat st;

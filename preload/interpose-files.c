@@ -212,8 +212,8 @@ INTERPOSER int fcntl(int fd, int cmd, ...)
 
 INTERPOSER int fcntl64(int fd, int cmd, ...) __attribute__((alias("fcntl")));
 
-/* Reads at @offset, or at the file's position if @offset is below 0. */
-static ssize_t read_own(int fd, void *buf, size_t n, off_t offset)
+/* Reads at @offset, or at the file's position if @offset is below 0. @own: this process's pagemap. */
+static ssize_t read_own(int fd, void *buf, size_t n, off_t offset, bool own)
 {
 	sigset_t before;
 	long ret, at;
@@ -227,7 +227,7 @@ static ssize_t read_own(int fd, void *buf, size_t n, off_t offset)
 		at = offset;
 	}
 	if (ret > 0)
-		entries_answer(buf, (size_t)ret, (uint64_t)at, files_is(fd) == FILES_OWN);
+		entries_answer(buf, (size_t)ret, (uint64_t)at, own);
 	unlock(&before);
 	if (ret >= 0)
 		return ret;
@@ -236,13 +236,14 @@ static ssize_t read_own(int fd, void *buf, size_t n, off_t offset)
 }
 
 /* Reads as the kernel does: part by part, up to the first one that is not filled. */
-static ssize_t read_parts(int fd, const struct iovec *parts, int n, off_t offset)
+static ssize_t read_parts(int fd, const struct iovec *parts, int n, off_t offset, bool own)
 {
 	ssize_t sum = 0, ret = 0;
 	int i;
 
 	for (i = 0; i < n; i++) {
-		ret = read_own(fd, parts[i].iov_base, parts[i].iov_len, offset < 0 ? offset : offset + sum);
+		ret = read_own(fd, parts[i].iov_base, parts[i].iov_len,
+			       offset < 0 ? offset : offset + sum, own);
 		if (ret < 0)
 			break;
 		sum += ret;
@@ -252,19 +253,27 @@ static ssize_t read_parts(int fd, const struct iovec *parts, int n, off_t offset
 	return sum ? sum : ret;
 }
 
-static bool is_pagemap(int fd)
+/* Is it a pagemap? Sets *@own to whether it is this process's. */
+static bool is_pagemap(int fd, bool *own)
 {
-	return files_any() && files_is(fd) != FILES_NONE;
+	enum files is = files_any() ? files_is(fd) : FILES_NONE;
+
+	*own = is == FILES_OWN;
+	return is != FILES_NONE;
 }
 
 INTERPOSER ssize_t read(int fd, void *buf, size_t n)
 {
-	return is_pagemap(fd) ? read_own(fd, buf, n, -1) : real()->read(fd, buf, n);
+	bool own;
+
+	return is_pagemap(fd, &own) ? read_own(fd, buf, n, -1, own) : real()->read(fd, buf, n);
 }
 
 INTERPOSER ssize_t pread(int fd, void *buf, size_t n, off_t offset)
 {
-	return is_pagemap(fd) && offset >= 0 ? read_own(fd, buf, n, offset) :
+	bool own;
+
+	return offset >= 0 && is_pagemap(fd, &own) ? read_own(fd, buf, n, offset, own) :
 	       real()->pread(fd, buf, n, offset);
 }
 
@@ -277,14 +286,18 @@ INTERPOSER ssize_t __pread_chk(int fd, void *buf, size_t n, off_t offset, size_t
 
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
 {
-	return n <= size && is_pagemap(fd) ? read_own(fd, buf, n, -1) :
+	bool own;
+
+	return n <= size && is_pagemap(fd, &own) ? read_own(fd, buf, n, -1, own) :
 	       real()->__read_chk(fd, buf, n, size);
 }
 
 ssize_t __pread_chk(int fd, void *buf, size_t n, off_t offset, size_t size)
 {
-	return n <= size && offset >= 0 && is_pagemap(fd) ? read_own(fd, buf, n, offset) :
-	       real()->__pread_chk(fd, buf, n, offset, size);
+	bool own;
+
+	return n <= size && offset >= 0 && is_pagemap(fd, &own) ?
+	       read_own(fd, buf, n, offset, own) : real()->__pread_chk(fd, buf, n, offset, size);
 }
 
 INTERPOSER ssize_t __pread64_chk(int fd, void *buf, size_t n, off_t offset, size_t size)
@@ -292,18 +305,25 @@ INTERPOSER ssize_t __pread64_chk(int fd, void *buf, size_t n, off_t offset, size
 
 INTERPOSER ssize_t readv(int fd, const struct iovec *parts, int n)
 {
-	return is_pagemap(fd) ? read_parts(fd, parts, n, -1) : real()->readv(fd, parts, n);
+	bool own;
+
+	return is_pagemap(fd, &own) ? read_parts(fd, parts, n, -1, own) :
+	       real()->readv(fd, parts, n);
 }
 
 INTERPOSER ssize_t preadv(int fd, const struct iovec *parts, int n, off_t offset)
 {
-	return is_pagemap(fd) && offset >= 0 ? read_parts(fd, parts, n, offset) :
+	bool own;
+
+	return offset >= 0 && is_pagemap(fd, &own) ? read_parts(fd, parts, n, offset, own) :
 	       real()->preadv(fd, parts, n, offset);
 }
 
 INTERPOSER ssize_t preadv2(int fd, const struct iovec *parts, int n, off_t offset, int flags)
 {
-	return is_pagemap(fd) && offset >= -1 ? read_parts(fd, parts, n, offset) :
+	bool own;
+
+	return offset >= -1 && is_pagemap(fd, &own) ? read_parts(fd, parts, n, offset, own) :
 	       real()->preadv2(fd, parts, n, offset, flags);
 }
 

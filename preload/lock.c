@@ -11,6 +11,7 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pid_t owner;		/* the process whose pins these are */
+static _Atomic pid_t *self;	/* its ID, in a page that is 0 in a child; or NULL */
 static sigset_t before_fork;
 
 /*
@@ -24,7 +25,32 @@ static void become_child(void)
 {
 	pins_forget();
 	node_forget();
-	owner = getpid();
+	owner = own_pid();
+}
+
+pid_t own_pid(void)
+{
+	pid_t pid = self ? *self : 0;
+
+	if (!pid) {
+		pid = getpid();
+		if (self)
+			*self = pid;
+	}
+	return pid;
+}
+
+/* Without such a page own_pid() asks the kernel each time. */
+static void make_self(void)
+{
+	const size_t size = 1ul << node_page_shift();
+	void *page = raw_memory(size);
+
+	if (page && raw(SYS_madvise, page, size, MADV_WIPEONFORK)) {
+		raw_free(page, size);
+		page = NULL;
+	}
+	self = page;
 }
 
 void lock(sigset_t *before)
@@ -36,7 +62,7 @@ void lock(sigset_t *before)
 	pthread_sigmask(SIG_SETMASK, &all, before);
 	pthread_mutex_lock(&mutex);
 	/* clone() and _Fork() call no fork handlers */
-	if (owner != getpid())
+	if (owner != own_pid())
 		become_child();
 	errno = err;
 }
@@ -74,6 +100,7 @@ static void after_in_child(void)
 
 __attribute__((constructor)) static void begin(void)
 {
-	owner = getpid();
+	make_self();
+	owner = own_pid();
 	pthread_atfork(before, after, after_in_child);
 }

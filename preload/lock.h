@@ -12,4 +12,7 @@
 void lock(sigset_t *before);
 void unlock(const sigset_t *before);
 
+/* Returns the ID of this process, mostly without asking the kernel. The lock is not needed. */
+pid_t own_pid(void);
+
 #endif

@@ -15,6 +15,7 @@
 
 #include "functions.h"
 #include "raw.h"
+#include "scan.h"
 #include "say.h"
 
 #define NODE "/dev/flatiommu"
@@ -246,14 +247,14 @@ int node_pin(uint64_t page, uint64_t pages, struct answer *answer)
 	return has_told && !is_odd ? pin_with(page, pages, answer) : ret;
 }
 
-int node_look_up(uint64_t offset, uint64_t pages, struct answer *answer)
+int node_look_up(uint64_t offset, uint64_t pages, unsigned int most, struct answer *answer)
 {
 	struct flatiommu_lookup lookup = {
 		.size = sizeof(lookup),
 		.flags = FLATIOMMU_LOOKUP_PIN,
 		.function = told,
 		.pin = answer->pin,
-		.nr_segments = NODE_SEGMENTS,
+		.nr_segments = most,
 		.start = offset << node_page_shift(),
 		.length = pages << node_page_shift(),
 		.segments = (uintptr_t)answer->segments,
@@ -272,14 +273,28 @@ void node_unpin(uint32_t pin)
 	call(FLATIOMMU_UNPIN, &unpin);
 }
 
-int node_read(uint64_t page, uint64_t *entries, size_t n)
+/* Opens pagemap if it is not open. Returns 0 or -errno. */
+static int open_map(void)
 {
-	long ret;
-
 	if (map < 0)
 		map = move_up(raw_open("/proc/self/pagemap", O_RDONLY));
-	if (map < 0)
-		return map;
+	return map < 0 ? map : 0;
+}
+
+int node_are_present(uint64_t page, uint64_t pages, bool *shared)
+{
+	uint64_t start = page << node_page_shift(), end = (page + pages) << node_page_shift();
+	int ret = open_map();
+
+	return ret ? ret : scan_present(map, start, end, shared);
+}
+
+int node_read(uint64_t page, uint64_t *entries, size_t n)
+{
+	long ret = open_map();
+
+	if (ret)
+		return (int)ret;
 	ret = raw(SYS_pread64, map, entries, n * sizeof(*entries), page * sizeof(*entries));
 	if (ret < 0)
 		return (int)ret;

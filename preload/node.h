@@ -34,12 +34,18 @@ unsigned int node_page_shift(void);
 
 /* Pins pages. Returns 0 or an error of FLATIOMMU_PIN, also if the first page has no bus address. */
 int node_pin(uint64_t page, uint64_t pages, struct answer *answer);
-/* Looks up pages of answer->pin, from its page @offset on. */
-int node_look_up(uint64_t offset, uint64_t pages, struct answer *answer);
+/* Looks up pages of answer->pin, from its page @offset on: at most @most segments. */
+int node_look_up(uint64_t offset, uint64_t pages, unsigned int most, struct answer *answer);
 void node_unpin(uint32_t pin);
 
 /* Reads entries of this process's pagemap. Returns 0 or -errno. */
 int node_read(uint64_t page, uint64_t *entries, size_t n);
+
+/*
+ * Are all pages present, and are they all of @shared memory? Returns 1, 0, or -errno: then their
+ * entries say it.
+ */
+int node_are_present(uint64_t page, uint64_t pages, bool *shared);
 
 /* The program has opened @path. If that is a file of a function, stop the function at its end. */
 void node_uses(const char *path);

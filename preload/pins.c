@@ -19,10 +19,20 @@
 #define GIANT	(HUGE * HUGE)
 /* Most pages of one pin. */
 #define MOST	GIANT
+/* Segments of a look-up for few pages. */
+#define FEW_SEGMENTS 16u
+/* Entries that are looked at together. */
+#define BLOCK	64u
 /* Pages that may be pinned without a sweep. */
 #define SLACK	(32 * HUGE)
 
 static struct answer fresh, old;
+/* The latest look-up, from this page of its pin on; window.pin is 0 if there is none. */
+static struct answer window;
+static uint64_t window_start;
+/* Its segment that was used last, and that segment's first page in the pin. */
+static unsigned int window_s;
+static uint64_t window_at;
 static uint64_t raw_entries[HUGE];
 static uint64_t serial;		/* number of calls of pins_answer() */
 static uint64_t live, swept;	/* pages in ranges: now, and after the last sweep */
@@ -49,6 +59,8 @@ static void put_pin(struct pin *pin)
 {
 	if (--pin->refs)
 		return;
+	if (window.pin == pin->id)
+		window.pin = 0;
 	node_unpin(pin->id);
 	pin_free(pin);
 }
@@ -132,17 +144,52 @@ static int cut(uint64_t page)
 	return 0;
 }
 
+/* Returns the bits that all entries have. */
+static uint64_t all_of(const uint64_t *entries, size_t n)
+{
+	uint64_t all = ~0ull;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		all &= entries[i];
+	return all;
+}
+
+/*
+ * Returns the number of entries that are present, up to the first one that is not. @all: bits that
+ * they all have.
+ */
+static size_t count_present(const uint64_t *entries, size_t n, uint64_t *all)
+{
+	uint64_t these;
+	size_t i;
+
+	*all = ~0ull;
+	/* A program may read the entries of gigabytes at once. */
+	for (i = 0; n - i >= BLOCK; i += BLOCK) {
+		these = all_of(entries + i, BLOCK);
+		if (!(these & ENTRY_PRESENT))
+			break;
+		*all &= these;
+	}
+	for (; i < n && entries[i] & ENTRY_PRESENT; i++)
+		*all &= entries[i];
+	return i;
+}
+
 /* Are the entries all present? And are they all of @shared memory? */
 static bool are_present(uint64_t page, uint64_t pages, bool *shared)
 {
-	uint64_t at, n, i, all = ~0ull;
+	uint64_t at, n, all = ~0ull;
+	int ret = node_are_present(page, pages, shared);
 
+	if (ret >= 0)
+		return ret;
 	for (at = 0; at < pages; at += n) {
 		n = min(pages - at, HUGE);
 		if (node_read(page + at, raw_entries, n))
 			return false;
-		for (i = 0; i < n; i++)
-			all &= raw_entries[i];
+		all &= all_of(raw_entries, n);
 		if (!(all & ENTRY_PRESENT))
 			return false;
 	}
@@ -239,18 +286,75 @@ static bool are_alike(const struct answer *a, const struct answer *b, uint64_t p
 	return true;
 }
 
+/* Adds pages of the window from @offset in the pin on to the answer, as many as it has. */
+static void copy_window(uint64_t offset, uint64_t pages, struct answer *answer)
+{
+	uint64_t skipped, part;
+	unsigned int s;
+
+	/* Most programs go on where they were. */
+	if (offset < window_at) {
+		window_at = window_start;
+		window_s = 0;
+	}
+	for (; window_at + pages_of(&window.segments[window_s]) <= offset; window_s++)
+		window_at += pages_of(&window.segments[window_s]);
+	skipped = offset - window_at;
+	for (s = window_s; s < window.nr && answer->pages < pages; s++) {
+		part = min(pages_of(&window.segments[s]) - skipped, pages - answer->pages);
+		answer->segments[answer->nr++] = (struct flatiommu_segment){
+			.address = (frame_of(&window.segments[s]) + skipped) << node_page_shift(),
+			.length = part << node_page_shift(),
+		};
+		answer->pages += part;
+		skipped = 0;
+	}
+}
+
+/*
+ * Looks more pages up than are asked for: a huge page, or all that fit if the program goes on behind
+ * the window. Returns 0 or -errno.
+ */
+static int move_window(const struct pin *pin, uint64_t offset, uint64_t pages)
+{
+	bool goes_on = window.pin == pin->id && offset == window_start + window.pages;
+	unsigned int most = goes_on || pages > FEW_SEGMENTS ? NODE_SEGMENTS : FEW_SEGMENTS;
+	uint64_t rest = pin->pages - offset;
+	int ret;
+
+	window.pin = pin->id;
+	window_start = offset;
+	window_at = offset;
+	window_s = 0;
+	ret = node_look_up(offset, goes_on || pages > HUGE ? rest : min(rest, HUGE), most, &window);
+	if (ret || !window.nr)
+		window.pin = 0;
+	return ret ? ret : window.nr ? 0 : -ERANGE;
+}
+
 /* Gets the addresses of pages of the range by its pin, maybe of fewer pages. */
 static int look_up(const struct range *range, uint64_t page, uint64_t pages, struct answer *answer)
 {
 	uint64_t offset = range->offset + (page - range->start);
+	const struct pin *pin = range->pin;
+	int ret;
 
-	answer->pin = range->pin->id;
-	if (range->pin->frame == NO_FRAME)
-		return node_look_up(offset, pages, answer);
-	answer->pages = pages;
-	answer->nr = 1;
-	answer->segments[0].address = (range->pin->frame + offset) << node_page_shift();
-	answer->segments[0].length = pages << node_page_shift();
+	answer->pin = pin->id;
+	if (pin->frame != NO_FRAME) {
+		answer->pages = pages;
+		answer->nr = 1;
+		answer->segments[0].address = (pin->frame + offset) << node_page_shift();
+		answer->segments[0].length = pages << node_page_shift();
+		return 0;
+	}
+	if (window.pin != pin->id || offset < window_start || offset >= window_start + window.pages) {
+		ret = move_window(pin, offset, pages);
+		if (ret)
+			return ret;
+	}
+	answer->pages = 0;
+	answer->nr = 0;
+	copy_window(offset, pages, answer);
 	return 0;
 }
 
@@ -290,6 +394,15 @@ static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 	return ret;
 }
 
+/* Are the pages all present, and is there nothing else to be checked of them? */
+static bool is_in_order(const struct range *range, uint64_t page, bool all)
+{
+	bool unused;
+
+	return (!all || range->pin->shared) &&
+	       node_are_present(page, range->end - page, &unused) > 0;
+}
+
 void pins_sweep(bool all)
 {
 	uint64_t page = 0, n, i, absent;
@@ -299,6 +412,10 @@ void pins_sweep(bool all)
 	while ((range = ranges_from(page))) {
 		if (page < range->start)
 			page = range->start;
+		if (is_in_order(range, page, all)) {
+			page = range->end;
+			continue;
+		}
 		n = min(range->end - page, HUGE);
 		if (node_read(page, raw_entries, n))
 			return;
@@ -410,7 +527,7 @@ static int pin_some(uint64_t page, uint64_t pages, bool shared, struct range **r
 /* Pins @pages or some of them, or more if the program reads page after page. */
 static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **result)
 {
-	uint64_t window = min(2 * last_size, HUGE);
+	uint64_t ahead = min(2 * last_size, HUGE);
 	struct range *range = NULL, *huge;
 	bool alike;
 	int ret;
@@ -423,9 +540,9 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 			range = pin_huge(page, HUGE, NULL);
 		last_huge = range;
 	}
-	if (!range && page == next_page && pages < window && is_free(page, window, &alike) &&
-	    !node_pin(page, window, &fresh))
-		range = keep(page, window, alike);
+	if (!range && page == next_page && pages < ahead && is_free(page, ahead, &alike) &&
+	    !node_pin(page, ahead, &fresh))
+		range = keep(page, ahead, alike);
 	if (!range) {
 		ret = pin_some(page, min(pages, MOST), shared, &range);
 		if (ret)
@@ -470,10 +587,19 @@ static int replace(uint64_t page, uint64_t n)
 	return keep(page, n, shared) ? 0 : -ENOMEM;
 }
 
+/* Writes consecutive frames into entries. No frame is beyond the bits of ENTRY_FRAME. */
+static void write_frames(uint64_t *entries, uint64_t frame, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		entries[i] = (entries[i] & ~ENTRY_FRAME) | frame++;
+}
+
 /* Writes the frames of one look-up into entries. Returns the number of entries, or -errno. */
 static int64_t fill(const struct range *range, uint64_t page, uint64_t *entries, uint64_t n)
 {
-	uint64_t done = 0, frame, i, pages;
+	uint64_t done = 0, pages;
 	unsigned int s;
 	int ret;
 
@@ -481,29 +607,29 @@ static int64_t fill(const struct range *range, uint64_t page, uint64_t *entries,
 	if (ret)
 		return ret;
 	for (s = 0; s < old.nr; s++) {
-		frame = frame_of(&old.segments[s]);
 		pages = min(pages_of(&old.segments[s]), n - done);
-		for (i = 0; i < pages; i++, done++)
-			entries[done] = (entries[done] & ~ENTRY_FRAME) | ((frame + i) & ENTRY_FRAME);
+		write_frames(entries + done, frame_of(&old.segments[s]), pages);
+		done += pages;
 	}
 	return done ? (int64_t)done : -ERANGE;
 }
 
-/* Answers some of @n entries, whose pages are present. Returns the number of answers. */
-static uint64_t answer(uint64_t page, uint64_t *entries, uint64_t n)
+/*
+ * Answers some of @n entries, whose pages are present. @all: bits that they all have. Returns the
+ * number of answers.
+ */
+static uint64_t answer(uint64_t page, uint64_t *entries, uint64_t n, uint64_t all)
 {
 	struct range *range = ranges_at(page);
-	bool shared = true;
 	int64_t done;
-	uint64_t i;
 
 	if (!range) {
 		range = ranges_from(page);
 		if (range)
 			n = min(n, range->start - page);
-		for (i = 0; i < n; i++)
-			shared &= !!(entries[i] & ENTRY_SHARED);
-		done = pin_more(page, n, shared, &range);
+		if (!(all & ENTRY_SHARED))
+			all = all_of(entries, n);
+		done = pin_more(page, n, all & ENTRY_SHARED, &range);
 		if (done)
 			goto refuse;
 	}
@@ -531,27 +657,28 @@ refuse:
 
 void pins_answer(uint64_t page, uint64_t *entries, size_t n)
 {
-	size_t i, end;
+	size_t i = 0, end;
+	uint64_t all;
 
 	serial++;
-	for (i = 0; i < n; ) {
-		bool present = entries[i] & ENTRY_PRESENT;
-
-		for (end = i + 1; end < n && !(entries[end] & ENTRY_PRESENT) == !present; end++)
-			;
-		if (!present)
+	while (i < n) {
+		end = i + count_present(entries + i, n - i, &all);
+		while (i < end)
+			i += answer(page + i, entries + i, end - i, all);
+		while (end < n && !(entries[end] & ENTRY_PRESENT))
+			end++;
+		if (i < end)
 			pins_drop(page + i, page + end);
 		/* in a swapped entry these bits are no frame, and programs do not check that */
-		for (; !present && i < end; i++)
+		for (; i < end; i++)
 			entries[i] &= ~ENTRY_FRAME;
-		while (i < end)
-			i += answer(page + i, entries + i, end - i);
 	}
 }
 
 void pins_forget(void)
 {
 	ranges_forget();
+	window.pin = 0;
 	live = 0;
 	swept = 0;
 	next_page = 0;

@@ -85,7 +85,7 @@ build/%/extra: build/%/trust-signer.ko build/%/test-modules
 # Libraries can be preloaded only into dynamic programs.
 dynamic-tools := $(addprefix build/tests/,own-iova reader)
 # These are built with lib/, like a test.
-sharing-tools := build/tests/overwriter
+sharing-tools := $(addprefix build/tests/,overwriter wild)
 test-tools := $(filter-out $(dynamic-tools) $(sharing-tools),$(patsubst tests/guest/tools/%.c,build/tests/%,$(wildcard tests/guest/tools/*.c)))
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(wildcard tests/guest/*.c))
 test-lib := $(wildcard tests/guest/lib/*.c)
@@ -183,6 +183,11 @@ check-peers: $(PEERS_KERNELS:%=build/%/flatiommu.ko)
 units := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/*.c))
 
 build/unit/%: tests/unit/%.c lib/%.c lib/%.h build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
+
+build/unit/faults: tests/unit/faults.c tools/flatiommu/faults.c tools/flatiommu/faults.h tools/flatiommu/address.c \
+		tools/flatiommu/address.h $(shared) build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c,$^)
 

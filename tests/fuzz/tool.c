@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../tools/flatiommu/faults.h"
 #include "../../tools/flatiommu/pci.h"
 #include "../../tools/flatiommu/record.h"
 #include "../../tools/flatiommu/sysfs.h"
@@ -71,7 +72,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tool tool = { 0 };
 	struct function f;
 	struct record record;
-	char *name = malloc(size + 1), address[PCI_ADDRESS_SIZE];
+	struct fault fault;
+	struct near near;
+	char *name = malloc(size + 1), address[PCI_ADDRESS_SIZE], text[300];
 
 	if (!name)
 		abort();
@@ -86,6 +89,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	function_above(address, sizeof(address), name);
 	file_has_word("word", "%s", name);
 	file_number(0, "%s", name);
+	fault_parse_record(&fault, name);
+	near_find(&near, name, 0x12345000);
+	if (near.found)
+		near_text(text, sizeof(text), &near, 0x12345000);
 	free(name);
 	return 0;
 }

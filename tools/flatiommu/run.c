@@ -34,13 +34,15 @@
 #include "pci.h"
 #include "preload.h"
 #include "privilege.h"
+#include "run-fault.h"
 #include "sysfs.h"
 
-enum { FORCE, CHECK };
+enum { FORCE, CHECK, FAULT };
 
 static const struct flag run_flags[] = {
 	[FORCE] = { "force", NULL, "whatever is missing" },
 	[CHECK] = { "check", NULL, "only say whether it would run, and how" },
+	[FAULT] = { "fault", NULL, "behind an IOMMU: report accesses to other memory than the program's buffers" },
 	{ NULL, NULL, NULL }
 };
 
@@ -218,18 +220,19 @@ static int prepare(struct tool *tool, struct way *way)
 	return ret ? fail(tool, ret, "run: LD_PRELOAD: %s", strerror(-ret)) : 0;
 }
 
-static struct json_object *way_json(const struct way *way, const char *program)
+static struct json_object *way_json(const struct way *way, const char *program, bool faults)
 {
 	struct json_object *what = json_object_new_object();
 	bool any = way->claimed || way->uio;
 
 	put_string(what, "program", program);
-	put_bool(what, "hidden", way->claimed);
-	put_string(what, "hidden_by", !way->claimed ? NULL : way->may_mount || !has_library(way) ?
+	put_bool(what, "faults", faults);
+	put_bool(what, "hidden", way->claimed || faults);
+	put_string(what, "hidden_by", faults ? "mount namespace" : !way->claimed ? NULL : way->may_mount || !has_library(way) ?
 		   "mount namespace" : "library");
 	put_string(what, "pagemap", !any ? NULL : has_library(way) ? "pins" : "kernel");
 	put_string(what, "library", has_library(way) ? way->library : NULL);
-	put_string(what, "why", !any ? "no function is claimed or on a uio driver" : way->why_not);
+	put_string(what, "why", !any && !faults ? "no function is claimed or on a uio driver" : way->why_not);
 	return what;
 }
 
@@ -247,11 +250,50 @@ static void run_text(const struct tool *tool, struct json_object *what)
 		       program);
 	else
 		printf("%s: nothing is hidden: no function is claimed\n", program);
+	if (json_object_get_boolean(get(what, "faults")))
+		printf("%s: faults of the IOMMU are reported\n", program);
 	if (pagemap && !strcmp(pagemap, "pins"))
 		printf("%s: pagemap is answered from pins, by %s\n", program, get_string(what, "library"));
 	else if (pagemap)
 		printf("%s: pagemap is the kernel's, and what it reads there is not pinned: %s\n", program,
 		       get_string(what, "why"));
+}
+
+static int execute(const struct args *args)
+{
+	int err;
+
+	execvp(args->words[0], args->words);
+	err = errno;
+	/* as env(1) and shells do */
+	fprintf(stderr, "flatiommu: run: %s: %s\n", args->words[0], strerror(err));
+	return err == ENOENT ? 127 : 126;
+}
+
+/*
+ * Behind an IOMMU. Without groups to see, the program uses physical addresses, as it does without
+ * an IOMMU, and type1 maps them.
+ */
+static int run_fault(struct tool *tool, const struct args *args, const struct functions *functions)
+{
+	struct way way = { 0 };
+	bool child = false;
+	int ret = check_faults(tool, functions);
+
+	if (ret)
+		return ret;
+	if (args->values[CHECK]) {
+		way.why_not = "its IOMMU translates what it pins";
+		show(tool, way_json(&way, args->words[0], true), run_text);
+		return 0;
+	}
+	ret = watch_faults(tool, &child);
+	if (!child)
+		return ret;
+	ret = enter_namespace(tool, &way);
+	if (!ret && setenv(RUN_VARIABLE, way.left, 1))
+		ret = fail(tool, -errno, "run: " RUN_VARIABLE ": %s", strerror(errno));
+	return ret ? ret : execute(args);
 }
 
 static int run_run(struct tool *tool, const struct args *args)
@@ -262,6 +304,11 @@ static int run_run(struct tool *tool, const struct args *args)
 	int ret = 0;
 
 	functions_scan(&functions);
+	if (args->values[FAULT]) {
+		ret = run_fault(tool, args, &functions);
+		functions_free(&functions);
+		return ret;
+	}
 	find_way(&way, args->words[0], &functions);
 	any = way.claimed || way.uio;
 	iommu = count_behind(&functions, BEHIND_IOMMU);
@@ -276,17 +323,11 @@ static int run_run(struct tool *tool, const struct args *args)
 		return fail(tool, -ENODEV, "run: no function is claimed");
 	}
 	if (args->values[CHECK]) {
-		show(tool, way_json(&way, args->words[0]), run_text);
+		show(tool, way_json(&way, args->words[0], false), run_text);
 		return 0;
 	}
 	ret = prepare(tool, &way);
-	if (ret)
-		return ret;
-	execvp(args->words[0], args->words);
-	ret = errno;
-	/* as env(1) and shells do */
-	fprintf(stderr, "flatiommu: run: %s: %s\n", args->words[0], strerror(ret));
-	return ret == ENOENT ? 127 : 126;
+	return ret ? ret : execute(args);
 }
 
 const struct command run_command = {

@@ -24,11 +24,12 @@
 
 #define MAX_FDS		1024
 #define MAX_MAPS	70000
+#define MAX_PAGES	16
 #define REGION(i)	((off_t)(i) << 24)
 #define PAGE		4096ul
 #define HUGE		(2ul << 20)
 
-enum kind { NONE, CONTAINER, GROUP, DEVICE, FLATIOMMU };
+enum kind { NONE, CONTAINER, GROUP, DEVICE, FLATIOMMU, PAGEMAP };
 
 static struct sysfs_function {
 	const char *bdf;
@@ -50,11 +51,20 @@ static struct map {
 	int container;
 } maps[MAX_MAPS];
 
+/* Pages that are elsewhere. */
+static struct page {
+	uintptr_t vaddr;
+	uint64_t address, next;	/* @next: after a map; 0: the same */
+	bool restless;
+} pages[MAX_PAGES];
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of all of these */
 static enum fake_machine machine;
 static unsigned int map_ms, failed_maps;
 static int map_error;
 static rlim_t memlock;
+static uint64_t last_iova;
+static bool hidden;
 static char root[64];
 
 struct fake_calls *fake_calls;
@@ -179,6 +189,8 @@ WRAP(int, open, const char *path, int flags, mode_t mode)
 		kind = CONTAINER;
 	else if (!strcmp(path, "/dev/flatiommu"))
 		kind = FLATIOMMU;
+	else if (!strcmp(path, "/proc/self/pagemap"))
+		kind = PAGEMAP;
 	else if (!strncmp(path, "/dev/vfio/", strlen("/dev/vfio/"))) {
 		kind = GROUP;
 		function = &functions[atoi(path + strlen("/dev/vfio/")) - 1];
@@ -226,11 +238,84 @@ WRAP(int, close, int fd)
 	return __real_close(fd);
 }
 
+static struct page *page_at(uintptr_t vaddr)
+{
+	size_t i;
+
+	for (i = 0; i < MAX_PAGES; i++)
+		if (pages[i].vaddr == vaddr)
+			return &pages[i];
+	return NULL;
+}
+
+static void set_page(const void *page, struct page to)
+{
+	struct page *p;
+
+	pthread_mutex_lock(&lock);
+	p = page_at((uintptr_t)page);
+	if (!p)
+		p = page_at(0);
+	CHECK(p);
+	to.vaddr = (uintptr_t)page;
+	*p = to;
+	pthread_mutex_unlock(&lock);
+}
+
+void fake_page(const void *page, uint64_t address, bool later)
+{
+	set_page(page, (struct page){ .address = later ? (uintptr_t)page : address, .next = later ? address : 0 });
+}
+
+void fake_hide_pages(void)
+{
+	hidden = true;
+}
+
+void fake_restless(const void *page)
+{
+	set_page(page, (struct page){ .address = (uintptr_t)page, .restless = true });
+}
+
+/* What the kernel says of pages, with another frame: this test sees none. */
+static ssize_t read_pagemap(uint64_t *entries, ssize_t size, off_t at)
+{
+	const struct page *page;
+	ssize_t i;
+
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < size / (ssize_t)sizeof(*entries); i++) {
+		uintptr_t vaddr = (uintptr_t)(at / (off_t)sizeof(*entries) + i) * PAGE;
+
+		page = page_at(vaddr);
+		entries[i] = (entries[i] & ~((1ull << 55) - 1)) | (hidden ? 0 : page ? page->address : vaddr) / PAGE;
+	}
+	pthread_mutex_unlock(&lock);
+	return size;
+}
+
+static void move_pages(uint64_t vaddr, uint64_t size)
+{
+	size_t i;
+
+	for (i = 0; i < MAX_PAGES; i++) {
+		if (pages[i].vaddr - vaddr >= size)
+			continue;
+		if (pages[i].restless)
+			pages[i].address += PAGE;
+		if (pages[i].next)
+			pages[i].address = pages[i].next;
+	}
+}
+
 WRAP(ssize_t, pread, int fd, void *data, size_t size, off_t at)
 {
 	struct sysfs_function *function;
+	enum kind kind = kind_of(fd, &function);
 
-	if (kind_of(fd, &function) == DEVICE && function->gone) {
+	if (kind == PAGEMAP)
+		return read_pagemap(data, __real_pread(fd, data, size, at), at);
+	if (kind == DEVICE && function->gone) {
 		memset(data, 0xff, size);
 		return (ssize_t)size;
 	}
@@ -400,8 +485,12 @@ static int do_map(int container, const struct vfio_iommu_type1_dma_map *arg)
 		err = -EEXIST;
 	for (i = 0; !err && maps[i].size; i++)
 		;
-	if (!err)
+	if (!err && arg->iova + arg->size - 1 > last_iova)
+		err = -EINVAL;
+	if (!err) {
 		maps[i] = (struct map){ arg->iova, arg->vaddr, arg->size, container };
+		move_pages(arg->vaddr, arg->size);
+	}
 	pthread_mutex_unlock(&lock);
 	if (ms)
 		sleep_ms(ms);
@@ -430,6 +519,21 @@ static int do_unmap(int container, const struct vfio_iommu_type1_dma_unmap *arg)
 	return err;
 }
 
+bool fake_is_mapped(uint64_t address)
+{
+	bool is;
+
+	pthread_mutex_lock(&lock);
+	is = find_map(-1, address);
+	pthread_mutex_unlock(&lock);
+	return is;
+}
+
+void fake_last_iova(uint64_t last)
+{
+	last_iova = last;
+}
+
 static int get_ranges(struct vfio_iommu_type1_info *info)
 {
 	struct vfio_iommu_type1_info_cap_iova_range *cap = (void *)(info + 1);
@@ -441,7 +545,7 @@ static int get_ranges(struct vfio_iommu_type1_info *info)
 		cap->header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
 		cap->nr_iovas = 1;
 		cap->iova_ranges[0].start = 0;
-		cap->iova_ranges[0].end = INT64_MAX;
+		cap->iova_ranges[0].end = last_iova;
 	}
 	info->argsz = (uint32_t)size;
 	return 0;
@@ -581,6 +685,9 @@ void fake_begin(enum fake_machine kind)
 	}
 	fake_maps(0, 0);
 	fake_memlock(RLIM_INFINITY);
+	memset(pages, 0, sizeof(pages));
+	last_iova = INT64_MAX;
+	hidden = false;
 	CHECK(!flatiommu_open(&flat));
 }
 

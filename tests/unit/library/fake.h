@@ -53,6 +53,19 @@ void fake_maps(unsigned int milliseconds, int error);
 unsigned int fake_failed_maps(void);
 /* RLIMIT_MEMLOCK in bytes. fake_begin() makes it unlimited, whatever this user's is. */
 void fake_memlock(rlim_t bytes);
+/* Is the address mapped for devices? */
+bool fake_is_mapped(uint64_t address);
+/* Devices reach no IOVA after it. */
+void fake_last_iova(uint64_t last);
+/*
+ * What pagemap tells of a page of the program's: its address, which is mostly the page's own. It
+ * moves there when it is mapped for the first time if @later.
+ */
+void fake_page(const void *page, uint64_t address, bool later);
+/* Each map of the page moves it by a page. */
+void fake_restless(const void *page);
+/* The program has no privilege to see where its pages are. */
+void fake_hide_pages(void);
 /* The eventfd that the function signals as it is asked for, or -1. */
 int fake_request(const char *bdf);
 

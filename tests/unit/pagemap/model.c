@@ -69,13 +69,13 @@ static void add_segment(struct answer *answer, uint64_t frame)
 		answer->segments[answer->nr++] = (struct flatiommu_segment){ frame << 12, 1 << 12, 0, 0 };
 }
 
-static void tell(const uint64_t *frames, uint64_t n, struct answer *answer)
+static void tell(const uint64_t *frames, uint64_t n, unsigned int most, struct answer *answer)
 {
 	uint64_t i;
 
 	answer->nr = 0;
 	for (i = 0; i < n; i++) {
-		if (answer->nr == NODE_SEGMENTS &&
+		if (answer->nr == most &&
 		    answer->segments[answer->nr - 1].address + answer->segments[answer->nr - 1].length !=
 		    frames[i] << 12)
 			break;
@@ -88,7 +88,6 @@ int node_pin(uint64_t page, uint64_t n, struct answer *answer)
 {
 	uint64_t i, at = page - BASE;
 	struct kernel_pin *pin;
-	static uint32_t last;
 	uint32_t id;
 
 	CHECK(n && nr_pins < MOST_PINS / 2);
@@ -99,10 +98,9 @@ int node_pin(uint64_t page, uint64_t n, struct answer *answer)
 			return -EFAULT;
 	if (nr_held + n > limit)
 		return -ENOMEM;
-	do
-		last = last % (MOST_PINS - 1) + 1;
-	while (pins[last].frames);
-	id = last;
+	/* The kernel's numbers are the lowest ones. */
+	for (id = 1; pins[id].frames; id++)
+		;
 	pin = &pins[id];
 	pin->frames = malloc(n * sizeof(*pin->frames));
 	pin->n = n;
@@ -117,18 +115,18 @@ int node_pin(uint64_t page, uint64_t n, struct answer *answer)
 	nr_held += n;
 	nr_pins++;
 	answer->pin = id;
-	tell(pin->frames, n, answer);
+	tell(pin->frames, n, NODE_SEGMENTS, answer);
 	return 0;
 }
 
-int node_look_up(uint64_t offset, uint64_t n, struct answer *answer)
+int node_look_up(uint64_t offset, uint64_t n, unsigned int most, struct answer *answer)
 {
 	const struct kernel_pin *pin = &pins[answer->pin];
 
 	CHECK(answer->pin && pin->frames && n && offset + n <= pin->n);
 	if (pin->function != function)
 		return -ENODEV;
-	tell(pin->frames + offset, n, answer);
+	tell(pin->frames + offset, n, most, answer);
 	return 0;
 }
 
@@ -158,6 +156,22 @@ int node_read(uint64_t page, uint64_t *entries, size_t n)
 			     ENTRY_PRESENT | (pages[at].shared ? ENTRY_SHARED : 0) : at & 1;
 	}
 	return 0;
+}
+
+/* Kernels up to 6.6 do not answer. */
+int node_are_present(uint64_t page, uint64_t n, bool *shared)
+{
+	uint64_t i, at = page - BASE;
+
+	if (model_next(2))
+		return -ENOTTY;
+	*shared = true;
+	for (i = at; i < at + n; i++) {
+		if (i >= PAGES || !pages[i].frame)
+			return 0;
+		*shared &= pages[i].shared;
+	}
+	return 1;
 }
 
 void node_say(int err, uint64_t page, uint64_t n)

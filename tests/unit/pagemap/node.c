@@ -10,6 +10,7 @@
 
 #include "../../../preload/node.h"
 #include "../../../preload/raw.h"
+#include "../../../preload/scan.h"
 #include "node.h"
 
 #define MOST 4096
@@ -61,8 +62,9 @@ int node_pin(uint64_t page, uint64_t pages, struct answer *answer)
 	return 0;
 }
 
-int node_look_up(uint64_t offset, uint64_t pages, struct answer *answer)
+int node_look_up(uint64_t offset, uint64_t pages, unsigned int most, struct answer *answer)
 {
+	(void)most;
 	tell(pins[answer->pin].page + offset, pages, answer);
 	return 0;
 }
@@ -80,6 +82,15 @@ int node_read(uint64_t page, uint64_t *entries, size_t n)
 
 	raw_close(fd);
 	return ret == (long)n * 8 ? 0 : -EIO;
+}
+
+int node_are_present(uint64_t page, uint64_t pages, bool *shared)
+{
+	int fd = raw_open("/proc/self/pagemap", O_RDONLY);
+	int ret = scan_present(fd, page << 12, (page + pages) << 12, shared);
+
+	raw_close(fd);
+	return ret;
 }
 
 void node_uses(const char *path)

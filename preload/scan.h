@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Which pages are present, without an entry of pagemap for each: Linux 6.7 and later. */
+#ifndef PRELOAD_SCAN_H
+#define PRELOAD_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Are all pages from @start to @end present? @map: /proc/self/pagemap. Sets *@shared to whether all
+ * of them are of shared memory. Returns 1, 0, or -errno if this kernel does not answer, or not in
+ * short.
+ */
+int scan_present(int map, uint64_t start, uint64_t end, bool *shared);
+
+#endif

@@ -1,0 +1,104 @@
+#!/bin/bash
+# flatiommu run --fault: behind an IOMMU a driver has physical addresses, and each access that is none of its buffers' is
+# told, with the buffer beside it. Without an IOMMU the same program runs with the same kind of addresses.
+. "${0%/*}/lib.sh"
+
+fault=66
+
+# drives NAME WHAT STATUS: runs the driver; $bus is its buffer, /tmp/said what was told
+drives() {
+	local status=0
+	# the kernel's log has but three faults within 5 seconds
+	[[ $3 == 0 ]] || sleep 6
+	flatiommu run --fault -- "${0%/*}/wild" "$EDU" "$2" >/tmp/out 2>/tmp/said </dev/null || status=$?
+	is "$status" "$3" "$1: exit status $3"
+	bus=$(sed -n 's/^buffer //p' /tmp/out)
+	[[ $status == "$3" ]] || diag "$(cat /tmp/out /tmp/said)"
+}
+
+# tells NAME ACCESS ADDRESS WHERE: the lines about the fault, and where it is, seen from a buffer
+tells() {
+	local address
+	address=$(printf 0x%x $(($3)))
+	like "$(</tmp/said)" "flatiommu: fault: $EDU $2 $address, which is not mapped for that: [A-Z]" "$1: function and address are told"
+	like "$(</tmp/said)" "flatiommu: fault: $address is $4" "$1: and the buffer"
+}
+
+driver() {
+	local name=${FLATIOMMU_BACKEND:-the default backend}
+	drives "$name: a driver that does well" well 0
+	like "$(</tmp/out)" "well" "$name: it does"
+	is "$(</tmp/said)" '' "$name: nothing is told"
+	drives "$name: a write behind the buffer" behind $fault
+	tells "$name: a write behind the buffer" "writes to" "bus + 4096" "in the page right behind a buffer of process [0-9]+.*: $bus to .*, 4096 bytes at 0x"
+	like "$(</tmp/said)" "[1-9][0-9]* faults, 1 of them different; exit status $fault" "$name: and how many there were"
+	drives "$name: a write that goes on behind it" over $fault
+	tells "$name: a write that goes on behind it" "writes to" "bus + 4096" "in the page right behind a buffer of process [0-9]+.*: $bus to"
+	drives "$name: a read before it" before $fault
+	tells "$name: a read before it" "reads from" "bus - 4096" "in the page right in front of a buffer of process [0-9]+.*: $bus to"
+	drives "$name: a write to a buffer that is freed" freed $fault
+	tells "$name: a write to a buffer that is freed" "writes to" bus "in a buffer of process [0-9]+, freed by now: $bus to"
+	drives "$name: a write to a buffer that devices only read" read-only $fault
+	bus=$(sed -n 's/^read-only //p' /tmp/out)
+	tells "$name: a write to a buffer that devices only read" "writes to" bus "in a buffer of process [0-9]+.*: $bus to"
+}
+
+# status_of NAME STATUS COMMAND...: of a program without faults
+status_of() {
+	local name=$1 expected=$2 status=0
+	shift 2
+	flatiommu run --fault -- "$@" >/tmp/out 2>/tmp/said </dev/null || status=$?
+	is "$status" "$expected" "$name"
+}
+
+# refuses NAME MESSAGE COMMAND...
+refuses() {
+	local name=$1 message=$2 status=0
+	shift 2
+	"$@" >/tmp/out 2>&1 </dev/null || status=$?
+	is "$status" 125 "$name: exit status 125"
+	like "$(</tmp/out)" "$message" "$name: it says why"
+}
+
+modprobe vfio-pci
+if [[ -z $(ls /sys/class/iommu) ]]; then
+	insmod "$MODULE"
+	refuses "without an IOMMU" "this machine has no IOMMU" flatiommu run --fault -- true
+	flatiommu bind "$EDU" >/dev/null
+	refuses "with a claim" "this machine has no IOMMU" flatiommu run --fault -- true
+	output=$(FLATIOMMU_FAULT=1 "${0%/*}/wild" "$EDU" well 2>&1)
+	like "$output" "buffer 0x[0-9a-f]+000.*well" "the driver does well without one"
+	flatiommu unbind "$EDU" >/dev/null
+	rmmod flatiommu
+	done_testing
+fi
+
+refuses "nothing on vfio-pci" "no function on vfio-pci has an IOMMU; try: flatiommu bind" flatiommu run --fault -- true
+flatiommu bind "$EDU" >/dev/null
+is "$(driver_of "$EDU")" vfio-pci "edu is on vfio-pci"
+refuses "without CAP_SYS_ADMIN" "CAP_SYS_ADMIN is missing" setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin \
+	flatiommu run --fault -- true
+refuses "without a kernel log" "/dev/kmsg: .*this container has no kernel log; try: --device /dev/kmsg" \
+	unshare --mount sh -c 'mount -t tmpfs tmpfs /dev && exec flatiommu run --fault -- true'
+is "$(flatiommu --json run --fault --check -- true | jq -r '.faults, .hidden_by' | xargs)" "true mount namespace" "--check says what would be"
+status_of "the program's exit status" 7 sh -c 'exit 7'
+status_of "that of one that is killed" 137 sh -c 'kill -9 $$'
+status_of "of one that is not there" 127 no-such-program
+status_of "of one that is none" 126 /etc/passwd
+flatiommu run --fault -- sh -c 'trap "exit 9" TERM; echo here; while :; do sleep 0.1; done' >/tmp/out 2>&1 &
+until_true 60 grep -q here /tmp/out
+kill "$!"
+status=0
+wait "$!" || status=$?
+is "$status" 9 "a signal goes on to the program"
+is "$(ls /tmp/flatiommu-fault.* 2>/dev/null)" '' "no file is left"
+
+driver
+! has_groups || [[ ! -e /dev/iommu ]] || FLATIOMMU_BACKEND=iommu-type1 driver
+
+output=$(setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin env FLATIOMMU_FAULT=1 "${0%/*}/wild" "$EDU" well 2>&1)
+like "$output" "/proc/self/pagemap: .*: physical addresses need CAP_SYS_ADMIN" "the library says what it lacks"
+output=$(FLATIOMMU_FAULT=no "${0%/*}/wild" "$EDU" well 2>&1)
+like "$output" "FLATIOMMU_FAULT=no: it can be 1" "and what it does not know"
+flatiommu unbind "$EDU" >/dev/null
+done_testing

@@ -24,6 +24,7 @@ sent() {
 
 # start_victim: until it forwards; its pid is in $victim
 start_victim() {
+	: >/tmp/victim
 	# a core of its own for what forwards
 	dpdk-testpmd --file-prefix=victim --iova-mode=pa -l 0,1 --main-lcore=1 -a "$NIC" -m 64 --no-telemetry -- \
 		--no-mlockall --total-num-mbufs=4096 --stats-period=1 >/tmp/victim 2>&1 </dev/null &

@@ -16,6 +16,7 @@ succeeds "dpdk-devbind binds both cards" dpdk-devbind.py -b vfio-pci "$NIC" "$NI
 # begins OPTION...: testpmd, with EAL options up to -- and its own after it, until it has begun or given up
 begins() {
 	log_mark
+	: >/tmp/testpmd
 	"${as[@]}" dpdk-testpmd --iova-mode=pa -l 0,1 -a "$NIC" --no-telemetry "$@" \
 		--no-mlockall --forward-mode=txonly --stats-period=1 >/tmp/testpmd 2>&1 </dev/null &
 	pid=$!

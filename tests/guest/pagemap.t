@@ -92,6 +92,7 @@ if modprobe uio_pci_generic; then
 	[[ ! -e /sys/devices/system/node/node1 ]] || is "$(xargs </tmp/drives)" "moved copied elsewhere" "by itself its memory moves away under the device"
 	kill -9 $!
 	wait
+	: >/tmp/drives
 	without_admin flatiommu run -- reader drive "$EDU" >/tmp/drives 2>&1 &
 	until_true 60 grep -q copied /tmp/drives
 	pid=$(pidof reader)

@@ -80,6 +80,7 @@ wired() {
 	began=$SECONDS
 	# A frame that the card has no room for yet is sent again.
 	printf '%s\n' "set fwd io retry" "set burst tx delay 10 retry 1000000" >/tmp/commands
+	: >/tmp/testpmd
 	# One thread for each port, so that a port that waits for frames does not delay another.
 	"$@" --lcores 0@0,1@0,2@1,3@1,4@0 -a "$port" -a "$peer" -m 64 --no-telemetry \
 		--vdev "net_pcap0,rx_pcap=/tmp/a.in,tx_pcap=/tmp/a.out" \

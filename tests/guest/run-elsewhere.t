@@ -57,6 +57,7 @@ diag "cures"
 # refused COMMAND...: it is refused a map, and waits; its pid is in $pid
 refused() {
 	log_mark
+	: >/tmp/said
 	"$@" >/tmp/said 2>/tmp/stderr &
 	until_true 30 grep -q . /tmp/said
 	pid=$(pidof own-iova)
@@ -101,6 +102,7 @@ ends
 
 name="run, and virtual addresses by the program's own choice"
 log_mark
+: >/tmp/said
 flatiommu run -- own-iova "$EDU" dpdk hold >/tmp/said 2>&1 &
 until_true 30 grep -q . /tmp/said
 pid=$(pidof own-iova)

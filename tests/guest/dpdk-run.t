@@ -5,7 +5,6 @@
 . "${0%/*}/peers.sh"
 
 packets=$(parameter packets 10000 1000000)
-kills=$(parameter kills 2 50)
 before=$(iommus)
 pinned=$(pins)
 modprobe vfio-pci
@@ -54,20 +53,6 @@ begin
 wired "uio_pci_generic" "$NIC" "$NIC_PEER" "$packets" without_admin flatiommu run -- dpdk-testpmd
 is "$(pins)" "$pinned" "uio_pci_generic: nothing stays pinned"
 
-# its memory is somebody else's at once, and the card has been stopped before
-for ((i = 1; i <= kills; i++)); do
-	begin
-	without_admin flatiommu run -- dpdk-testpmd -l 0,1 -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- \
-		--no-mlockall --auto-start --forward-mode=txonly --total-num-mbufs=8192 --stats-period=1 \
-		>/tmp/testpmd 2>&1 </dev/null &
-	succeeds "kill $i: it sends" until_true 120 grep -qE "TX-packets: [1-9]" /tmp/testpmd
-	pid=$(pidof dpdk-testpmd | tr ' ' '\n' | head -n 1)
-	kill -KILL "$pid"
-	until_true 30 gone "$pid"
-	is "$(bus_master "$NIC") $(bus_master "$NIC_PEER")" "0 0" "kill $i: the cards are stopped"
-	wait
-	is "$(pins)" "$pinned" "kill $i: nothing stays pinned"
-done 2>/dev/null
 for device in "$NIC" "$NIC_PEER"; do
 	release "$device"
 done

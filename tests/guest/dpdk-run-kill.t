@@ -11,10 +11,8 @@ insmod "$MODULE"
 modprobe uio_pci_generic
 huge_pages 64
 
-# without_admin COMMAND...: with what it takes, and nothing besides
-without_admin() {
-	setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock "$@"
-}
+# with what it takes, and nothing besides. No function: the process ID in the background would be that of a shell.
+without_admin=(setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock)
 
 # from cold: no huge page of the last start is taken over
 begin() {
@@ -26,7 +24,7 @@ succeeds "dpdk-devbind binds to uio_pci_generic" dpdk-devbind.py -b uio_pci_gene
 # its memory is somebody else's at once, and the card has been stopped before
 for ((i = 1; i <= kills; i++)); do
 	begin
-	without_admin flatiommu run -- dpdk-testpmd -l 0,1 -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- \
+	"${without_admin[@]}" flatiommu run -- dpdk-testpmd -l 0,1 -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- \
 		--no-mlockall --auto-start --forward-mode=txonly --total-num-mbufs=8192 --stats-period=1 \
 		>/tmp/testpmd 2>&1 </dev/null &
 	succeeds "kill $i: it sends" until_true 120 grep -qE "TX-packets: [1-9]" /tmp/testpmd

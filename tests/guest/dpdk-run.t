@@ -11,10 +11,8 @@ modprobe vfio-pci
 insmod "$MODULE"
 huge_pages 64
 
-# without_admin COMMAND...: with what it takes, and nothing besides
-without_admin() {
-	setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock "$@"
-}
+# with what it takes, and nothing besides. No function: the process ID in the background would be that of a shell.
+without_admin=(setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock)
 
 # pages PID: of huge pages that it has mapped
 pages() {
@@ -40,7 +38,7 @@ begin() {
 way=vfio-pci vfio=1
 succeeds "dpdk-devbind binds to vfio-pci" dpdk-devbind.py -b vfio-pci "$NIC" "$NIC_PEER"
 begin
-wired "vfio-pci" "$NIC" "$NIC_PEER" "$packets" without_admin flatiommu run -- dpdk-testpmd
+wired "vfio-pci" "$NIC" "$NIC_PEER" "$packets" "${without_admin[@]}" flatiommu run -- dpdk-testpmd
 is "$(pins)" "$pinned" "vfio-pci: nothing stays pinned"
 for device in "$NIC" "$NIC_PEER"; do
 	release "$device"
@@ -50,7 +48,7 @@ modprobe uio_pci_generic
 way=uio_pci_generic vfio=0
 succeeds "dpdk-devbind binds to uio_pci_generic" dpdk-devbind.py -b uio_pci_generic "$NIC" "$NIC_PEER"
 begin
-wired "uio_pci_generic" "$NIC" "$NIC_PEER" "$packets" without_admin flatiommu run -- dpdk-testpmd
+wired "uio_pci_generic" "$NIC" "$NIC_PEER" "$packets" "${without_admin[@]}" flatiommu run -- dpdk-testpmd
 is "$(pins)" "$pinned" "uio_pci_generic: nothing stays pinned"
 
 for device in "$NIC" "$NIC_PEER"; do

@@ -24,6 +24,7 @@ succeeds "dpdk-devbind binds to uio_pci_generic" dpdk-devbind.py -b uio_pci_gene
 # its memory is somebody else's at once, and the card has been stopped before
 for ((i = 1; i <= kills; i++)); do
 	begin
+	: >/tmp/testpmd
 	"${without_admin[@]}" flatiommu run -- dpdk-testpmd -l 0,1 -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- \
 		--no-mlockall --auto-start --forward-mode=txonly --total-num-mbufs=8192 --stats-period=1 \
 		>/tmp/testpmd 2>&1 </dev/null &

@@ -4,7 +4,7 @@
  *
  * One claim is one PCI function with a dummy IOMMU and a group of its own (claim.c, ops.c).
  * One domain is one address space, the extents mapped in it and the claims attached to it
- * (domain.c, extent.c).
+ * (domain.c, extent.c, attach.c).
  */
 #ifndef FLATIOMMU_H
 #define FLATIOMMU_H
@@ -214,10 +214,6 @@ bool flat_is_incoherent(struct pci_dev *pdev, const char *refusal);
 /* domain.c */
 struct iommu_domain *flat_domain_alloc(void);
 void flat_domain_put(struct flat_domain *d);
-bool flat_may_take_over(struct flat_claim *claim);
-void flat_pause(struct flat_claim *claim);
-int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
-		struct flat_domain *domain);
 
 /* doorbell.c */
 u64 flat_find_doorbell(struct pci_dev *pdev);

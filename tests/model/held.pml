@@ -266,7 +266,7 @@ proctype child()
 	running--
 }
 
-/* A write to reset_method: module/domain.c: flat_pause() and module/domain.c: go_on() */
+/* A write to reset_method: module/attach.c: flat_pause() and module/attach.c: go_on() */
 proctype looker()
 {
 	if

@@ -13,11 +13,9 @@
  * whatever process has them open.
  */
 #include <linux/capability.h>
-#include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -32,45 +30,6 @@
 #include "history.h"
 #include "pages.h"
 #include "pin.h"
-#include "segments.h"
-
-/**
- * struct flat_pin - pinned memory; does not change once it has its number
- * @refs:	the file's, the domain's, and one for each look-up that is running
- * @mm:		the program whose RLIMIT_MEMLOCK it counts against; a reference to the struct is
- *		held
- * @vaddr:	address of the first byte in that program
- * @length:	bytes
- * @writable:	the functions may write to it
- * @stops:	the functions are stopped before the memory is given back
- * @told:	the program was told the pin's number; xa_lock(&file->pins)
- * @recorded:	the functions' histories have it
- * @counted:	the guards count it; with a domain: a program may know of it
- * @nr_accounted: pages that were accounted to @mm
- * @pages:	the memory
- * @domain:	the domain that holds the pin, or held it until its end; a reference is held.
- *		NULL: the pin has guards
- * @held:	in @domain->pins; @domain->lock
- * @nr_guards:	length of @guards
- * @guards:	the functions
- */
-struct flat_pin {
-	refcount_t refs;
-	struct mm_struct *mm;
-	u64 vaddr;
-	u64 length;
-	bool writable;
-	bool stops;
-	bool told;
-	bool recorded;
-	bool counted;
-	unsigned long nr_accounted;
-	struct flat_pages pages;
-	struct flat_domain *domain;
-	struct list_head held;
-	unsigned int nr_guards;
-	struct flat_guard *guards[];
-};
 
 /* In the histories of the functions that it is for. */
 static void record(const struct flat_pin *p, u32 type)
@@ -232,53 +191,6 @@ put:
 	return ret ? ERR_PTR(ret) : p;
 }
 
-/* Runs to look up before cond_resched(). */
-#define RUNS_AT_ONCE 256
-
-/* FLATIOMMU_LOOKUP of a pin; the caller has a reference to it. */
-static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
-		   struct flatiommu_lookup *arg)
-{
-	u64 pos, length, at, size, left, bus;
-	struct flat_segments s;
-	unsigned long i;
-	int ret;
-
-	ret = flat_segments_begin(&s, arg);
-	if (ret)
-		return ret;
-	if (arg->start >= p->length)
-		return flat_segments_end(&s, arg, 0, -ENOENT);
-	pos = offset_in_page(p->vaddr) + arg->start;
-	length = min(arg->length, p->length - arg->start);
-	i = flat_pages_find(&p->pages, pos >> PAGE_SHIFT);
-	/* Offset in the run. */
-	at = pos - PFN_PHYS(p->pages.runs[i].first);
-	for (left = length; !ret && left; left -= size, at = 0, i++) {
-		const struct flat_run *run = &p->pages.runs[i];
-
-		size = PFN_PHYS(flat_pages_end(&p->pages, i) - run->first) - at;
-		size = min(size, left);
-		bus = flat_bus_address(map, PFN_PHYS(run->pfn) + at, size);
-		if (bus == DMA_MAPPING_ERROR) {
-			ret = left < length ? 0 : -ERANGE;
-			break;
-		}
-		/* No FLATIOMMU_SEGMENT_MMIO: only memory can be pinned. */
-		if (!flat_segments_add(&s, bus, size, 0)) {
-			ret = flat_segments_flush(&s, false);
-			if (ret || !flat_segments_add(&s, bus, size, 0))
-				break;
-		}
-		if (!(i % RUNS_AT_ONCE)) {
-			cond_resched();
-			if (fatal_signal_pending(current))
-				ret = -EINTR;
-		}
-	}
-	return flat_segments_end(&s, arg, length - left, ret);
-}
-
 /* Counts the pin in its guards, if its end stops the functions. */
 static void count_pin(struct flat_pin *p)
 {
@@ -308,9 +220,9 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 		return 0;
 	count_pin(p);
 	if (p->domain)
-		ret = look_up(p, &p->domain->bus_map, &lookup);
+		ret = flat_tell_pin(p, &p->domain->bus_map, &lookup);
 	else if (!flat_guard_has_ended(p->guards[0]))
-		ret = look_up(p, &p->guards[0]->bus_map, &lookup);
+		ret = flat_tell_pin(p, &p->guards[0]->bus_map, &lookup);
 	else
 		/* The function was removed while the memory was being pinned. */
 		ret = -ENODEV;
@@ -461,43 +373,6 @@ static struct flat_pin *get_pin(struct flat_file *f, u32 id)
 	return p;
 }
 
-/* Returns the guard of a function of the pin, or NULL. A function that was removed has none. */
-static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_function *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < p->nr_guards; i++)
-		if (!memcmp(&p->guards[i]->name, name, sizeof(*name)) &&
-		    !flat_guard_has_ended(p->guards[i]))
-			return p->guards[i];
-	return NULL;
-}
-
-/* Returns how a function of the pin sees memory, or NULL if the pin is not for that function. */
-static const struct flat_bus_map *map_of(struct flat_file *f, struct flat_pin *p,
-					 const struct flatiommu_function *name)
-{
-	const struct flat_bus_map *map = NULL;
-	struct flat_guard *guard;
-	struct flat_domain *d;
-	struct pci_dev *pdev;
-
-	if (!p->domain) {
-		guard = guard_of(p, name);
-		return guard ? &guard->bus_map : NULL;
-	}
-	if (flat_get_function(name, &pdev))
-		return NULL;
-	d = flat_shared_domain(f, &pdev, 1);
-	pci_dev_put(pdev);
-	if (IS_ERR(d))
-		return NULL;
-	if (d == p->domain)
-		map = &d->bus_map;
-	flat_domain_put(d);
-	return map;
-}
-
 /* FLATIOMMU_LOOKUP of a pin */
 int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
 {
@@ -512,8 +387,8 @@ int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
 	p = get_pin(f, arg->pin);
 	if (!p)
 		return -ENOENT;
-	map = map_of(f, p, &arg->function);
-	ret = map ? look_up(p, map, arg) : -ENODEV;
+	map = flat_map_of_pin(f, p, &arg->function);
+	ret = map ? flat_tell_pin(p, map, arg) : -ENODEV;
 	put_pin(p);
 	return ret;
 }

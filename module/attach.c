@@ -223,3 +223,19 @@ FLAT_ATTACH_DEV(flat_domain_attach)
 	go_on(claim, d);
 	return 0;
 }
+
+/*
+ * May a function of @d be doing DMA? VFIO detaches functions before it unmaps their memory: they
+ * are stopped and blocked then, but still among the domain's claims.
+ */
+bool flat_is_attached(struct flat_domain *d)
+{
+	struct flat_claim *claim;
+	bool is = false;
+
+	spin_lock(&flat_attach_lock);
+	list_for_each_entry(claim, &d->claims, attached)
+		is |= claim->attachment == FLAT_PAGING;
+	spin_unlock(&flat_attach_lock);
+	return is;
+}

@@ -17,5 +17,6 @@ void flat_pause(struct flat_claim *claim);
 int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		struct flat_domain *domain);
 FLAT_ATTACH_DEV(flat_domain_attach);
+bool flat_is_attached(struct flat_domain *d);
 
 #endif /* FLATIOMMU_ATTACH_H */

@@ -20,6 +20,7 @@
 #include "extent.h"
 #include "flatiommu.h"
 #include "history.h"
+#include "hold.h"
 #include "lookup.h"
 #include "pin.h"
 #include "refusal.h"
@@ -194,16 +195,27 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 			       size_t pgcount, struct iommu_iotlb_gather *gather)
 {
 	struct flat_domain *d = to_flat_domain(domain);
-	struct flat_extent *gone = NULL;
+	struct flat_erased erased = { .parts = flat_holding() && flat_is_attached(d) };
 	size_t unmapped;
 
+again:
 	/* It may be all of memory, page by page. The core calls again for the rest. */
 	spin_lock(&d->lock);
 	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &d->histories,
-				      &gone);
+				      &erased);
 	d->unmaps++;
 	spin_unlock(&d->lock);
-	flat_extent_free_list(gone);
+	if (!erased.parts) {
+		flat_extent_free_list(erased.gone);
+	} else if (!unmapped && !erased.part) {
+		/* VFIO mostly unmaps whole extents. An unmap cannot fail. */
+		erased.part = flat_extent_alloc(GFP_KERNEL | __GFP_NOFAIL);
+		goto again;
+	} else {
+		flat_extent_free(erased.part);
+		flat_hold_extents(&d->hold, erased.gone);
+		flat_hold_limit_domain(d);
+	}
 	cond_resched();
 	trace_flat_unmap(d->name, iova, unmapped);
 	return unmapped;
@@ -251,6 +263,7 @@ struct iommu_domain *flat_domain_alloc(void)
 	INIT_LIST_HEAD(&d->pins);
 	INIT_LIST_HEAD(&d->histories);
 	spin_lock_init(&d->lock);
+	flat_hold_init(&d->hold);
 	strscpy(d->name, "no device", sizeof(d->name));
 	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 
@@ -274,6 +287,7 @@ static void free_domain(struct work_struct *work)
 		flat_history_leave(h);
 	spin_unlock(&flat_attach_lock);
 	WARN_ON_ONCE(!list_empty(&d->claims) || !list_empty(&d->pins));
+	WARN_ON_ONCE(!list_empty(&d->hold.items));
 	flat_extents_free(&d->extents);
 	if (d->lookup_mm)
 		mmdrop(d->lookup_mm);
@@ -309,6 +323,7 @@ static void flat_domain_free(struct iommu_domain *domain)
 	}
 	spin_unlock(&flat_attach_lock);
 	flat_let_pins_go(d);
+	flat_hold_end(&d->hold);
 	flat_domain_put(d);
 }
 

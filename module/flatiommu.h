@@ -20,6 +20,7 @@
 
 #include "busmap.h"
 #include "extent.h"
+#include "hold.h"
 
 struct flat_history;
 struct mm_struct;
@@ -132,6 +133,7 @@ struct flat_hole {
  * @hole:	IOVAs that look-up maps may have; @lock
  * @unmaps:	number of unmaps and of pins that were let go; @lock
  * @pins:	pins that it holds, see pin.c; @lock
+ * @hold:	what was unmapped in it, or unpinned, and is held
  * @histories:	histories of functions that were attached to it last; flat_attach_lock and @lock
  * @ended:	the core has freed the domain; @lock
  * @lookup_mm:	the program whose look-up maps are in @extents, or NULL; a reference is held. @lock
@@ -156,6 +158,7 @@ struct flat_domain {
 	struct flat_hole hole;
 	u64 unmaps;
 	struct list_head pins;
+	struct flat_hold hold;
 	struct list_head histories;
 	bool ended;
 	struct mm_struct *lookup_mm;
@@ -223,5 +226,6 @@ void flat_get_doorbell_region(const struct flat_claim *claim, struct list_head *
 bool flat_answers(struct pci_dev *pdev);
 bool flat_clear_master(struct pci_dev *pdev);
 void flat_set_master(struct pci_dev *pdev);
+void flat_wait_for_pending(struct pci_dev *pdev);
 
 #endif /* FLATIOMMU_H */

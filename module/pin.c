@@ -22,12 +22,14 @@
 #include <linux/flatiommu.h>
 
 #include "account.h"
+#include "attach.h"
 #include "declare.h"
 #include "file.h"
 #include "flatiommu.h"
 #include "function.h"
 #include "guard.h"
 #include "history.h"
+#include "hold.h"
 #include "pages.h"
 #include "pin.h"
 
@@ -43,15 +45,20 @@ static void record(const struct flat_pin *p, u32 type)
 		flat_record_pages_of(p->guards[i]->pdev, type, vaddr, &p->pages);
 }
 
-/* Uncounts the pin in its guards. @stop: also stops each function that has no other pin. */
-static void uncount_pin(struct flat_pin *p, bool stop)
+/*
+ * Uncounts the pin in its guards. @stop: also stops each function that has no other pin. Returns
+ * whether any has none.
+ */
+static bool uncount_pin(struct flat_pin *p, bool stop)
 {
+	bool last = false;
 	unsigned int i;
 
 	if (p->counted)
 		for (i = 0; i < p->nr_guards; i++)
-			flat_guard_unpinned(p->guards[i], stop);
+			last |= flat_guard_unpinned(p->guards[i], stop);
 	p->counted = false;
+	return last;
 }
 
 /*
@@ -74,7 +81,7 @@ static void destroy_pin(struct flat_pin *p, bool stop)
 	kfree(p);
 }
 
-static void put_pin(struct flat_pin *p)
+void flat_pin_put(struct flat_pin *p)
 {
 	if (refcount_dec_and_test(&p->refs))
 		destroy_pin(p, true);
@@ -96,8 +103,11 @@ static int hold(struct flat_pin *p)
 	return ret;
 }
 
-/* The domain does not hold the pin any more. As at an unmap, no function may be using it. */
-static void let_go(struct flat_pin *p)
+/*
+ * The domain does not hold the pin any more. As at an unmap, no function may be using it. @keep: it
+ * is kept as memory that was unmapped.
+ */
+static void let_go(struct flat_pin *p, bool keep)
 {
 	struct flat_domain *d = p->domain;
 	bool held;
@@ -107,9 +117,13 @@ static void let_go(struct flat_pin *p)
 	list_del_init(&p->held);
 	/* A paused function is not started again: it may have the memory's bus addresses. */
 	d->unmaps += held;
+	if (held && keep)
+		flat_hold_pin(&d->hold, p);
 	spin_unlock(&d->lock);
-	if (held)
-		put_pin(p);
+	if (held && keep)
+		flat_hold_limit_domain(d);
+	else if (held)
+		flat_pin_put(p);
 }
 
 /* Lets go of all pins of @d, which the core frees: no function is or will be attached to it. */
@@ -122,7 +136,7 @@ void flat_let_pins_go(struct flat_domain *d)
 	while ((p = list_first_entry_or_null(&d->pins, struct flat_pin, held))) {
 		list_del_init(&p->held);
 		spin_unlock(&d->lock);
-		put_pin(p);
+		flat_pin_put(p);
 		spin_lock(&d->lock);
 	}
 	spin_unlock(&d->lock);
@@ -245,8 +259,8 @@ static void give_up(struct flat_pin *p)
 		return;
 	}
 	if (!p->counted)
-		let_go(p);
-	put_pin(p);
+		let_go(p, false);
+	flat_pin_put(p);
 }
 
 /* FLATIOMMU_PIN; after success the caller calls flat_end_pin(). */
@@ -318,6 +332,36 @@ void flat_end_pin(struct flat_file *f, u32 id, bool told)
 	xa_unlock(&f->pins);
 }
 
+/* Have all functions of @p been stopped since it was unpinned? */
+bool flat_pin_is_quiet(const struct flat_pin *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->nr_guards; i++)
+		if (!flat_guard_is_quiet(p->guards[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Ends a pin that has guards. A function that has other pins goes on, so the memory is held until
+ * it is stopped. The end of a pin with FLATIOMMU_PIN_NO_STOP is the program's own business.
+ */
+static void end_pin_or_hold(struct flat_file *f, struct flat_pin *p)
+{
+	bool last;
+
+	if (!p->stops) {
+		flat_pin_put(p);
+		return;
+	}
+	last = uncount_pin(p, true);
+	flat_hold_pin(&f->hold, p);
+	if (last)
+		flat_hold_quiet_pins(&f->hold);
+	flat_hold_limit_file(f);
+}
+
 /* FLATIOMMU_UNPIN */
 int flat_unpin(struct flat_file *f, u32 id)
 {
@@ -334,24 +378,52 @@ int flat_unpin(struct flat_file *f, u32 id)
 	xa_unlock(&f->pins);
 	if (!p)
 		return -ENOENT;
+	if (!p->domain && flat_holding()) {
+		end_pin_or_hold(f, p);
+		return 0;
+	}
 	if (p->domain)
-		let_go(p);
-	put_pin(p);
+		let_go(p, flat_holding() && flat_is_attached(p->domain));
+	flat_pin_put(p);
 	return 0;
+}
+
+static void close_guards(const struct flat_pin *p, const struct flat_closing *closing)
+{
+	unsigned int i;
+
+	for (i = 0; p->stops && i < p->nr_guards; i++)
+		flat_guard_close(p->guards[i], closing);
+}
+
+/* Stops the functions of all pins in a list of struct flat_held, as the close of a file does. */
+void flat_stop_pins(const struct list_head *items)
+{
+	struct flat_closing closing;
+	struct flat_held *item;
+
+	flat_guard_new_close(&closing);
+	list_for_each_entry(item, items, entry)
+		close_guards(container_of(item, struct flat_pin, unpinned), &closing);
 }
 
 /* The file is closed. Its functions may still be using the memory, so they are stopped first. */
 void flat_unpin_all(struct flat_file *f)
 {
 	struct flat_closing closing;
+	struct flat_held *item;
 	struct flat_pin *p;
+	struct flat_lot lot;
 	unsigned long id;
-	unsigned int i;
 
 	flat_guard_new_close(&closing);
 	xa_for_each(&f->pins, id, p)
-		for (i = 0; p->stops && i < p->nr_guards; i++)
-			flat_guard_close(p->guards[i], &closing);
+		close_guards(p, &closing);
+	flat_hold_take(&f->hold, &lot);
+	list_for_each_entry(item, &lot.items, entry)
+		close_guards(container_of(item, struct flat_pin, unpinned), &closing);
+	flat_lot_end(&lot, false);
+	flat_hold_end(&f->hold);
 	xa_for_each(&f->pins, id, p)
 		if (refcount_dec_and_test(&p->refs))
 			destroy_pin(p, false);
@@ -389,6 +461,6 @@ int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
 		return -ENOENT;
 	map = flat_map_of_pin(f, p, &arg->function);
 	ret = map ? flat_tell_pin(p, map, arg) : -ENODEV;
-	put_pin(p);
+	flat_pin_put(p);
 	return ret;
 }

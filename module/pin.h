@@ -6,6 +6,7 @@
 #include <linux/refcount.h>
 #include <linux/types.h>
 
+#include "hold.h"
 #include "pages.h"
 
 struct flat_bus_map;
@@ -19,7 +20,8 @@ struct mm_struct;
 
 /**
  * struct flat_pin - pinned memory; does not change once it has its number
- * @refs:	the file's, the domain's, and one for each look-up that is running
+ * @refs:	the file's, the domain's or that of what holds it, and one for each look-up that is
+ *		running
  * @mm:		the program whose RLIMIT_MEMLOCK it counts against; a reference to the struct is
  *		held
  * @vaddr:	address of the first byte in that program
@@ -34,6 +36,7 @@ struct mm_struct;
  * @domain:	the domain that holds the pin, or held it until its end; a reference is held.
  *		NULL: the pin has guards
  * @held:	in @domain->pins; @domain->lock
+ * @unpinned:	the program has unpinned it, and it is held
  * @nr_guards:	length of @guards
  * @guards:	the functions
  */
@@ -51,6 +54,7 @@ struct flat_pin {
 	struct flat_pages pages;
 	struct flat_domain *domain;
 	struct list_head held;
+	struct flat_held unpinned;
 	unsigned int nr_guards;
 	struct flat_guard *guards[];
 };
@@ -61,6 +65,9 @@ void flat_end_pin(struct flat_file *f, u32 id, bool told);
 int flat_unpin(struct flat_file *f, u32 id);
 void flat_unpin_all(struct flat_file *f);
 void flat_let_pins_go(struct flat_domain *d);
+void flat_pin_put(struct flat_pin *p);
+bool flat_pin_is_quiet(const struct flat_pin *p);
+void flat_stop_pins(const struct list_head *items);
 int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg);
 
 /* tell.c */

@@ -16,7 +16,7 @@
  *		module/attach.c: go_on(), module/attach.c: flat_attach()
  * PINS		A page that was pinned is unpinned once, when nobody looks it up any more, by whoever was told
  *		of the pin.
- *		module/pin.c: flat_unpin(), module/pin.c: put_pin(), module/pin.c: get_pin(),
+ *		module/pin.c: flat_unpin(), module/pin.c: flat_pin_put(), module/pin.c: get_pin(),
  *		module/pin.c: flat_end_pin()
  * DEADLOCK	Nobody waits for ever.
  *		module/guard.c: lock_for_a_while()
@@ -172,7 +172,7 @@ inline destroy_pin()
 	atomic { drop(guard_lock); unpin_b }
 }
 
-/* module/pin.c: put_pin() */
+/* module/pin.c: flat_pin_put() */
 inline put_pin()
 {
 	atomic { assert(pin_refs /* PINS */); pin_refs--; last = !pin_refs };

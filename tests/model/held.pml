@@ -33,7 +33,7 @@ bool ended;			/* the domain has */
 byte calls;			/* of /dev/flatiommu that are under way */
 byte running;			/* processes of this model */
 
-/* module/pin.c: put_pin() */
+/* module/pin.c: flat_pin_put() */
 inline put()
 {
 	atomic {

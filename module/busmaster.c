@@ -38,6 +38,11 @@ static bool set_master(struct pci_dev *pdev)
 	return true;
 }
 
+static bool wait_for_pending(struct pci_dev *pdev)
+{
+	return pci_wait_for_pending_transaction(pdev);
+}
+
 static bool if_it_answers(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev))
 {
 	int active = flat_compat_pm_get_if_active(&pdev->dev);
@@ -71,4 +76,10 @@ bool flat_clear_master(struct pci_dev *pdev)
 void flat_set_master(struct pci_dev *pdev)
 {
 	if_it_answers(pdev, set_master);
+}
+
+/* Waits until a stopped function has no transaction pending, a second or two at most. Sleeps. */
+void flat_wait_for_pending(struct pci_dev *pdev)
+{
+	if_it_answers(pdev, wait_for_pending);
 }

@@ -14,229 +14,17 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "attach.h"
 #include "compat.h"
 #include "declare.h"
 #include "extent.h"
 #include "flatiommu.h"
 #include "history.h"
+#include "hold.h"
 #include "lookup.h"
 #include "pin.h"
 #include "refusal.h"
 #include "trace.h"
-
-DEFINE_SPINLOCK(flat_attach_lock);
-
-static struct flat_domain *to_flat_domain(struct iommu_domain *domain)
-{
-	return container_of(domain, struct flat_domain, domain);
-}
-
-/* Does @claim's function see memory as the domain's functions do, and has it the same doorbell? */
-static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
-{
-	u64 doorbell = READ_ONCE(claim->doorbell);
-
-	lockdep_assert_held(&d->lock);
-	return flat_bus_map_fits(&d->bus_map, claim->pdev) &&
-	       (!doorbell || doorbell == d->doorbell);
-}
-
-/*
- * The first attached function decides how the domain sees memory and which doorbell it has. Returns
- * 0, -EINVAL for a later function that differs, or -ENOMEM.
- */
-static int adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
-{
-	struct flat_bus_map map;
-	bool known;
-	int ret;
-
-	/* An attach to the same domain after a reset must not allocate. */
-	spin_lock(&d->lock);
-	known = d->bus_known;
-	ret = known && !fits(d, claim) ? -EINVAL : 0;
-	spin_unlock(&d->lock);
-	if (known)
-		return ret;
-
-	ret = flat_bus_map_take(&map, claim->pdev);
-	if (ret)
-		return ret;
-	spin_lock(&d->lock);
-	if (!d->bus_known &&
-	    (flat_bus_map_is_plain(&map) || RB_EMPTY_ROOT(&d->extents.root))) {
-		swap(d->bus_map, map);
-		d->doorbell = READ_ONCE(claim->doorbell);
-		strscpy(d->name, pci_name(claim->pdev), sizeof(d->name));
-		d->bus_known = true;
-	} else if (!d->bus_known || !fits(d, claim)) {
-		ret = -EINVAL;
-	}
-	spin_unlock(&d->lock);
-	flat_bus_map_drop(&map);
-	return ret;
-}
-
-/*
- * May @claim's function be attached to @d? While @d has look-up maps, only if their program has
- * declared the function. A function that is in @d already (it was blocked for a reset) always may.
- * Caller holds flat_attach_lock.
- */
-static bool admits(struct flat_domain *d, struct flat_claim *claim)
-{
-	bool may;
-
-	lockdep_assert_held(&flat_attach_lock);
-	spin_lock(&d->lock);
-	may = !d->extents.lookup || claim->domain == d ||
-	      flat_is_declared(claim, d->lookup_mm);
-	spin_unlock(&d->lock);
-	return may;
-}
-
-/* Before @claim's fields are changed. */
-static void record_attachment(const struct flat_claim *claim, enum flat_attachment attachment,
-			      const struct flat_domain *domain)
-{
-	bool was_attached = claim->attachment == FLAT_PAGING;
-
-	lockdep_assert_held(&flat_attach_lock);
-	if (domain && (!was_attached || claim->domain != domain))
-		flat_record_event(claim->history, FLATIOMMU_EVENT_ATTACH);
-	else if (!domain && was_attached)
-		flat_record_event(claim->history, FLATIOMMU_EVENT_DETACH);
-}
-
-/**
- * flat_attach() - record a function's new attachment
- * @claim:	the function's claim
- * @attachment:	the new attachment
- * @domain:	the domain with FLAT_PAGING, else NULL
- *
- * Returns 0, or -EINVAL if the function may not share the maps of @domain.
- */
-int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
-		struct flat_domain *domain)
-{
-	struct mm_struct *old = NULL;
-	int ret = 0;
-
-	spin_lock(&flat_attach_lock);
-	/* Before admits(), which then sees any map that the old count allowed. */
-	flat_declared_changes();
-	if (domain && !admits(domain, claim)) {
-		ret = -EINVAL;
-		goto unlock;
-	}
-	record_attachment(claim, attachment, domain);
-	claim->attachment = attachment;
-	if (attachment == FLAT_IDENTITY) {
-		swap(claim->owner, old);
-	} else if (!claim->owner && current->mm && (domain || claim->judged)) {
-		/* A task that only resets the function does not become its owner. */
-		claim->owner = current->mm;
-		mmgrab(claim->owner);
-	}
-	/* A function that is blocked for a reset returns to its domain. */
-	if (attachment != FLAT_BLOCKED) {
-		list_del_init(&claim->attached);
-		/* claim->unmaps is of another domain. */
-		if (claim->domain != domain)
-			claim->paused = false;
-		claim->domain = domain;
-	}
-	if (domain) {
-		list_add_tail(&claim->attached, &domain->claims);
-		if (claim->history)
-			flat_history_join(claim->history, domain);
-	}
-unlock:
-	spin_unlock(&flat_attach_lock);
-	if (old)
-		mmdrop(old);
-	return ret;
-}
-
-/*
- * May the current task take the function over? A program that has it can make it write anywhere,
- * also without a paging domain: VFIO's cdev opens a device with the blocked domain alone.
- */
-bool flat_may_take_over(struct flat_claim *claim)
-{
-	struct pci_dev *pdev = claim->pdev;
-
-	if (!capable(CAP_SYS_RAWIO)) {
-		pr_warn_ratelimited("%s: %s[%d] may not take it over: that needs CAP_SYS_RAWIO in the initial user namespace\n",
-				    pci_name(pdev), current->comm, task_tgid_nr(current));
-		return false;
-	}
-	return !flat_locked_down(pdev);
-}
-
-/**
- * flat_pause() - stop a function that is being blocked
- * @claim:	the function's claim
- *
- * On some kernels the query whether a function can be reset blocks the function for a moment (see
- * flat_compat_reset_blocks()). A program may be waiting for its DMA, so go_on() starts it again.
- */
-void flat_pause(struct flat_claim *claim)
-{
-	struct flat_domain *d;
-	bool cleared;
-
-	/* In one critical section: go_on() would undo a flat_stop() in between. */
-	spin_lock(&flat_attach_lock);
-	cleared = flat_clear_master(claim->pdev);
-	if (cleared)
-		flat_record_event(claim->history, FLATIOMMU_EVENT_STOP);
-	d = claim->domain;
-	claim->paused = cleared && d && flat_compat_reset_blocks(claim->pdev);
-	if (claim->paused) {
-		spin_lock(&d->lock);
-		claim->unmaps = d->unmaps;
-		spin_unlock(&d->lock);
-	}
-	spin_unlock(&flat_attach_lock);
-}
-
-/*
- * Starts a paused function again, if nothing was unmapped from its domain meanwhile. Under the
- * locks of flat_stop() and of unmaps, so that neither comes between the check and the start.
- */
-static void go_on(struct flat_claim *claim, struct flat_domain *d)
-{
-	spin_lock(&flat_attach_lock);
-	spin_lock(&d->lock);
-	if (claim->paused && claim->unmaps == d->unmaps)
-		flat_set_master(claim->pdev);
-	spin_unlock(&d->lock);
-	claim->paused = false;
-	spin_unlock(&flat_attach_lock);
-}
-
-static FLAT_ATTACH_DEV(flat_domain_attach)
-{
-	struct flat_claim *claim = dev_iommu_priv_get(dev);
-	struct flat_domain *d = to_flat_domain(domain);
-	int ret;
-
-	/* VFIO attaches the blocked domain first. Others, such as vhost-vdpa, do not. */
-	if (!claim->judged && !flat_may_take_over(claim))
-		return -EPERM;
-	ret = adopt_bus_map(d, claim);
-	if (ret == -EINVAL)
-		pr_warn_ratelimited("%s: not attached: its bus addresses, or where its MSIs go, differ from those of what shares its address space\n",
-				    pci_name(claim->pdev));
-	if (ret)
-		return ret;
-	ret = flat_attach(claim, FLAT_PAGING, d);
-	if (ret)
-		return ret;
-	claim->judged = true;
-	go_on(claim, d);
-	return 0;
-}
 
 /*
  * Makes the caller's address space *@owner. A reference is held, so that no other address space can
@@ -407,16 +195,27 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 			       size_t pgcount, struct iommu_iotlb_gather *gather)
 {
 	struct flat_domain *d = to_flat_domain(domain);
-	struct flat_extent *gone = NULL;
+	struct flat_erased erased = { .parts = flat_holding() && flat_is_attached(d) };
 	size_t unmapped;
 
+again:
 	/* It may be all of memory, page by page. The core calls again for the rest. */
 	spin_lock(&d->lock);
 	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &d->histories,
-				      &gone);
+				      &erased);
 	d->unmaps++;
 	spin_unlock(&d->lock);
-	flat_extent_free_list(gone);
+	if (!erased.parts) {
+		flat_extent_free_list(erased.gone);
+	} else if (!unmapped && !erased.part) {
+		/* VFIO mostly unmaps whole extents. An unmap cannot fail. */
+		erased.part = flat_extent_alloc(GFP_KERNEL | __GFP_NOFAIL);
+		goto again;
+	} else {
+		flat_extent_free(erased.part);
+		flat_hold_extents(&d->hold, erased.gone);
+		flat_hold_limit_domain(d);
+	}
 	cond_resched();
 	trace_flat_unmap(d->name, iova, unmapped);
 	return unmapped;
@@ -464,6 +263,7 @@ struct iommu_domain *flat_domain_alloc(void)
 	INIT_LIST_HEAD(&d->pins);
 	INIT_LIST_HEAD(&d->histories);
 	spin_lock_init(&d->lock);
+	flat_hold_init(&d->hold);
 	strscpy(d->name, "no device", sizeof(d->name));
 	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 
@@ -487,6 +287,7 @@ static void free_domain(struct work_struct *work)
 		flat_history_leave(h);
 	spin_unlock(&flat_attach_lock);
 	WARN_ON_ONCE(!list_empty(&d->claims) || !list_empty(&d->pins));
+	WARN_ON_ONCE(!list_empty(&d->hold.items));
 	flat_extents_free(&d->extents);
 	if (d->lookup_mm)
 		mmdrop(d->lookup_mm);
@@ -522,6 +323,7 @@ static void flat_domain_free(struct iommu_domain *domain)
 	}
 	spin_unlock(&flat_attach_lock);
 	flat_let_pins_go(d);
+	flat_hold_end(&d->hold);
 	flat_domain_put(d);
 }
 

@@ -161,6 +161,20 @@ static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iov
 	flat_extents_insert(extents, tail);
 }
 
+/* Adds @iova to @last of @e to what is erased. */
+static void add_part(const struct flat_extent *e, u64 iova, u64 last, struct flat_erased *erased)
+{
+	struct flat_extent *part = erased->part;
+
+	part->iova = iova;
+	part->last = last;
+	part->phys = e->phys + (iova - e->iova);
+	part->lookup = e->lookup;
+	part->next = erased->gone;
+	erased->gone = part;
+	erased->part = NULL;
+}
+
 /* Maximum number of extents to erase in one critical section. */
 #define ERASE_AT_ONCE 256
 
@@ -170,16 +184,16 @@ static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iov
  * @iova:	first byte
  * @size:	bytes, not 0
  * @histories:	get an event for each part of an extent that is removed
- * @gone:	list that gets the removed extents, for flat_extent_free_list()
+ * @erased:	gets what is removed
  *
  * The range may hold several extents, or a part of one: VFIO unmaps physically contiguous ranges,
  * in whatever pieces they were mapped. Stops after ERASE_AT_ONCE extents, at the first byte that is
- * not mapped, or when it needs the spare and there is none.
+ * not mapped, or when it needs the spare, or @erased->part, and there is none.
  *
  * Returns the number of bytes removed, from @iova on. If it is not 0, call again for the rest.
  */
 size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
-			  struct list_head *histories, struct flat_extent **gone)
+			  struct list_head *histories, struct flat_erased *erased)
 {
 	u64 pos = iova, last = iova + size - 1;
 	struct flat_extent *e = flat_extents_find(extents, iova);
@@ -193,6 +207,11 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 
 		if (e->iova < pos && e->last > last && !extents->spare)
 			break;
+		if (erased->parts && (e->iova < pos || e->last > last)) {
+			if (!erased->part)
+				break;
+			add_part(e, pos, end, erased);
+		}
 		flat_record(histories, FLATIOMMU_EVENT_UNMAP, pos, e->phys + (pos - e->iova),
 			    end - pos + 1);
 		if (e->lookup)
@@ -209,8 +228,8 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 			rb_erase(&e->node, &extents->root);
 			/* Mostly the next unmap is of the next extent. */
 			extents->last_found = next;
-			e->next = *gone;
-			*gone = e;
+			e->next = erased->gone;
+			erased->gone = e;
 		}
 		pos = end + 1;
 		if (end == last)

@@ -6,10 +6,13 @@
 #include <linux/rbtree.h>
 #include <linux/types.h>
 
+#include "hold.h"
+
 /**
  * struct flat_extent - one mapped, physically contiguous range
  * @node:	in a tree ordered by @iova, without overlaps
  * @next:	in a list of erased extents
+ * @held:	the memory is held after the unmap
  * @iova:	first byte
  * @last:	last byte
  * @phys:	CPU address behind @iova
@@ -19,11 +22,24 @@ struct flat_extent {
 	union {
 		struct rb_node node;
 		struct flat_extent *next;
+		struct flat_held held;
 	};
 	u64 iova;
 	u64 last;
 	phys_addr_t phys;
 	bool lookup;
+};
+
+/**
+ * struct flat_erased - what an erase has removed
+ * @gone:	a list of extents, for flat_extent_free_list() or flat_hold_extents()
+ * @parts:	@gone gets also the removed parts of extents
+ * @part:	an extent for a part, or NULL
+ */
+struct flat_erased {
+	struct flat_extent *gone;
+	bool parts;
+	struct flat_extent *part;
 };
 
 /**
@@ -56,7 +72,7 @@ int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new);
 struct flat_extent *flat_extents_find(struct flat_extents *extents, u64 iova);
 struct flat_extent *flat_extents_next(struct flat_extent *extent);
 size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
-			  struct list_head *histories, struct flat_extent **gone);
+			  struct list_head *histories, struct flat_erased *erased);
 void flat_extents_free(struct flat_extents *extents);
 
 #endif /* FLATIOMMU_EXTENT_H */

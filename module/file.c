@@ -16,6 +16,7 @@
 #include "flatiommu.h"
 #include "function.h"
 #include "history.h"
+#include "hold.h"
 #include "lookup.h"
 #include "pin.h"
 #include "wc.h"
@@ -101,6 +102,7 @@ union flat_arg {
 	};
 	struct flatiommu_history history;
 	struct flatiommu_who who;
+	struct flatiommu_quiet quiet;
 };
 
 static int do_info(struct flat_file *f, union flat_arg *arg)
@@ -153,6 +155,11 @@ static int do_who(struct flat_file *f, union flat_arg *arg)
 	return arg->who.reserved ? -EOPNOTSUPP : flat_read_who(f, &arg->who);
 }
 
+static int do_quiet(struct flat_file *f, union flat_arg *arg)
+{
+	return flat_quiet(f, &arg->quiet);
+}
+
 #define CALL_NR(cmd) (_IOC_NR(cmd) - _IOC_NR(FLATIOMMU_INFO))
 
 /* The row of a call. Its argument begins with its size in each version of the header. */
@@ -200,9 +207,10 @@ static const struct flat_call {
 	/* FLATIOMMU_BUFFER is a call of another file. */
 	CALL(FLATIOMMU_HISTORY, history, events, 0, .writes = true),
 	CALL(FLATIOMMU_WHO, who, out_since, 0, .writes = true),
+	CALL(FLATIOMMU_QUIET, quiet, out_length, 0, .writes = true),
 };
 
-static_assert(ARRAY_SIZE(calls) == CALL_NR(FLATIOMMU_WHO) + 1);
+static_assert(ARRAY_SIZE(calls) == CALL_NR(FLATIOMMU_QUIET) + 1);
 static_assert(offsetof(struct flatiommu_info, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_declare, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_lookup, flags) == offsetof(union flat_arg, head.flags));
@@ -210,6 +218,7 @@ static_assert(offsetof(struct flatiommu_pin, flags) == offsetof(union flat_arg, 
 static_assert(offsetof(struct flatiommu_alloc, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_history, flags) == offsetof(union flat_arg, head.flags));
 static_assert(offsetof(struct flatiommu_who, flags) == offsetof(union flat_arg, head.flags));
+static_assert(offsetof(struct flatiommu_quiet, flags) == offsetof(union flat_arg, head.flags));
 
 /**
  * flat_get_arg() - copy the argument of a call
@@ -280,6 +289,7 @@ static int flat_open(struct inode *inode, struct file *file)
 	mmgrab(f->mm);
 	INIT_LIST_HEAD(&f->declared);
 	xa_init_flags(&f->pins, XA_FLAGS_ALLOC1);
+	flat_hold_init(&f->hold);
 	file->private_data = f;
 	return nonseekable_open(inode, file);
 }

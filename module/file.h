@@ -7,6 +7,8 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include "hold.h"
+
 struct mm_struct;
 
 /**
@@ -15,11 +17,13 @@ struct mm_struct;
  *		mistaken for it
  * @declared:	its declarations; flat_attach_lock
  * @pins:	its pins, by number; the xarray's lock
+ * @hold:	pins that have ended and are held
  */
 struct flat_file {
 	struct mm_struct *mm;
 	struct list_head declared;
 	struct xarray pins;
+	struct flat_hold hold;
 };
 
 int flat_get_arg(void *arg, size_t size, size_t first_size, const void __user *from,

@@ -4,7 +4,7 @@
  *
  * One claim is one PCI function with a dummy IOMMU and a group of its own (claim.c, ops.c).
  * One domain is one address space, the extents mapped in it and the claims attached to it
- * (domain.c, extent.c).
+ * (domain.c, extent.c, attach.c).
  */
 #ifndef FLATIOMMU_H
 #define FLATIOMMU_H
@@ -20,6 +20,7 @@
 
 #include "busmap.h"
 #include "extent.h"
+#include "hold.h"
 
 struct flat_history;
 struct mm_struct;
@@ -132,6 +133,7 @@ struct flat_hole {
  * @hole:	IOVAs that look-up maps may have; @lock
  * @unmaps:	number of unmaps and of pins that were let go; @lock
  * @pins:	pins that it holds, see pin.c; @lock
+ * @hold:	what was unmapped in it, or unpinned, and is held
  * @histories:	histories of functions that were attached to it last; flat_attach_lock and @lock
  * @ended:	the core has freed the domain; @lock
  * @lookup_mm:	the program whose look-up maps are in @extents, or NULL; a reference is held. @lock
@@ -156,6 +158,7 @@ struct flat_domain {
 	struct flat_hole hole;
 	u64 unmaps;
 	struct list_head pins;
+	struct flat_hold hold;
 	struct list_head histories;
 	bool ended;
 	struct mm_struct *lookup_mm;
@@ -214,10 +217,6 @@ bool flat_is_incoherent(struct pci_dev *pdev, const char *refusal);
 /* domain.c */
 struct iommu_domain *flat_domain_alloc(void);
 void flat_domain_put(struct flat_domain *d);
-bool flat_may_take_over(struct flat_claim *claim);
-void flat_pause(struct flat_claim *claim);
-int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
-		struct flat_domain *domain);
 
 /* doorbell.c */
 u64 flat_find_doorbell(struct pci_dev *pdev);
@@ -227,5 +226,6 @@ void flat_get_doorbell_region(const struct flat_claim *claim, struct list_head *
 bool flat_answers(struct pci_dev *pdev);
 bool flat_clear_master(struct pci_dev *pdev);
 void flat_set_master(struct pci_dev *pdev);
+void flat_wait_for_pending(struct pci_dev *pdev);
 
 #endif /* FLATIOMMU_H */

@@ -210,6 +210,7 @@ void flat_guard_pinned(struct flat_guard *guard)
 {
 	mutex_lock(&guard->lock);
 	guard->pins++;
+	WRITE_ONCE(guard->quiet, false);
 	mutex_unlock(&guard->lock);
 }
 
@@ -217,14 +218,33 @@ void flat_guard_pinned(struct flat_guard *guard)
  * flat_guard_unpinned() - uncount a pin whose memory is about to be given back
  * @guard:	the function's guard
  * @stop:	stop the function if this was the last pin
+ *
+ * Returns whether it was the last pin.
  */
-void flat_guard_unpinned(struct flat_guard *guard, bool stop)
+bool flat_guard_unpinned(struct flat_guard *guard, bool stop)
 {
+	bool last;
+
 	mutex_lock(&guard->lock);
 	WARN_ON_ONCE(!guard->pins);
-	if (!--guard->pins && stop)
+	last = !--guard->pins;
+	if (last && stop) {
 		quiesce(guard, jiffies + LOCK_WAIT);
+		/* Pairs with flat_guard_is_quiet(). */
+		smp_store_release(&guard->quiet, true);
+	}
 	mutex_unlock(&guard->lock);
+	return last;
+}
+
+/*
+ * Was the function stopped at the end of its last pin? Memory whose pin ended when there was
+ * another pin may be given back then. Needs no lock.
+ */
+bool flat_guard_is_quiet(const struct flat_guard *guard)
+{
+	/* Pairs with flat_guard_unpinned(). */
+	return smp_load_acquire(&guard->quiet);
 }
 
 /* Begins the close of a file, for flat_guard_close(). */

@@ -23,6 +23,8 @@ struct pci_dev;
  * @lock:	held while the function is being stopped, so that a program is told of a new pin
  *		before that or after it
  * @pins:	number of pins that a program may know of; @lock
+ * @quiet:	the function was stopped when the last pin ended, and no program knows of a new
+ *		one. Written under @lock
  * @closing:	number of the last close of a file that has stopped the function; @lock
  */
 struct flat_guard {
@@ -34,6 +36,7 @@ struct flat_guard {
 	struct flat_bus_map bus_map;
 	struct mutex lock;	/* see above */
 	unsigned long pins;
+	bool quiet;
 	u64 closing;
 };
 
@@ -50,9 +53,10 @@ struct flat_closing {
 struct flat_guard *flat_guard_get(struct pci_dev *pdev, bool stops);
 void flat_guard_put(struct flat_guard *guard);
 void flat_guard_pinned(struct flat_guard *guard);
-void flat_guard_unpinned(struct flat_guard *guard, bool stop);
+bool flat_guard_unpinned(struct flat_guard *guard, bool stop);
 void flat_guard_new_close(struct flat_closing *closing);
 void flat_guard_close(struct flat_guard *guard, const struct flat_closing *closing);
+bool flat_guard_is_quiet(const struct flat_guard *guard);
 bool flat_guard_has_ended(const struct flat_guard *guard);
 void flat_guard_end(struct pci_dev *pdev);
 

@@ -7,6 +7,7 @@
 #include "extent.h"
 #include "file.h"
 #include "flatiommu.h"
+#include "hold.h"
 #include "refusal.h"
 #include "routes.h"
 
@@ -24,11 +25,26 @@ static ssize_t refusal_causes_show(struct device *dev, struct device_attribute *
 }
 static DEVICE_ATTR_ADMIN_RO(refusal_causes);
 
+static ssize_t held_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return flat_held_show(buf);
+}
+static DEVICE_ATTR_ADMIN_RO(held);
+
+static ssize_t held_released_at_limit_show(struct device *dev, struct device_attribute *attr,
+					   char *buf)
+{
+	return flat_held_released_show(buf);
+}
+static DEVICE_ATTR_ADMIN_RO(held_released_at_limit);
+
 static struct attribute *flat_attrs[] = {
 	&dev_attr_claim.attr,
 	&dev_attr_release.attr,
 	&dev_attr_refusals.attr,
 	&dev_attr_refusal_causes.attr,
+	&dev_attr_held.attr,
+	&dev_attr_held_released_at_limit.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(flat);
@@ -82,6 +98,7 @@ static void __exit flat_exit(void)
 	flat_routes_exit();
 	flat_claim_exit();
 	destroy_workqueue(flat_wq);
+	flat_hold_exit();
 	flat_refusal_exit();
 	flat_extent_exit();
 }

@@ -12,6 +12,7 @@
 #include <linux/pci.h>
 #include <linux/sched.h>
 
+#include "attach.h"
 #include "compat.h"
 #include "flatiommu.h"
 

@@ -13,64 +13,25 @@
  * whatever process has them open.
  */
 #include <linux/capability.h>
-#include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include <linux/flatiommu.h>
 
 #include "account.h"
+#include "attach.h"
 #include "declare.h"
 #include "file.h"
 #include "flatiommu.h"
 #include "function.h"
 #include "guard.h"
 #include "history.h"
+#include "hold.h"
 #include "pages.h"
 #include "pin.h"
-#include "segments.h"
-
-/**
- * struct flat_pin - pinned memory; does not change once it has its number
- * @refs:	the file's, the domain's, and one for each look-up that is running
- * @mm:		the program whose RLIMIT_MEMLOCK it counts against; a reference to the struct is
- *		held
- * @vaddr:	address of the first byte in that program
- * @length:	bytes
- * @writable:	the functions may write to it
- * @stops:	the functions are stopped before the memory is given back
- * @told:	the program was told the pin's number; xa_lock(&file->pins)
- * @recorded:	the functions' histories have it
- * @counted:	the guards count it; with a domain: a program may know of it
- * @nr_accounted: pages that were accounted to @mm
- * @pages:	the memory
- * @domain:	the domain that holds the pin, or held it until its end; a reference is held.
- *		NULL: the pin has guards
- * @held:	in @domain->pins; @domain->lock
- * @nr_guards:	length of @guards
- * @guards:	the functions
- */
-struct flat_pin {
-	refcount_t refs;
-	struct mm_struct *mm;
-	u64 vaddr;
-	u64 length;
-	bool writable;
-	bool stops;
-	bool told;
-	bool recorded;
-	bool counted;
-	unsigned long nr_accounted;
-	struct flat_pages pages;
-	struct flat_domain *domain;
-	struct list_head held;
-	unsigned int nr_guards;
-	struct flat_guard *guards[];
-};
 
 /* In the histories of the functions that it is for. */
 static void record(const struct flat_pin *p, u32 type)
@@ -84,15 +45,20 @@ static void record(const struct flat_pin *p, u32 type)
 		flat_record_pages_of(p->guards[i]->pdev, type, vaddr, &p->pages);
 }
 
-/* Uncounts the pin in its guards. @stop: also stops each function that has no other pin. */
-static void uncount_pin(struct flat_pin *p, bool stop)
+/*
+ * Uncounts the pin in its guards. @stop: also stops each function that has no other pin. Returns
+ * whether any has none.
+ */
+static bool uncount_pin(struct flat_pin *p, bool stop)
 {
+	bool last = false;
 	unsigned int i;
 
 	if (p->counted)
 		for (i = 0; i < p->nr_guards; i++)
-			flat_guard_unpinned(p->guards[i], stop);
+			last |= flat_guard_unpinned(p->guards[i], stop);
 	p->counted = false;
+	return last;
 }
 
 /*
@@ -115,7 +81,7 @@ static void destroy_pin(struct flat_pin *p, bool stop)
 	kfree(p);
 }
 
-static void put_pin(struct flat_pin *p)
+void flat_pin_put(struct flat_pin *p)
 {
 	if (refcount_dec_and_test(&p->refs))
 		destroy_pin(p, true);
@@ -137,8 +103,11 @@ static int hold(struct flat_pin *p)
 	return ret;
 }
 
-/* The domain does not hold the pin any more. As at an unmap, no function may be using it. */
-static void let_go(struct flat_pin *p)
+/*
+ * The domain does not hold the pin any more. As at an unmap, no function may be using it. @keep: it
+ * is kept as memory that was unmapped.
+ */
+static void let_go(struct flat_pin *p, bool keep)
 {
 	struct flat_domain *d = p->domain;
 	bool held;
@@ -148,9 +117,13 @@ static void let_go(struct flat_pin *p)
 	list_del_init(&p->held);
 	/* A paused function is not started again: it may have the memory's bus addresses. */
 	d->unmaps += held;
+	if (held && keep)
+		flat_hold_pin(&d->hold, p);
 	spin_unlock(&d->lock);
-	if (held)
-		put_pin(p);
+	if (held && keep)
+		flat_hold_limit_domain(d);
+	else if (held)
+		flat_pin_put(p);
 }
 
 /* Lets go of all pins of @d, which the core frees: no function is or will be attached to it. */
@@ -163,7 +136,7 @@ void flat_let_pins_go(struct flat_domain *d)
 	while ((p = list_first_entry_or_null(&d->pins, struct flat_pin, held))) {
 		list_del_init(&p->held);
 		spin_unlock(&d->lock);
-		put_pin(p);
+		flat_pin_put(p);
 		spin_lock(&d->lock);
 	}
 	spin_unlock(&d->lock);
@@ -232,53 +205,6 @@ put:
 	return ret ? ERR_PTR(ret) : p;
 }
 
-/* Runs to look up before cond_resched(). */
-#define RUNS_AT_ONCE 256
-
-/* FLATIOMMU_LOOKUP of a pin; the caller has a reference to it. */
-static int look_up(const struct flat_pin *p, const struct flat_bus_map *map,
-		   struct flatiommu_lookup *arg)
-{
-	u64 pos, length, at, size, left, bus;
-	struct flat_segments s;
-	unsigned long i;
-	int ret;
-
-	ret = flat_segments_begin(&s, arg);
-	if (ret)
-		return ret;
-	if (arg->start >= p->length)
-		return flat_segments_end(&s, arg, 0, -ENOENT);
-	pos = offset_in_page(p->vaddr) + arg->start;
-	length = min(arg->length, p->length - arg->start);
-	i = flat_pages_find(&p->pages, pos >> PAGE_SHIFT);
-	/* Offset in the run. */
-	at = pos - PFN_PHYS(p->pages.runs[i].first);
-	for (left = length; !ret && left; left -= size, at = 0, i++) {
-		const struct flat_run *run = &p->pages.runs[i];
-
-		size = PFN_PHYS(flat_pages_end(&p->pages, i) - run->first) - at;
-		size = min(size, left);
-		bus = flat_bus_address(map, PFN_PHYS(run->pfn) + at, size);
-		if (bus == DMA_MAPPING_ERROR) {
-			ret = left < length ? 0 : -ERANGE;
-			break;
-		}
-		/* No FLATIOMMU_SEGMENT_MMIO: only memory can be pinned. */
-		if (!flat_segments_add(&s, bus, size, 0)) {
-			ret = flat_segments_flush(&s, false);
-			if (ret || !flat_segments_add(&s, bus, size, 0))
-				break;
-		}
-		if (!(i % RUNS_AT_ONCE)) {
-			cond_resched();
-			if (fatal_signal_pending(current))
-				ret = -EINTR;
-		}
-	}
-	return flat_segments_end(&s, arg, length - left, ret);
-}
-
 /* Counts the pin in its guards, if its end stops the functions. */
 static void count_pin(struct flat_pin *p)
 {
@@ -308,9 +234,9 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 		return 0;
 	count_pin(p);
 	if (p->domain)
-		ret = look_up(p, &p->domain->bus_map, &lookup);
+		ret = flat_tell_pin(p, &p->domain->bus_map, &lookup);
 	else if (!flat_guard_has_ended(p->guards[0]))
-		ret = look_up(p, &p->guards[0]->bus_map, &lookup);
+		ret = flat_tell_pin(p, &p->guards[0]->bus_map, &lookup);
 	else
 		/* The function was removed while the memory was being pinned. */
 		ret = -ENODEV;
@@ -333,8 +259,8 @@ static void give_up(struct flat_pin *p)
 		return;
 	}
 	if (!p->counted)
-		let_go(p);
-	put_pin(p);
+		let_go(p, false);
+	flat_pin_put(p);
 }
 
 /* FLATIOMMU_PIN; after success the caller calls flat_end_pin(). */
@@ -406,6 +332,36 @@ void flat_end_pin(struct flat_file *f, u32 id, bool told)
 	xa_unlock(&f->pins);
 }
 
+/* Have all functions of @p been stopped since it was unpinned? */
+bool flat_pin_is_quiet(const struct flat_pin *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->nr_guards; i++)
+		if (!flat_guard_is_quiet(p->guards[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Ends a pin that has guards. A function that has other pins goes on, so the memory is held until
+ * it is stopped. The end of a pin with FLATIOMMU_PIN_NO_STOP is the program's own business.
+ */
+static void end_pin_or_hold(struct flat_file *f, struct flat_pin *p)
+{
+	bool last;
+
+	if (!p->stops) {
+		flat_pin_put(p);
+		return;
+	}
+	last = uncount_pin(p, true);
+	flat_hold_pin(&f->hold, p);
+	if (last)
+		flat_hold_quiet_pins(&f->hold);
+	flat_hold_limit_file(f);
+}
+
 /* FLATIOMMU_UNPIN */
 int flat_unpin(struct flat_file *f, u32 id)
 {
@@ -422,24 +378,52 @@ int flat_unpin(struct flat_file *f, u32 id)
 	xa_unlock(&f->pins);
 	if (!p)
 		return -ENOENT;
+	if (!p->domain && flat_holding()) {
+		end_pin_or_hold(f, p);
+		return 0;
+	}
 	if (p->domain)
-		let_go(p);
-	put_pin(p);
+		let_go(p, flat_holding() && flat_is_attached(p->domain));
+	flat_pin_put(p);
 	return 0;
+}
+
+static void close_guards(const struct flat_pin *p, const struct flat_closing *closing)
+{
+	unsigned int i;
+
+	for (i = 0; p->stops && i < p->nr_guards; i++)
+		flat_guard_close(p->guards[i], closing);
+}
+
+/* Stops the functions of all pins in a list of struct flat_held, as the close of a file does. */
+void flat_stop_pins(const struct list_head *items)
+{
+	struct flat_closing closing;
+	struct flat_held *item;
+
+	flat_guard_new_close(&closing);
+	list_for_each_entry(item, items, entry)
+		close_guards(container_of(item, struct flat_pin, unpinned), &closing);
 }
 
 /* The file is closed. Its functions may still be using the memory, so they are stopped first. */
 void flat_unpin_all(struct flat_file *f)
 {
 	struct flat_closing closing;
+	struct flat_held *item;
 	struct flat_pin *p;
+	struct flat_lot lot;
 	unsigned long id;
-	unsigned int i;
 
 	flat_guard_new_close(&closing);
 	xa_for_each(&f->pins, id, p)
-		for (i = 0; p->stops && i < p->nr_guards; i++)
-			flat_guard_close(p->guards[i], &closing);
+		close_guards(p, &closing);
+	flat_hold_take(&f->hold, &lot);
+	list_for_each_entry(item, &lot.items, entry)
+		close_guards(container_of(item, struct flat_pin, unpinned), &closing);
+	flat_lot_end(&lot, false);
+	flat_hold_end(&f->hold);
 	xa_for_each(&f->pins, id, p)
 		if (refcount_dec_and_test(&p->refs))
 			destroy_pin(p, false);
@@ -461,43 +445,6 @@ static struct flat_pin *get_pin(struct flat_file *f, u32 id)
 	return p;
 }
 
-/* Returns the guard of a function of the pin, or NULL. A function that was removed has none. */
-static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_function *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < p->nr_guards; i++)
-		if (!memcmp(&p->guards[i]->name, name, sizeof(*name)) &&
-		    !flat_guard_has_ended(p->guards[i]))
-			return p->guards[i];
-	return NULL;
-}
-
-/* Returns how a function of the pin sees memory, or NULL if the pin is not for that function. */
-static const struct flat_bus_map *map_of(struct flat_file *f, struct flat_pin *p,
-					 const struct flatiommu_function *name)
-{
-	const struct flat_bus_map *map = NULL;
-	struct flat_guard *guard;
-	struct flat_domain *d;
-	struct pci_dev *pdev;
-
-	if (!p->domain) {
-		guard = guard_of(p, name);
-		return guard ? &guard->bus_map : NULL;
-	}
-	if (flat_get_function(name, &pdev))
-		return NULL;
-	d = flat_shared_domain(f, &pdev, 1);
-	pci_dev_put(pdev);
-	if (IS_ERR(d))
-		return NULL;
-	if (d == p->domain)
-		map = &d->bus_map;
-	flat_domain_put(d);
-	return map;
-}
-
 /* FLATIOMMU_LOOKUP of a pin */
 int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
 {
@@ -512,8 +459,8 @@ int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
 	p = get_pin(f, arg->pin);
 	if (!p)
 		return -ENOENT;
-	map = map_of(f, p, &arg->function);
-	ret = map ? look_up(p, map, arg) : -ENODEV;
-	put_pin(p);
+	map = flat_map_of_pin(f, p, &arg->function);
+	ret = map ? flat_tell_pin(p, map, arg) : -ENODEV;
+	flat_pin_put(p);
 	return ret;
 }

@@ -331,6 +331,35 @@ static bool fence_devices(struct flat_domain *d)
 	return any;
 }
 
+/* Returns function @i of @d with a reference, or NULL. */
+static struct pci_dev *get_function(struct flat_domain *d, unsigned int i)
+{
+	struct pci_dev *pdev = NULL;
+	struct flat_claim *claim;
+
+	spin_lock(&flat_attach_lock);
+	list_for_each_entry(claim, &d->claims, attached)
+		if (!i--) {
+			pdev = pci_dev_get(claim->pdev);
+			break;
+		}
+	spin_unlock(&flat_attach_lock);
+	return pdev;
+}
+
+/* Stops the functions of @d, and waits for their transactions. A suspended one is not woken up. */
+void flat_fence_and_wait(struct flat_domain *d)
+{
+	struct pci_dev *pdev;
+	unsigned int i;
+
+	fence_devices(d);
+	for (i = 0; (pdev = get_function(d, i)); i++) {
+		flat_wait_for_pending(pdev);
+		pci_dev_put(pdev);
+	}
+}
+
 /**
  * flat_map_failed() - handle a map that was not refused, but failed
  * @d:		the domain

@@ -34,7 +34,7 @@
 #define FLATIOMMU_TYPE '>'
 
 /* Version of this file. Raised when a program must ask whether an addition is there. */
-#define FLATIOMMU_VERSION 4
+#define FLATIOMMU_VERSION 5
 
 /**
  * struct flatiommu_function - a PCI function, by its address
@@ -523,5 +523,31 @@ struct flatiommu_who {
 };
 
 #define FLATIOMMU_WHO _IO(FLATIOMMU_TYPE, 0x88)
+
+/**
+ * struct flatiommu_quiet - give back memory that is held
+ * @size:	sizeof(struct flatiommu_quiet)
+ * @flags:	0
+ * @out_length:	bytes that were held until now
+ *
+ * From FLATIOMMU_VERSION 5 on. With the module parameter on_unmap=hold, memory that is unmapped or
+ * unpinned is held until the functions cannot be writing to it any more. By this call the program
+ * says that all its functions are done with everything that it has unmapped and unpinned so far:
+ * the memory is given back. It concerns no memory that another program has unmapped, nor an address
+ * space in which another program has unmapped memory that is still held.
+ *
+ * Memory that is held counts against RLIMIT_MEMLOCK.
+ *
+ * Ioctl FLATIOMMU_QUIET. If the struct cannot be written, the memory was given back all the same.
+ * Errors:
+ * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO
+ */
+struct flatiommu_quiet {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 out_length;
+};
+
+#define FLATIOMMU_QUIET _IO(FLATIOMMU_TYPE, 0x89)
 
 #endif /* _LINUX_FLATIOMMU_H */

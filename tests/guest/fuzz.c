@@ -371,10 +371,18 @@ static int do_who(struct dice *d)
 	return arg.nr_events > room || arg.nr_events > arg.out_events ? -EPROTO : 0;
 }
 
+static int do_quiet(struct dice *d)
+{
+	struct flatiommu_quiet arg = { .size = sizeof(arg) };
+
+	mutate(d, &arg, sizeof(arg));
+	return flat_call(one_of(d, flats), FLATIOMMU_QUIET, &arg);
+}
+
 /* Any size and any content, at the end of a page before a hole or where nothing is. */
 static int do_raw(struct dice *d)
 {
-	uint32_t words[64], i, cmd = _IO(FLATIOMMU_TYPE, 0x80 + below(d, 9));
+	uint32_t words[64], i, cmd = _IO(FLATIOMMU_TYPE, 0x80 + below(d, 10));
 	void *arg = words;
 
 	for (i = 0; i < 64; i++)
@@ -616,9 +624,14 @@ static int do_release(struct dice *d)
 
 static int do_parameter(struct dice *d)
 {
-	static const char *const texts[] = { "Y", "N", "warn", "fence", "0", "5" };
-	static const char *const files[] = { PARAMETERS "auto", PARAMETERS "on_refusal", PARAMETERS "history" };
-	unsigned int i = below(d, 6);
+	static const char *const texts[] = {
+		"Y", "N", "warn", "fence", "0", "5", "free", "hold", "64K", "256M", "oldest", "fence",
+	};
+	static const char *const files[] = {
+		PARAMETERS "auto", PARAMETERS "on_refusal", PARAMETERS "history", PARAMETERS "on_unmap",
+		PARAMETERS "hold_limit", PARAMETERS "on_hold_full",
+	};
+	unsigned int i = below(d, ARRAY_SIZE(texts));
 
 	return store(d, files[i / 2], texts[i]);
 }
@@ -656,6 +669,7 @@ static const struct call {
 	{ "BUFFER", do_buffer, 3, MAY(ENOTTY), ANY_TIME },
 	{ "HISTORY", do_history, 4, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME },
 	{ "WHO", do_who, 2, MAY(EPERM, ENODATA), ANY_TIME },
+	{ "QUIET", do_quiet, 3, MAY(EPERM), ANY_TIME },
 	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME },
 	{ "close", do_close, 4, NULL, CHANGES },
 	{ "mmap", do_mmap, 8, NULL, ANY_TIME },
@@ -773,7 +787,7 @@ static int sequence(void *arg)
 
 static bool is_balanced(void *arg)
 {
-	return pins() == *(long *)arg;
+	return pins() == *(long *)arg && !read_number(MISC "held");
 }
 
 /* Of whatever function, as a digit may be another one; 0 when the only claims are those of the devices. */
@@ -873,6 +887,7 @@ static void nothing_is_left(void **state)
 		}
 		expect(0, write_text(PARAMETERS "auto", "Y"));
 		expect(0, write_text(PARAMETERS "on_refusal", "warn"));
+		expect(0, write_text(PARAMETERS "on_unmap", one_in(&dice, 2) ? "hold" : "free"));
 	}
 }
 

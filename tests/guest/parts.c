@@ -108,6 +108,40 @@ static void to_be_looked_up(void **state)
 	cut(NOWHERE);
 }
 
+/* on_unmap=hold holds each part from when it is unmapped on, and no page twice. */
+static void parts_are_held(void **state)
+{
+	uint32_t pin;
+
+	(void)state;
+	expect(0, write_text(PARAMETERS "on_unmap", "hold"));
+	/* part.ko pins nothing, and only memory that is pinned is held. */
+	expect(0, map(bus, 0, 1));
+	expect(0, unmap(bus, 0, 1));
+	assert_int_equal(read_number(MISC "held"), 0);
+	expect(0, flat_pin(flat, EDU, memory, PAGES * PAGE, 0, &pin));
+	expect(0, map(bus, 0, PAGES));
+	expect(0, unmap(bus, 15, 1));
+	assert_int_equal(read_number(MISC "held"), (long)PAGE);
+	expect(0, unmap(bus, 4, 1));
+	assert_int_equal(read_number(MISC "held"), (long)(2 * PAGE));
+	expect(0, map(bus, 4, 1));
+	/* The end of one, all of the next, the beginning of the last. */
+	expect(0, unmap(bus, 3, 3));
+	assert_int_equal(read_number(MISC "held"), (long)(5 * PAGE));
+	expect_mapped(bus, "xxx...xxxxxxxxx.");
+	cut(NOWHERE);
+	/* PAGES pages, the two that were mapped once more, and nothing that was not mapped. */
+	assert_int_equal(read_number(MISC "held"), (long)((5 + PAGES + 1) * PAGE));
+	expect(0, unmap(bus, 0, 3));
+	expect(0, unmap(bus, 6, 9));
+	assert_int_equal(read_number(MISC "held"), (long)((5 + PAGES + 1 + 12) * PAGE));
+	vfio_close(&edu);
+	assert_int_equal(read_number(MISC "held"), 0);
+	expect(0, flat_unpin(flat, pin));
+	expect(0, write_text(PARAMETERS "on_unmap", "free"));
+}
+
 /* What is left goes with the address space. */
 static void close_takes_the_rest(void **state)
 {
@@ -168,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(at_the_bus_address),
 		TEST(to_be_looked_up),
+		TEST(parts_are_held),
 		TEST(close_takes_the_rest),
 	};
 

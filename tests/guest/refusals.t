@@ -39,8 +39,8 @@ insmod "$MODULE"
 is "$(iommus)" "$none" "the module by itself claims nothing"
 is "$(stat -c %a /dev/flatiommu)" 600 "/dev/flatiommu is for root"
 is "$(stat -c %a "$CLAIM" "$RELEASE" | tr '\n' ' ')" "200 200 " "claim and release are for root to write"
-is "$(stat -c %a "${CLAIM%claim}refusals" "${CLAIM%claim}refusal_causes" | tr '\n' ' ')" "400 400 " \
-	"refusals and refusal_causes are for root to read"
+is "$(stat -c %a "${CLAIM%claim}"{refusals,refusal_causes,held,held_released_at_limit} | tr '\n' ' ')" "400 400 400 400 " \
+	"refusals, their causes, and what is held are for root to read"
 
 spaces='                                '
 # malformed text. Numbers of more than 32 bits must not be cut to a device that exists.
@@ -92,7 +92,7 @@ refused "release of what is not claimed" ENOENT "$EDU: not released: it is not c
 	errno_of "$RELEASE" "$EDU"
 
 # the parameters
-for parameter in auto on_refusal; do
+for parameter in auto on_refusal on_unmap hold_limit on_hold_full; do
 	before=$(<$parameters/$parameter)
 	refused_silently "$parameter by root without CAP_SYS_RAWIO" EPERM \
 		without_rawio put $parameters/$parameter "$before"

@@ -147,6 +147,8 @@ has "process_locked_bytes{pid=\"$pid\",program=\"mapper\"}" 65536 "the program's
 has 'refused_maps_total{cause="virtual-address"}' 3 "refusals by their cause"
 has 'refused_maps_total{cause="zero-page"}' 0 "and those of no other"
 has refused_programs 1 "of one program"
+has held_bytes 0 "nothing is held"
+has held_released_bytes_total 0 "nor was given back at the limit"
 has 'module_loaded{module="flatiommu"}' 1 "the module is loaded"
 has left_behind 0 "nothing is left behind"
 is "$(said '.processes[0].locked' status)" 65536 "status itself says the same"

@@ -56,6 +56,7 @@ static const struct {
 	{ FLATIOMMU_ALLOC, sizeof(struct flatiommu_alloc), 0, true, 40 },
 	{ FLATIOMMU_HISTORY, sizeof(struct flatiommu_history), 0, true, 40 },
 	{ FLATIOMMU_WHO, sizeof(struct flatiommu_who), 0, true, 56 },
+	{ FLATIOMMU_QUIET, sizeof(struct flatiommu_quiet), 0, true, 16 },
 };
 
 union argument {
@@ -68,6 +69,7 @@ union argument {
 	struct flatiommu_alloc alloc;
 	struct flatiommu_history history;
 	struct flatiommu_who who;
+	struct flatiommu_quiet quiet;
 	char bytes[4096];
 };
 
@@ -242,7 +244,7 @@ static void no_such_call(void **state)
 	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x7f), &arg));
 	/* Of another file. */
 	expect(-ENOTTY, flat_call(flat, FLATIOMMU_BUFFER, &arg));
-	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x89), &arg));
+	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x8a), &arg));
 	expect(-ENOTTY, flat_call(flat, _IO(';', 0x80), &arg));
 	expect(-ENOTTY, flat_call(flat, _IOWR(FLATIOMMU_TYPE, 0x80, struct flatiommu_info), &arg));
 }

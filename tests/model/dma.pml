@@ -12,11 +12,11 @@
  *		module/guard.c: flat_guard_close(), module/guard.c: flat_guard_unpinned(),
  *		module/guard.c: quiesce(), module/guard.c: flat_guard_end(), module/guard.c: is_there(),
  *		module/pin.c: flat_unpin_all(), module/pin.c: write_segments(),
- *		module/ops.c: flat_blocked_attach(), module/claim.c: flat_stop(), module/domain.c: flat_pause(),
- *		module/domain.c: go_on(), module/domain.c: flat_attach()
+ *		module/ops.c: flat_blocked_attach(), module/claim.c: flat_stop(), module/attach.c: flat_pause(),
+ *		module/attach.c: go_on(), module/attach.c: flat_attach()
  * PINS		A page that was pinned is unpinned once, when nobody looks it up any more, by whoever was told
  *		of the pin.
- *		module/pin.c: flat_unpin(), module/pin.c: put_pin(), module/pin.c: get_pin(),
+ *		module/pin.c: flat_unpin(), module/pin.c: flat_pin_put(), module/pin.c: get_pin(),
  *		module/pin.c: flat_end_pin()
  * DEADLOCK	Nobody waits for ever.
  *		module/guard.c: lock_for_a_while()
@@ -172,7 +172,7 @@ inline destroy_pin()
 	atomic { drop(guard_lock); unpin_b }
 }
 
-/* module/pin.c: put_pin() */
+/* module/pin.c: flat_pin_put() */
 inline put_pin()
 {
 	atomic { assert(pin_refs /* PINS */); pin_refs--; last = !pin_refs };
@@ -375,8 +375,8 @@ proctype resetter()
 }
 
 /*
- * A write to reset_method, where a reset blocks: module/ops.c: flat_blocked_attach() with module/domain.c:
- * flat_pause(), and module/domain.c: flat_domain_attach() with go_on().
+ * A write to reset_method, where a reset blocks: module/ops.c: flat_blocked_attach() with module/attach.c:
+ * flat_pause(), and module/attach.c: flat_domain_attach() with go_on().
  */
 proctype looker()
 {

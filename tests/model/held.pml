@@ -33,7 +33,7 @@ bool ended;			/* the domain has */
 byte calls;			/* of /dev/flatiommu that are under way */
 byte running;			/* processes of this model */
 
-/* module/pin.c: put_pin() */
+/* module/pin.c: flat_pin_put() */
 inline put()
 {
 	atomic {
@@ -266,7 +266,7 @@ proctype child()
 	running--
 }
 
-/* A write to reset_method: module/domain.c: flat_pause() and module/domain.c: go_on() */
+/* A write to reset_method: module/attach.c: flat_pause() and module/attach.c: go_on() */
 proctype looker()
 {
 	if

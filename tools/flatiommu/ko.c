@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/flatiommu.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,4 +300,20 @@ struct json_object *flat_refusal_causes(void)
 	}
 	free(text);
 	return causes;
+}
+
+static void put_bytes(struct json_object *o, const char *name)
+{
+	unsigned long long bytes = file_number(ULLONG_MAX, FLAT_FILES "/%s", name);
+
+	if (bytes == ULLONG_MAX)
+		json_object_object_add(o, name, NULL);
+	else
+		put_number(o, name, (long long)bytes);
+}
+
+void flat_put_held(struct json_object *o)
+{
+	put_bytes(o, "held");
+	put_bytes(o, "held_released_at_limit");
 }

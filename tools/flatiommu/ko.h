@@ -40,4 +40,7 @@ struct json_object *flat_refusals(void);
 /* Returns {CAUSE: refused maps since the module was loaded}, or NULL if they cannot be seen. */
 struct json_object *flat_refusal_causes(void);
 
+/* Adds the bytes that the module holds after their unmap, and those given back at its limit. */
+void flat_put_held(struct json_object *o);
+
 #endif

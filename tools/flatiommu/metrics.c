@@ -161,6 +161,18 @@ static void refusals_metrics(struct json_object *programs, struct json_object *c
 	}
 }
 
+/* As for refusals. */
+static void held_metrics(struct json_object *status)
+{
+	if (!get(status, "held") || !get(status, "held_released_at_limit"))
+		return;
+	family("held_bytes", "gauge", "bytes", "Memory that is held after its unmap, with on_unmap=hold.");
+	sample("held_bytes", number(status, "held"), NULL);
+	family("held_released_bytes", "counter", "bytes",
+	       "Memory that was given back at hold_limit since the module was loaded.");
+	sample("held_released_bytes_total", number(status, "held_released_at_limit"), NULL);
+}
+
 void metrics_text(const struct tool *tool, struct json_object *status)
 {
 	(void)tool;
@@ -168,5 +180,6 @@ void metrics_text(const struct tool *tool, struct json_object *status)
 	modules_metrics(get(status, "modules"));
 	memory_metrics(status);
 	refusals_metrics(get(status, "refusals"), get(status, "refusal_causes"));
+	held_metrics(status);
 	puts("# EOF");
 }

@@ -247,6 +247,20 @@ static void refusals_text(struct json_object *refusals)
 	}
 }
 
+/* Nothing, unless on_unmap=hold is or was used. */
+static void held_text(struct json_object *what)
+{
+	long long held = kib(what, "held"), released = kib(what, "held_released_at_limit");
+
+	if (held)
+		printf("  %lld KiB held after their unmap\n", held);
+	if (!released)
+		return;
+	colour(stdout, YELLOW);
+	printf("  %lld KiB given back at hold_limit, under DMA perhaps\n", released);
+	colour(stdout, PLAIN);
+}
+
 static void heading(const char *text)
 {
 	colour(stdout, BOLD);
@@ -284,6 +298,7 @@ static void status_text(const struct tool *tool, struct json_object *what)
 		       json_object_get_int64(get(what, "pins")) ? "about " : "",
 		       get_string(what, "pins"));
 	processes_status_text(get(what, "processes"));
+	held_text(what);
 	refusals_text(refusals);
 	if (json_object_get_boolean(get(what, "processes_partial")))
 		puts("  (other users' processes, and refusals, are shown to root)");
@@ -306,6 +321,7 @@ static struct json_object *status_read(void)
 	json_object_object_add(what, "pins", pins_of_machine());
 	json_object_object_add(what, "refusals", flat_refusals());
 	json_object_object_add(what, "refusal_causes", flat_refusal_causes());
+	flat_put_held(what);
 	functions_free(&functions);
 	processes_free(&processes);
 	return what;

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* LOOKUP of a pin: the segments of its memory, as a function sees them. */
+#include <linux/dma-mapping.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+
+#include <linux/flatiommu.h>
+
+#include "declare.h"
+#include "file.h"
+#include "flatiommu.h"
+#include "function.h"
+#include "guard.h"
+#include "pin.h"
+#include "segments.h"
+
+/* Runs to look up before cond_resched(). */
+#define RUNS_AT_ONCE 256
+
+/* FLATIOMMU_LOOKUP of a pin; the caller has a reference to it. */
+int flat_tell_pin(const struct flat_pin *p, const struct flat_bus_map *map,
+		  struct flatiommu_lookup *arg)
+{
+	u64 pos, length, at, size, left, bus;
+	struct flat_segments s;
+	unsigned long i;
+	int ret;
+
+	ret = flat_segments_begin(&s, arg);
+	if (ret)
+		return ret;
+	if (arg->start >= p->length)
+		return flat_segments_end(&s, arg, 0, -ENOENT);
+	pos = offset_in_page(p->vaddr) + arg->start;
+	length = min(arg->length, p->length - arg->start);
+	i = flat_pages_find(&p->pages, pos >> PAGE_SHIFT);
+	/* Offset in the run. */
+	at = pos - PFN_PHYS(p->pages.runs[i].first);
+	for (left = length; !ret && left; left -= size, at = 0, i++) {
+		const struct flat_run *run = &p->pages.runs[i];
+
+		size = PFN_PHYS(flat_pages_end(&p->pages, i) - run->first) - at;
+		size = min(size, left);
+		bus = flat_bus_address(map, PFN_PHYS(run->pfn) + at, size);
+		if (bus == DMA_MAPPING_ERROR) {
+			ret = left < length ? 0 : -ERANGE;
+			break;
+		}
+		/* No FLATIOMMU_SEGMENT_MMIO: only memory can be pinned. */
+		if (!flat_segments_add(&s, bus, size, 0)) {
+			ret = flat_segments_flush(&s, false);
+			if (ret || !flat_segments_add(&s, bus, size, 0))
+				break;
+		}
+		if (!(i % RUNS_AT_ONCE)) {
+			cond_resched();
+			if (fatal_signal_pending(current))
+				ret = -EINTR;
+		}
+	}
+	return flat_segments_end(&s, arg, length - left, ret);
+}
+
+/* Returns the guard of a function of the pin, or NULL. A function that was removed has none. */
+static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_function *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->nr_guards; i++)
+		if (!memcmp(&p->guards[i]->name, name, sizeof(*name)) &&
+		    !flat_guard_has_ended(p->guards[i]))
+			return p->guards[i];
+	return NULL;
+}
+
+/* Returns how a function of the pin sees memory, or NULL if the pin is not for that function. */
+const struct flat_bus_map *flat_map_of_pin(struct flat_file *f, struct flat_pin *p,
+					   const struct flatiommu_function *name)
+{
+	const struct flat_bus_map *map = NULL;
+	struct flat_guard *guard;
+	struct flat_domain *d;
+	struct pci_dev *pdev;
+
+	if (!p->domain) {
+		guard = guard_of(p, name);
+		return guard ? &guard->bus_map : NULL;
+	}
+	if (flat_get_function(name, &pdev))
+		return NULL;
+	d = flat_shared_domain(f, &pdev, 1);
+	pci_dev_put(pdev);
+	if (IS_ERR(d))
+		return NULL;
+	if (d == p->domain)
+		map = &d->bus_map;
+	flat_domain_put(d);
+	return map;
+}

@@ -25,9 +25,9 @@ meanwhile() {
 	local pid count
 	pid=$(pidof dpdk-testpmd | tr ' ' '\n' | head -n 1)
 	count=$(pages "$pid")
-	isnt "$count" 0 "$way: it has huge pages"
-	is $((($(pins) - pinned) >= (vfio ? count : 0) + count / 512)) 1 "$way: each is pinned by pagemap$( ((vfio)) && echo ', and by VFIO')"
-	is $((($(pins) - pinned) <= (vfio ? count : 0) + count / 512 + 64)) 1 "$way: and little else is"
+	isnt "$count" 0 "$driver: it has huge pages"
+	is $((($(pins) - pinned) >= (vfio ? count : 0) + count / 512)) 1 "$driver: each is pinned by pagemap$( ((vfio)) && echo ', and by VFIO')"
+	is $((($(pins) - pinned) <= (vfio ? count : 0) + count / 512 + 64)) 1 "$driver: and little else is"
 }
 
 # from cold: no huge page of the last start is taken over
@@ -35,7 +35,7 @@ begin() {
 	rm -rf /run/dpdk /hugepages/rtemap_*
 }
 
-way=vfio-pci vfio=1
+driver=vfio-pci vfio=1
 succeeds "dpdk-devbind binds to vfio-pci" dpdk-devbind.py -b vfio-pci "$NIC" "$NIC_PEER"
 begin
 wired "vfio-pci" "$NIC" "$NIC_PEER" "$packets" "${without_admin[@]}" flatiommu run -- dpdk-testpmd
@@ -45,7 +45,7 @@ for device in "$NIC" "$NIC_PEER"; do
 done
 
 modprobe uio_pci_generic
-way=uio_pci_generic vfio=0
+driver=uio_pci_generic vfio=0
 succeeds "dpdk-devbind binds to uio_pci_generic" dpdk-devbind.py -b uio_pci_generic "$NIC" "$NIC_PEER"
 begin
 wired "uio_pci_generic" "$NIC" "$NIC_PEER" "$packets" "${without_admin[@]}" flatiommu run -- dpdk-testpmd

@@ -12,7 +12,7 @@ modprobe uio_pci_generic
 huge_pages 64
 
 # with what it takes, and nothing besides. No function: the process ID in the background would be that of a shell.
-without_admin=(setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock)
+without_admin=(setpriv "--inh-caps=-all,+sys_rawio,+ipc_lock" "--bounding-set=-all,+sys_rawio,+ipc_lock")
 
 # from cold: no huge page of the last start is taken over
 begin() {

@@ -12,7 +12,7 @@ insmod "$MODULE"
 huge_pages 64
 
 # with what it takes, and nothing besides. No function: the process ID in the background would be that of a shell.
-without_admin=(setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock)
+without_admin=(setpriv "--inh-caps=-all,+sys_rawio,+ipc_lock" "--bounding-set=-all,+sys_rawio,+ipc_lock")
 
 # pages PID: of huge pages that it has mapped
 pages() {

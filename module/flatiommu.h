@@ -175,8 +175,8 @@ extern const struct iommu_domain_ops flat_paging_ops;
 extern struct mutex flat_claims_lock;
 
 /*
- * Protects what connects claims, domains and declarations. Taken under group->mutex. Under it no
- * lock of the module may be taken but a domain's.
+ * Protects what connects claims, domains and declarations. Taken under group->mutex. Of the
+ * module's locks only those of a domain and of a history may be taken under it.
  */
 extern spinlock_t flat_attach_lock;
 

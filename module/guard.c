@@ -33,9 +33,9 @@ static struct flat_guard *find_guard(const struct pci_dev *pdev)
 }
 
 /*
- * Is flat_guard_end() yet to be called for @pdev? After REMOVED_DEVICE the function is not going
- * any more, but it is off the bus. In this order: flat_guard_end() of a removal that begins after
- * the second check waits for guards_lock, and finds the guard.
+ * Is flat_guard_end() yet to be called for @pdev? First the list of functions that are going is
+ * asked, then the bus: after REMOVED_DEVICE the function is in the list no more, but off the bus. A
+ * removal that begins after that waits for guards_lock in flat_guard_end(), and finds the guard.
  */
 static bool is_there(struct pci_dev *pdev)
 {

@@ -310,8 +310,8 @@ struct flatiommu_pin {
  * @pin:	the number that PIN returned; a later PIN may return it again
  *
  * Stops functions for which this was the last pin, as PIN describes, unless the pin has
- * FLATIOMMU_PIN_VFIO. Keep one pin while VFIO has the memory mapped. If another thread is in a
- * LOOKUP of the pin, the pin ends after the LOOKUP.
+ * FLATIOMMU_PIN_VFIO or FLATIOMMU_PIN_NO_STOP. A program that goes on with DMA through VFIO's maps
+ * keeps one pin. If another thread is in a LOOKUP of the pin, the pin ends after the LOOKUP.
  *
  * Ioctl FLATIOMMU_UNPIN. Errors:
  * EPERM	the caller has not opened the node itself

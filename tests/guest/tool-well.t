@@ -56,7 +56,7 @@ like "$(of bars "$NIC")" "^problem BAR 0 has no address" "a BAR without an addre
 as_before "$NIC" resource
 like "$(of reset "$NVME")" "^ok .*flr" "how it is reset"
 instead "$NVME" reset_method ''
-like "$(of reset "$NVME")" "^warning it cannot be reset by itself" "or that it is not"
+like "$(of reset "$NVME")" "^warning it has no reset of its own" "or that it is not"
 as_before "$NVME" reset_method
 like "$(of power "$NVME")" "^ok D" "its power"
 instead "$NVME" power_state error

@@ -234,7 +234,7 @@ unit-programs: $(units)
 
 .PHONY: unit
 unit: $(units)
-	@for unit in $(units) $(patsubst %,build/unit/library/%-tsan,$(filter-out fork,$(library-units))) tests/unit/dead-processor; do $$unit || exit; done
+	@for unit in $(units) $(patsubst %,build/unit/library/%-tsan,$(filter-out fork,$(library-units))) tests/unit/dead-processor tests/unit/stale-int3; do $$unit || exit; done
 	@! command -v valgrind >/dev/null || UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 build/unit/preload
 	@prove --quiet --exec bash tests/unit/kernel
 

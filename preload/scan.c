@@ -25,7 +25,8 @@ struct region {
 
 int scan_present(int map, uint64_t start, uint64_t end, bool *shared)
 {
-	struct region regions[MOST_REGIONS];
+	/* Set here, because valgrind does not know that this call writes to them. */
+	struct region regions[MOST_REGIONS] = { 0 };
 	struct scan scan = {
 		.size = sizeof(scan),
 		.start = start,

@@ -16,7 +16,6 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/moduleparam.h>
 #include <linux/pfn.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
@@ -26,16 +25,17 @@
 #include <linux/flatiommu.h>
 
 #include "account.h"
+#include "choice.h"
 #include "extent.h"
 #include "file.h"
-#include "folios.h"
 #include "flatiommu.h"
+#include "folios.h"
 #include "hold.h"
 #include "pin.h"
 #include "refusal.h"
 
-bool flat_on_unmap_hold;
-static bool fence_when_full;
+struct flat_choice flat_on_unmap = { { "free", "hold" } };
+static struct flat_choice on_hold_full = { { "oldest", "fence" } };
 static unsigned long hold_limit = 256UL << 20;
 
 /* The innermost lock but flat_history.lock. It protects each struct flat_hold, and these. */
@@ -44,36 +44,7 @@ static LIST_HEAD(holds);
 static u64 held_bytes;
 static u64 released_at_limit;
 
-/* Sets *@choice to whether @val is @yes and not @no. */
-static int set_choice(const char *val, const char *no, const char *yes, bool *choice)
-{
-	if (!capable(CAP_SYS_RAWIO))
-		return -EPERM;
-	if (sysfs_streq(val, yes))
-		WRITE_ONCE(*choice, true);
-	else if (sysfs_streq(val, no))
-		WRITE_ONCE(*choice, false);
-	else
-		return -EINVAL;
-	return 0;
-}
-
-static int on_unmap_set(const char *val, const struct kernel_param *kp)
-{
-	return set_choice(val, "free", "hold", &flat_on_unmap_hold);
-}
-
-static int on_unmap_get(char *buf, const struct kernel_param *kp)
-{
-	return sysfs_emit(buf, "%s\n", flat_holding() ? "hold" : "free");
-}
-
-static const struct kernel_param_ops on_unmap_ops = {
-	.set = on_unmap_set,
-	.get = on_unmap_get,
-};
-
-module_param_cb(on_unmap, &on_unmap_ops, NULL, 0644);
+module_param_cb(on_unmap, &flat_choice_ops, &flat_on_unmap, 0644);
 MODULE_PARM_DESC(on_unmap, "what happens to memory that a program unmaps or unpins: free (the default), or hold, until its devices cannot be writing to it any more");
 
 static int hold_limit_set(const char *val, const struct kernel_param *kp)
@@ -103,22 +74,7 @@ static const struct kernel_param_ops hold_limit_ops = {
 module_param_cb(hold_limit, &hold_limit_ops, NULL, 0644);
 MODULE_PARM_DESC(hold_limit, "bytes that on_unmap=hold holds of each address space, with K, M or G; the default is 256M");
 
-static int on_hold_full_set(const char *val, const struct kernel_param *kp)
-{
-	return set_choice(val, "oldest", "fence", &fence_when_full);
-}
-
-static int on_hold_full_get(char *buf, const struct kernel_param *kp)
-{
-	return sysfs_emit(buf, "%s\n", READ_ONCE(fence_when_full) ? "fence" : "oldest");
-}
-
-static const struct kernel_param_ops on_hold_full_ops = {
-	.set = on_hold_full_set,
-	.get = on_hold_full_get,
-};
-
-module_param_cb(on_hold_full, &on_hold_full_ops, NULL, 0644);
+module_param_cb(on_hold_full, &flat_choice_ops, &on_hold_full, 0644);
 MODULE_PARM_DESC(on_hold_full, "at hold_limit: give the oldest memory back (the default), or fence, which clears bus mastering of the devices and gives all of it back");
 
 static void put_extent(struct flat_extent *e)
@@ -313,7 +269,7 @@ static bool is_full(struct flat_hold *hold, bool fence)
 /* Applies the limit, after something was added. Locks of VFIO or iommufd may be held. */
 void flat_hold_limit_domain(struct flat_domain *d)
 {
-	bool fence = READ_ONCE(fence_when_full);
+	bool fence = flat_chose_other(&on_hold_full);
 
 	if (is_full(&d->hold, fence)) {
 		if (fence)
@@ -326,14 +282,14 @@ void flat_hold_limit_domain(struct flat_domain *d)
 /* Applies the limit, after a pin of @f was added. No lock of the module's is held. */
 void flat_hold_limit_file(struct flat_file *f)
 {
-	bool fence = READ_ONCE(fence_when_full);
+	bool fence = flat_chose_other(&on_hold_full);
 	struct flat_lot lot;
 
 	if (!is_full(&f->hold, fence))
 		return;
 	if (fence) {
 		flat_hold_take(&f->hold, &lot);
-		flat_stop_pins(&lot.items);
+		flat_stop_pins(&lot);
 		flat_lot_end(&lot, true);
 	} else {
 		trim(&f->hold, READ_ONCE(hold_limit));

@@ -6,6 +6,8 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+#include "choice.h"
+
 struct flat_domain;
 struct flat_extent;
 struct flat_file;
@@ -58,12 +60,12 @@ struct flat_lot {
 	unsigned long accounted;
 };
 
-extern bool flat_on_unmap_hold;
+extern struct flat_choice flat_on_unmap;
 
 /* Is memory held from its unmap or unpin on? */
 static inline bool flat_holding(void)
 {
-	return unlikely(READ_ONCE(flat_on_unmap_hold));
+	return unlikely(flat_chose_other(&flat_on_unmap));
 }
 
 void flat_hold_init(struct flat_hold *hold);

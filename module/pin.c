@@ -396,22 +396,27 @@ static void close_guards(const struct flat_pin *p, const struct flat_closing *cl
 		flat_guard_close(p->guards[i], closing);
 }
 
-/* Stops the functions of all pins in a list of struct flat_held, as the close of a file does. */
-void flat_stop_pins(const struct list_head *items)
+static void close_held(const struct flat_lot *lot, const struct flat_closing *closing)
 {
-	struct flat_closing closing;
 	struct flat_held *item;
 
+	list_for_each_entry(item, &lot->items, entry)
+		close_guards(container_of(item, struct flat_pin, unpinned), closing);
+}
+
+/* Stops the functions of all pins of a lot, as the close of a file does. */
+void flat_stop_pins(const struct flat_lot *lot)
+{
+	struct flat_closing closing;
+
 	flat_guard_new_close(&closing);
-	list_for_each_entry(item, items, entry)
-		close_guards(container_of(item, struct flat_pin, unpinned), &closing);
+	close_held(lot, &closing);
 }
 
 /* The file is closed. Its functions may still be using the memory, so they are stopped first. */
 void flat_unpin_all(struct flat_file *f)
 {
 	struct flat_closing closing;
-	struct flat_held *item;
 	struct flat_pin *p;
 	struct flat_lot lot;
 	unsigned long id;
@@ -420,8 +425,7 @@ void flat_unpin_all(struct flat_file *f)
 	xa_for_each(&f->pins, id, p)
 		close_guards(p, &closing);
 	flat_hold_take(&f->hold, &lot);
-	list_for_each_entry(item, &lot.items, entry)
-		close_guards(container_of(item, struct flat_pin, unpinned), &closing);
+	close_held(&lot, &closing);
 	flat_lot_end(&lot, false);
 	flat_hold_end(&f->hold);
 	xa_for_each(&f->pins, id, p)

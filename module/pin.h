@@ -67,7 +67,7 @@ void flat_unpin_all(struct flat_file *f);
 void flat_let_pins_go(struct flat_domain *d);
 void flat_pin_put(struct flat_pin *p);
 bool flat_pin_is_quiet(const struct flat_pin *p);
-void flat_stop_pins(const struct list_head *items);
+void flat_stop_pins(const struct flat_lot *lot);
 int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg);
 
 /* tell.c */

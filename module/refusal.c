@@ -3,7 +3,6 @@
  * A refused map: find the likely cause, log it with its cure, and count it. With on_refusal=fence
  * also stop the functions, because some programs go on with DMA.
  */
-#include <linux/capability.h>
 #include <linux/dma-mapping.h>
 #include <linux/ioport.h>
 #include <linux/memory_hotplug.h>
@@ -18,6 +17,7 @@
 
 #include <linux/flatiommu.h>
 
+#include "choice.h"
 #include "declare.h"
 #include "flatiommu.h"
 #include "history.h"
@@ -286,32 +286,9 @@ static bool may_log(struct flat_domain *d)
 	return __ratelimit(&d->ratelimit) && __ratelimit(&log_limit);
 }
 
-static bool fence;
+static struct flat_choice on_refusal = { { "warn", "fence" } };
 
-static int on_refusal_set(const char *val, const struct kernel_param *kp)
-{
-	if (!capable(CAP_SYS_RAWIO))
-		return -EPERM;
-	if (sysfs_streq(val, "fence"))
-		WRITE_ONCE(fence, true);
-	else if (sysfs_streq(val, "warn"))
-		WRITE_ONCE(fence, false);
-	else
-		return -EINVAL;
-	return 0;
-}
-
-static int on_refusal_get(char *buf, const struct kernel_param *kp)
-{
-	return sysfs_emit(buf, "%s\n", READ_ONCE(fence) ? "fence" : "warn");
-}
-
-static const struct kernel_param_ops on_refusal_ops = {
-	.set = on_refusal_set,
-	.get = on_refusal_get,
-};
-
-module_param_cb(on_refusal, &on_refusal_ops, NULL, 0644);
+module_param_cb(on_refusal, &flat_choice_ops, &on_refusal, 0644);
 MODULE_PARM_DESC(on_refusal, "when a map is refused or fails: warn (the default), or fence, which also clears bus mastering of the devices that it was for");
 
 static bool fence_devices(struct flat_domain *d)
@@ -370,7 +347,7 @@ void flat_fence_and_wait(struct flat_domain *d)
  */
 void flat_map_failed(struct flat_domain *d, size_t size, int error)
 {
-	if (READ_ONCE(fence) && fence_devices(d) && may_log(d))
+	if (flat_chose_other(&on_refusal) && fence_devices(d) && may_log(d))
 		pr_warn("%s: a map of %zu bytes failed (%d), bus mastering is cleared\n", d->name,
 			size, error);
 }
@@ -393,7 +370,7 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 	if (is_probe_of_type1(phys, size))
 		return;
 	/* Fence first: finding the cause may wait. */
-	fenced = READ_ONCE(fence) && fence_devices(d);
+	fenced = flat_chose_other(&on_refusal) && fence_devices(d);
 	spin_lock(&d->lock);
 	flat_record(&d->histories, FLATIOMMU_EVENT_REFUSE, iova, phys, size);
 	spin_unlock(&d->lock);

@@ -12,11 +12,22 @@ static bool is_gone(uint16_t command)
 	return (command | PCI_COMMAND_INTX_DISABLE) == UINT16_MAX;
 }
 
+static int read_command(struct flatiommu_device *device, uint16_t *command)
+{
+	return access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, command,
+			     sizeof(*command), false);
+}
+
+static int write_command(struct flatiommu_device *device, uint16_t command)
+{
+	return access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command,
+			     sizeof(command), true);
+}
+
 int begin_command(struct flatiommu_device *device)
 {
 	uint16_t command;
-	int err = access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command,
-				sizeof(command), false);
+	int err = read_command(device, &command);
 
 	if (err)
 		return err;
@@ -25,8 +36,7 @@ int begin_command(struct flatiommu_device *device)
 			    device->name);
 	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
 	command &= (uint16_t)~PCI_COMMAND_MASTER;
-	return access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command,
-			     sizeof(command), true);
+	return write_command(device, command);
 }
 
 void wait_for_transactions(struct flatiommu_device *device)
@@ -48,8 +58,7 @@ void wait_for_transactions(struct flatiommu_device *device)
 int set_bus_master(struct flatiommu_device *device, bool on)
 {
 	uint16_t command;
-	int err = access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command,
-				sizeof(command), false);
+	int err = read_command(device, &command);
 
 	if (err)
 		return err;
@@ -60,17 +69,15 @@ int set_bus_master(struct flatiommu_device *device, bool on)
 		command |= PCI_COMMAND_MASTER;
 	else
 		command &= (uint16_t)~PCI_COMMAND_MASTER;
-	return access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command,
-			     sizeof(command), true);
+	return write_command(device, command);
 }
 
 bool is_bus_master(struct flatiommu_device *device)
 {
 	uint16_t command;
 
-	return !access_region(device, FLATIOMMU_REGION_CONFIG, PCI_COMMAND, &command,
-			      sizeof(command), false) &&
-	       !is_gone(command) && command & PCI_COMMAND_MASTER;
+	return !read_command(device, &command) && !is_gone(command) &&
+	       command & PCI_COMMAND_MASTER;
 }
 
 /* A program can use it as an emergency stop: it waits only for calls that change this device. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Memory that counts against RLIMIT_MEMLOCK of a program. */
+/* Counts memory against RLIMIT_MEMLOCK of a program. */
 #include <linux/capability.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -14,7 +14,10 @@ int flat_account(struct mm_struct *mm, unsigned long pages)
 
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
-	ret = __account_locked_vm(mm, pages, true, current, capable(CAP_IPC_LOCK));
+	ret = __account_locked_vm(mm, pages, true, current, false);
+	/* Mostly the limit suffices, and the question costs more than the rest. */
+	if (ret && capable(CAP_IPC_LOCK))
+		ret = __account_locked_vm(mm, pages, true, current, true);
 	mmap_write_unlock(mm);
 	return ret;
 }
@@ -22,11 +25,29 @@ int flat_account(struct mm_struct *mm, unsigned long pages)
 /* Undoes flat_account(). The caller has a reference to @mm, maybe to the struct only. */
 void flat_unaccount(struct mm_struct *mm, unsigned long pages)
 {
-	/* Once its last task is gone, nothing is accounted to an address space. */
+	/* An address space without a task has no limit any more. */
 	if (!pages || !mmget_not_zero(mm))
 		return;
 	mmap_write_lock(mm);
 	__account_locked_vm(mm, pages, false, current, false);
 	mmap_write_unlock(mm);
-	mmput(mm);
+	/* The caller may hold locks of VFIO, which the end of an address space may need. */
+	mmput_async(mm);
+}
+
+/* As flat_unaccount(), but does not wait: returns false, and does nothing, if @mm is locked. */
+bool flat_try_unaccount(struct mm_struct *mm, unsigned long pages)
+{
+	bool locked;
+
+	if (!pages || !mmget_not_zero(mm))
+		return true;
+	locked = flat_try_lock_mm(mm);
+	if (locked) {
+		__account_locked_vm(mm, pages, false, current, false);
+		flat_unlock_mm(mm);
+	}
+	/* As above */
+	mmput_async(mm);
+	return locked;
 }

@@ -2,9 +2,9 @@
 /*
  * Memory within a function's reach, as a file.
  *
- * The end of the file stops no function, because it gives no bus addresses: a program has those of
- * memory that VFIO or PIN has pinned. A pinned page stays until VFIO or PIN lets it go, after the
- * function was stopped.
+ * The end of the file stops no function. The file gives no bus addresses: a program gets those from
+ * VFIO or PIN, which pins the pages. A pinned page stays until VFIO or PIN lets it go, which stops
+ * the function first.
  */
 #include <linux/anon_inodes.h>
 #include <linux/atomic.h>
@@ -59,7 +59,7 @@ static const struct vm_operations_struct buffer_vm_ops = {
 	.fault = buffer_fault,
 };
 
-/* A private mapping is refused: its copies of pages could be anywhere in memory. */
+/* Only shared mappings: the copies of pages in a private one could be anywhere in memory. */
 static int buffer_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	const struct flat_buffer *b = file->private_data;
@@ -218,7 +218,7 @@ int flat_alloc(struct flat_file *f, struct flatiommu_alloc *arg, struct file **b
 		return -EPERM;
 	if (!arg->length || arg->address_bits < 12 || arg->address_bits > 64 || !is_node(arg))
 		return -EINVAL;
-	/* Or else the kernel might kill programs to get the memory. */
+	/* Otherwise the kernel might kill programs to get the memory. */
 	if (arg->length > PFN_PHYS(max(si_mem_available(), 0L)))
 		return -ENOMEM;
 	ret = flat_get_function(&arg->function, &pdev);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which functions a domain has: who may take a function over, and which domain it may be attached
- * to.
+ * The attachment of functions to domains: which program may take a function over, and which domain
+ * the function may be attached to.
  */
 #include <linux/capability.h>
 #include <linux/iommu.h>
@@ -13,11 +13,12 @@
 #include "compat.h"
 #include "declare.h"
 #include "flatiommu.h"
+#include "function.h"
 #include "history.h"
 
 DEFINE_SPINLOCK(flat_attach_lock);
 
-/* Does @claim's function see memory as the domain's functions do, and has it the same doorbell? */
+/* Does @claim's function have the bus addresses and the doorbell of @d's functions? */
 static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
 {
 	u64 doorbell = READ_ONCE(claim->doorbell);
@@ -45,7 +46,7 @@ static int adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
 	if (known)
 		return ret;
 
-	ret = flat_bus_map_take(&map, claim->pdev);
+	ret = flat_bus_map_copy(&map, claim->pdev);
 	if (ret)
 		return ret;
 	spin_lock(&d->lock);
@@ -80,7 +81,7 @@ static bool admits(struct flat_domain *d, struct flat_claim *claim)
 	return may;
 }
 
-/* Before @claim's fields are changed. */
+/* Records an attach or a detach. Call it before @claim's fields are changed. */
 static void record_attachment(const struct flat_claim *claim, enum flat_attachment attachment,
 			      const struct flat_domain *domain)
 {
@@ -91,6 +92,30 @@ static void record_attachment(const struct flat_claim *claim, enum flat_attachme
 		flat_record_event(claim->history, FLATIOMMU_EVENT_ATTACH);
 	else if (!domain && was_attached)
 		flat_record_event(claim->history, FLATIOMMU_EVENT_DETACH);
+}
+
+/* Its options are options of the domain, too. */
+static void join(struct flat_claim *claim, struct flat_domain *d)
+{
+	lockdep_assert_held(&flat_attach_lock);
+	list_add_tail(&claim->attached, &d->claims);
+	WRITE_ONCE(d->nr_hold, d->nr_hold + claim->hold);
+	WRITE_ONCE(d->nr_fence, d->nr_fence + claim->fence);
+	claim->domain = d;
+}
+
+/* The function is not in its domain any more, if it was in one. Caller holds flat_attach_lock. */
+void flat_leave_domain(struct flat_claim *claim)
+{
+	struct flat_domain *d = claim->domain;
+
+	lockdep_assert_held(&flat_attach_lock);
+	if (!d)
+		return;
+	list_del_init(&claim->attached);
+	WRITE_ONCE(d->nr_hold, d->nr_hold - claim->hold);
+	WRITE_ONCE(d->nr_fence, d->nr_fence - claim->fence);
+	claim->domain = NULL;
 }
 
 /**
@@ -123,19 +148,19 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		claim->owner = current->mm;
 		mmgrab(claim->owner);
 	}
-	/* A function that is blocked for a reset returns to its domain. */
-	if (attachment != FLAT_BLOCKED) {
-		list_del_init(&claim->attached);
-		/* claim->unmaps is of another domain. */
-		if (claim->domain != domain)
-			claim->paused = false;
-		claim->domain = domain;
+	/*
+	 * A function that is blocked for a reset returns to its domain. It does not leave that
+	 * meanwhile, as an unmap reads the domain's options without a lock.
+	 */
+	if (attachment != FLAT_BLOCKED && claim->domain != domain) {
+		flat_leave_domain(claim);
+		/* claim->unmaps counts those of the old domain. */
+		claim->paused = false;
+		if (domain)
+			join(claim, domain);
 	}
-	if (domain) {
-		list_add_tail(&claim->attached, &domain->claims);
-		if (claim->history)
-			flat_history_join(claim->history, domain);
-	}
+	if (domain && claim->history)
+		flat_history_join(claim->history, domain);
 unlock:
 	spin_unlock(&flat_attach_lock);
 	if (old)
@@ -171,7 +196,7 @@ void flat_pause(struct flat_claim *claim)
 	struct flat_domain *d;
 	bool cleared;
 
-	/* In one critical section: go_on() would undo a flat_stop() in between. */
+	/* In one critical section: go_on() would undo a flat_stop() that runs in between. */
 	spin_lock(&flat_attach_lock);
 	cleared = flat_clear_master(claim->pdev);
 	if (cleared)
@@ -187,8 +212,8 @@ void flat_pause(struct flat_claim *claim)
 }
 
 /*
- * Starts a paused function again, if nothing was unmapped from its domain meanwhile. Under the
- * locks of flat_stop() and of unmaps, so that neither comes between the check and the start.
+ * Starts a paused function again, if nothing was unmapped from its domain meanwhile. flat_stop()
+ * and unmaps need the same locks, so neither runs between the check and the start.
  */
 static void go_on(struct flat_claim *claim, struct flat_domain *d)
 {
@@ -207,12 +232,12 @@ FLAT_ATTACH_DEV(flat_domain_attach)
 	struct flat_domain *d = to_flat_domain(domain);
 	int ret;
 
-	/* VFIO attaches the blocked domain first. Others, such as vhost-vdpa, do not. */
+	/* Programs of vhost-vdpa attach a paging domain first, not the blocked one as VFIO does. */
 	if (!claim->judged && !flat_may_take_over(claim))
 		return -EPERM;
 	ret = adopt_bus_map(d, claim);
 	if (ret == -EINVAL)
-		pr_warn_ratelimited("%s: not attached: its bus addresses, or where its MSIs go, differ from those of what shares its address space\n",
+		pr_warn_ratelimited("%s: not attached: its bus addresses, or the page of its MSIs, differ from those of the functions that share its I/O address space\n",
 				    pci_name(claim->pdev));
 	if (ret)
 		return ret;
@@ -225,8 +250,8 @@ FLAT_ATTACH_DEV(flat_domain_attach)
 }
 
 /*
- * May a function of @d be doing DMA? VFIO detaches functions before it unmaps their memory: they
- * are stopped and blocked then, but still among the domain's claims.
+ * May a function of @d be doing DMA? A function that VFIO has detached is stopped and blocked, but
+ * stays in the list of the domain's claims.
  */
 bool flat_is_attached(struct flat_domain *d)
 {
@@ -238,4 +263,33 @@ bool flat_is_attached(struct flat_domain *d)
 		is |= claim->attachment == FLAT_PAGING;
 	spin_unlock(&flat_attach_lock);
 	return is;
+}
+
+/*
+ * Returns the domain of @pdev with a reference for the caller, if no function in it is other than
+ * @pdevs, or NULL.
+ */
+struct flat_domain *flat_domain_of_only(struct pci_dev *pdev, struct pci_dev **pdevs,
+					unsigned int n)
+{
+	struct flat_domain *d = NULL;
+	struct flat_claim *claim;
+
+	mutex_lock(&flat_claims_lock);
+	claim = flat_claim_of(pdev);
+	spin_lock(&flat_attach_lock);
+	if (claim)
+		d = claim->domain;
+	if (d)
+		list_for_each_entry(claim, &d->claims, attached)
+			if (!flat_is_among(claim->pdev, pdevs, n)) {
+				d = NULL;
+				break;
+			}
+	/* It has not ended: claim->domain is NULL before that. */
+	if (d)
+		refcount_inc(&d->refs);
+	spin_unlock(&flat_attach_lock);
+	mutex_unlock(&flat_claims_lock);
+	return d;
 }

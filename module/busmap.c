@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bus addresses. dev->dma_range_map is guaranteed only while a driver is bound. A domain may live
- * longer, so it keeps a copy.
+ * Bus addresses. A function has its dev->dma_range_map only while a driver is bound. Domains and
+ * guards may live longer, so they keep a copy.
  */
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
@@ -42,13 +42,13 @@ static u64 last_of_moved_windows(struct pci_dev *pdev)
 }
 
 /**
- * flat_bus_map_take() - copy how a function sees memory
- * @map:	filled; to be dropped with flat_bus_map_drop()
+ * flat_bus_map_copy() - copy how a function sees memory
+ * @map:	gets the copy, for flat_bus_map_drop()
  * @pdev:	the function, bound to its driver
  *
  * Returns 0 or -ENOMEM.
  */
-int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev)
+int flat_bus_map_copy(struct flat_bus_map *map, struct pci_dev *pdev)
 {
 	const struct bus_dma_region *regions = pdev->dev.dma_range_map;
 	unsigned int n = count_regions(regions);
@@ -57,6 +57,7 @@ int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev)
 	map->limit = pdev->dev.bus_dma_limit;
 	map->mmio_last = last_of_moved_windows(pdev);
 	map->mmio = !map->mmio_last && !n;
+	map->same = map->mmio && !map->limit;
 	if (!n)
 		return 0;
 	map->regions = kmemdup(regions, (n + 1) * sizeof(*regions), GFP_KERNEL_ACCOUNT);
@@ -69,7 +70,7 @@ bool flat_bus_map_is_plain(const struct flat_bus_map *map)
 	return !map->regions && !map->limit;
 }
 
-/* Does @pdev see memory as in @map? Only then may it share a domain. */
+/* Does @pdev see memory as @map says? Only then may it share a domain. */
 bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev)
 {
 	const struct bus_dma_region *a = map->regions, *b = pdev->dev.dma_range_map;
@@ -85,7 +86,7 @@ bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev)
 	return true;
 }
 
-/* Returns the last CPU address that may be found at @bus or below. */
+/* Returns the highest CPU address that may have a bus address of at most @bus. */
 u64 flat_bus_map_last(const struct flat_bus_map *map, u64 bus)
 {
 	const struct bus_dma_region *r = map->regions;

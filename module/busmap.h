@@ -10,19 +10,21 @@ struct pci_dev;
 /**
  * struct flat_bus_map - how a PCI function sees memory
  * @regions:	copy of the function's dma_range_map, ended by an entry of size 0;
- *		NULL where bus addresses are CPU addresses
+ *		NULL if bus addresses are CPU addresses
  * @limit:	highest bus address that the bridges above the function forward; 0: no limit
- * @mmio:	BARs, too, have the same address on the bus and for the CPU
- * @mmio_last:	highest bus address of PCI windows that have another CPU address, or 0
+ * @mmio:	the bus addresses of BARs, too, are their CPU addresses
+ * @mmio_last:	highest bus address of a PCI window that has another CPU address, or 0
+ * @same:	all bus addresses are CPU addresses: no @regions, no @limit, and @mmio
  */
 struct flat_bus_map {
 	struct bus_dma_region *regions;
 	u64 limit;
 	bool mmio;
 	u64 mmio_last;
+	bool same;
 };
 
-int flat_bus_map_take(struct flat_bus_map *map, struct pci_dev *pdev);
+int flat_bus_map_copy(struct flat_bus_map *map, struct pci_dev *pdev);
 bool flat_bus_map_is_plain(const struct flat_bus_map *map);
 bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev);
 u64 flat_bus_map_last(const struct flat_bus_map *map, u64 bus);
@@ -42,7 +44,7 @@ static inline dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_a
 					  size_t size)
 {
 	/* The common case, and called for each page of a buffer. */
-	if (map->mmio && !map->limit && !map->regions)
+	if (map->same)
 		return phys;
 	return flat_bus_address_of(map, phys, size);
 }

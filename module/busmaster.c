@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* Bus mastering of a function, without the help of its driver. */
 #include <linux/pci.h>
 
 #include "compat.h"
@@ -43,6 +44,7 @@ static bool wait_for_pending(struct pci_dev *pdev)
 	return pci_wait_for_pending_transaction(pdev);
 }
 
+/* Calls @fn if the function is awake and answers. Returns the value of @fn, or false. */
 static bool if_it_answers(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev))
 {
 	int active = flat_compat_pm_get_if_active(&pdev->dev);
@@ -62,8 +64,8 @@ static bool if_it_answers(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev)
  *
  * Does nothing if the function is suspended or in D3cold: a read would return all ones, which would
  * be written back, and some host bridges abort. Callers hold group->mutex, so this neither sleeps
- * nor wakes the function up. It does not take pci_cfg_access_lock() either, because resets hold
- * that while they call us. So a concurrent reset may set bus mastering again.
+ * nor wakes the function up. It does not take pci_cfg_access_lock(), because a reset holds that
+ * while it calls the module. So a concurrent reset may set bus mastering again.
  *
  * Returns whether the function could start DMA until now.
  */
@@ -78,7 +80,7 @@ void flat_set_master(struct pci_dev *pdev)
 	if_it_answers(pdev, set_master);
 }
 
-/* Waits until a stopped function has no transaction pending, a second or two at most. Sleeps. */
+/* Waits until a stopped function has no pending transaction, at most two seconds. Sleeps. */
 void flat_wait_for_pending(struct pci_dev *pdev)
 {
 	if_it_answers(pdev, wait_for_pending);

@@ -16,6 +16,9 @@ struct flat_choice {
 	bool other;
 };
 
+extern struct flat_choice flat_on_unmap;
+extern struct flat_choice flat_on_refusal;
+
 /* For module_param_cb() with a struct flat_choice. Needs CAP_SYS_RAWIO to set. */
 extern const struct kernel_param_ops flat_choice_ops;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Claims: which functions have a dummy IOMMU, and how they get and lose it.
+ * How a function gets a claim, and how it loses it.
  *
  * Locks, outermost first:
  *	device_lock(function) -> flat_claims_lock -> locks of the IOMMU core (probe lock,
@@ -26,15 +26,21 @@
 #include "declare.h"
 #include "flatiommu.h"
 #include "history.h"
+#include "options.h"
 #include "wc.h"
 
-DEFINE_MUTEX(flat_claims_lock);	/* see above */
-
-/* flat_claims_lock protects all of these. */
+/*
+ * flat_claims_lock protects all of these.
+ *
+ * The memory of a claim is freed only at the module's exit: when a device is added, the core reads
+ * iommu_device.ops of every IOMMU without a lock or reference. So a claim that ends is used again.
+ * retire() puts it on the list of retired claims. A work item, reap_retired(), puts the references
+ * to its group and its function, and moves it to the spares. new_claim() uses a spare, if there is
+ * one.
+ */
 static bool live;		/* the module is loaded: claims may be made */
-static LIST_HEAD(claims);
-static LIST_HEAD(retired);	/* unregistered, group not put yet */
-static LIST_HEAD(spares);	/* memory of ended claims, see new_claim() */
+static LIST_HEAD(retired);
+static LIST_HEAD(spares);
 static LIST_HEAD(going);	/* functions between DEL_DEVICE and REMOVED_DEVICE */
 
 struct going_function {
@@ -43,8 +49,9 @@ struct going_function {
 };
 
 /*
- * Set under flat_claims_lock for the length of a registration. The core calls probe_device() for
- * any device and in any task meanwhile. Only a call in the claimer's task may use @claiming.
+ * The task that registers a claim, and that claim; set under flat_claims_lock. During a
+ * registration the core may call probe_device() for any device and in any task. Only a call in the
+ * claimer's task may use @claiming.
  */
 static struct task_struct *claimer;
 static struct flat_claim *claiming;
@@ -55,60 +62,6 @@ struct flat_claim *flat_claim_being_made(struct device *dev)
 	if (READ_ONCE(claimer) != current || dev != &claiming->pdev->dev)
 		return NULL;
 	return claiming;
-}
-
-static struct flat_claim *find_claim(struct device *dev)
-{
-	struct flat_claim *claim;
-
-	lockdep_assert_held(&flat_claims_lock);
-	list_for_each_entry(claim, &claims, entry)
-		if (&claim->pdev->dev == dev)
-			return claim;
-	return NULL;
-}
-
-/* Returns the claim of @pdev, or NULL. Caller holds flat_claims_lock. */
-struct flat_claim *flat_claim_of(struct pci_dev *pdev)
-{
-	return find_claim(&pdev->dev);
-}
-
-/* Returns the claimed function in a group, with a reference for the caller, or NULL. */
-struct pci_dev *flat_claimed_with_group(int group)
-{
-	struct pci_dev *pdev = NULL;
-	struct flat_claim *claim;
-
-	mutex_lock(&flat_claims_lock);
-	list_for_each_entry(claim, &claims, entry)
-		if (iommu_group_id(claim->group) == group)
-			pdev = pci_dev_get(claim->pdev);
-	mutex_unlock(&flat_claims_lock);
-	return pdev;
-}
-
-/**
- * flat_uses_bus_addresses() - does a function reach memory at bus addresses?
- * @pdev:	a function, claimed or not
- *
- * Returns
- * 0			yes
- * -EALREADY		no: an IOMMU translates for it
- * -EAFNOSUPPORT	no: bus addresses are not enough on this machine
- */
-int flat_uses_bus_addresses(struct pci_dev *pdev)
-{
-	bool translated = false;
-
-	mutex_lock(&flat_claims_lock);
-	/* A group of VFIO's no-IOMMU mode has no domain. A group of a real IOMMU stays. */
-	if (!find_claim(&pdev->dev) && pdev->dev.iommu_group)
-		translated = iommu_get_domain_for_dev(&pdev->dev);
-	mutex_unlock(&flat_claims_lock);
-	if (translated)
-		return -EALREADY;
-	return flat_not_plain(pdev) ? -EAFNOSUPPORT : 0;
 }
 
 static struct going_function *find_going(struct device *dev)
@@ -122,115 +75,6 @@ static struct going_function *find_going(struct device *dev)
 	return NULL;
 }
 
-/* Has another program than the caller taken @pdev over? */
-bool flat_is_anothers(struct pci_dev *pdev)
-{
-	struct flat_claim *claim;
-	bool is;
-
-	mutex_lock(&flat_claims_lock);
-	claim = find_claim(&pdev->dev);
-	spin_lock(&flat_attach_lock);
-	is = claim && claim->owner && claim->owner != current->mm;
-	spin_unlock(&flat_attach_lock);
-	mutex_unlock(&flat_claims_lock);
-	return is;
-}
-
-/* The history of @pdev, which the caller puts; -ENOENT: no claim, -ENODATA: it has no history. */
-struct flat_history *flat_history_of(struct pci_dev *pdev)
-{
-	struct flat_history *history = ERR_PTR(-ENOENT);
-	struct flat_claim *claim;
-
-	mutex_lock(&flat_claims_lock);
-	claim = find_claim(&pdev->dev);
-	if (claim)
-		history = claim->history ? : ERR_PTR(-ENODATA);
-	if (!IS_ERR(history))
-		refcount_inc(&history->refs);
-	mutex_unlock(&flat_claims_lock);
-	return history;
-}
-
-/* Those of all claimed functions, @n, to be put, in an array for kvfree(); or -ENOMEM. */
-struct flat_history **flat_all_histories(unsigned int *n)
-{
-	struct flat_history **all;
-	struct flat_claim *claim;
-	unsigned int room = 0;
-
-	mutex_lock(&flat_claims_lock);
-	list_for_each_entry(claim, &claims, entry)
-		room++;
-	all = kvmalloc_array(room, sizeof(*all), GFP_KERNEL_ACCOUNT);
-	*n = 0;
-	list_for_each_entry(claim, &claims, entry) {
-		if (!all || !claim->history)
-			continue;
-		refcount_inc(&claim->history->refs);
-		all[(*n)++] = claim->history;
-	}
-	mutex_unlock(&flat_claims_lock);
-	return all ? : ERR_PTR(-ENOMEM);
-}
-
-/* Stops @pdev: no attach starts it again. Returns the value of flat_clear_master(). */
-bool flat_stop(struct pci_dev *pdev)
-{
-	struct flat_claim *claim;
-	bool cleared;
-
-	mutex_lock(&flat_claims_lock);
-	claim = find_claim(&pdev->dev);
-	spin_lock(&flat_attach_lock);
-	if (claim)
-		claim->paused = false;
-	cleared = flat_clear_master(pdev);
-	if (claim && cleared)
-		flat_record_event(claim->history, FLATIOMMU_EVENT_STOP);
-	spin_unlock(&flat_attach_lock);
-	mutex_unlock(&flat_claims_lock);
-	return cleared;
-}
-
-/* Records the task that is binding a driver to @pdev; NULL when the bind is over. */
-void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task)
-{
-	struct flat_claim *claim;
-
-	mutex_lock(&flat_claims_lock);
-	claim = find_claim(&pdev->dev);
-	if (claim)
-		WRITE_ONCE(claim->binder, task);
-	mutex_unlock(&flat_claims_lock);
-}
-
-/*
- * Finds the doorbell of a claimed function whose driver is about to bind: from then on the
- * function is the driver's. Caller holds device_lock().
- */
-void flat_claim_finds_doorbell(struct pci_dev *pdev)
-{
-	struct flat_claim *claim;
-	u64 doorbell;
-	bool claimed;
-
-	if (!flat_compat_needs_doorbell() || !to_pci_driver(pdev->dev.driver)->driver_managed_dma)
-		return;
-	mutex_lock(&flat_claims_lock);
-	claimed = find_claim(&pdev->dev);
-	mutex_unlock(&flat_claims_lock);
-	if (!claimed)
-		return;
-	doorbell = flat_find_doorbell(pdev);
-	mutex_lock(&flat_claims_lock);
-	claim = find_claim(&pdev->dev);
-	if (claim)
-		WRITE_ONCE(claim->doorbell, doorbell);
-	mutex_unlock(&flat_claims_lock);
-}
-
 /* Is @pdev being removed? Then it gets no claim and no guard. */
 bool flat_function_is_going(struct pci_dev *pdev)
 {
@@ -242,22 +86,7 @@ bool flat_function_is_going(struct pci_dev *pdev)
 	return is;
 }
 
-/* Returns the number of @pdev's group, or -1. */
-int flat_group_of(struct pci_dev *pdev)
-{
-	struct iommu_group *group;
-	int id = -1;
-
-	/* Under the lock a claim keeps its reference, so this put is not the last one. */
-	mutex_lock(&flat_claims_lock);
-	group = iommu_group_get(&pdev->dev);
-	if (group)
-		id = iommu_group_id(group);
-	iommu_group_put(group);
-	mutex_unlock(&flat_claims_lock);
-	return id;
-}
-
+/* Puts the references of retired claims, and makes the claims spares. */
 static void reap_retired(struct work_struct *work)
 {
 	struct flat_claim *claim;
@@ -265,7 +94,7 @@ static void reap_retired(struct work_struct *work)
 
 	mutex_lock(&flat_claims_lock);
 	list_splice_init(&retired, &list);
-	if (list_empty(&claims))
+	if (list_empty(&flat_claims))
 		flat_compat_forget_ops(&flat_iommu_ops);
 	mutex_unlock(&flat_claims_lock);
 
@@ -308,11 +137,8 @@ static void retire(struct flat_claim *claim)
 	queue_work(flat_wq, &reap_work);
 }
 
-/*
- * Ended claims are used again (spares) and freed only at the module's exit: when a device is added,
- * the core reads iommu_device.ops of every IOMMU without a lock or reference.
- */
-static struct flat_claim *new_claim(struct pci_dev *pdev)
+/* Returns a claim of @pdev that is in no list, or NULL if there is no memory. */
+static struct flat_claim *new_claim(struct pci_dev *pdev, const struct flat_options *options)
 {
 	struct flat_history *history = flat_history_new(pdev);
 	struct flat_claim *claim;
@@ -340,6 +166,8 @@ static struct flat_claim *new_claim(struct pci_dev *pdev)
 	claim->doorbell = 0;
 	claim->paused = false;
 	claim->domain = NULL;
+	claim->hold = options->hold;
+	claim->fence = options->fence;
 	claim->history = history;
 	INIT_LIST_HEAD(&claim->attached);
 	INIT_LIST_HEAD(&claim->declarations);
@@ -379,12 +207,12 @@ static void taint_kernel(void)
  * @pdev:	the function; the caller holds its device_lock(), or it cannot be bound yet
  * @how:	how it was asked for, for the log
  * @binding:	a vfio driver is about to bind to it
- * @wc_bars:	a bit for each BAR to be held write-combined
+ * @options:	of the claim
  *
  * Returns 0 or an error of claim, see routes.c. Logs the success or the error.
  */
 int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
-			unsigned long wc_bars)
+			const struct flat_options *options)
 {
 	struct flat_claim *claim;
 	int ret;
@@ -395,7 +223,7 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 		ret = -EAGAIN;
 		goto unlock;
 	}
-	if (find_claim(&pdev->dev)) {
+	if (flat_claim_of(pdev)) {
 		pr_warn("%s: not claimed: it is claimed already\n", pci_name(pdev));
 		ret = -EEXIST;
 		goto unlock;
@@ -415,16 +243,19 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 		goto unlock;
 	}
 
-	claim = new_claim(pdev);
+	claim = new_claim(pdev, options);
 	if (!claim) {
 		pr_warn("%s: not claimed: no memory\n", pci_name(pdev));
 		ret = -ENOMEM;
 		goto unlock;
 	}
-	ret = flat_wc_hold(claim, wc_bars);
+	ret = flat_wc_hold(claim, options->wc_bars);
 	if (ret)
 		goto put_claim;
-	/* No parent: its directory in the function's would have the name of the core's link. */
+	/*
+	 * Without a parent. With one there would be a directory "iommu" in the function's, where
+	 * the core adds a link of that name.
+	 */
 	ret = iommu_device_sysfs_add(&claim->iommu, NULL, NULL, "flatiommu-%s",
 				     pci_name(pdev));
 	if (ret) {
@@ -442,11 +273,14 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 			ret = -EALREADY;
 		goto unlock;
 	}
-	list_add(&claim->entry, &claims);
+	flat_list_claim(claim);
 	pr_notice("%s: claimed %s: bus addresses, no isolation\n", pci_name(pdev), how);
-	if (wc_bars)
+	if (options->wc_bars)
 		pr_notice("%s: write-combined while it is claimed: BAR %*pbl\n", pci_name(pdev),
-			  PCI_STD_NUM_BARS, &wc_bars);
+			  PCI_STD_NUM_BARS, &options->wc_bars);
+	if (options->hold || options->fence)
+		pr_notice("%s: options of its claim:%s%s\n", pci_name(pdev),
+			  options->hold ? " hold" : "", options->fence ? " fence" : "");
 	taint_kernel();
 	mutex_unlock(&flat_claims_lock);
 	return 0;
@@ -462,7 +296,10 @@ unlock:
 	return ret;
 }
 
-/* Caller holds device_lock(). */
+/*
+ * Ends the claim of @pdev. Returns 0 or an error of release, see routes.c. Caller holds
+ * device_lock().
+ */
 int flat_release_function(struct pci_dev *pdev)
 {
 	struct flat_claim *claim;
@@ -470,12 +307,12 @@ int flat_release_function(struct pci_dev *pdev)
 
 	device_lock_assert(&pdev->dev);
 	mutex_lock(&flat_claims_lock);
-	claim = find_claim(&pdev->dev);
+	claim = flat_claim_of(pdev);
 	if (!claim) {
 		pr_warn("%s: not released: it is not claimed\n", pci_name(pdev));
 		ret = -ENOENT;
 	} else if (find_going(&pdev->dev)) {
-		/* Off the bus, unregister does not find it, and the core still needs the IOMMU. */
+		/* It may be off the bus: then unregistering would not detach it. */
 		pr_warn("%s: not released: it is being removed, which releases it\n",
 			pci_name(pdev));
 		ret = -ENODEV;
@@ -484,7 +321,7 @@ int flat_release_function(struct pci_dev *pdev)
 			pdev->dev.driver->name);
 		ret = -EBUSY;
 	} else {
-		list_del(&claim->entry);
+		flat_unlist_claim(claim);
 		iommu_device_unregister(&claim->iommu);
 		retire(claim);
 		pr_notice("%s: released\n", pci_name(pdev));
@@ -494,9 +331,9 @@ int flat_release_function(struct pci_dev *pdev)
 }
 
 /*
- * DEL_DEVICE: refuses claims and releases until REMOVED_DEVICE. The core would never end a claim
- * made now, and a release now would remove the IOMMU that the core still needs to detach the
- * function.
+ * DEL_DEVICE: until REMOVED_DEVICE, @dev can be neither claimed nor released. The core would never
+ * end a claim made now, and a release now would remove the IOMMU that the core still needs to
+ * detach the function.
  */
 void flat_function_goes(struct device *dev)
 {
@@ -508,7 +345,7 @@ void flat_function_goes(struct device *dev)
 	mutex_unlock(&flat_claims_lock);
 }
 
-/* REMOVED_DEVICE: the core's notifier, which runs before ours, has detached the function. */
+/* REMOVED_DEVICE: ends the claim. The core's notifier runs first, and has detached the function. */
 void flat_function_gone(struct device *dev)
 {
 	struct flat_claim *claim;
@@ -520,9 +357,9 @@ void flat_function_gone(struct device *dev)
 		list_del(&g->entry);
 		kfree(g);
 	}
-	claim = find_claim(dev);
+	claim = flat_claim_of(to_pci_dev(dev));
 	if (claim) {
-		list_del(&claim->entry);
+		flat_unlist_claim(claim);
 		iommu_device_unregister(&claim->iommu);
 		retire(claim);
 		pr_notice("%s: released: it was removed\n", dev_name(dev));
@@ -557,7 +394,7 @@ void flat_claim_exit(void)
 
 	flush_workqueue(flat_wq);
 	mutex_lock(&flat_claims_lock);
-	WARN_ON_ONCE(!list_empty(&claims) || !list_empty(&retired));
+	WARN_ON_ONCE(!list_empty(&flat_claims) || !list_empty(&retired));
 	flat_compat_forget_ops(&flat_iommu_ops);
 	mutex_unlock(&flat_claims_lock);
 	/* Wait for the core: it may be adding a device with ops that it read before. */

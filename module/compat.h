@@ -9,6 +9,8 @@
 #include <linux/acpi.h>
 #include <linux/amba/bus.h>
 #include <linux/device.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-map-ops.h>
 #include <linux/fsl/mc.h>
 #include <linux/gfp.h>
 #include <linux/iommu.h>
@@ -74,6 +76,7 @@ static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned 
 	struct vm_area_struct *vma;
 
 	mmap_read_lock(current->mm);
+	addr = untagged_addr(addr);
 	vma = find_vma(current->mm, addr);
 	/* It may be below a stack, which grows. Otherwise there is nothing to pin. */
 	if (!vma || vma->vm_start > addr) {
@@ -110,6 +113,42 @@ static inline int flat_compat_alloc_range(unsigned long start, unsigned long end
 #endif
 }
 
+/* Makes @dev see the processor's caches, where the kernel keeps that of each device. */
+static inline void flat_compat_set_coherent(struct device *dev)
+{
+#if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU) || \
+	defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU_ALL)
+#ifdef HAVE_SET_DMA_COHERENT
+	dev_set_dma_coherent(dev);
+#else
+	dev->dma_coherent = true;
+#endif
+#endif
+}
+
+#ifdef CONFIG_DMA_SHARED_BUFFER
+/* Up to 6.1 a dma-buf has no lock that an importer takes. Updates of 6.1 have these names, too. */
+static inline struct sg_table *flat_compat_dmabuf_map(struct dma_buf_attachment *attachment,
+						      enum dma_data_direction direction)
+{
+#ifdef HAVE_DMA_BUF_UNLOCKED
+	return dma_buf_map_attachment_unlocked(attachment, direction);
+#else
+	return dma_buf_map_attachment(attachment, direction);
+#endif
+}
+
+static inline void flat_compat_dmabuf_unmap(struct dma_buf_attachment *attachment,
+					    struct sg_table *sgt, enum dma_data_direction direction)
+{
+#ifdef HAVE_DMA_BUF_UNLOCKED
+	dma_buf_unmap_attachment_unlocked(attachment, sgt, direction);
+#else
+	dma_buf_unmap_attachment(attachment, sgt, direction);
+#endif
+}
+#endif
+
 static inline void flat_compat_vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 {
 #ifdef HAVE_VM_FLAGS_SET
@@ -133,7 +172,7 @@ static inline void flat_compat_move_charge(struct page *from, struct page *to)
 
 /*
  * Does a reset of @pdev, or the query whether it can be reset, attach the blocked domain and then
- * the old domain again? Nothing in that attach tells it from a take-over.
+ * the old domain again? If so, such an attach looks like a take-over, see may_be_reset().
  */
 static inline bool flat_compat_reset_blocks(struct pci_dev *pdev)
 {
@@ -175,23 +214,34 @@ static inline bool flat_compat_is_added(struct pci_dev *pdev)
 }
 
 /*
- * Reads firmware's description of a function's DMA: whether an IOMMU is in front of it, which takes
- * it then, and whether its DMA is coherent. There is nothing to do on x86, where that does not
- * depend on the function, and from 6.15 on, where it is read when the function is added. Else the
- * driver core reads it only when a driver binds. Caller holds device_lock(), or no driver can bind
- * yet. Returns 0, or -EPROBE_DEFER if the IOMMU's driver is not there yet.
+ * Configures a function's DMA from firmware's description: whether it is coherent, and which IOMMU
+ * is in front of the function. That IOMMU then makes a group for the function. Up to 6.14 the
+ * driver core does this only when a driver binds. From 6.15 on it does so when the function is
+ * added, but not for the functions that ACPI finds at boot: the core listens too late for these,
+ * and they look as if they were not coherent. On x86 the description says nothing about single
+ * functions.
+ *
+ * Caller holds device_lock(), or no driver can bind yet. Returns 0, or -EPROBE_DEFER if the IOMMU's
+ * driver is not there yet.
  */
 static inline int flat_compat_configure_dma(struct pci_dev *pdev)
 {
 	int ret = 0;
-#if !defined(CONFIG_X86) && !defined(HAVE_DOMAIN_COOKIE)
+#ifndef CONFIG_X86
 	struct device *bridge = &pci_find_host_bridge(pdev->bus)->dev;
 
+#ifdef HAVE_DOMAIN_COOKIE
+	if (dev_is_dma_coherent(&pdev->dev))
+		return 0;
+#endif
+	/* Nobody uses a map that the core has made as it added the function. */
+	kfree(pdev->dev.dma_range_map);
+	pdev->dev.dma_range_map = NULL;
 	if (IS_ENABLED(CONFIG_OF) && bridge->parent && bridge->parent->of_node)
 		ret = of_dma_configure_id(&pdev->dev, bridge->parent->of_node, true, NULL);
 	else if (has_acpi_companion(bridge))
 		ret = acpi_dma_configure_id(&pdev->dev, device_get_dma_attr(bridge), NULL);
-	/* The map exists only while a driver is bound: a bind makes a new one. */
+	/* Nor does anybody use this one: a bind makes a new one. */
 	kfree(pdev->dev.dma_range_map);
 	pdev->dev.dma_range_map = NULL;
 #endif
@@ -212,14 +262,16 @@ static inline bool flat_compat_needs_doorbell(void)
 }
 
 /*
- * iommu_device_register() for one function whose driver may be binding just now. From 6.15 the core
- * warns of a "late IOMMU probe" if dev->driver is set. The warning is about drivers that may have
- * mapped something already, but BUS_NOTIFY_BIND_DRIVER comes before the driver's probe(). So
- * dev->driver is NULL for the length of the call. The core then configures the function's DMA a
- * second time, which changes nothing, except that a copy of dma_range_map replaces the first one.
- * No other task sets these fields meanwhile: the caller holds device_lock(), or no driver can bind
- * yet. No probe can find the warning, so this is done from 6.8 on, where the rule of one IOMMU
- * driver is gone.
+ * iommu_device_register() for the IOMMU of one function, whose driver may be binding.
+ *
+ * From 6.15 on the core warns of a "late IOMMU probe" if dev->driver is set, because the driver may
+ * have mapped memory. Here it has not: BUS_NOTIFY_BIND_DRIVER comes before its probe(). So this
+ * sets dev->driver to NULL during the call. The core then configures the function's DMA a second
+ * time, which only replaces dma_range_map by a copy.
+ *
+ * No other task writes these fields meanwhile: the caller holds device_lock(), or no driver can
+ * bind yet. The headers do not show whether the core warns, so this is done from 6.8 on, where it
+ * does no harm.
  */
 static inline int flat_compat_register(struct iommu_device *iommu, const struct iommu_ops *ops,
 				       struct device *dev)
@@ -240,7 +292,7 @@ static inline int flat_compat_register(struct iommu_device *iommu, const struct 
 #endif
 }
 
-/* Returns bus @i of those whose devices the core offers to an IOMMU, or NULL after the last one. */
+/* The core offers devices of several buses to an IOMMU. Returns bus @i, or NULL after the last. */
 static inline struct bus_type *flat_compat_bus(unsigned int i)
 {
 	static const struct bus_type *const buses[] = {
@@ -265,8 +317,8 @@ static inline struct bus_type *flat_compat_bus(unsigned int i)
 }
 
 /*
- * Up to 6.7 the core leaves bus->iommu_ops behind on these buses when the last IOMMU unregisters,
- * and refuses every other IOMMU driver because of it. Caller excludes registrations.
+ * Up to 6.7 the core does not clear bus->iommu_ops of these buses when the last IOMMU unregisters,
+ * so that no other IOMMU driver could register. Caller excludes registrations.
  */
 static inline void flat_compat_forget_ops(const struct iommu_ops *ops)
 {

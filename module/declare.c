@@ -19,7 +19,7 @@
 #define MAX_DECLARATIONS 64
 
 /**
- * struct flat_declaration - a program looks addresses up for a function
+ * struct flat_declaration - a program's statement that it looks addresses up for a function
  * @of_claim:	in @claim->declarations, unless @claim is NULL
  * @claim:	the function's claim, or NULL once it has ended
  * @mm:		the program's address space; the files hold a reference
@@ -82,19 +82,22 @@ bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm
 }
 
 /*
- * Is it known that @mm has declared all functions of @d? A map asks this with d->lock alone. A
- * change to declarations is counted before it is made, and a function that joins @d takes d->lock
- * after that.
+ * Has flat_all_declared() found that @mm has declared all functions of @d, and has nothing changed
+ * since? Maps ask this first, because it needs only d->lock.
+ *
+ * A function that joins @d is counted as a change before its attach takes d->lock. So a map that
+ * does not see the new count is made before the attach, which then finds the map, see admits().
  */
 bool flat_was_declared(const struct flat_domain *d, const struct mm_struct *mm)
 {
 	lockdep_assert_held(&d->lock);
-	/* declared_mm was not reused: its file ends the declaration before it drops the mm. */
+	/* It is the same mm: a file ends its declarations, a change, before it drops its mm. */
 	return mm && d->declared_mm == mm && d->declared_at == READ_ONCE(changes);
 }
 
 /*
- * Has @d a function, and has @mm declared all of them? Caller holds flat_attach_lock and d->lock.
+ * Does @d have functions, and has @mm declared all of them? Caller holds flat_attach_lock and
+ * d->lock.
  */
 bool flat_all_declared(struct flat_domain *d, const struct mm_struct *mm)
 {
@@ -112,7 +115,10 @@ bool flat_all_declared(struct flat_domain *d, const struct mm_struct *mm)
 	return true;
 }
 
-/* The claim ends. Its declarations stay until the files that have them are closed. */
+/*
+ * Takes its declarations off a claim that ends. They stay until the files that have them are
+ * closed.
+ */
 void flat_forget_declarations(struct flat_claim *claim)
 {
 	struct flat_declaration *decl, *next;
@@ -127,10 +133,10 @@ void flat_forget_declarations(struct flat_claim *claim)
 }
 
 /*
- * Moves declarations of a file to @list, for free_declared(): all of them, or with @ended only
- * those whose claim has ended.
+ * Moves all declarations of a file to @list, for free_declared(). With @ended, moves only
+ * declarations whose claim has ended.
  */
-static void take_declared(struct flat_file *f, bool ended, struct list_head *list)
+static void unlink_declared(struct flat_file *f, bool ended, struct list_head *list)
 {
 	struct flat_declared *it, *next;
 
@@ -156,13 +162,13 @@ static void free_declared(struct list_head *list)
 	}
 }
 
-/* The file is closed. */
+/* Ends the declarations of a file that is being closed. */
 void flat_end_declarations(struct flat_file *f)
 {
 	LIST_HEAD(list);
 
 	spin_lock(&flat_attach_lock);
-	take_declared(f, false, &list);
+	unlink_declared(f, false, &list);
 	spin_unlock(&flat_attach_lock);
 	free_declared(&list);
 }
@@ -206,8 +212,9 @@ static struct flat_declared *new_declared(void)
 }
 
 /*
- * Adds @new to the file's list. If the program has a declaration already, @new gets that one, and
- * *@spare gets the new one, to be freed. Returns whether this is the program's first one.
+ * Adds @new to the file's list. If the program has declared the function through another file,
+ * @new gets that declaration, and *@spare gets the new one, to be freed. Returns whether the
+ * program had not declared the function.
  */
 static bool link_declared(struct flat_file *f, struct flat_claim *claim, struct flat_declared *new,
 			  struct flat_declaration **spare)
@@ -241,9 +248,9 @@ static bool may_be_declared(struct flat_file *f, const struct flat_claim *claim)
 }
 
 /*
- * Declares all of @pdevs or, on an error, none. An entry of @new that is used becomes NULL.
- * @spares gets declarations to be freed. A bit in @first is set for each function that the program
- * has not declared before. @ended gets the file's declarations of ended claims.
+ * Declares all of @pdevs or, on an error, none. Sets an entry of @new that it uses to NULL.
+ * @spares gets declarations to be freed. Sets a bit in @first for each function that the program
+ * had not declared. @ended gets the file's declarations whose claim has ended.
  */
 static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_declared **new,
 		       struct flat_declaration **spares, unsigned int n, u64 *first,
@@ -255,7 +262,7 @@ static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_
 
 	mutex_lock(&flat_claims_lock);
 	spin_lock(&flat_attach_lock);
-	take_declared(f, true, ended);
+	unlink_declared(f, true, ended);
 	for (i = 0; i < n && !ret; i++) {
 		claim = flat_claim_of(pdevs[i]);
 		if (!claim)
@@ -354,7 +361,7 @@ struct flat_domain *flat_declared_domain(struct flat_file *f, const struct pci_d
 
 /**
  * flat_shared_domain() - the domain of functions that the program has through VFIO
- * @f:		the caller's
+ * @f:		the caller's file
  * @pdevs:	the functions
  * @n:		length of @pdevs, not 0
  *

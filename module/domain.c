@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The paging domain. It translates nothing: it accepts and remembers maps whose IOVA is the bus
- * address of the memory, and maps of programs that look the bus address up. VFIO unpins the page
+ * The paging domain. It translates nothing. It accepts and remembers maps whose IOVA is the bus
+ * address of the memory, and maps of programs that look the bus address up. VFIO unpins each page
  * that iova_to_phys() returns, so that returns 0 for an IOVA that is not mapped. Pins that a domain
  * holds (pin.c) have no IOVA.
  */
@@ -27,8 +27,8 @@
 #include "trace.h"
 
 /*
- * Makes the caller's address space *@owner. A reference is held, so that no other address space can
- * be mistaken for it. Returns the old owner, to be dropped, or NULL.
+ * Makes *@owner the caller's address space. The reference keeps another address space from being
+ * mistaken for it. Returns the old owner, which the caller drops, or NULL.
  */
 static struct mm_struct *own(struct mm_struct **owner)
 {
@@ -44,7 +44,7 @@ static struct mm_struct *own(struct mm_struct **owner)
 
 /*
  * Inserts a look-up map of a program that has declared all functions in @d. Only one program may
- * have look-up maps in a domain. Sets *@old to an address space to be dropped, if there is one.
+ * have look-up maps in a domain. If the owner changes, sets *@old to the one to be dropped.
  */
 static int insert_lookup(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
@@ -69,8 +69,8 @@ static void record_map(struct flat_domain *d, const struct flat_extent *new)
 }
 
 /*
- * insert_lookup() for a program of which it is not known whether it has declared all functions.
- * d->lock is not held.
+ * insert_lookup(), if flat_was_declared() did not find a declaration: searches the lists of
+ * declarations. d->lock is not held.
  */
 static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
@@ -87,7 +87,7 @@ static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, str
 	return ret;
 }
 
-/* Inserts a bus-address map. Sets *@old to an address space to be dropped, if there is one. */
+/* Inserts a bus-address map. If the owner changes, sets *@old to the one to be dropped. */
 static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
 	bool first = RB_EMPTY_ROOT(&d->extents.root) || !d->strict_mm;
@@ -107,8 +107,8 @@ static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct 
 }
 
 /*
- * Is this the map of the doorbell? The core makes it when a program enables the first MSI, and
- * never unmaps it. It is no program's map, and d->bus_map does not apply to it.
+ * Is this the map of the doorbell? The core makes that map when a program enables the first MSI,
+ * and never unmaps it. It belongs to no program, and d->bus_map does not apply to it.
  */
 static bool is_doorbell(const struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 {
@@ -117,8 +117,9 @@ static bool is_doorbell(const struct flat_domain *d, u64 iova, phys_addr_t phys,
 }
 
 /*
- * Refuses the zero page even at its own bus address. Up to 6.1 a read-only pin of memory that was
- * never written to gets it, and the program's first write then goes to another page.
+ * Inserts a map. Refuses the zero page (@zero) even at its own bus address: up to 6.1 a read-only
+ * pin of memory that was never written to gets that page, and the program's first write then goes
+ * to another one.
  */
 static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size, bool zero,
 		  gfp_t gfp)
@@ -195,26 +196,28 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 			       size_t pgcount, struct iommu_iotlb_gather *gather)
 {
 	struct flat_domain *d = to_flat_domain(domain);
-	struct flat_erased erased = { .parts = flat_holding() && flat_is_attached(d) };
+	struct flat_erased erased = { .parts = flat_domain_holds(d) };
 	size_t unmapped;
 
 again:
-	/* It may be all of memory, page by page. The core calls again for the rest. */
+	/* This may stop early, as the range can be all of memory: the core calls again. */
 	spin_lock(&d->lock);
 	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &d->histories,
 				      &erased);
 	d->unmaps++;
 	spin_unlock(&d->lock);
-	if (!erased.parts) {
-		flat_extent_free_list(erased.gone);
-	} else if (!unmapped && !erased.part) {
-		/* VFIO mostly unmaps whole extents. An unmap cannot fail. */
+	if (erased.parts && !unmapped && !erased.part) {
+		/* Rare, as VFIO mostly unmaps whole extents. An unmap must not fail. */
 		erased.part = flat_extent_alloc(GFP_KERNEL | __GFP_NOFAIL);
 		goto again;
-	} else {
-		flat_extent_free(erased.part);
-		flat_hold_extents(&d->hold, erased.gone);
+	}
+	flat_extent_free(erased.part);
+	/* After the erase: go_on() does not start a function that was paused before that. */
+	if (erased.parts && flat_is_attached(d)) {
+		flat_hold_extents(d, erased.gone);
 		flat_hold_limit_domain(d);
+	} else {
+		flat_extent_free_list(erased.gone);
 	}
 	cond_resched();
 	trace_flat_unmap(d->name, iova, unmapped);
@@ -263,7 +266,7 @@ struct iommu_domain *flat_domain_alloc(void)
 	INIT_LIST_HEAD(&d->pins);
 	INIT_LIST_HEAD(&d->histories);
 	spin_lock_init(&d->lock);
-	flat_hold_init(&d->hold);
+	flat_hold_init(&d->hold, d);
 	strscpy(d->name, "no device", sizeof(d->name));
 	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 
@@ -287,7 +290,7 @@ static void free_domain(struct work_struct *work)
 		flat_history_leave(h);
 	spin_unlock(&flat_attach_lock);
 	WARN_ON_ONCE(!list_empty(&d->claims) || !list_empty(&d->pins));
-	WARN_ON_ONCE(!list_empty(&d->hold.items));
+	WARN_ON_ONCE(!list_empty(&d->hold.items) || !list_empty(&d->hold.walked));
 	flat_extents_free(&d->extents);
 	if (d->lookup_mm)
 		mmdrop(d->lookup_mm);
@@ -299,8 +302,9 @@ static void free_domain(struct work_struct *work)
 }
 
 /*
- * The work drops the domain's reference to the module, and the module's exit waits for the work. If
- * this function dropped it, it might return to a module that is unloaded: it only queues the work.
+ * Drops a reference. After the last one, a work item frees the domain and drops its reference to
+ * the module; the module's exit waits for that. If this function did so itself, it might return
+ * into code that is unloaded.
  */
 void flat_domain_put(struct flat_domain *d)
 {
@@ -315,12 +319,10 @@ static void flat_domain_free(struct iommu_domain *domain)
 	struct flat_domain *d = to_flat_domain(domain);
 	struct flat_claim *claim, *next;
 
-	/* Functions that were blocked after they were in this domain. */
+	/* Functions that were blocked, and would have returned to this domain. */
 	spin_lock(&flat_attach_lock);
-	list_for_each_entry_safe(claim, next, &d->claims, attached) {
-		list_del_init(&claim->attached);
-		claim->domain = NULL;
-	}
+	list_for_each_entry_safe(claim, next, &d->claims, attached)
+		flat_leave_domain(claim);
 	spin_unlock(&flat_attach_lock);
 	flat_let_pins_go(d);
 	flat_hold_end(&d->hold);

@@ -28,11 +28,11 @@ static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
 /**
  * flat_find_doorbell() - the page that a function's MSIs are written to
  * @pdev:	the function; the caller holds its device_lock(). A driver is about to bind, but is
- *		not probed yet: it will have the devres entries that this leaves
+ *		not probed yet: the driver gets the devres entries that this leaves
  *
- * Only the interrupt controller knows, and writes the address into a message that it makes for the
- * function. The function is enabled for that, because the vectors of MSI-X are in a BAR. Its bus
- * mastering is not.
+ * Only the interrupt controller knows the address. It writes it into the message of a vector. To
+ * allocate one, this enables the function, because the vectors of MSI-X are in a BAR, but not its
+ * bus mastering.
  *
  * Returns the address, or 0.
  */

@@ -146,7 +146,7 @@ struct flat_extent *flat_extents_next(struct flat_extent *extent)
 	return to_extent(rb_next(&extent->node));
 }
 
-/* Cuts @iova to @last out of the middle of @e; @tail becomes the part after @last. */
+/* Cuts @iova to @last out of the middle of @e. @tail becomes the part after @last. */
 static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iova, u64 last,
 		    struct flat_extent *tail)
 {
@@ -161,7 +161,7 @@ static void cut_out(struct flat_extents *extents, struct flat_extent *e, u64 iov
 	flat_extents_insert(extents, tail);
 }
 
-/* Adds @iova to @last of @e to what is erased. */
+/* Adds the part of @e from @iova to @last to the erased extents. */
 static void add_part(const struct flat_extent *e, u64 iova, u64 last, struct flat_erased *erased)
 {
 	struct flat_extent *part = erased->part;
@@ -240,7 +240,7 @@ size_t flat_extents_erase(struct flat_extents *extents, u64 iova, size_t size,
 	return pos - iova;
 }
 
-/* Frees all extents of a domain that ends with maps in it. */
+/* Frees the extents of a domain that ends. */
 void flat_extents_free(struct flat_extents *extents)
 {
 	struct flat_extent *e, *next;

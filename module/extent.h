@@ -11,11 +11,11 @@
 /**
  * struct flat_extent - one mapped, physically contiguous range
  * @node:	in a tree ordered by @iova, without overlaps
- * @next:	in a list of erased extents
- * @held:	the memory is held after the unmap
+ * @next:	next one in a list of erased extents
+ * @held:	the extent's part of a hold, after the unmap
  * @iova:	first byte
  * @last:	last byte
- * @phys:	CPU address behind @iova
+ * @phys:	CPU address of the first byte
  * @lookup:	@iova is not the bus address
  */
 struct flat_extent {
@@ -31,10 +31,10 @@ struct flat_extent {
 };
 
 /**
- * struct flat_erased - what an erase has removed
- * @gone:	a list of extents, for flat_extent_free_list() or flat_hold_extents()
- * @parts:	@gone gets also the removed parts of extents
- * @part:	an extent for a part, or NULL
+ * struct flat_erased - extents that an erase has removed
+ * @gone:	the list of them, for flat_extent_free_list() or flat_hold_extents()
+ * @parts:	also add removed parts of extents to @gone
+ * @part:	with @parts: memory for one part, or NULL
  */
 struct flat_erased {
 	struct flat_extent *gone;

@@ -34,7 +34,9 @@ static u32 state_of(struct flat_file *f, struct pci_dev *pdev, u32 *wc_bars)
 	mutex_lock(&flat_claims_lock);
 	claim = flat_claim_of(pdev);
 	if (claim)
-		state |= FLATIOMMU_STATE_CLAIMED;
+		state |= FLATIOMMU_STATE_CLAIMED |
+			 (claim->hold ? FLATIOMMU_STATE_HOLD : 0) |
+			 (claim->fence ? FLATIOMMU_STATE_FENCE : 0);
 	*wc_bars = claim ? flat_wc_bars(claim) : 0;
 	mutex_unlock(&flat_claims_lock);
 	if (flat_has_declared(f, pdev))
@@ -84,7 +86,7 @@ static int look_up(struct flat_file *f, struct flatiommu_lookup *arg)
 	return arg->pin ? -EOPNOTSUPP : flat_lookup_iova(f, arg);
 }
 
-/* The argument of any call. It begins with its size, and flags follow unless @no_flags is set. */
+/* The argument of a call. It begins with its size. Flags follow, unless the call has @no_flags. */
 union flat_arg {
 	u32 size;
 	struct {
@@ -122,7 +124,14 @@ static int do_lookup(struct flat_file *f, union flat_arg *arg)
 
 static int do_pin(struct flat_file *f, union flat_arg *arg)
 {
-	return arg->pin.reserved ? -EOPNOTSUPP : flat_pin(f, &arg->pin);
+	bool dmabuf = arg->pin.flags & FLATIOMMU_PIN_DMABUF;
+
+	/* Of a program that was built with an older header it would be file descriptor 0. */
+	if (dmabuf && arg->pin.size < offsetofend(struct flatiommu_pin, dmabuf))
+		return -EINVAL;
+	if (arg->pin.reserved || arg->pin.reserved_2 || (arg->pin.dmabuf && !dmabuf))
+		return -EOPNOTSUPP;
+	return flat_pin(f, &arg->pin);
 }
 
 static int do_unpin(struct flat_file *f, union flat_arg *arg)
@@ -157,21 +166,28 @@ static int do_who(struct flat_file *f, union flat_arg *arg)
 
 static int do_quiet(struct flat_file *f, union flat_arg *arg)
 {
-	return flat_quiet(f, &arg->quiet);
+	return arg->quiet.reserved ? -EOPNOTSUPP : flat_quiet(f, &arg->quiet);
 }
 
 #define CALL_NR(cmd) (_IOC_NR(cmd) - _IOC_NR(FLATIOMMU_INFO))
 
-/* The row of a call. Its argument begins with its size in each version of the header. */
-#define CALL(cmd, name, last, known_flags, ...)				\
+/* The row of a call without flags. @last: last member of the argument in the first version. */
+#define ROW(cmd, name, last, ...)					\
 	[CALL_NR(cmd)] = {						\
-		.size = sizeof(struct flatiommu_##name) +		\
+		.size = sizeof_field(union flat_arg, name) +		\
 			BUILD_BUG_ON_ZERO(offsetof(struct flatiommu_##name, size)),	\
 		.first_size = offsetofend(struct flatiommu_##name, last),	\
-		.flags = known_flags,					\
 		.fn = do_##name,					\
 		__VA_ARGS__						\
 	}
+
+/* The row of a call with flags, which follow the size. */
+#define CALL(cmd, name, last, known_flags, ...)				\
+	ROW(cmd, name, last,						\
+	    .flags = (known_flags) +					\
+		     BUILD_BUG_ON_ZERO(offsetof(struct flatiommu_##name, flags) !=	\
+				       offsetof(union flat_arg, head.flags)),	\
+	    __VA_ARGS__)
 
 /**
  * struct flat_call - an ioctl of /dev/flatiommu
@@ -198,9 +214,9 @@ static const struct flat_call {
 	CALL(FLATIOMMU_DECLARE, declare, functions, 0),
 	CALL(FLATIOMMU_LOOKUP, lookup, segments, FLATIOMMU_LOOKUP_PIN, .writes = true),
 	CALL(FLATIOMMU_PIN, pin, length,
-	     FLATIOMMU_PIN_READ_ONLY | FLATIOMMU_PIN_VFIO | FLATIOMMU_PIN_NO_STOP, .writes = true,
-	     .end = end_pin),
-	CALL(FLATIOMMU_UNPIN, unpin, pin, 0, .no_flags = true),
+	     FLATIOMMU_PIN_READ_ONLY | FLATIOMMU_PIN_VFIO | FLATIOMMU_PIN_NO_STOP |
+	     FLATIOMMU_PIN_DMABUF, .writes = true, .end = end_pin),
+	ROW(FLATIOMMU_UNPIN, unpin, pin, .no_flags = true),
 	CALL(FLATIOMMU_ALLOC, alloc, reserved,
 	     FLATIOMMU_ALLOC_CONTIGUOUS | FLATIOMMU_ALLOC_THIS_NODE, .writes = true,
 	     .end = end_alloc),
@@ -209,16 +225,6 @@ static const struct flat_call {
 	CALL(FLATIOMMU_WHO, who, out_since, 0, .writes = true),
 	CALL(FLATIOMMU_QUIET, quiet, out_length, 0, .writes = true),
 };
-
-static_assert(ARRAY_SIZE(calls) == CALL_NR(FLATIOMMU_QUIET) + 1);
-static_assert(offsetof(struct flatiommu_info, flags) == offsetof(union flat_arg, head.flags));
-static_assert(offsetof(struct flatiommu_declare, flags) == offsetof(union flat_arg, head.flags));
-static_assert(offsetof(struct flatiommu_lookup, flags) == offsetof(union flat_arg, head.flags));
-static_assert(offsetof(struct flatiommu_pin, flags) == offsetof(union flat_arg, head.flags));
-static_assert(offsetof(struct flatiommu_alloc, flags) == offsetof(union flat_arg, head.flags));
-static_assert(offsetof(struct flatiommu_history, flags) == offsetof(union flat_arg, head.flags));
-static_assert(offsetof(struct flatiommu_who, flags) == offsetof(union flat_arg, head.flags));
-static_assert(offsetof(struct flatiommu_quiet, flags) == offsetof(union flat_arg, head.flags));
 
 /**
  * flat_get_arg() - copy the argument of a call
@@ -289,7 +295,7 @@ static int flat_open(struct inode *inode, struct file *file)
 	mmgrab(f->mm);
 	INIT_LIST_HEAD(&f->declared);
 	xa_init_flags(&f->pins, XA_FLAGS_ALLOC1);
-	flat_hold_init(&f->hold);
+	flat_hold_init(&f->hold, NULL);
 	file->private_data = f;
 	return nonseekable_open(inode, file);
 }

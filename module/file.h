@@ -9,15 +9,16 @@
 
 #include "hold.h"
 
+struct device;
 struct mm_struct;
 
 /**
  * struct flat_file - an open of /dev/flatiommu
- * @mm:		the address space that opened it; a reference is held, so that no other one can be
- *		mistaken for it
+ * @mm:		the address space that opened it; the reference keeps another address space from
+ *		being mistaken for it
  * @declared:	its declarations; flat_attach_lock
  * @pins:	its pins, by number; the xarray's lock
- * @hold:	pins that have ended and are held
+ * @hold:	pins that were unpinned, and are held
  */
 struct flat_file {
 	struct mm_struct *mm;
@@ -30,5 +31,8 @@ int flat_get_arg(void *arg, size_t size, size_t first_size, const void __user *f
 		 u32 *user_size);
 
 extern const struct file_operations flat_fops;
+
+/* main.c */
+struct device *flat_device(void);
 
 #endif /* FLATIOMMU_FILE_H */

@@ -2,9 +2,9 @@
 /*
  * flatiommu: an IOMMU whose map is flat, that is, the IOVA is the bus address.
  *
- * One claim is one PCI function with a dummy IOMMU and a group of its own (claim.c, ops.c).
- * One domain is one address space, the extents mapped in it and the claims attached to it
- * (domain.c, extent.c, attach.c).
+ * A claim is a PCI function with a dummy IOMMU and a group of its own (claim.c, claimed.c, ops.c).
+ * A domain is an I/O address space: the extents that are mapped in it, and the claims whose
+ * functions are attached to it (domain.c, extent.c, attach.c).
  */
 #ifndef FLATIOMMU_H
 #define FLATIOMMU_H
@@ -23,6 +23,7 @@
 #include "hold.h"
 
 struct flat_history;
+struct flat_options;
 struct mm_struct;
 
 /* The domain that a claimed function's DMA goes through. */
@@ -47,6 +48,7 @@ struct flat_wc_bar {
 /**
  * struct flat_claim - a PCI function under a dummy IOMMU
  * @entry:	in the list of claims, of retired or of spare ones; flat_claims_lock
+ * @of:		in the table of claims by function, while @entry is in the list of claims
  * @pdev:	the function; a reference is held
  * @iommu:	the dummy IOMMU
  * @group:	the function's group; a reference is held, and put with no lock held (see claim.c).
@@ -57,23 +59,28 @@ struct flat_wc_bar {
  *		the function; the core serialises these
  * @owner:	the address space of the program that took the function over, or NULL; a reference
  *		is held. flat_attach_lock
- * @judged:	the take-over of the function was allowed; written like @attachment
- * @suspect:	a program that may not take the function over has tried to, through iommufd
- * @binder:	the task that is binding a driver to it, or NULL; only to be compared
- * @doorbell:	the page that its MSIs are written to, or 0. Written under flat_claims_lock, before
- *		a driver that gives the function to programs is bound
- * @paused:	its bus mastering was cleared when it was blocked, and may be set again if @domain's
- *		count of unmaps is still @unmaps; flat_attach_lock
+ * @judged:	flat_may_take_over() has allowed the take-over, and is not asked again before it
+ *		ends; written like @attachment
+ * @suspect:	a program that may not take the function over has tried to through iommufd, since
+ *		the claim: see may_be_reset()
+ * @binder:	the task that is binding a driver to the function, or NULL. Only compared
+ * @doorbell:	address of the page that the function's MSIs are written to, or 0. Written under
+ *		flat_claims_lock, before a driver that gives functions to programs is probed
+ * @paused:	the function was stopped when it was blocked. The next attach to @domain starts it
+ *		again if nothing was unmapped meanwhile, see @unmaps; flat_attach_lock
  * @unmaps:	@domain's count of unmaps when the function was paused; flat_attach_lock
  * @domain:	the function's domain. Kept while the function is FLAT_BLOCKED, so that it returns
  *		to the same domain after a reset. NULL once the domain is freed; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
  * @declarations: declarations for the function; flat_attach_lock
  * @wc:		BARs that are held write-combined; flat_claims_lock
+ * @hold:	option of the claim, see struct flat_options
+ * @fence:	as @hold
  * @history:	the latest events, or NULL; a reference is held
  */
 struct flat_claim {
 	struct list_head entry;
+	struct hlist_node of;
 	struct pci_dev *pdev;
 	struct iommu_device iommu;
 	struct iommu_group *group;
@@ -90,6 +97,8 @@ struct flat_claim {
 	struct list_head attached;
 	struct list_head declarations;
 	struct flat_wc_bar wc[PCI_STD_NUM_BARS];
+	bool hold;
+	bool fence;
 	struct flat_history *history;
 };
 
@@ -113,15 +122,18 @@ struct flat_hole {
  *
  * A domain may outlive its claims, its functions and the process that made it (an iommufd HWPT
  * lives until its file descriptor is closed). So it holds a reference to the module, and points to
- * none of these but through @claims.
+ * claims only through @claims, which a claim leaves before it ends.
  *
  * @domain:	the IOMMU core's part
- * @refs:	the core's, one for each pin that the domain holds or has held, and one for each
+ * @refs:	one of the core, one of each pin that the domain holds or has held, and one of each
  *		look-up that is running
  * @claims:	claims whose @domain this is; flat_attach_lock
- * @declared_mm: the last address space that had declared all of @claims, only to be compared; @lock
- * @declared_at: count of changes when it had, see flat_was_declared(); @lock
- * @name:	address of the first attached function, for the log; written once under @lock
+ * @nr_hold:	number of @claims that have the option hold. Written under flat_attach_lock
+ * @nr_fence:	number of @claims that have the option fence. Written under flat_attach_lock
+ * @declared_mm: the address space that flat_all_declared() found last; only compared. @lock
+ * @declared_at: count of changes at that moment, see flat_was_declared(); @lock
+ * @name:	address of the function that was attached first, for the log; written once under
+ *		@lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
  * @doorbell:	the doorbell of its first function, or 0. A function with another one cannot be
  *		attached, because the core is told only one. Written once under @lock, at the
@@ -133,13 +145,14 @@ struct flat_hole {
  * @hole:	IOVAs that look-up maps may have; @lock
  * @unmaps:	number of unmaps and of pins that were let go; @lock
  * @pins:	pins that it holds, see pin.c; @lock
- * @hold:	what was unmapped in it, or unpinned, and is held
- * @histories:	histories of functions that were attached to it last; flat_attach_lock and @lock
+ * @hold:	memory that was unmapped from the domain, or unpinned, and is held
+ * @histories:	histories of functions whose last attach was to this domain; flat_attach_lock and
+ *		@lock
  * @ended:	the core has freed the domain; @lock
  * @lookup_mm:	the program whose look-up maps are in @extents, or NULL; a reference is held. @lock
  * @strict_mm:	the program whose bus-address maps are in @extents, or NULL; a reference is held.
  *		@lock
- * @strict_mixed: other programs' bus-address maps are there as well; @lock
+ * @strict_mixed: other programs have bus-address maps in @extents, too; @lock
  * @ratelimit:	limits the log lines about refused maps
  * @free_work:	frees the domain
  */
@@ -147,6 +160,8 @@ struct flat_domain {
 	struct iommu_domain domain;
 	refcount_t refs;
 	struct list_head claims;
+	unsigned int nr_hold;
+	unsigned int nr_fence;
 	const struct mm_struct *declared_mm;
 	u64 declared_at;
 	char name[FLAT_NAME_LEN];
@@ -174,15 +189,19 @@ extern const struct iommu_domain_ops flat_paging_ops;
 /* Protects the list of claims: none is made or ends while it is held. See claim.c. */
 extern struct mutex flat_claims_lock;
 
+/* All claims; flat_claims_lock. */
+extern struct list_head flat_claims;
+
 /*
- * Protects what connects claims, domains and declarations. Taken under group->mutex. Of the
- * module's locks only those of a domain and of a history may be taken under it.
+ * Protects the links between claims, domains and declarations. Taken under group->mutex. The locks
+ * of a domain and of a history may be taken under it, and no other lock of the module.
  */
 extern spinlock_t flat_attach_lock;
 
 /*
- * Ordered workqueue for the last put of a group and of a domain, which must not run in the caller's
- * context. A write to release and the module's exit flush it.
+ * Ordered workqueue for the last put of a group and of a domain, and for the dma-bufs of a domain's
+ * pins, which must not run in the caller's context. A write to release and the module's exit flush
+ * it.
  */
 extern struct workqueue_struct *flat_wq;
 
@@ -190,29 +209,34 @@ extern struct workqueue_struct *flat_wq;
 void flat_claim_start(void);
 void flat_claim_exit(void);
 struct flat_claim *flat_claim_being_made(struct device *dev);
+int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
+			const struct flat_options *options);
+int flat_release_function(struct pci_dev *pdev);
+void flat_function_goes(struct device *dev);
+void flat_function_gone(struct device *dev);
+bool flat_function_is_going(struct pci_dev *pdev);
+
+/* claimed.c */
+void flat_list_claim(struct flat_claim *claim);
+void flat_unlist_claim(struct flat_claim *claim);
 struct flat_claim *flat_claim_of(struct pci_dev *pdev);
 struct pci_dev *flat_claimed_with_group(int group);
 int flat_uses_bus_addresses(struct pci_dev *pdev);
+int flat_group_of(struct pci_dev *pdev);
 bool flat_is_anothers(struct pci_dev *pdev);
+bool flat_claim_holds(struct pci_dev *pdev);
 struct flat_history *flat_history_of(struct pci_dev *pdev);
 struct flat_history **flat_all_histories(unsigned int *n);
 bool flat_stop(struct pci_dev *pdev);
 void flat_claim_binds(struct pci_dev *pdev, struct task_struct *task);
 void flat_claim_finds_doorbell(struct pci_dev *pdev);
-int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
-			unsigned long wc_bars);
-int flat_release_function(struct pci_dev *pdev);
-void flat_function_goes(struct device *dev);
-void flat_function_gone(struct device *dev);
-bool flat_function_is_going(struct pci_dev *pdev);
-int flat_group_of(struct pci_dev *pdev);
 
 /* policy.c */
 int flat_may_claim(struct pci_dev *pdev, bool binding);
 const char *flat_not_plain(struct pci_dev *pdev);
 const char *flat_not_for_programs(struct pci_dev *pdev);
 bool flat_locked_down(struct pci_dev *pdev);
-bool flat_is_incoherent(struct pci_dev *pdev, const char *refusal);
+bool flat_is_incoherent(struct pci_dev *pdev, const char *outcome);
 
 /* domain.c */
 struct iommu_domain *flat_domain_alloc(void);

@@ -40,8 +40,8 @@ static struct folio *get_pinned(phys_addr_t at)
 }
 
 /*
- * Gets a reference to each folio of @e, up to the first one that is not pinned, where @e is cut.
- * Returns false if that is the first one of all.
+ * Gets a reference to each folio of @e. At a folio that is not pinned it stops, and cuts @e there.
+ * Returns false if nothing of @e is left.
  */
 bool flat_get_folios(struct flat_extent *e)
 {
@@ -61,7 +61,7 @@ bool flat_get_folios(struct flat_extent *e)
 	return true;
 }
 
-/* Undoes flat_get_folios(). Since then each folio has had a reference, and was not split. */
+/* Undoes flat_get_folios(). No folio was split meanwhile, because each has a reference. */
 void flat_put_folios(const struct flat_extent *e)
 {
 	phys_addr_t at = e->phys, end = end_of(e);

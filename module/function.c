@@ -17,43 +17,84 @@ char *flat_split_options(char *text)
 	return text;
 }
 
-/* Parses wc=BAR[+BAR...]. Returns whether @s is that, with a bit set in *@bars for each BAR. */
-static bool parse_wc(const char *s, unsigned long *bars)
+/* Parses BAR[+BAR...] at *@s, and moves *@s behind it. Sets a bit in *@bars for each BAR. */
+static bool parse_bars(const char **s, unsigned long *bars)
 {
-	size_t prefix = str_has_prefix(s, "wc=");
-	unsigned long found = 0;
-
-	if (!prefix)
-		return false;
-	s += prefix;
-	for (;;) {
-		if (*s < '0' || *s >= '0' + PCI_STD_NUM_BARS)
+	for (;; ++*s) {
+		if (**s < '0' || **s >= '0' + PCI_STD_NUM_BARS)
 			return false;
-		found |= BIT(*s - '0');
-		s++;
-		if (*s != '+')
-			break;
-		s++;
+		*bars |= BIT(**s - '0');
+		if (*++*s != '+')
+			return true;
 	}
-	*bars = found;
-	return !*s;
+}
+
+/* Parses @word at *@s, and moves *@s behind it. */
+static bool parse_word(const char **s, const char *word)
+{
+	size_t n = str_has_prefix(*s, word);
+
+	*s += n;
+	return n;
+}
+
+/*
+ * Parses the option at *@s, and moves *@s behind it. Returns 0, -EINVAL if it is none, or -EEXIST
+ * if @options has it.
+ */
+static int parse_option(const char **s, struct flat_options *options)
+{
+	struct flat_options found = { };
+
+	if (parse_word(s, "wc=")) {
+		if (!parse_bars(s, &found.wc_bars))
+			return -EINVAL;
+	} else if (parse_word(s, "hold")) {
+		found.hold = true;
+	} else if (parse_word(s, "fence")) {
+		found.fence = true;
+	} else {
+		return -EINVAL;
+	}
+	if (**s && **s != '/')
+		return -EINVAL;
+	if ((found.wc_bars && options->wc_bars) || (found.hold && options->hold) ||
+	    (found.fence && options->fence))
+		return -EEXIST;
+	options->wc_bars |= found.wc_bars;
+	options->hold |= found.hold;
+	options->fence |= found.fence;
+	return 0;
 }
 
 /**
  * flat_parse_options() - parse the options after the address of a function to be claimed
  * @address:	the address, for the log
- * @options:	wc=BAR[+BAR...], or NULL
+ * @options:	such as wc=2/hold, or NULL
  * @r:		gets the options
  *
  * Returns true, or logs that @options are wrong and returns false.
  */
 bool flat_parse_options(const char *address, const char *options, struct flat_request *r)
 {
-	r->wc_bars = 0;
-	if (!options || parse_wc(options, &r->wc_bars))
+	const char *s = options;
+	int ret;
+
+	r->options = (struct flat_options){ };
+	if (!options)
 		return true;
-	pr_warn("%s: not claimed: '%s' is not wc= and BARs, 0 to 5, such as wc=2 or wc=0+2\n",
-		address, options);
+	for (;; s++) {
+		ret = parse_option(&s, &r->options);
+		if (ret)
+			break;
+		if (!*s)
+			return true;
+	}
+	if (ret == -EEXIST)
+		pr_warn("%s: not claimed: '%s' has an option twice\n", address, options);
+	else
+		pr_warn("%s: not claimed: '%s' has what is no option: there are hold, fence, and wc= and BARs, 0 to 5, such as wc=2 or wc=0+2\n",
+			address, options);
 	return false;
 }
 
@@ -86,16 +127,16 @@ int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pd
  */
 int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs)
 {
-	struct flatiommu_function name[FLATIOMMU_MAX_FUNCTIONS];
+	struct flatiommu_function __user *from = u64_to_user_ptr(names);
+	struct flatiommu_function name;
 	unsigned int i;
 	int ret = 0;
 
 	if (!n || n > FLATIOMMU_MAX_FUNCTIONS)
 		return -EINVAL;
-	if (copy_from_user(name, u64_to_user_ptr(names), n * sizeof(*name)))
-		return -EFAULT;
 	for (i = 0; i < n; i++) {
-		ret = flat_get_function(&name[i], &pdevs[i]);
+		ret = copy_from_user(&name, &from[i], sizeof(name)) ? -EFAULT :
+		      flat_get_function(&name, &pdevs[i]);
 		if (ret)
 			break;
 	}
@@ -108,4 +149,12 @@ void flat_put_functions(struct pci_dev **pdevs, unsigned int n)
 {
 	while (n--)
 		pci_dev_put(pdevs[n]);
+}
+
+bool flat_is_among(const struct pci_dev *pdev, struct pci_dev **pdevs, unsigned int n)
+{
+	while (n--)
+		if (pdevs[n] == pdev)
+			return true;
+	return false;
 }

@@ -5,18 +5,19 @@
 #include <linux/types.h>
 
 #include "address.h"
+#include "options.h"
 
 struct flatiommu_function;
 struct pci_dev;
 
 /**
- * struct flat_request - a function as a user names it: BDF[/wc=BAR[+BAR...]]
+ * struct flat_request - a function as a user names it: BDF[/wc=BAR[+BAR...]][/hold][/fence]
  * @at:		the address
- * @wc_bars:	a bit for each BAR to be held write-combined
+ * @options:	of the claim, in any order
  */
 struct flat_request {
 	struct flat_address at;
-	unsigned long wc_bars;
+	struct flat_options options;
 };
 
 char *flat_split_options(char *text);
@@ -26,5 +27,6 @@ struct pci_dev *flat_requested_function(const struct flat_request *r);
 int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pdev);
 int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs);
 void flat_put_functions(struct pci_dev **pdevs, unsigned int n);
+bool flat_is_among(const struct pci_dev *pdev, struct pci_dev **pdevs, unsigned int n);
 
 #endif /* FLATIOMMU_FUNCTION_H */

@@ -33,9 +33,10 @@ static struct flat_guard *find_guard(const struct pci_dev *pdev)
 }
 
 /*
- * Is flat_guard_end() yet to be called for @pdev? First the list of functions that are going is
- * asked, then the bus: after REMOVED_DEVICE the function is in the list no more, but off the bus. A
- * removal that begins after that waits for guards_lock in flat_guard_end(), and finds the guard.
+ * Will flat_guard_end() still be called for @pdev? The order of the last two checks matters: at
+ * REMOVED_DEVICE the function leaves the list of functions that are being removed, and is off the
+ * bus by then. A removal that begins after the checks waits for guards_lock in flat_guard_end(),
+ * and finds the guard.
  */
 static bool is_there(struct pci_dev *pdev)
 {
@@ -56,7 +57,7 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 		kfree(guard);
 		return ERR_PTR(-EBUSY);
 	}
-	/* Not on x86, the driver core finds out how it sees memory when a driver binds. */
+	/* Except on x86, only a bind finds out how the function sees memory. */
 	if (!IS_ENABLED(CONFIG_X86) && !pdev->dev.driver) {
 		ret = -EBUSY;
 	} else if (flat_is_incoherent(pdev, "memory is not pinned for it")) {
@@ -65,7 +66,7 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 		guard->name.segment = pci_domain_nr(pdev->bus);
 		guard->name.bus = pdev->bus->number;
 		guard->name.devfn = pdev->devfn;
-		ret = flat_bus_map_take(&guard->bus_map, pdev);
+		ret = flat_bus_map_copy(&guard->bus_map, pdev);
 	}
 	device_unlock(&pdev->dev);
 	if (ret) {
@@ -147,7 +148,7 @@ void flat_guard_put(struct flat_guard *guard)
 	kfree(guard);
 }
 
-/* Longest wait for device_lock(); a close waits so long for all its functions together. */
+/* Longest wait for device_lock(), in a close for all its functions together. */
 #define LOCK_WAIT HZ
 
 /* An unbind may hold device_lock() until the program whose file is closed here has ended. */
@@ -187,6 +188,7 @@ static void quiesce(struct flat_guard *guard, unsigned long until)
 	bool locked;
 
 	lockdep_assert_held(&guard->lock);
+	guard->owes = false;
 	/* flat_guard_end() has stopped it, and another function may be at its address now. */
 	if (guard->ended)
 		return;
@@ -194,8 +196,8 @@ static void quiesce(struct flat_guard *guard, unsigned long until)
 	driver = READ_ONCE(pdev->dev.driver);
 	if (is_for_user_space(driver)) {
 		/*
-		 * A suspended function may do DMA all the same, if it has no driver, or as soon as
-		 * VFIO wakes it up.
+		 * Wake the function up: it may be doing DMA all the same if it has no driver, and
+		 * otherwise may do so as soon as VFIO wakes it up.
 		 */
 		pm_runtime_get_sync(&pdev->dev);
 		stop_dma(pdev);
@@ -217,29 +219,46 @@ void flat_guard_pinned(struct flat_guard *guard)
 /**
  * flat_guard_unpinned() - uncount a pin whose memory is about to be given back
  * @guard:	the function's guard
- * @stop:	stop the function if this was the last pin
+ * @stop:	stop the function if this was the last pin. Without that, it is stopped if other
+ *		pins have ended while this one was counted, or are held until there is none
  *
- * Returns whether it was the last pin.
+ * Returns whether files hold pins that have waited for this stop.
  */
 bool flat_guard_unpinned(struct flat_guard *guard, bool stop)
 {
-	bool last;
+	bool held = false;
 
 	mutex_lock(&guard->lock);
 	WARN_ON_ONCE(!guard->pins);
-	last = !--guard->pins;
-	if (last && stop) {
-		quiesce(guard, jiffies + LOCK_WAIT);
-		/* Pairs with flat_guard_is_quiet(). */
-		smp_store_release(&guard->quiet, true);
+	if (--guard->pins) {
+		guard->owes |= stop;
+	} else {
+		held = atomic_long_read(&guard->held);
+		if (stop || held || guard->owes) {
+			quiesce(guard, jiffies + LOCK_WAIT);
+			/* Pairs with flat_guard_is_quiet(). */
+			smp_store_release(&guard->quiet, true);
+		}
 	}
 	mutex_unlock(&guard->lock);
-	return last;
+	return held;
+}
+
+/* A file holds a pin from now on. The caller has not yet called flat_guard_unpinned() for it. */
+void flat_guard_hold(struct flat_guard *guard)
+{
+	atomic_long_inc(&guard->held);
+}
+
+/* Undoes flat_guard_hold(). */
+void flat_guard_unhold(struct flat_guard *guard)
+{
+	WARN_ON_ONCE(atomic_long_dec_return(&guard->held) < 0);
 }
 
 /*
- * Was the function stopped at the end of its last pin? Memory whose pin ended when there was
- * another pin may be given back then. Needs no lock.
+ * Was the function stopped at the end of its last pin? Then memory of pins that ended before may be
+ * given back. Needs no lock.
  */
 bool flat_guard_is_quiet(const struct flat_guard *guard)
 {
@@ -256,7 +275,7 @@ void flat_guard_new_close(struct flat_closing *closing)
 	closing->until = jiffies + LOCK_WAIT;
 }
 
-/* Stops the function, because a file with pins for it is closed; once in each close. */
+/* Stops the function, because a file that has pins for it is closed. Once in each close. */
 void flat_guard_close(struct flat_guard *guard, const struct flat_closing *closing)
 {
 	mutex_lock(&guard->lock);
@@ -266,7 +285,7 @@ void flat_guard_close(struct flat_guard *guard, const struct flat_closing *closi
 	mutex_unlock(&guard->lock);
 }
 
-/* Was flat_guard_end() called? The memory is not pinned for the function any more then. */
+/* Was flat_guard_end() called? If so, no memory is pinned for the function any more. */
 bool flat_guard_has_ended(const struct flat_guard *guard)
 {
 	return READ_ONCE(guard->ended);
@@ -276,7 +295,7 @@ bool flat_guard_has_ended(const struct flat_guard *guard)
  * flat_guard_end() - end the guard of a function that is about to leave the bus
  * @pdev:	the function; it has no driver, and flat_function_is_going() is true
  *
- * Stops the function now, because the end of its pins will come when it cannot be reached any more.
+ * Stops the function now, because it cannot be reached any more when its pins end.
  */
 void flat_guard_end(struct pci_dev *pdev)
 {

@@ -31,7 +31,7 @@
 
 static unsigned int nr_events;
 
-/* Histories that there are. Pins do not look for one while there is none. */
+/* Number of histories. While it is 0, a pin does not search for one. */
 static atomic_t nr_histories = ATOMIC_INIT(0);
 
 static int history_set(const char *val, const struct kernel_param *kp)
@@ -85,7 +85,7 @@ struct flat_history *flat_history_new(struct pci_dev *pdev)
 	return h;
 }
 
-/* @history may be NULL. */
+/* Drops a reference to @history, which may be NULL. */
 void flat_history_put(struct flat_history *history)
 {
 	if (!history || !refcount_dec_and_test(&history->refs))
@@ -94,7 +94,10 @@ void flat_history_put(struct flat_history *history)
 	kvfree(history);
 }
 
-/* The function is not @history->domain's any more, or that ends. Caller holds flat_attach_lock. */
+/*
+ * Takes @history off its domain's list: the function joins another domain, the claim ends, or the
+ * domain is freed. Caller holds flat_attach_lock.
+ */
 void flat_history_leave(struct flat_history *history)
 {
 	struct flat_domain *d = history->domain;
@@ -108,7 +111,7 @@ void flat_history_leave(struct flat_history *history)
 	history->domain = NULL;
 }
 
-/* The function is attached to @d: it has the events of @d. Caller holds flat_attach_lock. */
+/* The function is attached to @d: @history gets the events of @d. Caller holds flat_attach_lock. */
 void flat_history_join(struct flat_history *history, struct flat_domain *d)
 {
 	lockdep_assert_held(&flat_attach_lock);
@@ -123,7 +126,7 @@ void flat_history_join(struct flat_history *history, struct flat_domain *d)
 
 static_assert(sizeof_field(struct flatiommu_event, process) <= TASK_COMM_LEN);
 
-/* An event that the current process causes now. Inline and in full, as each map has one. */
+/* Fills @e in, with the current process and time. Inline, because each map records an event. */
 static __always_inline void new_event(struct flatiommu_event *e, u32 type, u64 at, u64 address,
 				      u64 length)
 {
@@ -155,7 +158,7 @@ static __always_inline void add(struct flat_history *h, struct flatiommu_event *
 	spin_unlock(&h->lock);
 }
 
-/* An event of the function alone, without addresses; @history may be NULL. */
+/* Records an event of one function, without addresses. @history may be NULL. */
 void flat_record_event(struct flat_history *history, u32 type)
 {
 	struct flatiommu_event e;
@@ -166,6 +169,7 @@ void flat_record_event(struct flat_history *history, u32 type)
 	add(history, &e);
 }
 
+/* flat_record(), if the list is not empty. */
 void flat_record_in_all(struct list_head *histories, u32 type, u64 at, u64 address, u64 length)
 {
 	struct flatiommu_event e;
@@ -179,13 +183,17 @@ void flat_record_in_all(struct list_head *histories, u32 type, u64 at, u64 addre
 /* Runs of pages that are recorded in one critical section. */
 #define RUNS_AT_ONCE 64
 
-/* @n of the runs of pages at @e->at, from @i on, unless the rest would push them out. */
+/*
+ * Records an event for each of @n runs, from run @i on. @e->at is the address of the first page of
+ * all runs. Does nothing if the ring is too short for the runs after these, which would overwrite
+ * these events. If exactly those fill it, these are recorded all the same: then the reader sees
+ * that events are lost.
+ */
 static void add_runs(struct flat_history *h, const struct flatiommu_event *e,
 		     const struct flat_pages *pages, unsigned long i, unsigned long n)
 {
 	struct flatiommu_event run = *e;
 
-	/* One more than it keeps is recorded, so that it has lost some. */
 	if (pages->nr_runs - (i + n) > h->size)
 		return;
 	spin_lock(&h->lock);
@@ -199,10 +207,10 @@ static void add_runs(struct flat_history *h, const struct flatiommu_event *e,
 }
 
 /**
- * flat_record_pages() - an event for each run of pages that a domain holds
+ * flat_record_pages() - record an event for each run of pages that a domain holds
  * @d:		the domain; no lock is held
- * @type:	of the events
- * @vaddr:	of the first page
+ * @type:	type of the events
+ * @vaddr:	address of the first page in the program
  * @pages:	the pages
  */
 void flat_record_pages(struct flat_domain *d, u32 type, u64 vaddr, const struct flat_pages *pages)
@@ -224,7 +232,7 @@ void flat_record_pages(struct flat_domain *d, u32 type, u64 vaddr, const struct 
 	}
 }
 
-/* As flat_record_pages(), for one function, which may be claimed or not. */
+/* As flat_record_pages(), for one function. Does nothing if the function has no history. */
 void flat_record_pages_of(struct pci_dev *pdev, u32 type, u64 vaddr, const struct flat_pages *pages)
 {
 	struct flatiommu_event e;
@@ -245,8 +253,10 @@ void flat_record_pages_of(struct pci_dev *pdev, u32 type, u64 vaddr, const struc
 	flat_history_put(h);
 }
 
-/* Events on their way to the program. */
-#define BUFFER_EVENTS (PAGE_SIZE / sizeof(struct flatiommu_event))
+/* Events are copied to the program in batches, through a page. */
+#define BATCH (PAGE_SIZE / sizeof(struct flatiommu_event))
+
+/* Returns the number of the oldest event that is kept. */
 
 static u64 oldest(const struct flat_history *h)
 {
@@ -270,19 +280,20 @@ static bool may_see_addresses(void)
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 }
 
-static int copy_out(u64 events, u64 at, const struct flatiommu_event *buffer, unsigned int n)
+/* Writes @n events to the program's array at @events, from index @at on. */
+static int copy_out(u64 events, u64 at, const struct flatiommu_event *batch, unsigned int n)
 {
 	struct flatiommu_event __user *to = u64_to_user_ptr(events);
 
 	cond_resched();
-	if (copy_to_user(to + at, buffer, n * sizeof(*buffer)))
+	if (copy_to_user(to + at, batch, n * sizeof(*batch)))
 		return -EFAULT;
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 /*
- * Copies events from number *@first on, at most @n. *@first is set to the number of the first one,
- * which is higher if that is lost. Returns how many.
+ * Copies at most @n events, from number *@first on. If that event is lost, sets *@first to the
+ * number of the oldest one that is kept. Returns how many events were copied.
  */
 static unsigned int copy_events(struct flat_history *h, u64 *first, struct flatiommu_event *to,
 				unsigned int n)
@@ -299,7 +310,7 @@ static unsigned int copy_events(struct flat_history *h, u64 *first, struct flati
 }
 
 static int read_events(struct flat_history *h, struct flatiommu_history *arg,
-		       struct flatiommu_event *buffer)
+		       struct flatiommu_event *batch)
 {
 	bool addresses = may_see_addresses();
 	unsigned int done = 0, n, i;
@@ -309,17 +320,17 @@ static int read_events(struct flat_history *h, struct flatiommu_history *arg,
 	do {
 		u64 next = at;
 
-		n = copy_events(h, &at, buffer, min_t(u64, arg->nr_events - done, BUFFER_EVENTS));
+		n = copy_events(h, &at, batch, min_t(u64, arg->nr_events - done, BATCH));
 		if (!done)
 			arg->first = at;
 		else if (at != next)
-			/* Lost meanwhile: the array has no gap. */
+			/* Events were lost meanwhile, and the array must have no gap. */
 			break;
 		for (i = 0; i < n && !addresses; i++) {
-			buffer[i].at = 0;
-			buffer[i].address = 0;
+			batch[i].at = 0;
+			batch[i].address = 0;
 		}
-		ret = copy_out(arg->events, done, buffer, n);
+		ret = copy_out(arg->events, done, batch, n);
 		done += n;
 		at += n;
 	} while (!ret && n && done < arg->nr_events);
@@ -331,7 +342,7 @@ static int read_events(struct flat_history *h, struct flatiommu_history *arg,
 /* FLATIOMMU_HISTORY */
 int flat_read_history(struct flat_file *f, struct flatiommu_history *arg)
 {
-	struct flatiommu_event *buffer;
+	struct flatiommu_event *batch;
 	struct flat_history *h;
 	struct pci_dev *pdev;
 	int ret;
@@ -348,9 +359,9 @@ int flat_read_history(struct flat_file *f, struct flatiommu_history *arg)
 	pci_dev_put(pdev);
 	if (IS_ERR(h))
 		return PTR_ERR(h);
-	buffer = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
-	ret = buffer ? read_events(h, arg, buffer) : -ENOMEM;
-	kfree(buffer);
+	batch = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+	ret = batch ? read_events(h, arg, batch) : -ENOMEM;
+	kfree(batch);
 	flat_history_put(h);
 	return ret;
 }
@@ -361,7 +372,10 @@ static bool overlaps(u64 start, u64 length, const struct flatiommu_who *arg)
 	       arg->address <= start + (length - 1);
 }
 
-/* A program that was refused a map may go on with the IOVA as if it were a bus address. */
+/*
+ * Does @e concern the memory of @arg? That includes a refused map whose IOVA is the memory's
+ * address: the program may use the IOVA as a bus address all the same.
+ */
 static bool concerns(const struct flatiommu_event *e, const struct flatiommu_who *arg)
 {
 	return overlaps(e->address, e->length, arg) ||
@@ -371,7 +385,11 @@ static bool concerns(const struct flatiommu_event *e, const struct flatiommu_who
 /* Events that are looked at in one critical section. */
 #define EVENTS_AT_ONCE 256
 
-/* Copies those that concern @arg, from number *@at on, which is set to the next one. */
+/*
+ * Copies events that concern @arg, from number *@at on. Sets *@at to the number where the next call
+ * begins, or to U64_MAX at the end. If events are lost, raises *@since to the time of the oldest
+ * one that is kept. Returns how many events were copied.
+ */
 static unsigned int copy_concerning(struct flat_history *h, u64 *at,
 				    const struct flatiommu_who *arg, struct flatiommu_event *to,
 				    u64 *since)
@@ -382,7 +400,7 @@ static unsigned int copy_concerning(struct flat_history *h, u64 *at,
 	if (oldest(h))
 		*since = max(*since, event_of(h, oldest(h))->time);
 	*at = max(*at, oldest(h));
-	for (; *at < h->next && budget-- && n < BUFFER_EVENTS; ++*at)
+	for (; *at < h->next && budget-- && n < BATCH; ++*at)
 		if (concerns(event_of(h, *at), arg))
 			to[n++] = *event_of(h, *at);
 	if (*at == h->next)
@@ -392,16 +410,16 @@ static unsigned int copy_concerning(struct flat_history *h, u64 *at,
 }
 
 static int look_at(struct flat_history *h, struct flatiommu_who *arg,
-		   struct flatiommu_event *buffer)
+		   struct flatiommu_event *batch)
 {
 	unsigned int n, room;
 	int ret = 0;
 	u64 at = 0;
 
 	while (!ret && at != U64_MAX) {
-		n = copy_concerning(h, &at, arg, buffer, &arg->out_since);
+		n = copy_concerning(h, &at, arg, batch, &arg->out_since);
 		room = arg->nr_events - min_t(u64, arg->nr_events, arg->out_events);
-		ret = copy_out(arg->events, arg->out_events, buffer, min(n, room));
+		ret = copy_out(arg->events, arg->out_events, batch, min(n, room));
 		arg->out_events += n;
 	}
 	return ret;
@@ -410,7 +428,7 @@ static int look_at(struct flat_history *h, struct flatiommu_who *arg,
 /* FLATIOMMU_WHO */
 int flat_read_who(struct flat_file *f, struct flatiommu_who *arg)
 {
-	struct flatiommu_event *buffer;
+	struct flatiommu_event *batch;
 	struct flat_history **all;
 	unsigned int i, n;
 	u64 last;
@@ -419,7 +437,7 @@ int flat_read_who(struct flat_file *f, struct flatiommu_who *arg)
 	ret = may_read(f);
 	if (ret)
 		return ret;
-	/* Each answer tells of an address. */
+	/* Each event that is returned tells something about the address. */
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (!arg->nr_events || !arg->length ||
@@ -431,12 +449,12 @@ int flat_read_who(struct flat_file *f, struct flatiommu_who *arg)
 	arg->out_events = 0;
 	arg->out_since = 0;
 	ret = n ? 0 : -ENODATA;
-	buffer = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!buffer)
+	batch = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!batch)
 		ret = -ENOMEM;
 	for (i = 0; i < n && !ret; i++)
-		ret = look_at(all[i], arg, buffer);
-	kfree(buffer);
+		ret = look_at(all[i], arg, batch);
+	kfree(batch);
 	for (i = 0; i < n; i++)
 		flat_history_put(all[i]);
 	kvfree(all);

@@ -15,16 +15,16 @@ struct pci_dev;
 
 /**
  * struct flat_history - the latest events of a claimed function
- * @refs:	the claim's, and one for each call that reads it
+ * @refs:	one of the claim, and one of each call that reads the history
  * @of_domain:	in @domain->histories; flat_attach_lock and @domain->lock
- * @domain:	the last one that the function was attached to, until that is freed: maps end after
- *		the function has left. flat_attach_lock
- * @function:	the claimed one
+ * @domain:	the domain that the function was attached to last, or NULL once that is freed. VFIO
+ *		detaches a function before it unmaps. flat_attach_lock
+ * @function:	address of the function
  * @size:	length of @events
- * @lock:	taken under any lock of the module, and over none
+ * @lock:	may be taken under any other lock of the module, and no lock under it
  * @next:	number of the next event, from 0 at the claim; @lock
  * @at:		@next modulo @size; @lock
- * @events:	the latest; @lock
+ * @events:	the latest events, a ring; @lock
  */
 struct flat_history {
 	refcount_t refs;
@@ -52,7 +52,7 @@ void flat_record_pages_of(struct pci_dev *pdev, u32 type, u64 vaddr,
 int flat_read_history(struct flat_file *f, struct flatiommu_history *arg);
 int flat_read_who(struct flat_file *f, struct flatiommu_who *arg);
 
-/* An event of all functions of a domain, whose lock the caller holds. */
+/* Records an event in each of a domain's @histories. Caller holds the domain's lock. */
 static inline void flat_record(struct list_head *histories, u32 type, u64 at, u64 address,
 			       u64 length)
 {

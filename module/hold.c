@@ -11,11 +11,18 @@
  *
  * It is given back at the end of the domain or the file, when the last other pin of its functions
  * has ended, when the program says QUIET, or at the limit.
+ *
+ * The limit counts bytes that were unmapped, also of a huge page that is held as a whole because of
+ * a part of it. To count the page once, each unmap would have to find out whether another part of
+ * it is held, in an index that needs memory, and an unmap must not fail. To count the page for each
+ * part would give memory back early. Until it is given back, the program's memory cgroup is charged
+ * for the whole page. A pin of a dma-buf counts with all of the dma-buf, as it holds all of it.
  */
 #include <linux/capability.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pfn.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
@@ -25,27 +32,33 @@
 #include <linux/flatiommu.h>
 
 #include "account.h"
+#include "attach.h"
 #include "choice.h"
+#include "dmabuf.h"
 #include "extent.h"
 #include "file.h"
 #include "flatiommu.h"
 #include "folios.h"
+#include "function.h"
+#include "history.h"
 #include "hold.h"
 #include "pin.h"
 #include "refusal.h"
 
-struct flat_choice flat_on_unmap = { { "free", "hold" } };
 static struct flat_choice on_hold_full = { { "oldest", "fence" } };
 static unsigned long hold_limit = 256UL << 20;
 
-/* The innermost lock but flat_history.lock. It protects each struct flat_hold, and these. */
-static DEFINE_SPINLOCK(holds_lock);
-static LIST_HEAD(holds);
+/*
+ * The innermost lock but flat_history.lock. It protects each struct flat_hold, and these. A walk
+ * through what files hold drops it now and then. It also has flat_walk_lock, without which no hold
+ * of a file ends.
+ */
+DEFINE_SPINLOCK(flat_holds_lock);
+DEFINE_MUTEX(flat_walk_lock);	/* see above */
+/* Those that hold something, so that a walk is no longer than what was paid for in memory. */
+LIST_HEAD(flat_holds);
 static u64 held_bytes;
 static u64 released_at_limit;
-
-module_param_cb(on_unmap, &flat_choice_ops, &flat_on_unmap, 0644);
-MODULE_PARM_DESC(on_unmap, "what happens to memory that a program unmaps or unpins: free (the default), or hold, until its devices cannot be writing to it any more");
 
 static int hold_limit_set(const char *val, const struct kernel_param *kp)
 {
@@ -72,7 +85,7 @@ static const struct kernel_param_ops hold_limit_ops = {
 };
 
 module_param_cb(hold_limit, &hold_limit_ops, NULL, 0644);
-MODULE_PARM_DESC(hold_limit, "bytes that on_unmap=hold holds of each address space, with K, M or G; the default is 256M");
+MODULE_PARM_DESC(hold_limit, "bytes that on_unmap=hold holds of each I/O address space, and of the pins of each open file, with K, M or G; the default is 256M");
 
 module_param_cb(on_hold_full, &flat_choice_ops, &on_hold_full, 0644);
 MODULE_PARM_DESC(on_hold_full, "at hold_limit: give the oldest memory back (the default), or fence, which clears bus mastering of the devices and gives all of it back");
@@ -83,81 +96,151 @@ static void put_extent(struct flat_extent *e)
 	flat_extent_free(e);
 }
 
-static struct flat_pin *pin_of(struct flat_held *item)
+/* Are the item's pages accounted with the hold? Else the pin accounts them, or nothing does. */
+static bool is_accounted_here(struct flat_held *item)
 {
-	return container_of(item, struct flat_pin, unpinned);
+	return !item->is_pin || (!flat_pin_of(item)->nr_accounted && !flat_pin_of(item)->dmabuf);
 }
 
+/* An attachment holds all of its dma-buf. */
 static unsigned long pages_of(struct flat_held *item)
 {
 	const struct flat_extent *e;
 
 	if (item->is_pin)
-		return pin_of(item)->pages.n;
+		return flat_pin_of(item)->dmabuf ? flat_dmabuf_pages(flat_pin_of(item)->dmabuf) :
+						   flat_pin_of(item)->pages.n;
 	e = container_of(item, struct flat_extent, held);
 	return PHYS_PFN(e->last - e->iova + 1);
 }
 
-void flat_hold_init(struct flat_hold *hold)
+/* @domain: NULL for a file. The caller has zeroed @hold. */
+void flat_hold_init(struct flat_hold *hold, struct flat_domain *domain)
 {
 	INIT_LIST_HEAD(&hold->items);
-	spin_lock(&holds_lock);
-	list_add(&hold->entry, &holds);
-	spin_unlock(&holds_lock);
+	INIT_LIST_HEAD(&hold->walked);
+	INIT_LIST_HEAD(&hold->entry);
+	hold->domain = domain;
 }
 
-static void add(struct flat_hold *hold, struct flat_held *item, bool is_pin)
+static bool is_empty(const struct flat_hold *hold)
 {
+	return list_empty(&hold->items) && list_empty(&hold->walked);
+}
+
+static struct flat_held *oldest(struct flat_hold *hold)
+{
+	struct list_head *items = list_empty(&hold->walked) ? &hold->items : &hold->walked;
+
+	return list_first_entry(items, struct flat_held, entry);
+}
+
+static void change_bytes(struct flat_hold *hold, s64 by)
+{
+	lockdep_assert_held(&flat_holds_lock);
+	hold->bytes += by;
+	held_bytes += by;
+}
+
+/* Adds an item that the caller has unmapped. Returns an address space to be dropped, or NULL. */
+static struct mm_struct *add(struct flat_hold *hold, struct flat_held *item, bool is_pin)
+{
+	struct mm_struct *old = NULL;
 	unsigned long pages;
 
-	lockdep_assert_held(&holds_lock);
+	lockdep_assert_held(&flat_holds_lock);
 	item->is_pin = is_pin;
 	pages = pages_of(item);
-	if (!hold->mm && list_empty(&hold->items) && current->mm) {
-		hold->mm = current->mm;
-		mmgrab(hold->mm);
-	} else if (hold->mm != current->mm) {
-		hold->mixed = true;
+	if (hold->mm != current->mm) {
+		/* Another program, for which pages are accounted until the next account(). */
+		if (hold->accounted || !is_empty(hold) || !current->mm) {
+			hold->mixed = true;
+		} else {
+			old = hold->mm;
+			hold->mm = current->mm;
+			mmgrab(hold->mm);
+		}
 	}
 	list_add_tail(&item->entry, &hold->items);
-	hold->bytes += PFN_PHYS(pages);
-	held_bytes += PFN_PHYS(pages);
+	if (list_empty(&hold->entry))
+		list_add(&hold->entry, &flat_holds);
+	change_bytes(hold, PFN_PHYS(pages));
 	if (!is_pin) {
 		hold->pages += pages;
-	} else if (pin_of(item)->mm == hold->mm) {
+	} else if (flat_pin_of(item)->mm == hold->mm && !flat_pin_of(item)->dmabuf) {
 		/* It is accounted already. */
-		pin_of(item)->nr_accounted = 0;
+		flat_pin_of(item)->nr_accounted = 0;
 		hold->pages += pages;
 		hold->accounted += pages;
 	}
+	return old;
+}
+
+/* The hold is empty. */
+static void is_over(struct flat_hold *hold)
+{
+	list_del_init(&hold->entry);
+	/* QUIET is for what is unmapped from now on. */
+	hold->mixed = false;
 }
 
 static void move(struct flat_hold *hold, struct flat_held *item, struct flat_lot *lot)
 {
 	unsigned long pages = pages_of(item);
 
-	lockdep_assert_held(&holds_lock);
+	lockdep_assert_held(&flat_holds_lock);
 	list_move_tail(&item->entry, &lot->items);
 	lot->bytes += PFN_PHYS(pages);
-	hold->bytes -= PFN_PHYS(pages);
-	held_bytes -= PFN_PHYS(pages);
-	if (!item->is_pin || !pin_of(item)->nr_accounted)
+	change_bytes(hold, -PFN_PHYS(pages));
+	if (is_accounted_here(item))
 		hold->pages -= pages;
+	if (is_empty(hold))
+		is_over(hold);
+}
+
+/* As move(), for a pin, whose pages are accounted by the pin again. */
+void flat_hold_move_pin_locked(struct flat_hold *hold, struct flat_pin *p, struct flat_lot *lot)
+{
+	lockdep_assert_held(&flat_holds_lock);
+	if (is_accounted_here(&p->unpinned)) {
+		p->nr_accounted = p->pages.n;
+		hold->pages -= p->pages.n;
+		hold->accounted -= p->pages.n;
+	}
+	move(hold, &p->unpinned, lot);
+}
+
+/* Returns the hold's program with a reference, if its pages are not yet accounted as they are. */
+static struct mm_struct *to_account(struct flat_hold *hold)
+{
+	struct mm_struct *mm = NULL;
+
+	spin_lock(&flat_holds_lock);
+	if (hold->mm && hold->pages != hold->accounted) {
+		if (mmget_not_zero(hold->mm))
+			mm = hold->mm;
+		else
+			/* Its last task is gone. */
+			hold->accounted = hold->pages;
+	}
+	spin_unlock(&flat_holds_lock);
+	return mm;
 }
 
 /*
- * Accounts what is held to the caller, if its address space is not locked at this moment: the
+ * Accounts what is held to its program, if its address space is not locked at this moment: the
  * caller of an unmap may have locked it. If it is, the next call does so.
  */
 static void account(struct flat_hold *hold)
 {
-	struct mm_struct *mm = current->mm;
+	struct mm_struct *mm = to_account(hold);
 	unsigned long more = 0, less = 0;
 
-	/* mmap_write_trylock(), which newer kernels do not have. No mapping changes under it. */
-	if (!mm || !down_write_trylock(&mm->mmap_lock))
+	if (!mm)
 		return;
-	spin_lock(&holds_lock);
+	if (!flat_try_lock_mm(mm))
+		goto put;
+	spin_lock(&flat_holds_lock);
 	if (hold->mm == mm) {
 		if (hold->pages > hold->accounted)
 			more = hold->pages - hold->accounted;
@@ -165,23 +248,43 @@ static void account(struct flat_hold *hold)
 			less = hold->accounted - hold->pages;
 		hold->accounted = hold->pages;
 	}
-	spin_unlock(&holds_lock);
+	spin_unlock(&flat_holds_lock);
 	/* Above RLIMIT_MEMLOCK, too, as an unmap must not fail. The next map or pin may. */
 	if (more || less)
 		__account_locked_vm(mm, more + less, more, current, true);
-	up_write(&mm->mmap_lock);
+	flat_unlock_mm(mm);
+put:
+	/* VFIO's locks are held, which the end of an address space may need. */
+	mmput_async(mm);
+}
+
+static void drop(struct mm_struct *mm)
+{
+	if (mm)
+		mmdrop(mm);
+}
+
+/* An event of the functions of @d, for the memory of @e. */
+static void record(struct flat_domain *d, u32 type, const struct flat_extent *e)
+{
+	if (list_empty_careful(&d->histories))
+		return;
+	spin_lock(&d->lock);
+	flat_record(&d->histories, type, e->iova, e->phys, e->last - e->iova + 1);
+	spin_unlock(&d->lock);
 }
 
 /**
  * flat_hold_extents() - hold memory that is being unmapped
- * @hold:	the domain's
+ * @d:		the domain
  * @gone:	a list of erased extents, whose memory VFIO unpins when the unmap is over
  *
  * The caller calls flat_hold_limit_domain() after that.
  */
-void flat_hold_extents(struct flat_hold *hold, struct flat_extent *gone)
+void flat_hold_extents(struct flat_domain *d, struct flat_extent *gone)
 {
 	struct flat_extent *next;
+	struct mm_struct *old;
 
 	for (; gone; gone = next) {
 		next = gone->next;
@@ -189,24 +292,49 @@ void flat_hold_extents(struct flat_hold *hold, struct flat_extent *gone)
 			flat_extent_free(gone);
 			continue;
 		}
-		spin_lock(&holds_lock);
-		add(hold, &gone->held, false);
-		spin_unlock(&holds_lock);
+		/* Before anybody else can give it back. */
+		record(d, FLATIOMMU_EVENT_HOLD, gone);
+		spin_lock(&flat_holds_lock);
+		old = add(&d->hold, &gone->held, false);
+		spin_unlock(&flat_holds_lock);
+		drop(old);
 	}
 }
 
-/* Holds @p, and so the caller's reference to it. A domain's lock may be held. */
-void flat_hold_pin(struct flat_hold *hold, struct flat_pin *p)
+/*
+ * Holds @p, and so the caller's reference to it. A domain's lock may be held. Returns an address
+ * space to be dropped without a lock, or NULL.
+ */
+struct mm_struct *flat_hold_pin(struct flat_hold *hold, struct flat_pin *p)
 {
-	spin_lock(&holds_lock);
-	add(hold, &p->unpinned, true);
-	spin_unlock(&holds_lock);
+	struct mm_struct *old;
+
+	spin_lock(&flat_holds_lock);
+	old = add(hold, &p->unpinned, true);
+	spin_unlock(&flat_holds_lock);
+	return old;
 }
 
-static void lot_init(struct flat_lot *lot)
+void flat_lot_init(struct flat_lot *lot, struct flat_domain *domain)
 {
-	*lot = (struct flat_lot){ };
+	*lot = (struct flat_lot){ .domain = domain };
 	INIT_LIST_HEAD(&lot->items);
+}
+
+static void end_item(struct flat_held *item, struct flat_domain *domain, bool at_limit)
+{
+	struct flat_extent *e;
+
+	if (item->is_pin) {
+		if (domain && at_limit)
+			flat_pin_put_in_unmap(flat_pin_of(item));
+		else
+			flat_pin_put(flat_pin_of(item));
+		return;
+	}
+	e = container_of(item, struct flat_extent, held);
+	record(domain, FLATIOMMU_EVENT_RELEASE, e);
+	put_extent(e);
 }
 
 /* Gives memory back. @at_limit: only because of the limit. No lock of the module's is held. */
@@ -215,24 +343,17 @@ void flat_lot_end(struct flat_lot *lot, bool at_limit)
 	struct flat_held *item, *next;
 
 	if (at_limit) {
-		spin_lock(&holds_lock);
+		spin_lock(&flat_holds_lock);
 		released_at_limit += lot->bytes;
-		spin_unlock(&holds_lock);
+		spin_unlock(&flat_holds_lock);
 	}
-	list_for_each_entry_safe(item, next, &lot->items, entry) {
-		if (item->is_pin)
-			flat_pin_put(pin_of(item));
-		else
-			put_extent(container_of(item, struct flat_extent, held));
-	}
+	list_for_each_entry_safe(item, next, &lot->items, entry)
+		end_item(item, lot->domain, at_limit);
 	if (!lot->mm)
 		return;
 	flat_unaccount(lot->mm, lot->accounted);
 	mmdrop(lot->mm);
 }
-
-/* Items to move in one critical section. */
-#define MOVE_AT_ONCE 256
 
 /* Gives the oldest memory back, until no more than @limit bytes are held. */
 static void trim(struct flat_hold *hold, u64 limit)
@@ -241,13 +362,13 @@ static void trim(struct flat_hold *hold, u64 limit)
 	unsigned int n;
 
 	do {
-		lot_init(&lot);
-		spin_lock(&holds_lock);
-		for (n = 0; n < MOVE_AT_ONCE && hold->bytes > limit; n++)
-			move(hold, list_first_entry(&hold->items, struct flat_held, entry), &lot);
-		spin_unlock(&holds_lock);
+		flat_lot_init(&lot, hold->domain);
+		spin_lock(&flat_holds_lock);
+		for (n = 0; n < FLAT_HELD_AT_ONCE && hold->bytes > limit; n++)
+			move(hold, oldest(hold), &lot);
+		spin_unlock(&flat_holds_lock);
 		flat_lot_end(&lot, true);
-	} while (n == MOVE_AT_ONCE);
+	} while (n == FLAT_HELD_AT_ONCE);
 }
 
 /* Is more held than the limit allows? Logs it. */
@@ -255,9 +376,9 @@ static bool is_full(struct flat_hold *hold, bool fence)
 {
 	bool full;
 
-	spin_lock(&holds_lock);
+	spin_lock(&flat_holds_lock);
 	full = hold->bytes > READ_ONCE(hold_limit);
-	spin_unlock(&holds_lock);
+	spin_unlock(&flat_holds_lock);
 	if (full)
 		pr_warn_ratelimited("%s[%d] has unmapped more than hold_limit= without FLATIOMMU_QUIET: %s\n",
 				    current->comm, task_tgid_nr(current),
@@ -297,81 +418,40 @@ void flat_hold_limit_file(struct flat_file *f)
 	}
 }
 
-static void take(struct flat_hold *hold, struct flat_lot *lot)
+void flat_hold_take_locked(struct flat_hold *hold, struct flat_lot *lot)
 {
-	lockdep_assert_held(&holds_lock);
-	lot_init(lot);
+	lockdep_assert_held(&flat_holds_lock);
+	flat_lot_init(lot, hold->domain);
 	list_splice_init(&hold->items, &lot->items);
-	swap(lot->bytes, hold->bytes);
+	list_splice_init(&hold->walked, &lot->items);
+	lot->bytes = hold->bytes;
+	change_bytes(hold, -hold->bytes);
 	swap(lot->mm, hold->mm);
 	swap(lot->accounted, hold->accounted);
 	hold->pages = 0;
-	hold->mixed = false;
-	held_bytes -= lot->bytes;
+	is_over(hold);
 }
 
 /* Takes all that is held, for flat_lot_end(). */
 void flat_hold_take(struct flat_hold *hold, struct flat_lot *lot)
 {
-	spin_lock(&holds_lock);
-	take(hold, lot);
-	spin_unlock(&holds_lock);
-}
-
-/* Gives back pins of a file whose functions have all been stopped since they were unpinned. */
-void flat_hold_quiet_pins(struct flat_hold *hold)
-{
-	struct flat_held *item, *next;
-	struct flat_lot lot;
-
-	lot_init(&lot);
-	spin_lock(&holds_lock);
-	list_for_each_entry_safe(item, next, &hold->items, entry)
-		if (flat_pin_is_quiet(pin_of(item)))
-			move(hold, item, &lot);
-	spin_unlock(&holds_lock);
-	flat_lot_end(&lot, false);
-	account(hold);
+	spin_lock(&flat_holds_lock);
+	flat_hold_take_locked(hold, lot);
+	spin_unlock(&flat_holds_lock);
 }
 
 /* The domain or the file ends: nothing is added any more. */
 void flat_hold_end(struct flat_hold *hold)
 {
+	bool is_file = !hold->domain;
 	struct flat_lot lot;
 
-	spin_lock(&holds_lock);
-	list_del_init(&hold->entry);
-	take(hold, &lot);
-	spin_unlock(&holds_lock);
+	if (is_file)
+		mutex_lock(&flat_walk_lock);
+	flat_hold_take(hold, &lot);
+	if (is_file)
+		mutex_unlock(&flat_walk_lock);
 	flat_lot_end(&lot, false);
-}
-
-/* FLATIOMMU_QUIET */
-int flat_quiet(struct flat_file *f, struct flatiommu_quiet *arg)
-{
-	struct flat_lot all, lot;
-	struct flat_hold *hold;
-
-	if (f->mm != current->mm || !capable(CAP_SYS_RAWIO))
-		return -EPERM;
-	lot_init(&all);
-	spin_lock(&holds_lock);
-	list_for_each_entry(hold, &holds, entry) {
-		if (hold->mm != current->mm || hold->mixed)
-			continue;
-		take(hold, &lot);
-		list_splice_tail(&lot.items, &all.items);
-		all.bytes += lot.bytes;
-		all.accounted += lot.accounted;
-		if (all.mm)
-			/* Not the last reference: the caller runs. */
-			mmdrop(lot.mm);
-		all.mm = lot.mm;
-	}
-	spin_unlock(&holds_lock);
-	flat_lot_end(&all, false);
-	arg->out_length = all.bytes;
-	return 0;
 }
 
 /**
@@ -382,9 +462,9 @@ ssize_t flat_held_show(char *buf)
 {
 	u64 bytes;
 
-	spin_lock(&holds_lock);
+	spin_lock(&flat_holds_lock);
 	bytes = held_bytes;
-	spin_unlock(&holds_lock);
+	spin_unlock(&flat_holds_lock);
 	return sysfs_emit(buf, "%llu\n", bytes);
 }
 
@@ -396,14 +476,14 @@ ssize_t flat_held_released_show(char *buf)
 {
 	u64 bytes;
 
-	spin_lock(&holds_lock);
+	spin_lock(&flat_holds_lock);
 	bytes = released_at_limit;
-	spin_unlock(&holds_lock);
+	spin_unlock(&flat_holds_lock);
 	return sysfs_emit(buf, "%llu\n", bytes);
 }
 
 /* No domain and no file is left. */
 void flat_hold_exit(void)
 {
-	WARN_ON_ONCE(!list_empty(&holds) || held_bytes);
+	WARN_ON_ONCE(!list_empty(&flat_holds) || held_bytes);
 }

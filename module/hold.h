@@ -2,11 +2,10 @@
 #ifndef FLATIOMMU_HOLD_H
 #define FLATIOMMU_HOLD_H
 
-#include <linux/compiler.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
-
-#include "choice.h"
 
 struct flat_domain;
 struct flat_extent;
@@ -15,10 +14,13 @@ struct flat_pin;
 struct flatiommu_quiet;
 struct mm_struct;
 
+/* Steps of a walk, or items, in one critical section */
+#define FLAT_HELD_AT_ONCE 256
+
 /**
  * struct flat_held - memory that was unmapped or unpinned, and is held
  * @entry:	in the items of a hold or of a lot
- * @is_pin:	the end of a struct flat_pin, else that of a struct flat_extent
+ * @is_pin:	this is a member of a struct flat_pin, else of a struct flat_extent
  */
 struct flat_held {
 	struct list_head entry;
@@ -26,19 +28,25 @@ struct flat_held {
 };
 
 /**
- * struct flat_hold - what is held of a domain, or of the pins of a file; holds_lock
- * @entry:	in the list of holds
- * @items:	struct flat_held, oldest first
- * @bytes:	of @items
- * @pages:	of @items, without pins that another program has made
- * @mm:		the program that has unmapped or unpinned all of it, or NULL; a reference to the
- *		struct is held
- * @mixed:	other programs have, too
+ * struct flat_hold - memory that is held of a domain, or of the pins of a file; flat_holds_lock
+ * @entry:	in the list of holds, while it has items
+ * @domain:	the domain, or NULL: it is a file's
+ * @is_mark:	it holds nothing: it marks how far a walk through the list has come
+ * @items:	list of struct flat_held, oldest first
+ * @walked:	items that were before those, while a walk goes through @items
+ * @bytes:	bytes in both
+ * @pages:	pages in both, without pins of dma-bufs, and pins that another program has made
+ * @mm:		the program that has unmapped or unpinned the items, or that was the last one to do
+ *		so, or NULL; a reference to the struct is held
+ * @mixed:	other programs have unmapped or unpinned some of the items
  * @accounted:	pages that are accounted to @mm
  */
 struct flat_hold {
 	struct list_head entry;
+	struct flat_domain *domain;
+	bool is_mark;
 	struct list_head items;
+	struct list_head walked;
 	u64 bytes;
 	unsigned long pages;
 	struct mm_struct *mm;
@@ -47,37 +55,39 @@ struct flat_hold {
 };
 
 /**
- * struct flat_lot - what a hold has given up, and is about to be given back
- * @items:	struct flat_held
- * @bytes:	of @items
+ * struct flat_lot - items on the way from a hold back to the kernel
+ * @domain:	the hold's domain, which exists until the lot ends, or NULL
+ * @items:	list of struct flat_held
+ * @bytes:	bytes in @items
  * @mm:		the program that @accounted is for, or NULL; a reference to the struct is held
- * @accounted:	pages
+ * @accounted:	pages that are accounted to @mm
  */
 struct flat_lot {
+	struct flat_domain *domain;
 	struct list_head items;
 	u64 bytes;
 	struct mm_struct *mm;
 	unsigned long accounted;
 };
 
-extern struct flat_choice flat_on_unmap;
+/* See hold.c. The rest of the file takes these locks itself, but where it says _locked. */
+extern spinlock_t flat_holds_lock;
+extern struct mutex flat_walk_lock;
+extern struct list_head flat_holds;
 
-/* Is memory held from its unmap or unpin on? */
-static inline bool flat_holding(void)
-{
-	return unlikely(flat_chose_other(&flat_on_unmap));
-}
-
-void flat_hold_init(struct flat_hold *hold);
+void flat_hold_init(struct flat_hold *hold, struct flat_domain *domain);
 void flat_hold_end(struct flat_hold *hold);
 
-void flat_hold_extents(struct flat_hold *hold, struct flat_extent *gone);
-void flat_hold_pin(struct flat_hold *hold, struct flat_pin *p);
-void flat_hold_quiet_pins(struct flat_hold *hold);
+void flat_hold_extents(struct flat_domain *d, struct flat_extent *gone);
+struct mm_struct *flat_hold_pin(struct flat_hold *hold, struct flat_pin *p);
+void flat_hold_quiet_pins(void);
 
 void flat_hold_limit_domain(struct flat_domain *d);
 void flat_hold_limit_file(struct flat_file *f);
 void flat_hold_take(struct flat_hold *hold, struct flat_lot *lot);
+void flat_hold_take_locked(struct flat_hold *hold, struct flat_lot *lot);
+void flat_hold_move_pin_locked(struct flat_hold *hold, struct flat_pin *p, struct flat_lot *lot);
+void flat_lot_init(struct flat_lot *lot, struct flat_domain *domain);
 void flat_lot_end(struct flat_lot *lot, bool at_limit);
 
 int flat_quiet(struct flat_file *f, struct flatiommu_quiet *arg);

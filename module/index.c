@@ -39,7 +39,7 @@ struct pci_dev *flat_find_function(unsigned int segment, unsigned int bus, unsig
 	return pdev ? : pci_get_domain_bus_and_slot(segment, bus, devfn);
 }
 
-/* Has the PCI core @pdev on its list? It takes a function off the list when it removes it. */
+/* Is @pdev on the PCI core's list? A removal takes it off the list. */
 static bool is_listed(struct pci_dev *pdev)
 {
 	struct pci_dev *listed = pci_get_domain_bus_and_slot(pci_domain_nr(pdev->bus),

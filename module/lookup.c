@@ -28,8 +28,8 @@ static bool is_hole(u64 iova, size_t size)
 #define HOLE_SIZE BIT_ULL(40)
 
 /*
- * is_hole(), whose answer is remembered for a second. Memory that is plugged in within that second
- * is like memory that is plugged in after the map.
+ * Calls is_hole(), and remembers the answer for a second. Memory that is plugged in within that
+ * second goes unnoticed, as does memory that is plugged in after the map.
  */
 static bool was_hole(struct flat_hole *hole, u64 iova, size_t size)
 {
@@ -72,7 +72,7 @@ bool flat_is_lookup_iova(struct flat_domain *d, u64 iova, size_t size)
 	return was_hole(&d->hole, iova, size);
 }
 
-/* Has @mm mapped @e? Other programs must learn neither addresses nor maps of a program. */
+/* Has @mm mapped @e? A program must learn neither the addresses nor the maps of another one. */
 static bool is_of(const struct flat_domain *d, const struct flat_extent *e,
 		  const struct mm_struct *mm)
 {

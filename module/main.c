@@ -4,6 +4,7 @@
 #include <linux/module.h>
 #include <linux/sysfs.h>
 
+#include "dmabuf.h"
 #include "extent.h"
 #include "file.h"
 #include "flatiommu.h"
@@ -57,6 +58,12 @@ static struct miscdevice flat_misc = {
 	.groups = flat_groups,
 };
 
+/* The module's own device. No IOMMU is in front of it. It exists while the node can be open. */
+struct device *flat_device(void)
+{
+	return flat_misc.this_device;
+}
+
 static int __init flat_init(void)
 {
 	int ret;
@@ -69,9 +76,12 @@ static int __init flat_init(void)
 		ret = -ENOMEM;
 		goto exit_extent;
 	}
-	ret = flat_routes_init();
+	ret = flat_dmabuf_init();
 	if (ret)
 		goto destroy_wq;
+	ret = flat_routes_init();
+	if (ret)
+		goto exit_dmabuf;
 	ret = misc_register(&flat_misc);
 	if (ret)
 		goto exit_routes;
@@ -82,6 +92,8 @@ static int __init flat_init(void)
 exit_routes:
 	flat_routes_exit();
 	flat_claim_exit();
+exit_dmabuf:
+	flat_dmabuf_exit();
 destroy_wq:
 	destroy_workqueue(flat_wq);
 exit_extent:
@@ -97,6 +109,8 @@ static void __exit flat_exit(void)
 	misc_deregister(&flat_misc);
 	flat_routes_exit();
 	flat_claim_exit();
+	/* Its last work has dropped a domain, and may not have returned. */
+	flat_dmabuf_exit();
 	destroy_workqueue(flat_wq);
 	flat_hold_exit();
 	flat_refusal_exit();
@@ -104,6 +118,6 @@ static void __exit flat_exit(void)
 }
 module_exit(flat_exit);
 
-MODULE_DESCRIPTION("A dummy IOMMU a PCI function, for VFIO on machines without an IOMMU");
+MODULE_DESCRIPTION("A dummy IOMMU for each PCI function, for VFIO on machines without an IOMMU");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1.0");

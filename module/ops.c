@@ -3,8 +3,9 @@
  * The dummy IOMMU as the IOMMU core sees it: one IOMMU and one group for each function, and the two
  * domains that map nothing, identity and blocked.
  *
- * probe_device() and release_device() may take no lock of the module but flat_attach_lock: the
- * first runs under a lock of the core that a claim waits for, the second inside our own unregister.
+ * probe_device() and release_device() may take no lock of the module but flat_attach_lock. The
+ * first runs under a lock of the core, for which a claim may wait with flat_claims_lock held. The
+ * second runs in iommu_device_unregister(), which the module calls with flat_claims_lock held.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
@@ -17,9 +18,11 @@
 #include "flatiommu.h"
 
 /*
- * iommufd calls this when it takes a function over, and a reset does not. So this tells a take-over
- * without privilege from a reset, for may_be_reset(). VFIO's driver calls it, too, while it is
- * bound: in the task that binds it, or in a kernel thread.
+ * Returns a property of the IOMMU, and notes a take-over by a program that may not take the
+ * function over. iommufd asks for a capability before it attaches the blocked domain; a reset,
+ * which attaches that domain as well, does not. So may_be_reset() can tell them apart. VFIO's
+ * driver also asks while it is being bound, in the task that binds it or in a kernel thread. That
+ * is no take-over.
  */
 static bool flat_capable(struct device *dev, enum iommu_cap cap)
 {
@@ -110,8 +113,9 @@ static bool driver_manages_dma(struct pci_dev *pdev)
 }
 
 /*
- * May this be a reset, which needs no privilege but write access to the reset file? A take-over by
- * the group is checked again when a domain is attached; one by iommufd has called flat_capable().
+ * May this attach of the blocked domain be a part of a reset? A reset needs no capability, only
+ * write access to the function's sysfs file. If it is a take-over, that is checked elsewhere:
+ * through a group, when the paging domain is attached; through iommufd, in flat_capable().
  */
 static bool may_be_reset(const struct flat_claim *claim)
 {

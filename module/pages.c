@@ -16,12 +16,6 @@ void flat_pages_init(struct flat_pages *p)
 	p->max_runs = FLAT_FEW_RUNS;
 }
 
-/* Returns the index of the page after run @i. */
-unsigned long flat_pages_end(const struct flat_pages *p, unsigned long i)
-{
-	return i + 1 < p->nr_runs ? p->runs[i + 1].first : p->n;
-}
-
 /* Returns the index of the run that contains page @page of the pin. */
 unsigned long flat_pages_find(const struct flat_pages *p, unsigned long page)
 {
@@ -55,35 +49,43 @@ static int resize(struct flat_pages *p, unsigned long max)
 }
 
 /*
- * Makes room for the runs of all @total pages, assuming runs as long as those so far. That may be a
- * guess from few, so the array becomes at most 8 times as long. If there is no memory for that, it
- * becomes twice as long.
+ * Makes room for the runs of all @total pages, assuming runs as long as those of the @n pages so
+ * far. That may be a guess from few, so the array becomes at most 8 times as long. If there is no
+ * memory for that, it becomes twice as long.
  */
-static noinline int grow(struct flat_pages *p, unsigned long total)
+static noinline int grow(struct flat_pages *p, unsigned long n, unsigned long total)
 {
-	unsigned long left = (total - p->n) / (p->n / p->nr_runs), least = 2 * p->max_runs;
+	unsigned long left = (total - n) / (n / p->nr_runs), least = 2 * p->max_runs;
 	unsigned long max = clamp(p->nr_runs + left + 1, least, 8 * p->max_runs);
 
 	return resize(p, max) && (max == least || resize(p, least)) ? -ENOMEM : 0;
 }
 
-/* Appends @n pages of @total, from @pfn on. Mostly @n is 1. */
-static __always_inline int add(struct flat_pages *p, unsigned long pfn, unsigned long n,
-			       unsigned int order, unsigned long total)
+/* Begins a run with page @first of @total. Called for each page of scattered memory. */
+static __always_inline int new_run(struct flat_pages *p, unsigned long pfn, unsigned long first,
+				   unsigned int order, unsigned long total)
 {
-	struct flat_run *last = p->nr_runs ? &p->runs[p->nr_runs - 1] : NULL;
-
-	if (!last || last->order != order || last->pfn + (p->n - last->first) != pfn) {
-		if (p->nr_runs == p->max_runs && grow(p, total))
-			return -ENOMEM;
-		p->runs[p->nr_runs++] = (struct flat_run) {
-			.pfn = pfn,
-			.first = p->n,
-			.order = order,
-		};
-	}
-	p->n += n;
+	if (p->nr_runs == p->max_runs && grow(p, first, total))
+		return -ENOMEM;
+	p->runs[p->nr_runs++] = (struct flat_run) {
+		.order = order,
+		.pfn = pfn,
+		.first = first,
+	};
 	return 0;
+}
+
+#define NO_PFN ULONG_MAX
+
+/* Returns the frame number that continues the last run, if that has @order, or NO_PFN. */
+static unsigned long next_pfn(const struct flat_pages *p, unsigned int order)
+{
+	const struct flat_run *last;
+
+	if (!p->nr_runs)
+		return NO_PFN;
+	last = &p->runs[p->nr_runs - 1];
+	return last->order == order ? last->pfn + (p->n - last->first) : NO_PFN;
 }
 
 static __always_inline bool is_hugetlb(struct page *page)
@@ -96,8 +98,13 @@ static noinline int add_huge(struct flat_pages *p, struct page *page, unsigned l
 {
 	struct folio *folio = page_folio(page);
 	unsigned long rest = folio_nr_pages(folio) - folio_page_idx(folio, page);
+	unsigned int order = folio_order(folio);
+	unsigned long pfn = page_to_pfn(page);
 
-	return add(p, page_to_pfn(page), min(total - p->n, rest), folio_order(folio), total);
+	if (pfn != next_pfn(p, order) && new_run(p, pfn, p->n, order, total))
+		return -ENOMEM;
+	p->n += min(total - p->n, rest);
+	return 0;
 }
 
 /*
@@ -108,20 +115,24 @@ static noinline int add_huge(struct flat_pages *p, struct page *page, unsigned l
 static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned long total,
 		    int *added)
 {
-	int i, end;
+	unsigned long next = next_pfn(p, 0);
+	int i, ret = 0;
 
-	for (i = 0; i < n && !is_hugetlb(pages[i]); i = end) {
+	for (i = 0; i < n; i++, next++) {
 		unsigned long pfn = page_to_pfn(pages[i]);
 
-		*added = i;
-		for (end = i + 1; end < n; end++)
-			if (page_to_pfn(pages[end]) != pfn + (end - i))
-				break;
-		if (add(p, pfn, end - i, 0, total))
-			return -ENOMEM;
+		if (pfn == next)
+			continue;
+		if (is_hugetlb(pages[i]))
+			break;
+		ret = new_run(p, pfn, p->n + i, 0, total);
+		if (ret)
+			break;
+		next = pfn;
 	}
+	p->n += i;
 	*added = i;
-	return 0;
+	return ret;
 }
 
 /* Most pages to pin in one call: their pointers fill a page. */
@@ -187,6 +198,21 @@ static void shrink(struct flat_pages *p)
 		resize(p, p->nr_runs);
 }
 
+/*
+ * Appends @n pages of @total, from @pfn on, which somebody else holds. All pages of @p are such.
+ * Returns 0 or -ENOMEM.
+ */
+int flat_pages_add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigned long total)
+{
+	p->borrowed = true;
+	if (pfn != next_pfn(p, 0) && new_run(p, pfn, p->n, 0, total))
+		return -ENOMEM;
+	p->n += n;
+	if (p->n == total)
+		shrink(p);
+	return 0;
+}
+
 /**
  * flat_pages_pin() - pin memory of the caller
  * @p:		gets the pages; after an error, the pages that were pinned before it
@@ -247,12 +273,12 @@ static void unpin_run(const struct flat_pages *p, unsigned long i, bool dirty)
 	}
 }
 
-/* Unpins the pages, as dirty if @dirty, and frees the array. */
+/* Unpins the pages, as dirty if @dirty, unless they are borrowed. Frees the array. */
 void flat_pages_unpin(struct flat_pages *p, bool dirty)
 {
 	unsigned long i;
 
-	for (i = 0; i < p->nr_runs; i++)
+	for (i = 0; i < p->nr_runs && !p->borrowed; i++)
 		unpin_run(p, i, dirty);
 	if (p->runs != p->few)
 		kvfree(p->runs);

@@ -18,12 +18,14 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 #include <linux/flatiommu.h>
 
 #include "account.h"
 #include "attach.h"
 #include "declare.h"
+#include "dmabuf.h"
 #include "file.h"
 #include "flatiommu.h"
 #include "function.h"
@@ -34,7 +36,7 @@
 #include "pin.h"
 
 /* In the histories of the functions that it is for. */
-static void record(const struct flat_pin *p, u32 type)
+void flat_pin_record(const struct flat_pin *p, u32 type)
 {
 	u64 vaddr = p->vaddr & PAGE_MASK;
 	unsigned int i;
@@ -45,46 +47,86 @@ static void record(const struct flat_pin *p, u32 type)
 		flat_record_pages_of(p->guards[i]->pdev, type, vaddr, &p->pages);
 }
 
-/*
- * Uncounts the pin in its guards. @stop: also stops each function that has no other pin. Returns
- * whether any has none.
- */
-static bool uncount_pin(struct flat_pin *p, bool stop)
+/* Uncounts the pin in its guards. @stop, and what it returns: see flat_guard_unpinned(). */
+bool flat_pin_uncount(struct flat_pin *p, bool stop)
 {
-	bool last = false;
+	bool held = false;
 	unsigned int i;
 
 	if (p->counted)
 		for (i = 0; i < p->nr_guards; i++)
-			last |= flat_guard_unpinned(p->guards[i], stop);
+			held |= flat_guard_unpinned(p->guards[i], stop);
 	p->counted = false;
-	return last;
+	return held;
 }
 
-/*
- * Frees a pin, also a half-made one. @stop: also stops each function for which it was the last pin.
- */
-static void destroy_pin(struct flat_pin *p, bool stop)
+/* Gives the pages back. Returns as flat_pin_uncount(). */
+static bool end_pin(struct flat_pin *p, bool stop)
 {
+	bool held = flat_pin_uncount(p, stop);
 	unsigned int i;
 
-	uncount_pin(p, stop);
 	if (p->recorded)
-		record(p, FLATIOMMU_EVENT_UNPIN);
-	for (i = 0; i < p->nr_guards; i++)
+		flat_pin_record(p, p->kept ? FLATIOMMU_EVENT_RELEASE : FLATIOMMU_EVENT_UNPIN);
+	for (i = 0; i < p->nr_guards; i++) {
+		if (p->kept)
+			flat_guard_unhold(p->guards[i]);
 		flat_guard_put(p->guards[i]);
+	}
 	flat_pages_unpin(&p->pages, p->writable);
-	flat_unaccount(p->mm, p->nr_accounted);
+	flat_dmabuf_put(p->dmabuf, p->domain);
+	cond_resched();
+	return held;
+}
+
+static void free_pin(struct flat_pin *p)
+{
 	mmdrop(p->mm);
 	if (p->domain)
 		flat_domain_put(p->domain);
 	kfree(p);
 }
 
+/* Frees a pin, also a half-made one. @stop: see flat_guard_unpinned(). */
+void flat_pin_destroy(struct flat_pin *p, bool stop)
+{
+	bool held = end_pin(p, stop);
+
+	flat_unaccount(p->mm, p->nr_accounted);
+	free_pin(p);
+	if (held)
+		flat_hold_quiet_pins();
+}
+
 void flat_pin_put(struct flat_pin *p)
 {
 	if (refcount_dec_and_test(&p->refs))
-		destroy_pin(p, true);
+		flat_pin_destroy(p, true);
+}
+
+static void unaccount(struct work_struct *work)
+{
+	struct flat_pin *p = container_of(work, struct flat_pin, unaccount);
+
+	flat_unaccount(p->mm, p->nr_accounted);
+	free_pin(p);
+}
+
+/*
+ * As flat_pin_put(), for a pin of a domain in an unmap: iommufd may have locked the address space
+ * that the pin is accounted to.
+ */
+void flat_pin_put_in_unmap(struct flat_pin *p)
+{
+	if (!refcount_dec_and_test(&p->refs))
+		return;
+	end_pin(p, true);
+	if (flat_try_unaccount(p->mm, p->nr_accounted)) {
+		free_pin(p);
+		return;
+	}
+	INIT_WORK(&p->unaccount, unaccount);
+	queue_work(flat_wq, &p->unaccount);
 }
 
 /* Makes the domain hold the pin. Returns 0, or -ENOENT if the domain has ended. */
@@ -101,45 +143,6 @@ static int hold(struct flat_pin *p)
 	}
 	spin_unlock(&d->lock);
 	return ret;
-}
-
-/*
- * The domain does not hold the pin any more. As at an unmap, no function may be using it. @keep: it
- * is kept as memory that was unmapped.
- */
-static void let_go(struct flat_pin *p, bool keep)
-{
-	struct flat_domain *d = p->domain;
-	bool held;
-
-	spin_lock(&d->lock);
-	held = !list_empty(&p->held);
-	list_del_init(&p->held);
-	/* A paused function is not started again: it may have the memory's bus addresses. */
-	d->unmaps += held;
-	if (held && keep)
-		flat_hold_pin(&d->hold, p);
-	spin_unlock(&d->lock);
-	if (held && keep)
-		flat_hold_limit_domain(d);
-	else if (held)
-		flat_pin_put(p);
-}
-
-/* Lets go of all pins of @d, which the core frees: no function is or will be attached to it. */
-void flat_let_pins_go(struct flat_domain *d)
-{
-	struct flat_pin *p;
-
-	spin_lock(&d->lock);
-	d->ended = true;
-	while ((p = list_first_entry_or_null(&d->pins, struct flat_pin, held))) {
-		list_del_init(&p->held);
-		spin_unlock(&d->lock);
-		flat_pin_put(p);
-		spin_lock(&d->lock);
-	}
-	spin_unlock(&d->lock);
 }
 
 static int guard_functions(struct flat_pin *p, struct pci_dev **pdevs, unsigned int n)
@@ -199,7 +202,7 @@ static struct flat_pin *new_pin(struct flat_file *f, const struct flatiommu_pin 
 	ret = vfio ? find_domain(p, f, pdevs, arg->nr_functions) :
 		     guard_functions(p, pdevs, arg->nr_functions);
 	if (ret)
-		destroy_pin(p, false);
+		flat_pin_destroy(p, false);
 put:
 	flat_put_functions(pdevs, arg->nr_functions);
 	return ret ? ERR_PTR(ret) : p;
@@ -240,9 +243,9 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 	else
 		/* The function was removed while the memory was being pinned. */
 		ret = -ENODEV;
-	/* Nothing was written, so no program knows of the pin: do not stop the functions. */
-	if (ret == -ERANGE || ret == -ENOMEM || ret == -ENODEV)
-		uncount_pin(p, false);
+	/* Nothing was written, so no program knows of the pin: that is no reason to stop. */
+	if ((ret == -ERANGE || ret == -ENOMEM || ret == -ENODEV) && flat_pin_uncount(p, false))
+		flat_hold_quiet_pins();
 	arg->nr_segments = lookup.nr_segments;
 	arg->out_length = lookup.length;
 	return ret;
@@ -255,12 +258,42 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 static void give_up(struct flat_pin *p)
 {
 	if (!p->domain) {
-		destroy_pin(p, true);
+		flat_pin_destroy(p, true);
 		return;
 	}
 	if (!p->counted)
-		let_go(p, false);
+		flat_pin_let_go(p, false);
 	flat_pin_put(p);
+}
+
+static int account(struct flat_pin *p, unsigned long pages)
+{
+	int ret = flat_account(p->mm, pages);
+
+	if (!ret)
+		p->nr_accounted = pages;
+	return ret;
+}
+
+/*
+ * The exporter of a dma-buf accounts for its memory, as it sees fit. What the attachment takes is
+ * accounted here: the pins of one dma-buf could take more than its memory.
+ */
+static int get_pages(struct flat_pin *p, const struct flatiommu_pin *arg, unsigned long n)
+{
+	struct flat_dmabuf *dmabuf;
+	int ret;
+
+	if (arg->flags & FLATIOMMU_PIN_DMABUF) {
+		dmabuf = flat_dmabuf_get(&p->pages, arg->dmabuf, arg->vaddr >> PAGE_SHIFT, n,
+					 p->writable);
+		if (IS_ERR(dmabuf))
+			return PTR_ERR(dmabuf);
+		p->dmabuf = dmabuf;
+		return account(p, flat_dmabuf_overhead(dmabuf));
+	}
+	ret = account(p, n);
+	return ret ? ret : flat_pages_pin(&p->pages, arg->vaddr & PAGE_MASK, n, p->writable);
 }
 
 /* FLATIOMMU_PIN; after success the caller calls flat_end_pin(). */
@@ -278,24 +311,21 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 	/* The domain's pins never stop a function. */
 	if (arg->flags & FLATIOMMU_PIN_VFIO && arg->flags & FLATIOMMU_PIN_NO_STOP)
 		return -EINVAL;
-	if (!access_ok((void __user *)(unsigned long)arg->vaddr, arg->length))
+	if (!(arg->flags & FLATIOMMU_PIN_DMABUF) &&
+	    !access_ok((void __user *)(unsigned long)arg->vaddr, arg->length))
 		return -EFAULT;
 	p = new_pin(f, arg);
 	if (IS_ERR(p))
 		return PTR_ERR(p);
 	n = (last >> PAGE_SHIFT) - (arg->vaddr >> PAGE_SHIFT) + 1;
 	arg->out_length = 0;
-	ret = flat_account(p->mm, n);
-	if (ret)
-		goto give_up;
-	p->nr_accounted = n;
-	ret = flat_pages_pin(&p->pages, arg->vaddr & PAGE_MASK, n, p->writable);
+	ret = get_pages(p, arg, n);
 	if (!ret && p->domain)
 		ret = hold(p);
 	if (ret)
 		goto give_up;
 	p->recorded = true;
-	record(p, FLATIOMMU_EVENT_PIN);
+	flat_pin_record(p, FLATIOMMU_EVENT_PIN);
 	ret = write_segments(p, arg);
 	if (ret)
 		goto give_up;
@@ -343,128 +373,13 @@ bool flat_pin_is_quiet(const struct flat_pin *p)
 	return true;
 }
 
-/*
- * Ends a pin that has guards. A function that has other pins goes on, so the memory is held until
- * it is stopped. The end of a pin with FLATIOMMU_PIN_NO_STOP is the program's own business.
- */
-static void end_pin_or_hold(struct flat_file *f, struct flat_pin *p)
-{
-	bool last;
-
-	if (!p->stops) {
-		flat_pin_put(p);
-		return;
-	}
-	last = uncount_pin(p, true);
-	flat_hold_pin(&f->hold, p);
-	if (last)
-		flat_hold_quiet_pins(&f->hold);
-	flat_hold_limit_file(f);
-}
-
-/* FLATIOMMU_UNPIN */
-int flat_unpin(struct flat_file *f, u32 id)
-{
-	struct flat_pin *p;
-
-	if (f->mm != current->mm)
-		return -EPERM;
-	xa_lock(&f->pins);
-	p = xa_load(&f->pins, id);
-	if (p && p->told)
-		__xa_erase(&f->pins, id);
-	else
-		p = NULL;
-	xa_unlock(&f->pins);
-	if (!p)
-		return -ENOENT;
-	if (!p->domain && flat_holding()) {
-		end_pin_or_hold(f, p);
-		return 0;
-	}
-	if (p->domain)
-		let_go(p, flat_holding() && flat_is_attached(p->domain));
-	flat_pin_put(p);
-	return 0;
-}
-
-static void close_guards(const struct flat_pin *p, const struct flat_closing *closing)
+/* Is a pin that has guards for no function other than @pdevs? */
+bool flat_pin_is_for(const struct flat_pin *p, struct pci_dev **pdevs, unsigned int n)
 {
 	unsigned int i;
 
-	for (i = 0; p->stops && i < p->nr_guards; i++)
-		flat_guard_close(p->guards[i], closing);
-}
-
-static void close_held(const struct flat_lot *lot, const struct flat_closing *closing)
-{
-	struct flat_held *item;
-
-	list_for_each_entry(item, &lot->items, entry)
-		close_guards(container_of(item, struct flat_pin, unpinned), closing);
-}
-
-/* Stops the functions of all pins of a lot, as the close of a file does. */
-void flat_stop_pins(const struct flat_lot *lot)
-{
-	struct flat_closing closing;
-
-	flat_guard_new_close(&closing);
-	close_held(lot, &closing);
-}
-
-/* The file is closed. Its functions may still be using the memory, so they are stopped first. */
-void flat_unpin_all(struct flat_file *f)
-{
-	struct flat_closing closing;
-	struct flat_pin *p;
-	struct flat_lot lot;
-	unsigned long id;
-
-	flat_guard_new_close(&closing);
-	xa_for_each(&f->pins, id, p)
-		close_guards(p, &closing);
-	flat_hold_take(&f->hold, &lot);
-	close_held(&lot, &closing);
-	flat_lot_end(&lot, false);
-	flat_hold_end(&f->hold);
-	xa_for_each(&f->pins, id, p)
-		if (refcount_dec_and_test(&p->refs))
-			destroy_pin(p, false);
-	xa_destroy(&f->pins);
-}
-
-/* Returns the pin with a reference for the caller, or NULL. */
-static struct flat_pin *get_pin(struct flat_file *f, u32 id)
-{
-	struct flat_pin *p;
-
-	xa_lock(&f->pins);
-	p = xa_load(&f->pins, id);
-	if (p && p->told)
-		refcount_inc(&p->refs);
-	else
-		p = NULL;
-	xa_unlock(&f->pins);
-	return p;
-}
-
-/* FLATIOMMU_LOOKUP of a pin */
-int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
-{
-	const struct flat_bus_map *map;
-	struct flat_pin *p;
-	int ret;
-
-	if (f->mm != current->mm)
-		return -EPERM;
-	if (arg->function.reserved)
-		return -EOPNOTSUPP;
-	p = get_pin(f, arg->pin);
-	if (!p)
-		return -ENOENT;
-	map = flat_map_of_pin(f, p, &arg->function);
-	ret = map ? flat_tell_pin(p, map, arg) : -ENODEV;
-	flat_pin_put(p);
-	return ret;
+	for (i = 0; i < p->nr_guards; i++)
+		if (!flat_is_among(p->guards[i]->pdev, pdevs, n))
+			return false;
+	return true;
 }

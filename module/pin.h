@@ -5,11 +5,13 @@
 #include <linux/list.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 #include "hold.h"
 #include "pages.h"
 
 struct flat_bus_map;
+struct flat_dmabuf;
 struct flat_domain;
 struct flat_file;
 struct flat_guard;
@@ -17,14 +19,15 @@ struct flatiommu_function;
 struct flatiommu_lookup;
 struct flatiommu_pin;
 struct mm_struct;
+struct pci_dev;
 
 /**
  * struct flat_pin - pinned memory; does not change once it has its number
- * @refs:	the file's, the domain's or that of what holds it, and one for each look-up that is
- *		running
+ * @refs:	one of the file, one of the domain or of the hold that has it, and one of each
+ *		look-up that is running
  * @mm:		the program whose RLIMIT_MEMLOCK it counts against; a reference to the struct is
  *		held
- * @vaddr:	address of the first byte in that program
+ * @vaddr:	address of the first byte in that program, or its offset in the dma-buf
  * @length:	bytes
  * @writable:	the functions may write to it
  * @stops:	the functions are stopped before the memory is given back
@@ -33,10 +36,14 @@ struct mm_struct;
  * @counted:	the guards count it; with a domain: a program may know of it
  * @nr_accounted: pages that were accounted to @mm
  * @pages:	the memory
+ * @dmabuf:	holds @pages if they are of a dma-buf, else NULL. What it takes itself is
+ *		accounted, and stays so while the pin is held
  * @domain:	the domain that holds the pin, or held it until its end; a reference is held.
  *		NULL: the pin has guards
  * @held:	in @domain->pins; @domain->lock
- * @unpinned:	the program has unpinned it, and it is held
+ * @kept:	the program has unpinned it, and it is or was held
+ * @unpinned:	its part of a hold, after UNPIN with hold
+ * @unaccount:	see flat_pin_put_in_unmap()
  * @nr_guards:	length of @guards
  * @guards:	the functions
  */
@@ -52,28 +59,43 @@ struct flat_pin {
 	bool counted;
 	unsigned long nr_accounted;
 	struct flat_pages pages;
+	struct flat_dmabuf *dmabuf;
 	struct flat_domain *domain;
 	struct list_head held;
+	bool kept;
 	struct flat_held unpinned;
+	struct work_struct unaccount;
 	unsigned int nr_guards;
 	struct flat_guard *guards[];
 };
 
+/* The pin that @item, with is_pin, is a member of */
+static inline struct flat_pin *flat_pin_of(struct flat_held *item)
+{
+	return container_of(item, struct flat_pin, unpinned);
+}
+
 /* pin.c */
 int flat_pin(struct flat_file *f, struct flatiommu_pin *arg);
 void flat_end_pin(struct flat_file *f, u32 id, bool told);
+void flat_pin_put(struct flat_pin *p);
+void flat_pin_put_in_unmap(struct flat_pin *p);
+void flat_pin_destroy(struct flat_pin *p, bool stop);
+bool flat_pin_uncount(struct flat_pin *p, bool stop);
+void flat_pin_record(const struct flat_pin *p, u32 type);
+bool flat_pin_is_quiet(const struct flat_pin *p);
+bool flat_pin_is_for(const struct flat_pin *p, struct pci_dev **pdevs, unsigned int n);
+
+/* unpin.c */
 int flat_unpin(struct flat_file *f, u32 id);
 void flat_unpin_all(struct flat_file *f);
 void flat_let_pins_go(struct flat_domain *d);
-void flat_pin_put(struct flat_pin *p);
-bool flat_pin_is_quiet(const struct flat_pin *p);
+void flat_pin_let_go(struct flat_pin *p, bool keep);
 void flat_stop_pins(const struct flat_lot *lot);
-int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg);
 
 /* tell.c */
 int flat_tell_pin(const struct flat_pin *p, const struct flat_bus_map *map,
 		  struct flatiommu_lookup *arg);
-const struct flat_bus_map *flat_map_of_pin(struct flat_file *f, struct flat_pin *p,
-					   const struct flatiommu_function *name);
+int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg);
 
 #endif /* FLATIOMMU_PIN_H */

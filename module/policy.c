@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which functions may be claimed. A claim promises two things: the function has no other IOMMU, and
- * needs only a bus address to reach memory.
+ * a bus address is all that it needs to reach memory.
  */
 #include <linux/cc_platform.h>
 #include <linux/dma-map-ops.h>
@@ -54,19 +54,19 @@ bool flat_locked_down(struct pci_dev *pdev)
 			    pci_name(pdev));
 	return false;
 #else
-	pr_warn_ratelimited("%s: refused, as the kernel is locked down; a module built with LOCKDOWN=trust-signer, and signed, would go on\n",
+	pr_warn_ratelimited("%s: not for programs, as the kernel is locked down; a module built with LOCKDOWN=trust-signer, and signed, would go on\n",
 			    pci_name(pdev));
 	return true;
 #endif
 }
 
-/* Is @pdev's DMA not coherent with the processor's caches? If so, logs @refusal and why. */
-bool flat_is_incoherent(struct pci_dev *pdev, const char *refusal)
+/* Is @pdev's DMA not coherent with the processor's caches? If so, logs @outcome and why. */
+bool flat_is_incoherent(struct pci_dev *pdev, const char *outcome)
 {
 	if (dev_is_dma_coherent(&pdev->dev))
 		return false;
 	pr_warn_ratelimited("%s: %s: its DMA is not coherent with the processor's caches, which no program can write back\n",
-			    pci_name(pdev), refusal);
+			    pci_name(pdev), outcome);
 	return true;
 }
 

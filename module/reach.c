@@ -17,7 +17,7 @@
 #include "compat.h"
 #include "reach.h"
 
-/* Where memory is looked for: in the zones, the widest first, and then in ranges. */
+/* Memory is searched for in the zones, the widest first, and then in ranges. */
 static const gfp_t zones[] = { 0, GFP_DMA32, GFP_DMA };
 
 #define FIRST_NARROW	1
@@ -53,7 +53,7 @@ static bool fits(const struct flat_reach *r, unsigned long pfn, unsigned long n)
  * Returns consecutive pages of one zone, or NULL. The kernel reclaims and compacts memory for them
  * only if fewer pages would not do (@contiguous, or a single page), and never kills a program.
  */
-static struct page *take_block(const struct flat_reach *r, gfp_t zone, unsigned long n)
+static struct page *alloc_block(const struct flat_reach *r, gfp_t zone, unsigned long n)
 {
 	unsigned int order = order_base_2(n);
 	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN | zone;
@@ -112,7 +112,7 @@ static unsigned long first_obstacle(unsigned long pfn, unsigned long n, int node
 }
 
 /* Returns the highest consecutive pages of a node that can be cleared, NULL or -EINTR. */
-static struct page *take_range_of_node(const struct flat_reach *r, int node, unsigned long n)
+static struct page *alloc_range_of_node(const struct flat_reach *r, int node, unsigned long n)
 {
 	unsigned long first = node_start_pfn(node), end = node_end_pfn(node);
 	unsigned long last = PFN_DOWN(flat_bus_map_last(r->map, r->last));
@@ -169,14 +169,14 @@ static bool charge(struct page *pages, unsigned long n)
 	return true;
 }
 
-static struct page *take_range(const struct flat_reach *r, unsigned long n)
+static struct page *alloc_range(const struct flat_reach *r, unsigned long n)
 {
-	struct page *page = take_range_of_node(r, r->node, n);
+	struct page *page = alloc_range_of_node(r, r->node, n);
 	int node;
 
 	if (!page && !r->this_node) {
 		for_each_online_node(node) {
-			page = node == r->node ? NULL : take_range_of_node(r, node, n);
+			page = node == r->node ? NULL : alloc_range_of_node(r, node, n);
 			if (page)
 				break;
 		}
@@ -188,11 +188,11 @@ static struct page *take_range(const struct flat_reach *r, unsigned long n)
 }
 
 /* Returns the first of @n consecutive pages, each with a reference, NULL or -EINTR. */
-static struct page *take(const struct flat_reach *r, unsigned int source, unsigned long n)
+static struct page *alloc_from(const struct flat_reach *r, unsigned int source, unsigned long n)
 {
 	if (fatal_signal_pending(current))
 		return ERR_PTR(-EINTR);
-	return source == RANGES ? take_range(r, n) : take_block(r, zones[source], n);
+	return source == RANGES ? alloc_range(r, n) : alloc_block(r, zones[source], n);
 }
 
 /* Zeroes @n pages from @page on, and puts them into @pages. */
@@ -227,9 +227,12 @@ int flat_reach_alloc(const struct flat_reach *r, struct page **pages, unsigned l
 	unsigned long done = 0, block = MAX_BLOCK;
 	struct page *page = NULL;
 
+	/* More than there are addresses. To find that out page by page would take minutes. */
+	if (n > PHYS_PFN(r->last) + 1)
+		return -ERANGE;
 	while (done < n && source < sources) {
 		block = r->contiguous ? n : min(block, rounddown_pow_of_two(n - done));
-		page = take(r, source, block);
+		page = alloc_from(r, source, block);
 		if (IS_ERR(page))
 			break;
 		if (page && fits(r, page_to_pfn(page), block)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A refused map: find the likely cause, log it with its cure, and count it. With on_refusal=fence
- * also stop the functions, because some programs go on with DMA.
+ * A refused map: find the likely cause, log it with its cure, and count it. With fence also stop
+ * the functions, because some programs go on with DMA.
  */
 #include <linux/dma-mapping.h>
 #include <linux/ioport.h>
@@ -17,7 +17,7 @@
 
 #include <linux/flatiommu.h>
 
-#include "choice.h"
+#include "attach.h"
 #include "declare.h"
 #include "flatiommu.h"
 #include "history.h"
@@ -168,7 +168,8 @@ static bool is_probe_of_type1(phys_addr_t phys, size_t size)
 {
 	struct page *page = pfn_to_online_page(PHYS_PFN(phys));
 
-	return size == 2 * PAGE_SIZE && page && page_count(page) == 1 &&
+	/* Reserved pages, which type1 maps for a program, are not pinned either. */
+	return size == 2 * PAGE_SIZE && page && !PageReserved(page) && page_count(page) == 1 &&
 	       !folio_maybe_dma_pinned(page_folio(page));
 }
 
@@ -286,11 +287,6 @@ static bool may_log(struct flat_domain *d)
 	return __ratelimit(&d->ratelimit) && __ratelimit(&log_limit);
 }
 
-static struct flat_choice on_refusal = { { "warn", "fence" } };
-
-module_param_cb(on_refusal, &flat_choice_ops, &on_refusal, 0644);
-MODULE_PARM_DESC(on_refusal, "when a map is refused or fails: warn (the default), or fence, which also clears bus mastering of the devices that it was for");
-
 static bool fence_devices(struct flat_domain *d)
 {
 	struct flat_claim *claim;
@@ -347,7 +343,7 @@ void flat_fence_and_wait(struct flat_domain *d)
  */
 void flat_map_failed(struct flat_domain *d, size_t size, int error)
 {
-	if (flat_chose_other(&on_refusal) && fence_devices(d) && may_log(d))
+	if (flat_domain_fences(d) && fence_devices(d) && may_log(d))
 		pr_warn("%s: a map of %zu bytes failed (%d), bus mastering is cleared\n", d->name,
 			size, error);
 }
@@ -370,7 +366,7 @@ void flat_refuse(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
 	if (is_probe_of_type1(phys, size))
 		return;
 	/* Fence first: finding the cause may wait. */
-	fenced = flat_chose_other(&on_refusal) && fence_devices(d);
+	fenced = flat_domain_fences(d) && fence_devices(d);
 	spin_lock(&d->lock);
 	flat_record(&d->histories, FLATIOMMU_EVENT_REFUSE, iova, phys, size);
 	spin_unlock(&d->lock);

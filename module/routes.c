@@ -23,7 +23,7 @@
 
 static char *devices = "";
 module_param(devices, charp, 0444);
-MODULE_PARM_DESC(devices, "functions to claim as soon as they are there, such as 0000:00:04.0,0000:00:05.0/wc=2, where BAR 2 is to be write-combined");
+MODULE_PARM_DESC(devices, "functions to claim as soon as they are there, such as 0000:00:04.0,0000:00:05.0/wc=2/hold/fence, where BAR 2 is to be write-combined, and on_unmap=hold and on_refusal=fence are for this function");
 
 static bool auto_claim = true;
 
@@ -84,14 +84,14 @@ static int check_listed(const struct flat_request *r, void *data)
 }
 
 /* flat_claim_function() for a function on the bus. Caller holds its device_lock(). */
-static int claim_present(struct pci_dev *pdev, const char *how, unsigned long wc_bars)
+static int claim_present(struct pci_dev *pdev, const char *how, const struct flat_options *options)
 {
 	device_lock_assert(&pdev->dev);
 	if (!flat_compat_is_added(pdev)) {
 		pr_warn("%s: not claimed: it is still being added; try again\n", pci_name(pdev));
 		return -EAGAIN;
 	}
-	return flat_claim_function(pdev, how, false, wc_bars);
+	return flat_claim_function(pdev, how, false, options);
 }
 
 /* Interruptible: an unbind holds the lock as long as a program has the function open. */
@@ -100,12 +100,12 @@ static int lock_function(struct pci_dev *pdev)
 	int ret = device_lock_interruptible(&pdev->dev);
 
 	if (ret)
-		pr_warn("%s: a signal came while a bind or an unbind of it was waited for\n",
+		pr_warn("%s: a bind or an unbind of it is running, and a signal ended the wait\n",
 			pci_name(pdev));
 	return ret;
 }
 
-/* A function that cannot be claimed is logged, and does not keep the others from being claimed. */
+/* If a function cannot be claimed, this is logged, and the others are claimed all the same. */
 static int claim_listed(const struct flat_request *r, void *data)
 {
 	struct pci_dev *pdev = flat_requested_function(r);
@@ -116,7 +116,7 @@ static int claim_listed(const struct flat_request *r, void *data)
 		return 0;
 	}
 	if (!lock_function(pdev)) {
-		claim_present(pdev, "by devices=", r->wc_bars);
+		claim_present(pdev, "by devices=", &r->options);
 		device_unlock(&pdev->dev);
 	}
 	pci_dev_put(pdev);
@@ -126,7 +126,7 @@ static int claim_listed(const struct flat_request *r, void *data)
 struct listed {
 	struct pci_dev *pdev;
 	bool found;
-	unsigned long wc_bars;
+	struct flat_options options;
 };
 
 /* If devices= lists @pdev twice, the first entry counts. */
@@ -139,7 +139,7 @@ static int find_listed(const struct flat_request *r, void *data)
 	    PCI_DEVFN(r->at.slot, r->at.function) != l->pdev->devfn)
 		return 0;
 	l->found = true;
-	l->wc_bars = r->wc_bars;
+	l->options = r->options;
 	return 0;
 }
 
@@ -151,12 +151,12 @@ static void function_comes(struct pci_dev *pdev)
 	walk_devices(find_listed, &l);
 	if (!l.found)
 		return;
-	if (l.wc_bars)
+	if (l.options.wc_bars)
 		/* Its BARs get their addresses between this and the first try to bind a driver. */
 		pr_notice("%s: devices= says wc=, so it is claimed when a vfio driver binds (auto=Y), or by hand\n",
 			  pci_name(pdev));
 	else
-		flat_claim_function(pdev, "by devices=", false, 0);
+		flat_claim_function(pdev, "by devices=", false, &l.options);
 }
 
 /* Should this bind claim @dev? Only if it is in no group yet, and the driver is a vfio driver. */
@@ -189,7 +189,7 @@ static void function_binds(struct pci_dev *pdev)
 		 current->comm, task_tgid_nr(current));
 	/* devices= may list it with wc=: it could not be claimed earlier, see function_comes(). */
 	if (!walk_devices(find_listed, &l))
-		flat_claim_function(pdev, how, true, l.wc_bars);
+		flat_claim_function(pdev, how, true, &l.options);
 }
 
 static int on_bus_event(struct notifier_block *nb, unsigned long event, void *data)
@@ -236,7 +236,7 @@ static struct notifier_block bus_nb = {
 static int function_of(const char *buf, bool may_have_options, struct flat_request *r,
 		       struct pci_dev **pdev)
 {
-	char text[40], *options = NULL;
+	char text[48], *options = NULL;
 	ssize_t n = strscpy(text, buf, sizeof(text));
 
 	if (!capable(CAP_SYS_RAWIO)) {
@@ -287,7 +287,7 @@ static ssize_t with_function(const char *buf, size_t count, bool may_have_option
 
 static int claim_by_hand(struct pci_dev *pdev, const struct flat_request *r)
 {
-	return claim_present(pdev, "by hand", r->wc_bars);
+	return claim_present(pdev, "by hand", &r->options);
 }
 
 static int release_by_hand(struct pci_dev *pdev, const struct flat_request *r)
@@ -296,15 +296,17 @@ static int release_by_hand(struct pci_dev *pdev, const struct flat_request *r)
 }
 
 /*
- * claim, release: write a PCI address, such as 0000:00:04.0. For claim, BARs to be write-combined
- * may follow: 0000:00:04.0/wc=2 or /wc=0+2. The errors of claim:
- * -EPERM, -EINVAL	no CAP_SYS_RAWIO; not a PCI address, or not BARs
- * -ENODEV		no such function, or it is being removed
- * -EAGAIN		the module is being loaded, the function being added, or its IOMMU's driver
- * -EINTR		a signal, while a bind or unbind of the function was waited for
- * -EEXIST, -EBUSY	claimed already; a driver is bound
- *			and those of flat_may_claim() and flat_wc_hold()
- * and of release: -EPERM, -EINVAL, -ENODEV, -EINTR, -EBUSY as above; -ENOENT not claimed
+ * claim, release: write a PCI address, such as 0000:00:04.0. For claim, options may follow, such as
+ * 0000:00:04.0/wc=0+2/hold/fence: see struct flat_options. The errors of claim:
+ * -EPERM	the caller has no CAP_SYS_RAWIO
+ * -EINVAL	not a PCI address, or not options
+ * -ENODEV	no such function, or it is being removed
+ * -EAGAIN	the module is being loaded, or the function is being added
+ * -EINTR	a signal, while a bind or unbind of the function was running
+ * -EEXIST	it is claimed already
+ * -EBUSY	a driver is bound
+ *		and those of flat_may_claim() and flat_wc_hold()
+ * and of release: -EPERM, -EINVAL, -ENODEV, -EINTR, -EBUSY as above; -ENOENT it is not claimed
  */
 static ssize_t claim_store(struct device *dev, struct device_attribute *attr, const char *buf,
 			   size_t count)
@@ -360,7 +362,7 @@ void flat_routes_start(void)
 		bind_overridden();
 }
 
-/* Waits for running callbacks: ours, and those of the core that may use our ops. */
+/* Waits for callbacks that are running: the module's, and the core's, which may use its ops. */
 void flat_routes_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &bus_nb);

@@ -7,6 +7,13 @@
 
 #include "segments.h"
 
+/* @buf begins with @n segments that are not copied yet. */
+static void set_buffered(struct flat_segments *s, unsigned int n)
+{
+	s->next = s->buf + n;
+	s->end = s->buf + min(s->max, s->room);
+}
+
 /**
  * flat_segments_begin() - begin the array of a LOOKUP
  * @s:		initialised, to be ended with flat_segments_end()
@@ -23,7 +30,6 @@ int flat_segments_begin(struct flat_segments *s, const struct flatiommu_lookup *
 		return -EINVAL;
 	s->user = u64_to_user_ptr(arg->segments);
 	s->room = arg->nr_segments;
-	s->n = 0;
 	s->written = 0;
 	s->buf = s->few;
 	s->max = FLAT_FEW_SEGMENTS;
@@ -31,7 +37,10 @@ int flat_segments_begin(struct flat_segments *s, const struct flatiommu_lookup *
 		s->buf = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 		s->max = PAGE_SIZE / sizeof(*s->buf);
 	}
-	return s->buf ? 0 : -ENOMEM;
+	if (!s->buf)
+		return -ENOMEM;
+	set_buffered(s, 0);
+	return 0;
 }
 
 /*
@@ -54,8 +63,10 @@ u32 flat_segment_flags(phys_addr_t phys)
  */
 int flat_segments_flush(struct flat_segments *s, bool all)
 {
-	unsigned int n = all || !s->n ? s->n : s->n - 1;
+	unsigned int buffered = s->next - s->buf, n = buffered;
 
+	if (!all && n)
+		n--;
 	if (!n)
 		return 0;
 	if (copy_to_user(s->user, s->buf, n * sizeof(*s->buf)))
@@ -63,9 +74,9 @@ int flat_segments_flush(struct flat_segments *s, bool all)
 	s->user += n;
 	s->room -= n;
 	s->written += n;
-	s->n -= n;
-	if (s->n)
+	if (buffered > n)
 		s->buf[0] = s->buf[n];
+	set_buffered(s, buffered - n);
 	return 0;
 }
 

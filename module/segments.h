@@ -9,11 +9,12 @@
 
 /**
  * struct flat_segments - the array of a LOOKUP, while it is written
- * @user:	address in the program for the next segment
- * @room:	segments that still fit there
- * @buf:	segments that are not copied yet: @few, or a page
+ * @user:	address in the program of the segments in @buf
+ * @room:	segments that fit there
+ * @buf:	segments that are not copied yet: @few, or a page; the last one may still grow
  * @max:	segments that fit in @buf
- * @n:		segments in @buf; the last one may still grow
+ * @next:	place in @buf for the next segment
+ * @end:	end of the places that fit in @buf and at @user
  * @written:	segments that were copied
  * @few:	@buf of a LOOKUP that asks for at most FLAT_FEW_SEGMENTS
  */
@@ -22,7 +23,8 @@ struct flat_segments {
 	u32 room;
 	struct flatiommu_segment *buf;
 	unsigned int max;
-	unsigned int n;
+	struct flatiommu_segment *next;
+	struct flatiommu_segment *end;
 	u32 written;
 	struct flatiommu_segment few[FLAT_FEW_SEGMENTS];
 };
@@ -38,15 +40,15 @@ int flat_segments_end(struct flat_segments *s, struct flatiommu_lookup *arg, u64
  */
 static inline bool flat_segments_add(struct flat_segments *s, u64 bus, u64 length, u32 flags)
 {
-	struct flatiommu_segment *last = s->n ? &s->buf[s->n - 1] : NULL;
+	struct flatiommu_segment *last = s->next - 1;
 
-	if (last && last->address + last->length == bus && last->flags == flags) {
+	if (s->next > s->buf && last->address + last->length == bus && last->flags == flags) {
 		last->length += length;
 		return true;
 	}
-	if (s->n == s->max || s->n == s->room)
+	if (s->next == s->end)
 		return false;
-	s->buf[s->n++] = (struct flatiommu_segment) {
+	*s->next++ = (struct flatiommu_segment) {
 		.address = bus,
 		.length = length,
 		.flags = flags,

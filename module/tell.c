@@ -23,7 +23,7 @@
 int flat_tell_pin(const struct flat_pin *p, const struct flat_bus_map *map,
 		  struct flatiommu_lookup *arg)
 {
-	u64 pos, length, at, size, left, bus;
+	u64 start, end, pos, next, bus;
 	struct flat_segments s;
 	unsigned long i;
 	int ret;
@@ -33,25 +33,23 @@ int flat_tell_pin(const struct flat_pin *p, const struct flat_bus_map *map,
 		return ret;
 	if (arg->start >= p->length)
 		return flat_segments_end(&s, arg, 0, -ENOENT);
-	pos = offset_in_page(p->vaddr) + arg->start;
-	length = min(arg->length, p->length - arg->start);
-	i = flat_pages_find(&p->pages, pos >> PAGE_SHIFT);
-	/* Offset in the run. */
-	at = pos - PFN_PHYS(p->pages.runs[i].first);
-	for (left = length; !ret && left; left -= size, at = 0, i++) {
+	/* Bytes from the beginning of the first page. */
+	start = offset_in_page(p->vaddr) + arg->start;
+	end = start + min(arg->length, p->length - arg->start);
+	i = flat_pages_find(&p->pages, start >> PAGE_SHIFT);
+	for (pos = start; !ret && pos < end; pos = next, i++) {
 		const struct flat_run *run = &p->pages.runs[i];
 
-		size = PFN_PHYS(flat_pages_end(&p->pages, i) - run->first) - at;
-		size = min(size, left);
-		bus = flat_bus_address(map, PFN_PHYS(run->pfn) + at, size);
+		next = min(PFN_PHYS(flat_pages_end(&p->pages, i)), end);
+		bus = flat_bus_address(map, PFN_PHYS(run->pfn - run->first) + pos, next - pos);
 		if (bus == DMA_MAPPING_ERROR) {
-			ret = left < length ? 0 : -ERANGE;
+			ret = pos > start ? 0 : -ERANGE;
 			break;
 		}
 		/* No FLATIOMMU_SEGMENT_MMIO: only memory can be pinned. */
-		if (!flat_segments_add(&s, bus, size, 0)) {
+		if (!flat_segments_add(&s, bus, next - pos, 0)) {
 			ret = flat_segments_flush(&s, false);
-			if (ret || !flat_segments_add(&s, bus, size, 0))
+			if (ret || !flat_segments_add(&s, bus, next - pos, 0))
 				break;
 		}
 		if (!(i % RUNS_AT_ONCE)) {
@@ -60,7 +58,7 @@ int flat_tell_pin(const struct flat_pin *p, const struct flat_bus_map *map,
 				ret = -EINTR;
 		}
 	}
-	return flat_segments_end(&s, arg, length - left, ret);
+	return flat_segments_end(&s, arg, pos - start, ret);
 }
 
 /* Returns the guard of a function of the pin, or NULL. A function that was removed has none. */
@@ -76,8 +74,8 @@ static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_fu
 }
 
 /* Returns how a function of the pin sees memory, or NULL if the pin is not for that function. */
-const struct flat_bus_map *flat_map_of_pin(struct flat_file *f, struct flat_pin *p,
-					   const struct flatiommu_function *name)
+static const struct flat_bus_map *map_of_pin(struct flat_file *f, struct flat_pin *p,
+					     const struct flatiommu_function *name)
 {
 	const struct flat_bus_map *map = NULL;
 	struct flat_guard *guard;
@@ -98,4 +96,39 @@ const struct flat_bus_map *flat_map_of_pin(struct flat_file *f, struct flat_pin 
 		map = &d->bus_map;
 	flat_domain_put(d);
 	return map;
+}
+
+/* Returns the pin with a reference for the caller, or NULL. */
+static struct flat_pin *get_pin(struct flat_file *f, u32 id)
+{
+	struct flat_pin *p;
+
+	xa_lock(&f->pins);
+	p = xa_load(&f->pins, id);
+	if (p && p->told)
+		refcount_inc(&p->refs);
+	else
+		p = NULL;
+	xa_unlock(&f->pins);
+	return p;
+}
+
+/* FLATIOMMU_LOOKUP of a pin */
+int flat_lookup_pin(struct flat_file *f, struct flatiommu_lookup *arg)
+{
+	const struct flat_bus_map *map;
+	struct flat_pin *p;
+	int ret;
+
+	if (f->mm != current->mm)
+		return -EPERM;
+	if (arg->function.reserved)
+		return -EOPNOTSUPP;
+	p = get_pin(f, arg->pin);
+	if (!p)
+		return -ENOENT;
+	map = map_of_pin(f, p, &arg->function);
+	ret = map ? flat_tell_pin(p, map, arg) : -ENODEV;
+	flat_pin_put(p);
+	return ret;
 }

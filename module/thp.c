@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* When one pin holds a whole transparent huge page. */
+/* Does the pin of one page hold a whole transparent huge page? */
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>

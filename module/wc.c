@@ -64,7 +64,7 @@ static bool may_have_msix_table(struct pci_dev *pdev, int bar)
 }
 
 /* Returns why a BAR must not be write-combined, or NULL. */
-static const char *does_not_suit(struct pci_dev *pdev, int bar)
+static const char *not_combinable(struct pci_dev *pdev, int bar)
 {
 	const struct resource *r = &pdev->resource[bar];
 
@@ -86,7 +86,7 @@ static const char *does_not_suit(struct pci_dev *pdev, int bar)
 	return NULL;
 }
 
-static int refuse(struct pci_dev *pdev, int bar, const char *why, int error)
+static int cannot_hold(struct pci_dev *pdev, int bar, const char *why, int error)
 {
 	pr_warn("%s: not claimed: BAR %d cannot be write-combined: %s\n", pci_name(pdev), bar, why);
 	return error;
@@ -102,21 +102,21 @@ static int hold_bar(struct flat_claim *claim, int bar)
 	const char *why;
 
 	if (!can_write_combine())
-		return refuse(pdev, bar, "that takes an x86 processor, and PAT switched on",
-			      -EOPNOTSUPP);
-	why = does_not_suit(pdev, bar);
+		return cannot_hold(pdev, bar, "that needs an x86 processor, and PAT switched on",
+				   -EOPNOTSUPP);
+	why = not_combinable(pdev, bar);
 	if (why)
-		return refuse(pdev, bar, why, -ENXIO);
+		return cannot_hold(pdev, bar, why, -ENXIO);
 	wc.alias = ioremap_wc(wc.start, wc.size);
 	if (!wc.alias)
-		return refuse(pdev, bar,
-			      "the kernel cannot map it; programs may have parts of it mapped",
-			      -ENOMEM);
+		return cannot_hold(pdev, bar,
+				   "the kernel cannot map it; programs may have parts of it mapped",
+				   -ENOMEM);
 	if (!is_write_combined(wc.alias)) {
 		iounmap(wc.alias);
-		return refuse(pdev, bar,
-			      "it is mapped uncached already, by a program through sysfs perhaps",
-			      -EADDRINUSE);
+		return cannot_hold(pdev, bar,
+				   "it is mapped uncached already, by a program through sysfs perhaps",
+				   -EADDRINUSE);
 	}
 	claim->wc[bar] = wc;
 	return 0;
@@ -166,7 +166,7 @@ static void warn_if_it_stays(struct flat_claim *claim, int bar)
 	iounmap(probe);
 }
 
-/* The function has no driver any more. Caller holds flat_claims_lock. */
+/* Ends the write combining. The function has no driver any more. Caller holds flat_claims_lock. */
 void flat_wc_release(struct flat_claim *claim)
 {
 	int bar;

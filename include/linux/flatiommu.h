@@ -7,9 +7,12 @@
  * is pinned. There are two ways to pin memory and get its addresses:
  *
  * - through VFIO, for a function that flatiommu has claimed: DECLARE that this program looks bus
- *   addresses up for the function, map the buffer with VFIO_IOMMU_MAP_DMA or IOMMU_IOAS_MAP at an
+ *   addresses up for the function, map the memory with VFIO_IOMMU_MAP_DMA or IOMMU_IOAS_MAP at an
  *   IOVA of your choice, and LOOKUP that IOVA. VFIO pins until the unmap;
- * - without VFIO, for any function that no IOMMU translates: PIN the buffer, and LOOKUP the pin.
+ * - without VFIO, for any function that no IOMMU translates: PIN the memory, and LOOKUP the pin.
+ *
+ * An address space is that of a program. An I/O address space is what VFIO maps memory in: that of
+ * a container, an IOAS or an HWPT.
  *
  * Opening the node needs CAP_SYS_RAWIO (EPERM).
  *
@@ -34,7 +37,7 @@
 #define FLATIOMMU_TYPE '>'
 
 /* Version of this file. Raised when a program must ask whether an addition is there. */
-#define FLATIOMMU_VERSION 5
+#define FLATIOMMU_VERSION 6
 
 /**
  * struct flatiommu_function - a PCI function, by its address
@@ -103,12 +106,18 @@ struct flatiommu_info {
 /* flatiommu has claimed it: VFIO and DECLARE work on it. */
 #define FLATIOMMU_STATE_CLAIMED		0x2
 /*
- * The function has an IOMMU, and needs IOVAs once VFIO has it: the calls below refuse it. This
+ * The function has an IOMMU, and needs IOVAs once VFIO has it: the calls below fail for it. This
  * includes an IOMMU in pass-through mode (iommu=pt), because VFIO ends that mode.
  */
 #define FLATIOMMU_STATE_TRANSLATED	0x4
 /* The function is declared through this file descriptor. */
 #define FLATIOMMU_STATE_DECLARED	0x8
+/*
+ * Options of its claim, from FLATIOMMU_VERSION 5 on. Its I/O address space, and its pins, are
+ * treated as with the module parameters on_unmap=hold and on_refusal=fence, whatever these are.
+ */
+#define FLATIOMMU_STATE_HOLD		0x10
+#define FLATIOMMU_STATE_FENCE		0x20
 
 #define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
 
@@ -214,11 +223,12 @@ struct flatiommu_lookup {
  *		below.
  *		FLATIOMMU_PIN_NO_STOP: the functions are not stopped before this memory is given
  *		back; not with FLATIOMMU_PIN_VFIO
+ *		FLATIOMMU_PIN_DMABUF: the memory is that of @dmabuf
  * @nr_functions: length of @functions, 1 to FLATIOMMU_MAX_FUNCTIONS
  * @out_pin:	number of the pin, for calls through this file descriptor; not 0
  * @functions:	address of an array of struct flatiommu_function: all functions that will use the
  *		addresses
- * @vaddr:	the memory, in the caller's address space; any alignment
+ * @vaddr:	the memory, in the caller's address space, or its offset in @dmabuf; any alignment
  * @length:	bytes, not 0
  * @nr_segments: length of @segments, set to the number written; 0: no segments are wanted. This and
  *		the members after it exist from FLATIOMMU_VERSION 2 on
@@ -226,6 +236,9 @@ struct flatiommu_lookup {
  * @segments:	address of an array of struct flatiommu_segment: gets the segments that a LOOKUP of
  *		the pin returns for the first of @functions
  * @out_length:	bytes that the segments cover; LOOKUP returns the rest
+ * @dmabuf:	with FLATIOMMU_PIN_DMABUF, a file descriptor, which may be closed after the call;
+ *		else 0. This and the member after it exist from FLATIOMMU_VERSION 6 on
+ * @reserved_2:	0
  *
  * All of the memory is made present, moved out of ZONE_MOVABLE and CMA, and does not move until
  * UNPIN, or until the last file descriptor of this open of the node is closed, for example by the
@@ -245,13 +258,25 @@ struct flatiommu_lookup {
  * but it is at no IOVA: neither UNPIN nor closing the file stops a function.
  *
  * - The functions are declared through this file descriptor, the caller has taken them over through
- *   VFIO, and they share an address space, that of their container or IOAS.
- * - This address space holds the memory until UNPIN or until its own end. It ends when VFIO has
+ *   VFIO, and they share an I/O address space.
+ * - This I/O address space holds the memory until UNPIN or until its own end. It ends when VFIO has
  *   closed all functions in it, and so stopped and reset them, or when iommufd has detached them or
- *   moved them elsewhere. The pin is also for functions that join the address space later.
+ *   moved them elsewhere. The pin is also for functions that join the I/O address space later.
  * - The file holds the memory as well, as long as it is open.
- * - If the call fails after segments were written, the address space keeps the memory.
+ * - If the call fails after segments were written, the I/O address space keeps the memory.
  * - A module that does not know the flag returns EOPNOTSUPP.
+ *
+ * With FLATIOMMU_PIN_DMABUF the memory is that of a dma-buf. Pages of a mapping of a dma-buf cannot
+ * be pinned.
+ *
+ * - The exporter is any driver that gives memory of the machine to devices in general, such as
+ *   udmabuf and the dma-heaps.
+ * - The exporter holds all memory of the dma-buf, and keeps it where it is, until the pin ends. The
+ *   memory does not count against RLIMIT_MEMLOCK. The attachment and its table of addresses do,
+ *   also while the pin is held after UNPIN: a page for each, or more for a long table.
+ * - @dmabuf is open for writing, unless FLATIOMMU_PIN_READ_ONLY is set.
+ * - The call does not wait until other devices have finished with the memory, and adds no fence.
+ * - With FLATIOMMU_PIN_VFIO the memory may be given back shortly after UNPIN.
  *
  * With FLATIOMMU_PIN_NO_STOP the pin only holds the memory and returns its addresses: the program
  * that runs the functions stops them. The flag is for a program that does not run them itself, such
@@ -263,16 +288,20 @@ struct flatiommu_lookup {
  * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO; or another
  *		program has the function through VFIO, unless FLATIOMMU_PIN_NO_STOP is set; or, with
  *		FLATIOMMU_PIN_VFIO, the caller has not taken the function over
- * EINVAL	@length is 0, @nr_functions is 0 or too large, the range wraps, or two flags exclude
- *		each other
+ * EINVAL	@length is 0, @nr_functions is 0 or too large, the range wraps, two flags exclude
+ *		each other, or @dmabuf is no dma-buf or not in the struct, by its size
  * EFAULT	the memory is not mapped, not readable or, without FLATIOMMU_PIN_READ_ONLY, not
  *		writable; or it cannot be pinned: memory of a device or, from Linux 6.5 on, writable
- *		memory shared with a file system that tracks changes
+ *		memory shared with a file system that tracks changes; or the dma-buf is shorter, or
+ *		not open for writing, or its exporter gives its memory to some devices only, or it
+ *		is no memory of the machine, such as registers of a device
+ * EBADF	@dmabuf is not open
+ * EINTR	with FLATIOMMU_PIN_DMABUF, also: a signal, while the exporter was moving the memory
  * ENOMEM	over RLIMIT_MEMLOCK
  * ENODEV	no such function; or segments are wanted, and the first function was removed
  *		meanwhile; or, with FLATIOMMU_PIN_VFIO, the function is not declared
- * ENOENT	with FLATIOMMU_PIN_VFIO: the functions share no address space
- * EOPNOTSUPP	the function is a bridge, or behind an external port
+ * ENOENT	with FLATIOMMU_PIN_VFIO: the functions share no I/O address space
+ * EOPNOTSUPP	the function is a bridge, or behind an external port; or this kernel has no dma-bufs
  * EALREADY	an IOMMU translates for the function
  * EAFNOSUPPORT	bus addresses are not enough on this machine
  * EPROTONOSUPPORT	the function does not see the processor's caches
@@ -296,11 +325,14 @@ struct flatiommu_pin {
 	__u32 reserved;
 	__aligned_u64 segments;
 	__aligned_u64 out_length;
+	__s32 dmabuf;
+	__u32 reserved_2;
 };
 
 #define FLATIOMMU_PIN_READ_ONLY 0x1
 #define FLATIOMMU_PIN_VFIO	0x2
 #define FLATIOMMU_PIN_NO_STOP	0x4
+#define FLATIOMMU_PIN_DMABUF	0x8
 
 #define FLATIOMMU_PIN _IO(FLATIOMMU_TYPE, 0x83)
 
@@ -416,7 +448,8 @@ struct flatiommu_buffer {
  * @pid:	the process that caused it, in the initial pid namespace
  * @time:	CLOCK_BOOTTIME, in nanoseconds
  * @at:		of a map, an unmap or a refusal: the first IOVA; of a pin or an unpin: the virtual
- *		address in the program that pinned. 0: there is none, or the caller may not see it
+ *		address in the program that pinned, or the offset in the dma-buf. 0: there is none,
+ *		or the caller may not see it
  * @address:	physical address of the memory. 0: as for @at
  * @length:	bytes, or 0
  * @process:	name of the process, which ends with a zero byte
@@ -432,21 +465,28 @@ struct flatiommu_event {
 	char process[16];
 };
 
-/* Memory was mapped or unmapped in the address space that the function was attached to last. */
+/* Memory was mapped or unmapped in the I/O address space that the function was attached to last. */
 #define FLATIOMMU_EVENT_MAP	1
 #define FLATIOMMU_EVENT_UNMAP	2
 /* A map was refused. The program may use the IOVA as a bus address all the same. */
 #define FLATIOMMU_EVENT_REFUSE	3
-/* Memory was pinned by FLATIOMMU_PIN, or given back. */
+/* Memory was pinned by FLATIOMMU_PIN, or was unpinned: given back, or held. */
 #define FLATIOMMU_EVENT_PIN	4
 #define FLATIOMMU_EVENT_UNPIN	5
 /* Bus mastering was cleared after a refusal. */
 #define FLATIOMMU_EVENT_FENCE	6
 /* Bus mastering was cleared at the end of a pin, or as the function was detached. */
 #define FLATIOMMU_EVENT_STOP	7
-/* A program attached the function to an address space, or it was detached. */
+/* A program attached the function to an I/O address space, or it was detached. */
 #define FLATIOMMU_EVENT_ATTACH	8
 #define FLATIOMMU_EVENT_DETACH	9
+/*
+ * Memory that was unmapped or unpinned is held from now on, and the end of that. HOLD comes after
+ * the UNMAP or UNPIN: until RELEASE nobody but the program has the memory. From FLATIOMMU_VERSION 5
+ * on.
+ */
+#define FLATIOMMU_EVENT_HOLD	10
+#define FLATIOMMU_EVENT_RELEASE	11
 
 /**
  * struct flatiommu_history - the latest events of a claimed function
@@ -454,23 +494,23 @@ struct flatiommu_event {
  * @flags:	0
  * @function:	the function
  * @nr_events:	length of @events, not 0; set to the number written
- * @out_size:	how many events are kept of the function
+ * @out_size:	number of events that are kept of the function, at most
  * @first:	number of the first event that is wanted; set to the number of the first one that
  *		was written, which is higher if the wanted one is not kept any more. The first event
  *		since the claim has the number 0
- * @events:	address of an array of struct flatiommu_event, which is written in the order in
- *		which the events were recorded, without a gap
+ * @events:	address of an array of struct flatiommu_event; gets the events in the order in which
+ *		they were recorded, without a gap
  *
  * From FLATIOMMU_VERSION 4 on. The module parameter history= is the number of events that are kept
- * of each function that is claimed from then on; each map, and each contiguous piece of a pin, is
- * one. They are kept until the claim ends, also when the program has died. To get all of them, call
- * until no event is written, each time with a @first behind the ones that were.
+ * of each function that is claimed from then on. Each map is an event, and each contiguous piece of
+ * a pin. Events are kept until the claim ends, also when the program has died. To get all of them,
+ * call until no event is written, and add the number written to @first each time.
  *
  * The addresses are 0 unless the caller has CAP_SYS_ADMIN.
  *
  * Ioctl FLATIOMMU_HISTORY. A call that fails may have written part of the array. Errors:
  * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO
- * EINVAL	@nr_events
+ * EINVAL	@nr_events is 0
  * ENODEV	no such function
  * ENOENT	the function is not claimed
  * ENODATA	no events are kept of the function
@@ -493,12 +533,13 @@ struct flatiommu_history {
  * @flags:	0
  * @nr_events:	length of @events, not 0; set to the number written
  * @reserved:	0
- * @address:	the first byte
+ * @address:	physical address of the first byte
  * @length:	bytes, not 0
- * @events:	address of an array of struct flatiommu_event, which is written: for each function
- *		the maps, unmaps, pins and unpins of this memory, and the refusals of this memory or
- *		of an IOVA that has this number, in the order in which they were recorded
- * @out_events:	how many there are; if there are more than @nr_events, the rest was not written
+ * @events:	address of an array of struct flatiommu_event. It gets, for each function, the maps,
+ *		unmaps, pins, unpins, holds and releases of this memory, and the refused maps of
+ *		this memory or at an IOVA that has this number, in the order in which they were
+ *		recorded
+ * @out_events:	number of such events; if it is larger than @nr_events, the rest was not written
  * @out_since:	events before this time may have been lost, CLOCK_BOOTTIME in nanoseconds; 0: none
  *		was lost
  *
@@ -507,7 +548,7 @@ struct flatiommu_history {
  * Ioctl FLATIOMMU_WHO. A call that fails may have written part of the array. Errors:
  * EPERM	the caller has not opened the node itself, has lost CAP_SYS_RAWIO, or does not have
  *		CAP_SYS_ADMIN
- * EINVAL	@nr_events, @length, or a range that wraps
+ * EINVAL	@nr_events or @length is 0, or the range wraps
  * ENODATA	no claimed function has events that are kept
  */
 struct flatiommu_who {
@@ -529,23 +570,35 @@ struct flatiommu_who {
  * @size:	sizeof(struct flatiommu_quiet)
  * @flags:	0
  * @out_length:	bytes that were held until now
+ * @nr_functions: length of @functions, at most FLATIOMMU_MAX_FUNCTIONS; 0: all functions of the
+ *		program are done
+ * @reserved:	0
+ * @functions:	address of an array of struct flatiommu_function: only these functions are done.
+ *		Memory is given back of I/O address spaces to which no other function is attached,
+ *		and of pins that are for no other function
  *
- * From FLATIOMMU_VERSION 5 on. With the module parameter on_unmap=hold, memory that is unmapped or
- * unpinned is held until the functions cannot be writing to it any more. By this call the program
- * says that all its functions are done with everything that it has unmapped and unpinned so far:
- * the memory is given back. It concerns no memory that another program has unmapped, nor an address
- * space in which another program has unmapped memory that is still held.
+ * From FLATIOMMU_VERSION 5 on. With the module parameter on_unmap=hold, or the option hold of a
+ * claim, memory that is unmapped or unpinned is held until the functions cannot be writing to it
+ * any more. With this call the program says that its functions no longer use any memory that it has
+ * unmapped or unpinned so far, and the memory is given back. Memory that another program has
+ * unmapped stays held, and so does all memory that is held of an I/O address space in which another
+ * program has unmapped some of it.
  *
  * Memory that is held counts against RLIMIT_MEMLOCK.
  *
  * Ioctl FLATIOMMU_QUIET. If the struct cannot be written, the memory was given back all the same.
  * Errors:
  * EPERM	the caller has not opened the node itself, or has lost CAP_SYS_RAWIO
+ * EINVAL	@nr_functions is too large
+ * ENODEV	no such function
  */
 struct flatiommu_quiet {
 	__u32 size;
 	__u32 flags;
 	__aligned_u64 out_length;
+	__u32 nr_functions;
+	__u32 reserved;
+	__aligned_u64 functions;
 };
 
 #define FLATIOMMU_QUIET _IO(FLATIOMMU_TYPE, 0x89)

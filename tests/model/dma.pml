@@ -11,12 +11,12 @@
  * WRITE	No page is given back to the kernel while a function may still write to it.
  *		module/guard.c: flat_guard_close(), module/guard.c: flat_guard_unpinned(),
  *		module/guard.c: quiesce(), module/guard.c: flat_guard_end(), module/guard.c: is_there(),
- *		module/pin.c: flat_unpin_all(), module/pin.c: write_segments(),
- *		module/ops.c: flat_blocked_attach(), module/claim.c: flat_stop(), module/attach.c: flat_pause(),
+ *		module/unpin.c: flat_unpin_all(), module/pin.c: write_segments(),
+ *		module/ops.c: flat_blocked_attach(), module/claimed.c: flat_stop(), module/attach.c: flat_pause(),
  *		module/attach.c: go_on(), module/attach.c: flat_attach()
  * PINS		A page that was pinned is unpinned once, when nobody looks it up any more, by whoever was told
  *		of the pin.
- *		module/pin.c: flat_unpin(), module/pin.c: flat_pin_put(), module/pin.c: get_pin(),
+ *		module/unpin.c: flat_unpin(), module/pin.c: flat_pin_put(), module/tell.c: get_pin(),
  *		module/pin.c: flat_end_pin()
  * DEADLOCK	Nobody waits for ever.
  *		module/guard.c: lock_for_a_while()
@@ -92,7 +92,7 @@ inline quiesce()
 #elif !defined(PLANT_WRITE_QUIESCE_WAKES_NOTHING)
 	atomic { awake = true; held = true };
 #endif
-	/* module/claim.c: flat_stop() */
+	/* module/claimed.c: flat_stop() */
 	atomic {
 #ifndef PLANT_WRITE_STOP_IS_NOT_FOR_GOOD
 		paused = false;
@@ -162,7 +162,7 @@ inline put_device()
 	fi
 }
 
-/* module/pin.c: destroy_pin(), of a pin that was counted */
+/* module/pin.c: flat_pin_destroy(), of a pin that was counted */
 inline destroy_pin()
 {
 	atomic { take(guard_lock); guard_pins-- };
@@ -189,7 +189,7 @@ inline put_pin()
 #define is_known	(has_number && knows)
 #endif
 
-/* module/pin.c: flat_unpin() */
+/* module/unpin.c: flat_unpin() */
 inline unpin()
 {
 	atomic { found = is_known;
@@ -208,7 +208,7 @@ inline unpin()
 	fi
 }
 
-/* module/pin.c: flat_lookup_pin() */
+/* module/tell.c: flat_lookup_pin() */
 inline look_up()
 {
 	atomic { found = is_known;
@@ -331,7 +331,7 @@ proctype program()
 	:: atomic { flat && !calls -> flat = false; found = has_number };
 		if
 		:: found ->
-			/* module/pin.c: flat_unpin_all(), module/guard.c: flat_guard_close() */
+			/* module/unpin.c: flat_unpin_all(), module/guard.c: flat_guard_close() */
 #ifndef PLANT_WRITE_CLOSE_STOPS_NOTHING
 			atomic { take(guard_lock) };
 			quiesce();

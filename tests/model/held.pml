@@ -8,10 +8,10 @@
  * What must be, and what keeps it so:
  *
  * WRITE	The page is not given back to the kernel while the function may still write to it.
- *		module/pin.c: hold(), module/pin.c: flat_let_pins_go(), module/pin.c: let_go(),
- *		module/pin.c: give_up(), module/pin.c: flat_unpin_all(), module/domain.c: flat_domain_free()
+ *		module/pin.c: hold(), module/unpin.c: flat_let_pins_go(), module/unpin.c: flat_pin_let_go(),
+ *		module/pin.c: give_up(), module/unpin.c: flat_unpin_all(), module/domain.c: flat_domain_free()
  * PINS		It is unpinned once, when neither the file nor the domain nor a look-up has it.
- *		module/pin.c: hold(), module/pin.c: flat_let_pins_go(), module/pin.c: let_go()
+ *		module/pin.c: hold(), module/unpin.c: flat_let_pins_go(), module/unpin.c: flat_pin_let_go()
  *
  * Not here: that the function is stopped before its domain ends, as it is before page A goes in dma.pml, and how a pin
  * is found by its number, which is there, too.
@@ -46,7 +46,7 @@ inline put()
 	}
 }
 
-/* module/pin.c: let_go(). The file's reference is there still. */
+/* module/unpin.c: flat_pin_let_go(). The file's reference is there still. */
 inline let_go()
 {
 	atomic {
@@ -63,7 +63,7 @@ inline let_go()
 	}
 }
 
-/* module/domain.c: flat_domain_free(), when nothing is attached any more: module/pin.c: flat_let_pins_go() */
+/* module/domain.c: flat_domain_free(), when nothing is attached any more: module/unpin.c: flat_let_pins_go() */
 inline end_domain()
 {
 	atomic { ended = true; found = held;
@@ -112,7 +112,7 @@ inline tell()
 	}
 }
 
-/* module/pin.c: flat_unpin(), by a program that has told the function so, or sees it stopped. */
+/* module/unpin.c: flat_unpin(), by a program that has told the function so, or sees it stopped. */
 inline unpin()
 {
 	atomic { found = has_number; has_number = false };
@@ -130,7 +130,7 @@ inline unpin()
 	fi
 }
 
-/* module/pin.c: flat_lookup_pin() */
+/* module/tell.c: flat_lookup_pin() */
 inline look_up()
 {
 	atomic {
@@ -241,7 +241,7 @@ proctype program()
 	:: true
 	fi;
 	do
-	/* module/pin.c: flat_unpin_all() */
+	/* module/unpin.c: flat_unpin_all() */
 	:: atomic { flat && !calls -> flat = false; found = has_number };
 		if
 		:: found ->

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * on_unmap=hold: a program has a function, and up to three pages that it pins for it and unpins while the function may still
+ * hold, of the module or of the function's claim: a program has a function, and up to three pages that it pins for it and unpins while the function may still
  * write to them. Its threads pin, unpin, start the function again after it was stopped, and say QUIET when the function
  * is done; then the file is closed. Names and PLANT_* as in claims.pml.
  *
  * What must be, and what keeps it so:
  *
  * WRITE	No page is given back to the kernel while the function may still write to it.
- *		module/pin.c: end_pin_or_hold(), module/guard.c: flat_guard_unpinned(),
+ *		module/unpin.c: end_pin_or_hold(), module/guard.c: flat_guard_unpinned(),
  *		module/guard.c: flat_guard_pinned(), module/guard.c: flat_guard_is_quiet(),
- *		module/hold.c: flat_hold_quiet_pins(), module/hold.c: flat_quiet(), module/pin.c: flat_unpin_all()
+ *		module/quiet.c: flat_hold_quiet_pins(), module/quiet.c: flat_quiet(), module/unpin.c: flat_unpin_all()
  * PINS		Each page is given back once.
- *		module/pin.c: end_pin_or_hold(), module/hold.c: flat_hold_take(), module/pin.c: flat_unpin_all()
+ *		module/unpin.c: end_pin_or_hold(), module/hold.c: flat_hold_take(), module/unpin.c: flat_unpin_all()
  *
  * Not here: how a pin is found by its number, which is in dma.pml, and the limit, at which a page may be given back
  * under DMA, or after a fence.
@@ -64,7 +64,7 @@ inline start()
 	}
 }
 
-/* module/hold.c: flat_hold_quiet_pins() for one page: holds_lock is held, guard->lock is not. */
+/* module/quiet.c: flat_hold_quiet_pins() for one page: flat_holds_lock is held, guard->lock is not. */
 inline end_if_quiet(i)
 {
 	atomic {
@@ -79,10 +79,14 @@ inline end_if_quiet(i)
 	}
 }
 
-/* FLATIOMMU_UNPIN: module/pin.c: end_pin_or_hold() */
+/* FLATIOMMU_UNPIN: module/unpin.c: end_pin_or_hold(). It is held first, so that the last pin, of any file, finds it. */
 inline unpin(i)
 {
+#ifdef PLANT_WRITE_NOTHING_IS_HELD
 	page[i] = ending;
+#else
+	page[i] = is_held;
+#endif
 	/* module/guard.c: flat_guard_unpinned() */
 	atomic { !lock -> lock = true };
 	pins--;
@@ -101,8 +105,6 @@ inline unpin(i)
 	lock = false;
 #ifdef PLANT_WRITE_NOTHING_IS_HELD
 	give_back(i);
-#else
-	page[i] = is_held;
 #endif
 	if
 	:: last ->
@@ -179,7 +181,7 @@ init
 		run second();
 		run third()
 	};
-	/* module/pin.c: flat_unpin_all(): first all functions are stopped, then all that is left is given back. */
+	/* module/unpin.c: flat_unpin_all(): first all functions are stopped, then all that is left is given back. */
 	calls == 0;
 	master = false;
 	for (i : 0 .. PAGES - 1) {

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The end of a pin: by UNPIN, with its file, or with its domain. The pages go now, or are held. */
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/spinlock.h>
+#include <linux/xarray.h>
+
+#include <linux/flatiommu.h>
+
+#include "attach.h"
+#include "file.h"
+#include "flatiommu.h"
+#include "guard.h"
+#include "history.h"
+#include "hold.h"
+#include "pin.h"
+
+/* The program has unpinned it, and it is held from now on, by its domain or its file. */
+static void record_keep(struct flat_pin *p)
+{
+	flat_pin_record(p, FLATIOMMU_EVENT_UNPIN);
+	flat_pin_record(p, FLATIOMMU_EVENT_HOLD);
+	p->kept = true;
+}
+
+/* The domain holds the pin as memory that was unmapped, unless the domain has ended. */
+static void keep_or_put(struct flat_pin *p)
+{
+	struct flat_domain *d = p->domain;
+	struct mm_struct *old = NULL;
+	bool ended;
+
+	record_keep(p);
+	spin_lock(&d->lock);
+	ended = d->ended;
+	if (!ended)
+		old = flat_hold_pin(&d->hold, p);
+	spin_unlock(&d->lock);
+	if (old)
+		mmdrop(old);
+	if (ended)
+		flat_pin_put(p);
+	else
+		flat_hold_limit_domain(d);
+}
+
+/*
+ * The domain does not hold the pin any more. As at an unmap, no function may be using it. @keep: if
+ * one may be, the pin is kept as memory that was unmapped.
+ */
+void flat_pin_let_go(struct flat_pin *p, bool keep)
+{
+	struct flat_domain *d = p->domain;
+	bool held;
+
+	spin_lock(&d->lock);
+	held = !list_empty(&p->held);
+	list_del_init(&p->held);
+	/* A paused function is not started again: it may have the memory's bus addresses. */
+	d->unmaps += held;
+	spin_unlock(&d->lock);
+	if (held && keep && flat_is_attached(d))
+		keep_or_put(p);
+	else if (held)
+		flat_pin_put(p);
+}
+
+/* Lets go of all pins of @d, which the core frees: no function is or will be attached to it. */
+void flat_let_pins_go(struct flat_domain *d)
+{
+	struct flat_pin *p;
+
+	spin_lock(&d->lock);
+	d->ended = true;
+	while ((p = list_first_entry_or_null(&d->pins, struct flat_pin, held))) {
+		list_del_init(&p->held);
+		spin_unlock(&d->lock);
+		flat_pin_put(p);
+		spin_lock(&d->lock);
+	}
+	spin_unlock(&d->lock);
+}
+
+/*
+ * Ends a pin that has guards. A function that has other pins goes on, so the memory is held until
+ * it is stopped. The end of a pin with FLATIOMMU_PIN_NO_STOP is the program's own business.
+ */
+static void end_pin_or_hold(struct flat_file *f, struct flat_pin *p)
+{
+	struct mm_struct *old;
+	unsigned int i;
+	bool held;
+
+	if (!p->stops) {
+		flat_pin_put(p);
+		return;
+	}
+	record_keep(p);
+	/* Hold it first: the end of another pin, in this file or another one, may be the last. */
+	for (i = 0; i < p->nr_guards; i++)
+		flat_guard_hold(p->guards[i]);
+	refcount_inc(&p->refs);
+	old = flat_hold_pin(&f->hold, p);
+	held = flat_pin_uncount(p, true);
+	flat_pin_put(p);
+	if (old)
+		mmdrop(old);
+	if (held)
+		flat_hold_quiet_pins();
+	flat_hold_limit_file(f);
+}
+
+/* Is a pin that has guards held from its unpin on? */
+static bool holds(const struct flat_pin *p)
+{
+	bool holds = flat_chose_other(&flat_on_unmap);
+	unsigned int i;
+
+	for (i = 0; !holds && i < p->nr_guards; i++)
+		holds = flat_claim_holds(p->guards[i]->pdev);
+	return holds;
+}
+
+/* FLATIOMMU_UNPIN */
+int flat_unpin(struct flat_file *f, u32 id)
+{
+	struct flat_pin *p;
+
+	if (f->mm != current->mm)
+		return -EPERM;
+	xa_lock(&f->pins);
+	p = xa_load(&f->pins, id);
+	if (p && p->told)
+		__xa_erase(&f->pins, id);
+	else
+		p = NULL;
+	xa_unlock(&f->pins);
+	if (!p)
+		return -ENOENT;
+	if (!p->domain && holds(p)) {
+		end_pin_or_hold(f, p);
+		return 0;
+	}
+	if (p->domain)
+		flat_pin_let_go(p, flat_domain_holds(p->domain));
+	flat_pin_put(p);
+	return 0;
+}
+
+static void close_guards(const struct flat_pin *p, const struct flat_closing *closing)
+{
+	unsigned int i;
+
+	for (i = 0; p->stops && i < p->nr_guards; i++)
+		flat_guard_close(p->guards[i], closing);
+	cond_resched();
+}
+
+static void close_held(const struct flat_lot *lot, const struct flat_closing *closing)
+{
+	struct flat_held *item;
+
+	list_for_each_entry(item, &lot->items, entry)
+		close_guards(flat_pin_of(item), closing);
+}
+
+/* Stops the functions of all pins of a lot, as the close of a file does. */
+void flat_stop_pins(const struct flat_lot *lot)
+{
+	struct flat_closing closing;
+
+	flat_guard_new_close(&closing);
+	close_held(lot, &closing);
+}
+
+/* The file is closed. Its functions may still be using the memory, so they are stopped first. */
+void flat_unpin_all(struct flat_file *f)
+{
+	struct flat_closing closing;
+	struct flat_pin *p;
+	struct flat_lot lot;
+	unsigned long id;
+
+	flat_guard_new_close(&closing);
+	xa_for_each(&f->pins, id, p)
+		close_guards(p, &closing);
+	flat_hold_take(&f->hold, &lot);
+	close_held(&lot, &closing);
+	flat_lot_end(&lot, false);
+	flat_hold_end(&f->hold);
+	/*
+	 * They were stopped above, and are not once more, unless what another file holds waits for
+	 * the last pin: a program may have started them again.
+	 */
+	xa_for_each(&f->pins, id, p)
+		if (refcount_dec_and_test(&p->refs))
+			flat_pin_destroy(p, false);
+	xa_destroy(&f->pins);
+}

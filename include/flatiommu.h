@@ -2,7 +2,7 @@
 /*
  * libflatiommu: one way to write a userspace PCI driver, with or without an IOMMU.
  *
- * A context (struct flatiommu) is one address space: devices that are opened in it, and buffers
+ * A context (struct flatiommu) is one I/O address space: devices that are opened in it, and buffers
  * that all of them reach. The library finds out whether an IOMMU is there when the first device is
  * opened. The program sees the difference in one place only: the number of segments of bus
  * addresses that a buffer has.
@@ -23,11 +23,14 @@
  * contexts, devices and buffers: -EINVAL.
  *
  * Threads: any thread may call any function at any time, as long as no thread uses an object that
- * another one closes or frees. Long operations keep no other call waiting. Functions of the "data
- * path" below take no lock and do not enter the kernel. No thread is cancelled within a call.
+ * another one closes or frees. Calls that open, close, quiet or reset devices of a context wait for
+ * each other, calls that change a device or its BARs wait for its reset, and with noiommu-group
+ * calls that make and free buffers wait for both. No other call waits for a long operation of
+ * another thread. Functions of the "data path" below take no lock and do not enter the kernel. No
+ * thread is cancelled within a call.
  *
- * fork(): in the child every call with the context, a device or a buffer is refused with -ECHILD,
- * and flatiommu_close() only frees the child's copies. Memory that was allocated, unless it is
+ * fork(): in the child every call with the context, a device or a buffer fails with -ECHILD, and
+ * flatiommu_close() only frees the child's copies. Memory that was allocated, unless it is
  * shared, and mapped BARs are not in the child.
  *
  * Errors that every function may return besides its own:
@@ -135,8 +138,8 @@ FLATIOMMU_API const char *flatiommu_reason(struct flatiommu *flat);
 
 /* Levels of the log's lines. */
 enum flatiommu_log {
-	FLATIOMMU_LOG_ERROR,	/* the reason of a call that fails, or that did only a part */
-	/* An attempt failed, and another one succeeded; or the answer is no, as of a capability. */
+	FLATIOMMU_LOG_ERROR,	/* the reason of a call that failed, or that did only a part */
+	/* An attempt failed and another one succeeded, or a capability was not found. */
 	FLATIOMMU_LOG_NOTE,
 };
 
@@ -184,7 +187,7 @@ FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
  * struct flatiommu_function_info - properties of a PCI function
  * @name: its full address, 0000:00:06.0
  * @driver: the driver that it is bound to, "": none
- * @pf: address of the physical function of a virtual one, "": it is no virtual one
+ * @pf: address of the physical function of a virtual function, "": it is no virtual function
  * @class_code: base class, subclass and programming interface, 8 bits each
  * @vendor, @device: its ID
  * @subsystem_vendor, @subsystem_device: the ID of its card
@@ -213,11 +216,11 @@ struct flatiommu_function_info {
 };
 
 /**
- * flatiommu_function_get_info() - fills @info in, of any function, whichever driver it has
- * @bdf: its address, as flatiommu_device_open() takes it, without a VF token
+ * flatiommu_function_get_info() - gets properties of a function, whichever driver it has
+ * @bdf: its address, as for flatiommu_device_open(), without a VF token
  *
- * Needs no privilege, reads sysfs alone, and waits for nobody: neither for a bind or unbind of the
- * function, nor for a program that has it open.
+ * Needs no privilege and reads only sysfs. Does not wait for a bind or unbind of the function, nor
+ * for a program that has it open.
  *
  * Errors: -EINVAL @bdf is no PCI address; -ENODEV no such function.
  */
@@ -226,13 +229,13 @@ FLATIOMMU_API int flatiommu_function_get_info(const char *bdf,
 
 /**
  * struct flatiommu_match - selects functions; a member that is 0 or NULL is ignored
- * @class_code: the bits of the class that are set in @class_mask are as here
- * @class_mask: 0xff0000 for the base class alone, 0xffff00 for the subclass, 0xffffff
- * @vendor: of the ID
- * @device: of the ID
- * @flags: FLATIOMMU_FUNCTION_*: those of the function have all of these
- * @pf: address of a physical function: its virtual functions
- * @driver: the driver's name
+ * @class_code: the function has this class, in the bits that are set in @class_mask
+ * @class_mask: 0xff0000 for the base class, 0xffff00 with the subclass, 0xffffff for all of it
+ * @vendor: vendor ID
+ * @device: device ID
+ * @flags: FLATIOMMU_FUNCTION_*: the function has all of these flags
+ * @pf: address of a physical function: selects its virtual functions
+ * @driver: name of the driver
  * @reserved: 0
  */
 struct flatiommu_match {
@@ -248,11 +251,12 @@ struct flatiommu_match {
 
 /**
  * flatiommu_function_list() - functions of the machine, in the order of their addresses
- * @match: or NULL: all
- * @functions: an array, to be freed with flatiommu_function_list_free(); it may have none
- * @count: its length
+ * @match: the selection, or NULL: all functions
+ * @functions: an array, to be freed with flatiommu_function_list_free()
+ * @count: length of the array, maybe 0
  *
- * As flatiommu_function_get_info(). A function that goes meanwhile is left out.
+ * Needs no privilege and does not wait, as flatiommu_function_get_info(). A function that is
+ * removed meanwhile is left out.
  *
  * Errors: -EINVAL @match->pf is no PCI address; -EOPNOTSUPP unknown flags, or reserved is not 0.
  */
@@ -260,7 +264,7 @@ FLATIOMMU_API int flatiommu_function_list(const struct flatiommu_match *match,
 					  struct flatiommu_function_info **functions,
 					  size_t *count);
 
-/** flatiommu_function_list_free() - @functions: or NULL */
+/** flatiommu_function_list_free() - frees an array of flatiommu_function_list(), or NULL */
 FLATIOMMU_API void flatiommu_function_list_free(struct flatiommu_function_info *functions);
 
 /* Kinds of struct flatiommu_monitor_event. */
@@ -277,7 +281,7 @@ enum flatiommu_monitor_kind {
  * @class_code, @vendor, @device: as in struct flatiommu_function_info
  * @reserved_32: 0
  * @name: its full address
- * @driver: with FLATIOMMU_MONITOR_BOUND, else ""
+ * @driver: name of the driver with FLATIOMMU_MONITOR_BOUND, else ""
  * @reserved: 0
  */
 struct flatiommu_monitor_event {
@@ -292,22 +296,25 @@ struct flatiommu_monitor_event {
 };
 
 /**
- * flatiommu_monitor_open() - has functions reported that come, go, are bound and unbound
+ * flatiommu_monitor_open() - reports functions that come, go, are bound and unbound
  *
  * Returns a file descriptor that can be polled: it is readable when there may be an event. It does
- * not block, is closed at execve(), and is the caller's to close. Needs no privilege. In a network
+ * not block, is closed at execve(), and the caller closes it. Needs no privilege. In a network
  * namespace of a user namespace the kernel reports nothing.
  *
- * A program opens it first and lists functions then, so that it misses none.
+ * Open it first and list functions after that: then no function is missed.
  */
 FLATIOMMU_API int flatiommu_monitor_open(void);
 
 /**
- * flatiommu_monitor_read() - takes an event
+ * flatiommu_monitor_read() - reads an event
  * @monitor: from flatiommu_monitor_open()
  *
- * Errors: -EAGAIN there is none; -EOVERFLOW events were lost, as they were not taken in time: list
- * the functions anew, and go on; -EBADF, -ENOTSOCK @monitor is none.
+ * Errors:
+ * -EAGAIN	there is no event
+ * -EOVERFLOW	events were lost, because the program did not read them in time: list the functions
+ *		again
+ * -EBADF, -ENOTSOCK	@monitor is not from flatiommu_monitor_open()
  */
 FLATIOMMU_API int flatiommu_monitor_read(int monitor, struct flatiommu_monitor_event *event);
 
@@ -372,7 +379,7 @@ FLATIOMMU_API int flatiommu_device_open_with(struct flatiommu *flat, const char 
  * later ones. So while there are buffers, the last device is stopped but kept. Its
  * FLATIOMMU_IRQ_REQUEST then still signals: the program should free the buffers.
  *
- * Returns 0, or 1 if the device is kept. If the function is gone, the kernel may take a minute.
+ * Returns 0, or 1 if the device is kept. If the function is gone, the kernel may need a minute.
  *
  * Errors: -EBUSY buffers of its BARs are left, see flatiommu_bar_dma(): nothing has changed.
  */
@@ -387,8 +394,8 @@ FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
  * @group: number of its IOMMU group, -1: none
  * @node: nearest NUMA node, -1: none
  * @wc_bars: a bit for each BAR that its claim holds write-combined
- * @bars: bus address of each BAR of memory, 0: none, or not known, as of imported devices. For
- *	other devices flatiommu_bar_dma() has it
+ * @bars: bus address of each memory BAR; 0: there is none, or it is not known, as of imported
+ *	devices. To give other devices access to a BAR, use flatiommu_bar_dma()
  * @reserved: 0
  */
 struct flatiommu_device_info {
@@ -547,10 +554,16 @@ enum flatiommu_dma_pages {
 #define FLATIOMMU_DMA_SHARED		0x8
 
 /*
- * Only for flatiommu_dma_map(): devices only read the memory. The program's own mapping may be
- * read-only then, for example of a file. An IOMMU keeps devices from writing.
+ * Devices only read the memory. With flatiommu_dma_map() the program's own mapping may be read-only
+ * then, for example of a file. An IOMMU keeps devices from writing. Without one nothing does.
  */
 #define FLATIOMMU_DMA_READ_ONLY		0x10
+/*
+ * Devices only write to the memory. An IOMMU keeps them from reading, if it can: Intel's cannot
+ * with Linux 6.1 and 6.12, nor with page tables of the processor's kind, as in scalable mode.
+ * Without an IOMMU nothing does.
+ */
+#define FLATIOMMU_DMA_WRITE_ONLY	0x20
 
 /**
  * struct flatiommu_dma_options - options for memory
@@ -574,8 +587,9 @@ struct flatiommu_dma_options {
  * @options: the options, or NULL: flags 0, any pages, 64 address bits
  * @dma: the buffer, to be freed with flatiommu_dma_free()
  *
- * The memory is present and pinned. It counts against RLIMIT_MEMLOCK, which the library checks
- * before it fills memory. The program must not unmap, move or discard it (MADV_DONTNEED).
+ * The memory is present and pinned. It counts against RLIMIT_MEMLOCK, which the library checks,
+ * with the machine's memory and the limits of cgroups, before it fills memory. The program must not
+ * unmap, move or discard it (MADV_DONTNEED).
  *
  * With few @address_bits and no IOMMU the memory comes from flatiommu.ko, which has low memory, and
  * counts twice. If that module is not loaded, or is an older one, the library allocates memory
@@ -583,10 +597,10 @@ struct flatiommu_dma_options {
  *
  * Errors:
  * -ENODEV	no device is open or kept, or all were imported
- * -ENOMEM	there is no such memory, or RLIMIT_MEMLOCK does not allow it
+ * -ENOMEM	there is no such memory, or RLIMIT_MEMLOCK or a cgroup does not allow it
  * -ERANGE	no memory within @address_bits
  * -EOPNOTSUPP	unknown flags, or reserved is not 0
- * -EINVAL	there is no such NUMA node
+ * -EINVAL	there is no such NUMA node; or memory that devices neither read nor write
  * -ENOSPC	no more mappings or IOVAs
  * -EADDRNOTAVAIL flatiommu.ko refuses the map (the kernel log says why)
  */
@@ -599,8 +613,8 @@ FLATIOMMU_API int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
  * @memory: readable, writable unless FLATIOMMU_DMA_READ_ONLY, of any alignment. Its pages are
  *	reached as a whole. Buffers may share pages, and overlap
  * @length: bytes
- * @options: the options, or NULL. Only @address_bits and the flag FLATIOMMU_DMA_READ_ONLY apply to
- *	existing memory: the rest is 0
+ * @options: the options, or NULL. Only @address_bits and the flags FLATIOMMU_DMA_READ_ONLY and
+ *	FLATIOMMU_DMA_WRITE_ONLY apply to existing memory: the rest is 0
  * @dma: the buffer, to be freed with flatiommu_dma_free() before the memory is unmapped
  *
  * Errors: as flatiommu_dma_alloc(), and -EFAULT the memory is not mapped, is read-only, cannot be
@@ -612,23 +626,24 @@ FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t
 
 /**
  * flatiommu_bar_dma() - makes a part of a BAR a buffer, for the other devices of the context
- * @device: whose BAR it is, such as the memory buffer of an NVMe controller
+ * @device: the device that has the BAR, for example the memory buffer of an NVMe controller
  * @bar: 0 to 5
- * @offset: bytes from its start
+ * @offset: bytes from the start of the BAR
  * @length: bytes; 0: to the end
- * @options: or NULL. Only @address_bits is for this: of the devices that are to reach it
- * @dma: to be freed with flatiommu_dma_free() before @device is closed, which is refused until then
+ * @options: the options, or NULL. Only @address_bits applies: those of the other devices
+ * @dma: the buffer, to be freed with flatiommu_dma_free(). Until then @device cannot be closed
  *
- * The buffer is like others, but is no memory of the machine: it is not pinned and counts nowhere.
- * Its @memory is a mapping of the BAR, for flatiommu_read32() and the like, and write-combined
- * if the claim holds the BAR so. Of backends with an IOMMU only iommu-type1 has it.
+ * The buffer is like others, but it is not memory of the machine: it is not pinned, and does not
+ * count against RLIMIT_MEMLOCK. Its @memory is a mapping of the BAR, for flatiommu_read32() and the
+ * like. The mapping is write-combined if the claim holds the BAR write-combined. With an IOMMU,
+ * only the backend iommu-type1 can do this.
  *
- * Whether the machine carries DMA from one device to another is for it and its bridges to say:
- * below one switch it does, from one root port to another it may not, and nobody is told.
+ * The library cannot tell whether DMA from one device reaches another one. Below one switch it
+ * does; from one root port to another it may be lost without an error.
  *
- * Errors: as flatiommu_dma_alloc() and flatiommu_bar_map(), too:
- * -EOPNOTSUPP	the backend cannot; the BAR is one of ports, or that part cannot be mapped; its bus
- *		address is not known; the device was imported; unknown options
+ * Errors: as flatiommu_dma_alloc() and flatiommu_bar_map(), and
+ * -EOPNOTSUPP	the backend cannot do this; the BAR has I/O ports, or that part cannot be mapped;
+ *		its bus address is not known; the device was imported; unknown options
  * -ERANGE	the BAR is smaller, or out of reach of @address_bits
  * -ENXIO	the device has no such BAR
  */
@@ -638,7 +653,7 @@ FLATIOMMU_API int flatiommu_bar_dma(struct flatiommu_device *device, unsigned in
 				    struct flatiommu_dma **dma);
 
 /**
- * flatiommu_dma_free() - takes a buffer from the devices and frees memory that was allocated
+ * flatiommu_dma_free() - unmaps a buffer from the devices, and frees memory that was allocated
  * @dma: the buffer, or NULL
  *
  * No device may be using it: without an IOMMU nothing would stop the device. An imported buffer
@@ -646,6 +661,17 @@ FLATIOMMU_API int flatiommu_bar_dma(struct flatiommu_device *device, unsigned in
  * keeps the memory, and returns the error.
  */
 FLATIOMMU_API int flatiommu_dma_free(struct flatiommu_dma *dma);
+
+/**
+ * flatiommu_quiet() - says that no device of the context uses a buffer that was freed
+ *
+ * The kernel module may hold memory after it was freed, in case a device still writes to it (hold,
+ * see flatiommu(4)). This call gives it back. So do the close of all devices, and the reset of a
+ * device that is the only one of the context. Without hold, or with an IOMMU, it does nothing.
+ *
+ * Errors: -EPERM the process has lost CAP_SYS_RAWIO.
+ */
+FLATIOMMU_API int flatiommu_quiet(struct flatiommu *flat);
 
 /**
  * flatiommu_dma_address() - the bus address of a byte
@@ -733,6 +759,45 @@ FLATIOMMU_API int flatiommu_dma_export(const struct flatiommu_dma *dma, int *mem
 FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma);
 
 /**
+ * flatiommu_dmabuf_import() - makes the memory of a dma-buf a buffer
+ * @dmabuf: file descriptor of the dma-buf, which another driver or udmabuf has made; it may be
+ *	closed afterwards
+ * @options: the options, or NULL. Only @address_bits, FLATIOMMU_DMA_READ_ONLY and
+ *	FLATIOMMU_DMA_WRITE_ONLY apply: the rest is 0
+ * @dma: the buffer, to be freed with flatiommu_dma_free(); its @memory is a mapping of the dma-buf
+ *
+ * Without an IOMMU, on flatiommu.ko and with noiommu-group: the module attaches to the dma-buf. Its
+ * exporter keeps the memory in place and counts it; it does not count against RLIMIT_MEMLOCK. VFIO
+ * attaches to no dma-buf of another driver, so the other backends fail. Fences are not waited for.
+ *
+ * Errors: as flatiommu_dma_map(), and
+ * -EBADF	@dmabuf is not open
+ * -EINVAL	it is no dma-buf
+ * -EFAULT	the backend is another one; the exporter gives its memory to some devices only; or
+ *	@dmabuf is open for reading only, without FLATIOMMU_DMA_READ_ONLY
+ * -EOPNOTSUPP	an older flatiommu.ko
+ * In addition the errors of mmap() by the exporter: it may not let programs map its memory.
+ */
+FLATIOMMU_API int flatiommu_dmabuf_import(struct flatiommu *flat, int dmabuf,
+					  const struct flatiommu_dma_options *options,
+					  struct flatiommu_dma **dma);
+
+/**
+ * flatiommu_dmabuf_export() - gets a dma-buf of a buffer's memory, for other drivers
+ * @dmabuf: the file descriptor, which is the caller's to close
+ *
+ * The buffer was allocated with FLATIOMMU_DMA_SHARED, with neither few address bits nor contiguous,
+ * or imported from a dma-buf, which is then the one that is returned. The dma-buf keeps the memory,
+ * also when the buffer is freed. The process needs access to /dev/udmabuf.
+ *
+ * Errors:
+ * -EOPNOTSUPP	it is another buffer; or this kernel has no udmabuf
+ * -EINVAL	it is larger than udmabuf's size_limit_mb; or it was imported from another process
+ * -EACCES, -EPERM	the process may not open /dev/udmabuf
+ */
+FLATIOMMU_API int flatiommu_dmabuf_export(const struct flatiommu_dma *dma, int *dmabuf);
+
+/**
  * flatiommu_dma_find() - the buffer that has a byte of the program's memory, or NULL
  * @memory: address of the byte
  * @offset: gets the byte's offset in the buffer; may be NULL
@@ -795,9 +860,9 @@ struct flatiommu_object {
  * @options: the options, or NULL: all 0
  * @pool: the pool, to be ended with flatiommu_pool_destroy() or with the context
  *
- * The pool cuts objects from buffers of 2 MiB, of huge pages if there are some. Without an IOMMU
- * and without huge pages, objects larger than a page mostly cannot be allocated. The pool allocates
- * and frees buffers as they are needed, and keeps one.
+ * The pool cuts objects from buffers of 2 MiB, of huge pages if there are some. Without an IOMMU,
+ * without huge pages and without flatiommu.ko, objects larger than a page mostly cannot be
+ * allocated. The pool allocates and frees buffers as they are needed, and keeps one.
  *
  * Errors: -EOPNOTSUPP unknown flags, reserved is not 0.
  */
@@ -866,7 +931,7 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  * -EOPNOTSUPP	it is a BAR of I/O ports; or that part cannot be mapped (flatiommu_region_read() can
  *		read it); or write-combining without a claim; or unknown flags
  * -EBUSY	the claim holds the BAR write-combined, and the flag is missing, or the reverse (the
- *		reason has the cure)
+ *		reason has the cure); or another driver of the kernel has that part
  * -EINVAL	write-combining of a BAR that is not prefetchable
  */
 FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar,
@@ -882,28 +947,28 @@ FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned in
 FLATIOMMU_API int flatiommu_bar_unmap(struct flatiommu_device *device, void *memory);
 
 /**
- * flatiommu_sigbus_install() - has SIGBUS of registers caught, for flatiommu_sigbus_catch()
+ * flatiommu_sigbus_install() - installs the handler that flatiommu_sigbus_catch() needs
  *
- * An access to a mapped BAR raises SIGBUS while the function's memory is off (command register), or
- * it is asleep (D3hot), and the program ends. This installs a handler of SIGBUS for the process,
- * for accesses in flatiommu_sigbus_catch(). It passes every other SIGBUS to the handler that was
- * there before. The first call does it; later ones do nothing. Install handlers of your own before
- * it.
+ * While a function's memory is off (command register), or the function is asleep (D3hot), an access
+ * to its mapped BARs raises SIGBUS, which ends the program. The handler catches the SIGBUS of an
+ * access in flatiommu_sigbus_catch(), and passes every other SIGBUS to the handler that was there
+ * before. So install handlers of your own first. Only the first call does something.
  */
 FLATIOMMU_API int flatiommu_sigbus_install(void);
 
 /**
- * flatiommu_sigbus_catch() - calls a function, and ends it where registers are not there
- * @access: called with @arg in this thread. It must return, and may do nothing that is not to be
- *	left in the middle, such as hold a lock: an access to registers may be its last
+ * flatiommu_sigbus_catch() - calls a function, and ends it at an access to registers that fails
+ * @access: called with @arg in this thread. It ends by returning, or at any access to registers. So
+ *	it must not hold a lock during an access, or anything else that must be undone
  *
- * For a few accesses or for many: it takes no lock while they are made and enters no kernel but
- * once they fail. Calls may be nested, with other devices, too. Mappings of flatiommu_bar_map()
- * count, not memory. It is not to be called by signal handlers.
+ * @access may make one access or many. Until one fails, the call takes no lock and does not enter
+ * the kernel. It applies to mappings of flatiommu_bar_map(), not to memory. Calls may be nested,
+ * also with other devices. A signal handler must not make this call.
  *
- * Returns what @access does, which then is no failure of this call and changes no reason, or an
- * error: -ENODEV the registers are not there, and @access has not come to its end; -EOPNOTSUPP
- * flatiommu_sigbus_install() was not called. When the memory is on again, the registers are back.
+ * Returns the value of @access, which is not a failure of this call and changes no reason, or
+ * -ENODEV	the registers were not there, and @access has not returned. They are back when the
+ *		function's memory is on again
+ * -EOPNOTSUPP	flatiommu_sigbus_install() was not called
  */
 FLATIOMMU_API int flatiommu_sigbus_catch(struct flatiommu_device *device,
 					 int (*access)(void *arg), void *arg);

@@ -34,10 +34,8 @@ static bool has_cdev(const struct sysfs_function *f)
 	return f->cdev[0] && !access("/dev/iommu", F_OK);
 }
 
-/*
- * In the order in which they are tried: iommufd before type1, because it does not limit mappings
- * and is the future of VFIO.
- */
+#define CANDIDATE(name, has, behind, needs_cdev) { &(name), has, behind, needs_cdev },
+
 static const struct candidate {
 	const struct backend *backend;
 	/* Does the backend fit the device? @behind says why, for a message. */
@@ -45,12 +43,7 @@ static const struct candidate {
 	const char *behind;
 	bool needs_cdev;
 } candidates[] = {
-	{ &iommu_iommufd, has_iommu, "its group has a real IOMMU", true },
-	{ &iommu_type1, has_iommu, "its group has a real IOMMU", false },
-	{ &flatiommu_iommufd, is_flat, "its group is one of flatiommu.ko", true },
-	{ &flatiommu_type1, is_flat, "its group is one of flatiommu.ko", false },
-	{ &noiommu_iommufd, is_noiommu_cdev, "Linux's no-IOMMU mode has it", true },
-	{ &noiommu_group, is_noiommu_group, "Linux's no-IOMMU mode has its group", false },
+	BACKENDS(CANDIDATE)
 };
 
 /* A kernel may have no VFIO groups, though a function has an IOMMU group. */

@@ -72,9 +72,23 @@ struct backend {
 		       struct flatiommu_dma_segment *segments, size_t room);
 };
 
-extern const struct backend iommu_type1, iommu_iommufd;
-extern const struct backend flatiommu_type1, flatiommu_iommufd;
-extern const struct backend noiommu_iommufd, noiommu_group;
+/*
+ * The backends in the order in which they are tried: iommufd before type1, because it does not
+ * limit mappings and is the future of VFIO. BACKEND(name, function that says whether the backend
+ * fits a device, reason for that in a message, whether it needs a VFIO character device).
+ */
+#define BACKENDS(BACKEND)								\
+	BACKEND(iommu_iommufd, has_iommu, "its group has a real IOMMU", true)		\
+	BACKEND(iommu_type1, has_iommu, "its group has a real IOMMU", false)		\
+	BACKEND(flatiommu_iommufd, is_flat, "its group is one of flatiommu.ko", true)	\
+	BACKEND(flatiommu_type1, is_flat, "its group is one of flatiommu.ko", false)	\
+	BACKEND(noiommu_iommufd, is_noiommu_cdev, "Linux's no-IOMMU mode has it", true)	\
+	BACKEND(noiommu_group, is_noiommu_group, "Linux's no-IOMMU mode has its group", false)
+
+#define DECLARE_BACKEND(name, ...) extern const struct backend name;
+BACKENDS(DECLARE_BACKEND)
+
+/* For imported devices. It is never tried. */
 extern const struct backend imported;
 
 /*
@@ -113,12 +127,14 @@ int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu
 int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size_t length,
 		       struct flatiommu_segment *segments, uint32_t *n);
 /*
- * Is the pin for the device, too? Returns 0, -EXDEV if the device has another address space, or
- * -ENOENT, without fail(), if there is no such pin.
+ * Is the pin for the device, too? Returns 0, -EXDEV if the device is in another I/O address space,
+ * or -ENOENT, without fail(), if there is no such pin.
  */
 int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin);
 /* Sets a bit in *@bars for each BAR that the claim holds write-combined. */
 int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
+/* Says that all devices of the context are done with what was freed. Does not call fail(). */
+int flat_quiet(struct flatiommu *flat);
 
 /* Let VFIO map the buffer: it succeeds, or its error has the cause. */
 #define PIN_NOT_POSSIBLE 1

@@ -230,10 +230,13 @@ static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
 /* Returns 0, or -errno: then devices may still reach the memory, which is kept. */
 static int unmap(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
 {
-	int err = buffer->bus ? 0 : buffer->pin ? unpin_buffer(flat, buffer) :
-		  buffer->pieces ? fault_unmap(flat, buffer, backend) :
-		  backend->unmap(flat, buffer);
+	int err;
 
+	if (buffer->owner)
+		fault_tell(flat, "unmap", buffer);
+	err = buffer->bus ? 0 : buffer->pin ? unpin_buffer(flat, buffer) :
+	      buffer->pieces ? fault_unmap(flat, buffer, backend) :
+	      backend->unmap(flat, buffer);
 	if (err)
 		keep_memory(flat, buffer, err);
 	return err;
@@ -260,6 +263,8 @@ static int map_with_backend(struct flatiommu *flat, struct buffer *buffer,
 	err = look_up(flat, buffer);
 	if (err)
 		*kept = unmap(flat, buffer, backend);
+	else if (buffer->owner)
+		fault_tell(flat, "map", buffer);
 	return err;
 }
 
@@ -274,6 +279,9 @@ static int map_once(struct flatiommu *flat, struct buffer *buffer, const struct 
 	if (err)
 		goto out;
 	err = buffer->bus ? set_peer_segment(flat, buffer) : pin_buffer(flat, buffer);
+	/* type1 would map what the program sees of a device's memory, and nothing would hold it. */
+	if (err == PIN_NOT_POSSIBLE && buffer->is_dmabuf && !backend->for_each_device)
+		err = explain_map(flat, buffer, -EFAULT);
 	if (err == PIN_NOT_POSSIBLE)
 		err = map_with_backend(flat, buffer, backend, address_bits, iovas_changed, &kept);
 	if (!err) {
@@ -290,15 +298,28 @@ out:
 	return err;
 }
 
+static int check_backend(struct flatiommu *flat, const struct backend *backend)
+{
+	return !backend || backend->imported ? no_device(flat, backend) : 0;
+}
+
+int need_device(struct flatiommu *flat)
+{
+	return check_backend(flat, open_backend(flat));
+}
+
 int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits)
 {
 	const struct backend *backend = open_backend(flat);
-	unsigned int changed = 0;
-	int err;
+	int err = check_backend(flat, backend);
+	unsigned int changed;
 
-	if (!backend || backend->imported)
-		return no_device(flat, backend);
+	if (err)
+		return err;
 	do {
+		pthread_mutex_lock(&flat->lock);
+		changed = flat->iovas_changed;
+		pthread_mutex_unlock(&flat->lock);
 		err = map_once(flat, buffer, backend, address_bits, &changed);
 	} while (err == -EINVAL && backend->iovas && fewer_iovas(flat, changed));
 	if (err)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Causes of failures to map or pin memory. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -55,9 +56,13 @@ static const char *why_fault(const struct buffer *buffer)
 {
 	unsigned long at = (unsigned long)buffer->pages, end = at + buffer->span, first, last;
 	const char *why = "the kernel does not pin memory of this kind (of a device, or of a file)";
-	FILE *maps = fopen("/proc/self/maps", "re");
 	char line[512], flags[8];
+	FILE *maps;
 
+	if (buffer->is_dmabuf)
+		return "VFIO does not attach to dma-bufs of other drivers, and pins no memory of them. "
+		       "Cure: memory of the program's that the other driver imports (flatiommu_dmabuf_export())";
+	maps = fopen("/proc/self/maps", "re");
 	if (!maps)
 		return "not mapped, read-only, or of a kind that the kernel does not pin";
 	while (at < end && fgets(line, sizeof(line), maps)) {
@@ -95,6 +100,26 @@ int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err)
 	default:
 		return fail(flat, err, "%zu bytes at %p cannot be mapped: %s", buffer->span,
 			    (void *)buffer->pages, ERRNO(err));
+	}
+}
+
+int explain_dmabuf(struct flatiommu *flat, const struct buffer *buffer, int err)
+{
+	switch (err) {
+	case -E2BIG:
+	case -EOPNOTSUPP:
+		return fail(flat, -EOPNOTSUPP, "a dma-buf of %zu bytes: this flatiommu.ko is older "
+			    "and attaches to none. Cure: load that of this library's version",
+			    buffer->span);
+	case -EFAULT:
+		if (!buffer->read_only && (fcntl(buffer->file, F_GETFL) & O_ACCMODE) == O_RDONLY)
+			return fail(flat, err, "a dma-buf of %zu bytes: its file is open for reading only. "
+				    "Cure: FLATIOMMU_DMA_READ_ONLY, or O_RDWR where it is made",
+				    buffer->span);
+		return fail(flat, err, "a dma-buf of %zu bytes: its exporter gives its memory to "
+			    "some devices only, or it is no memory of the machine", buffer->span);
+	default:
+		return explain_flat(flat, "a dma-buf", "FLATIOMMU_PIN", err);
 	}
 }
 

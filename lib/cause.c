@@ -60,8 +60,9 @@ bool is_open_here(const char *path)
 
 const char *why_busy(const char *path)
 {
-	return is_open_here(path) ? "this program has it open already, or the one that it was forked from. "
-	       "Cure: one context for all of its devices" : "another program has it open";
+	return is_open_here(path) ? "this program has it open already, in another context or by another library "
+	       "such as DPDK, or the program that it was forked from. Cure: one context for all of its "
+	       "devices, without those of other libraries" : "another program has it open";
 }
 
 const char *why_group_busy(const struct sysfs_function *function)

@@ -9,16 +9,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "capability.h"
+
 struct buffer;
 struct flatiommu;
 struct sysfs_function;
 struct flatiommu_device;
 
-/* privilege.c: is this another user namespace than the initial one, which drivers check? */
-bool in_user_namespace(void);
-/* Has the process the capability in the initial user namespace, which drivers check? */
-bool has_capability(unsigned int capability);
-/* Returns why this process has no CAP_SYS_RAWIO, with the cure; NULL if it has. */
+/* privilege.c: returns why this process has no CAP_SYS_RAWIO, with the cure; NULL if it has. */
 const char *why_no_rawio(void);
 
 /* explain_*() call fail() with the cause, and return @err. */
@@ -44,6 +42,9 @@ int explain_device_fd(struct flatiommu_device *device, int err);
 
 /* cause-memory.c: a map failed. With @err 0 it only returns 0. */
 int explain_map(struct flatiommu *flat, const struct buffer *buffer, int err);
+
+/* FLATIOMMU_PIN of a dma-buf failed. */
+int explain_dmabuf(struct flatiommu *flat, const struct buffer *buffer, int err);
 
 /* FLATIOMMU_ALLOC for the device @name failed. */
 int explain_reach(struct flatiommu *flat, const char *name, size_t length,

@@ -111,15 +111,18 @@ struct flatiommu_device *new_device(struct flatiommu *flat, const char *name)
 	return new;
 }
 
-void list_device(struct flatiommu_device *device)
+bool list_device(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
+	bool alone;
 
 	pthread_mutex_lock(&flat->lock);
+	alone = !flat->devices;
 	device->next = flat->devices;
 	flat->devices = device;
 	flat->devices_changed++;
 	pthread_mutex_unlock(&flat->lock);
+	return alone;
 }
 
 void unlink_device(struct flatiommu_device *device)
@@ -198,7 +201,9 @@ static int join(struct flatiommu_device *device)
 	struct flatiommu *flat = device->flat;
 	int err;
 
-	list_device(device);
+	/* What another thread pins from now on is pinned for this device, and needs it. */
+	if (list_device(device))
+		return 0;
 	err = join_pins(device);
 	if (!err)
 		return 0;

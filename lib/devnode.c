@@ -200,6 +200,14 @@ int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offse
 	return look_up(device->flat, &lookup, segments, room);
 }
 
+/* The whole dma-buf, whose memory the kernel does not pin by the program's mapping of it. */
+static void name_dmabuf(const struct buffer *buffer, struct flatiommu_pin *arg)
+{
+	arg->flags |= FLATIOMMU_PIN_DMABUF;
+	arg->vaddr = 0;
+	arg->dmabuf = buffer->file;
+}
+
 int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *pin)
 {
 	struct flatiommu_function function = flat_name(device);
@@ -211,8 +219,13 @@ int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *p
 		.vaddr = (uintptr_t)buffer->pages,
 		.length = buffer->span,
 	};
-	int err = call(device->flat->devnode, FLATIOMMU_PIN, &arg);
+	int err;
 
+	if (buffer->is_dmabuf)
+		name_dmabuf(buffer, &arg);
+	err = call(device->flat->devnode, FLATIOMMU_PIN, &arg);
+	if (err && buffer->is_dmabuf)
+		return explain_dmabuf(device->flat, buffer, err);
 	if (err)
 		return explain_pin(device, buffer, err);
 	*pin = arg.out_pin;
@@ -242,6 +255,20 @@ static uint32_t list_functions(struct flatiommu *flat, struct flatiommu_function
 		functions[n++] = flat_name(device);
 	pthread_mutex_unlock(&flat->lock);
 	return device ? 0 : n;
+}
+
+int flat_quiet(struct flatiommu *flat)
+{
+	struct flatiommu_function functions[FLATIOMMU_MAX_FUNCTIONS];
+	struct flatiommu_quiet arg = {
+		.size = sizeof(arg),
+		.functions = (uintptr_t)functions,
+	};
+	unsigned int changed;
+
+	arg.nr_functions = list_functions(flat, functions, &changed);
+	/* Without devices nothing is held. If a call cannot name them all, their close ends it. */
+	return arg.nr_functions ? call(flat->devnode, FLATIOMMU_QUIET, &arg) : 0;
 }
 
 /*
@@ -279,6 +306,8 @@ static int pin_once(struct flatiommu *flat, struct buffer *buffer,
 	int err, left;
 
 	*again = false;
+	if (buffer->is_dmabuf)
+		name_dmabuf(buffer, &arg);
 	arg.nr_functions = list_functions(flat, functions, &changed);
 	if (!arg.nr_functions)
 		return PIN_NOT_POSSIBLE;
@@ -307,6 +336,9 @@ int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu
 		*n = room;
 		err = pin_once(flat, buffer, segments, n, &again);
 	} while (again);
+	/* VFIO attaches to none, and may do without the others. */
+	if (err < 0 && buffer->is_dmabuf)
+		return explain_dmabuf(flat, buffer, err);
 	/* An older module does not know the flag (EOPNOTSUPP) or the segments (E2BIG). */
 	if (err == -EOPNOTSUPP || err == -E2BIG)
 		set_pins(flat, false);

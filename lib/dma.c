@@ -10,8 +10,9 @@
 #define HUGE_TRIES	4096	/* tries for memory within reach; mostly the pool has fewer pages */
 #define DRAWN_SIZE	(64ul << 20)	/* bytes of ordinary memory to try */
 
+#define ACCESS_FLAGS (FLATIOMMU_DMA_READ_ONLY | FLATIOMMU_DMA_WRITE_ONLY)
 #define KNOWN_FLAGS (FLATIOMMU_DMA_NO_FALLBACK | FLATIOMMU_DMA_ON_NODE | \
-		     FLATIOMMU_DMA_CONTIGUOUS | FLATIOMMU_DMA_SHARED | FLATIOMMU_DMA_READ_ONLY)
+		     FLATIOMMU_DMA_CONTIGUOUS | FLATIOMMU_DMA_SHARED | ACCESS_FLAGS)
 
 static bool is_any_set(const uint64_t *words, size_t count)
 {
@@ -22,9 +23,8 @@ static bool is_any_set(const uint64_t *words, size_t count)
 	return any;
 }
 
-/* Is the buffer within @address_bits, and in one segment if FLATIOMMU_DMA_CONTIGUOUS is set? */
-static int check(struct flatiommu *flat, const struct buffer *buffer, uint32_t flags,
-		 unsigned int address_bits)
+int check_reach(struct flatiommu *flat, const struct buffer *buffer, uint32_t flags,
+		unsigned int address_bits)
 {
 	uint64_t max = last_address(address_bits);
 	size_t i;
@@ -60,7 +60,7 @@ int flatiommu_dma_free(struct flatiommu_dma *dma)
 		return 0;
 	flat = buffer_of(dma)->flat;
 	if (!flat)
-		return free_buffer(buffer_of(dma));
+		return CALL_ALONE(free_buffer(buffer_of(dma)));
 	return CALL(flat, free_dma(flat, dma));
 }
 
@@ -78,12 +78,18 @@ static int get_memory(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 	/* Here the kernel checks the limits itself, and kills no program to get memory. */
 	if (pages == PAGES_IN_REACH)
 		return reach_get(flat, length, options, memory);
-	err = check_room(flat, length, pages);
+	err = check_room(flat, memory_size(length, pages, options), pages);
 	if (err)
 		return err;
 	err = memory_get(length, pages, options, memory);
 	*no_pages = err == -ENOMEM;
 	return err ? explain_alloc(flat, length, pages, err) : 0;
+}
+
+void set_access(struct buffer *buffer, const struct flatiommu_dma_options *options)
+{
+	buffer->read_only = options->flags & FLATIOMMU_DMA_READ_ONLY;
+	buffer->write_only = options->flags & FLATIOMMU_DMA_WRITE_ONLY;
 }
 
 static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages,
@@ -115,6 +121,7 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 	new->span = memory.size;
 	new->file = memory.file;
 	new->owned = true;
+	set_access(new, options);
 	err = map_buffer(flat, new, options->address_bits);
 	if (err)
 		free_memory(new);
@@ -155,7 +162,7 @@ static int alloc_pages(struct flatiommu *flat, size_t length, enum flatiommu_dma
 		}
 		if (err)
 			break;
-		err = check(flat, new, options->flags, options->address_bits);
+		err = check_reach(flat, new, options->flags, options->address_bits);
 		*no_pages = err == -ENOMEM || err == -ERANGE;
 		if (!err) {
 			*buffer = new;
@@ -260,10 +267,24 @@ int check_dma_options(struct flatiommu *flat, size_t length,
 	    is_any_set(options->reserved, ARRAY_SIZE(options->reserved)))
 		return fail(flat, -EOPNOTSUPP, "options of a buffer: unknown flags %#x, or reserved is not 0",
 			    options->flags & ~KNOWN_FLAGS);
+	if ((options->flags & ACCESS_FLAGS) == ACCESS_FLAGS)
+		return fail(flat, -EINVAL, "options of a buffer: read-only and write-only");
+	if (options->flags & FLATIOMMU_DMA_ON_NODE && options->node < 0)
+		return fail(flat, -EINVAL, "options of a buffer: node %d", options->node);
 	if (options->pages > FLATIOMMU_PAGES_SMALL || (bits && (bits < 12 || bits > 64)))
 		return fail(flat, -EINVAL, "options of a buffer: pages %u, address_bits %u", options->pages,
 			    bits);
 	return 0;
+}
+
+int check_map_options(struct flatiommu *flat, const char *call, size_t length,
+		      const struct flatiommu_dma_options *options)
+{
+	int err = check_dma_options(flat, length, options);
+
+	if (!err && (options->flags & ~ACCESS_FLAGS || options->pages || options->node))
+		err = fail(flat, -EOPNOTSUPP, "%s: options that only flatiommu_dma_alloc() has", call);
+	return err;
 }
 
 int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
@@ -279,11 +300,11 @@ int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_
 	if (!options)
 		options = &any;
 	err = check_dma_options(flat, length, options);
+	/* Before memory is filled for nothing. */
+	if (!err)
+		err = need_device(flat);
 	if (err)
 		return err;
-	if (options->flags & FLATIOMMU_DMA_READ_ONLY)
-		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_alloc: nobody could write to read-only "
-			    "memory");
 	if ((is_narrow(options) || is_long(length, options)) && !is_translated(flat))
 		err = alloc_in_reach(flat, length, options, &buffer);
 	else
@@ -299,6 +320,23 @@ int flatiommu_dma_alloc(struct flatiommu *flat, size_t length,
 	return CALL(flat, alloc_dma(flat, length, options, dma));
 }
 
+int map_new(struct flatiommu *flat, struct buffer *new, unsigned int address_bits,
+	    struct flatiommu_dma **dma)
+{
+	int err = map_buffer(flat, new, address_bits);
+
+	if (err) {
+		free_memory(new);
+		return err;
+	}
+	err = check_reach(flat, new, 0, address_bits);
+	if (err)
+		free_dma(flat, &new->dma);
+	else
+		*dma = &new->dma;
+	return err;
+}
+
 static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 		      const struct flatiommu_dma_options *options, struct flatiommu_dma **dma)
 {
@@ -312,15 +350,12 @@ static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 		return fail(flat, -EINVAL, "flatiommu_dma_map: %zu bytes at %p", length, memory);
 	if (!options)
 		options = &any;
-	err = check_dma_options(flat, length, options);
+	err = check_map_options(flat, "flatiommu_dma_map", length, options);
 	if (err)
 		return err;
-	if (options->flags & ~FLATIOMMU_DMA_READ_ONLY || options->pages || options->node)
-		return fail(flat, -EOPNOTSUPP, "flatiommu_dma_map: options that only "
-			    "flatiommu_dma_alloc() has");
 	/* Some backends could, and nothing would end it with the device. */
-	if (is_bar(flat, memory))
-		return fail(flat, -EFAULT, "flatiommu_dma_map: %p is a BAR of a device. Cure: flatiommu_bar_dma()",
+	if (is_bar(flat, memory, length))
+		return fail(flat, -EFAULT, "flatiommu_dma_map: %p is a BAR of a device, or goes on in one. Cure: flatiommu_bar_dma()",
 			    memory);
 	new = calloc(1, sizeof(*new));
 	if (!new)
@@ -336,18 +371,8 @@ static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 	new->pages = (char *)start;
 	new->span = end - start;
 	new->file = -1;
-	new->read_only = options->flags & FLATIOMMU_DMA_READ_ONLY;
-	err = map_buffer(flat, new, options->address_bits);
-	if (err) {
-		free_memory(new);
-		return err;
-	}
-	err = check(flat, new, 0, options->address_bits);
-	if (err)
-		free_dma(flat, &new->dma);
-	else
-		*dma = &new->dma;
-	return err;
+	set_access(new, options);
+	return map_new(flat, new, options->address_bits, dma);
 }
 
 int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t length,

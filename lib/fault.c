@@ -32,11 +32,13 @@
  * struct piece - what one call of backend->map() has mapped
  * @place:	its physical addresses, in fault->pieces
  * @read_only:	devices only read it
+ * @write_only:	devices only write to it
  * @users:	number of times that buffers have it in their lists
  */
 struct piece {
 	struct place place;
 	bool read_only;
+	bool write_only;
 	unsigned int users;
 };
 
@@ -273,6 +275,7 @@ static struct buffer part_of(const struct buffer *buffer, const struct piece *pi
 		.span = piece->place.end - piece->place.start,
 		.iova = piece->place.start,
 		.read_only = piece->read_only,
+		.write_only = piece->write_only,
 	};
 }
 
@@ -311,6 +314,7 @@ static int add_piece(struct job *job, size_t at)
 	piece->place.start = job->addresses[at];
 	piece->place.end = job->addresses[at] + (end - at) * page;
 	piece->read_only = job->buffer->read_only;
+	piece->write_only = job->buffer->write_only;
 	if (is_allowed(job->flat, piece->place.start, piece->place.end - 1))
 		err = map_piece(job, piece, at);
 	else
@@ -334,10 +338,13 @@ static int64_t map_some(struct job *job, size_t at)
 
 	if (!err && !piece)
 		err = add_piece(job, at);
-	else if (!err && piece->read_only && !job->buffer->read_only)
-		err = fail(job->flat, -EOPNOTSUPP, VARIABLE ": %p is in a buffer that devices only read, so "
-			   "it cannot be in another one that they write to",
-			   (void *)(job->buffer->pages + at * small_page_size()));
+	else if (!err && ((piece->read_only && !job->buffer->read_only) ||
+			  (piece->write_only && !job->buffer->write_only)))
+		err = fail(job->flat, -EOPNOTSUPP, VARIABLE ": %p is in a buffer that devices only %s, so "
+			   "it cannot be in another one that they %s",
+			   (void *)(job->buffer->pages + at * small_page_size()),
+			   piece->read_only ? "read" : "write to",
+			   piece->read_only ? "write to" : "read");
 	if (err)
 		return err;
 	piece = piece_at(fault, job->addresses[at]);
@@ -471,6 +478,12 @@ int fault_unmap(struct flatiommu *flat, struct buffer *buffer, const struct back
 	err = put_pieces(flat, buffer, backend);
 	pthread_mutex_unlock(&flat->fault->lock);
 	return err;
+}
+
+void fault_tell(const struct flatiommu *flat, const char *what, const struct buffer *buffer)
+{
+	if (flat->fault)
+		write_log(flat->fault, what, buffer);
 }
 
 void fault_forget(struct buffer *buffer)

@@ -31,6 +31,11 @@ bool is_translated(struct flatiommu *flat);
  */
 int fault_map(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend);
 int fault_unmap(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend);
+/*
+ * Writes to the file that flatiommu run reads that a buffer in a BAR is mapped or unmapped: @what
+ * is "map" or "unmap".
+ */
+void fault_tell(const struct flatiommu *flat, const char *what, const struct buffer *buffer);
 /* Frees what a buffer has here, in a child. */
 void fault_forget(struct buffer *buffer);
 

@@ -103,7 +103,7 @@ int flatiommu_function_get_info(const char *bdf, struct flatiommu_function_info 
 
 	if (!bdf || !info || parse_bdf(bdf, &f))
 		return -EINVAL;
-	return read_info(&f, info);
+	return CALL_ALONE(read_info(&f, info));
 }
 
 /* @pf gets what match->pf is as sysfs has it, or "". */
@@ -184,8 +184,8 @@ static int by_address(const void *a, const void *b)
 	return m != n ? (m > n) - (m < n) : strcmp(x, y);
 }
 
-int flatiommu_function_list(const struct flatiommu_match *match,
-			    struct flatiommu_function_info **functions, size_t *count)
+static int list_functions(const struct flatiommu_match *match,
+			  struct flatiommu_function_info **functions, size_t *count)
 {
 	static const struct flatiommu_match any;
 	struct list list = { 0 };
@@ -214,6 +214,12 @@ int flatiommu_function_list(const struct flatiommu_match *match,
 	*functions = list.functions;
 	*count = list.count;
 	return 0;
+}
+
+int flatiommu_function_list(const struct flatiommu_match *match,
+			    struct flatiommu_function_info **functions, size_t *count)
+{
+	return CALL_ALONE(list_functions(match, functions, count));
 }
 
 void flatiommu_function_list_free(struct flatiommu_function_info *functions)

@@ -160,6 +160,7 @@ struct buffer {
 	uint32_t pin;			/* pin for all devices, see pinned.c; 0: none. flat->lock */
 	bool owned;			/* the library has allocated @pages */
 	bool read_only;			/* devices only read it */
+	bool write_only;		/* devices only write to it */
 	struct flatiommu_device *owner;	/* of the BAR, see peer.c; NULL: the buffer is memory */
 	struct view *view;		/* of the BAR */
 	uint64_t bus;			/* bus address of the BAR; 0: it is mapped at @iova */
@@ -167,6 +168,7 @@ struct buffer {
 	struct piece **pieces;		/* of fault.c */
 	size_t nr_pieces;
 	int file;			/* the file of shared memory, or -1 */
+	bool is_dmabuf;			/* @file is a dma-buf, and @pages is a mapping of it */
 };
 
 static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
@@ -194,6 +196,16 @@ bool is_ours(const struct flatiommu *flat);
 	refused_ ? refused_ : (__typeof__(what))leave(&entry_, what);	\
 })
 #define CALL_DEVICE(device, what) CALL((device) ? (device)->flat : NULL, what)
+/* The same for a call without a context: the thread is not cancelled within it. */
+#define CALL_ALONE(what) ({						\
+	__typeof__(what) ret_;						\
+	int state_;							\
+									\
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state_);	\
+	ret_ = what;							\
+	pthread_setcancelstate(state_, NULL);				\
+	ret_;								\
+})
 
 /*
  * reason.c: fail() records a message and returns @err. If the program's call fails, the last
@@ -223,7 +235,8 @@ void close_fd(int *fd);
 struct flatiommu_device *new_device(struct flatiommu *flat, const char *name);
 /* Reads the properties of a device, whose file is open. */
 int use_device(struct flatiommu_device *device);
-void list_device(struct flatiommu_device *device);
+/* Returns whether it is the only one. */
+bool list_device(struct flatiommu_device *device);
 /* Both locks are held: so a thread with open_lock can read the list. */
 void unlink_device(struct flatiommu_device *device);
 /* Detaches a device whose file is closed. open_lock is held. */
@@ -261,6 +274,12 @@ void drop_stopped_devices(struct flatiommu *flat);
 void end_device(struct flatiommu_device *device);
 
 /*
+ * quiet.c: the device was reset. If the context has no other one, nothing writes to buffers that
+ * were freed, and the module need not hold them. open_lock is not held.
+ */
+void device_is_quiet(struct flatiommu_device *device);
+
+/*
  * token.c: sets the device's VF token; @token NULL: to that of the environment, if it has one.
  * Returns 0, or calls fail() and returns -EINVAL.
  */
@@ -279,9 +298,20 @@ int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages p
 /* dma.c */
 int check_dma_options(struct flatiommu *flat, size_t length,
 		      const struct flatiommu_dma_options *options);
+/* The same of memory that exists, for @call. */
+int check_map_options(struct flatiommu *flat, const char *call, size_t length,
+		      const struct flatiommu_dma_options *options);
+/* What devices do to the buffer, by the options' flags. */
+void set_access(struct buffer *buffer, const struct flatiommu_dma_options *options);
+/* Is the buffer within @address_bits, and in one segment if FLATIOMMU_DMA_CONTIGUOUS is set? */
+int check_reach(struct flatiommu *flat, const struct buffer *buffer, uint32_t flags,
+		unsigned int address_bits);
 int alloc_dma(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
 	      struct flatiommu_dma **dma);
 int free_dma(struct flatiommu *flat, struct flatiommu_dma *dma);
+/* Maps the memory of a new buffer, and frees the buffer after an error. */
+int map_new(struct flatiommu *flat, struct buffer *new, unsigned int address_bits,
+	    struct flatiommu_dma **dma);
 
 /* buffer.c */
 /* Returns the highest address that has @bits bits; 0: any number of bits. */
@@ -297,6 +327,8 @@ void forget_buffer(struct buffer *buffer);
  * then the buffer is as before.
  */
 int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int address_bits);
+/* Returns 0 if the context has opened a device. */
+int need_device(struct flatiommu *flat);
 /* Frees a buffer that is not mapped, and its memory. */
 void free_memory(struct buffer *buffer);
 
@@ -319,8 +351,8 @@ int check_range(struct flatiommu_device *device, unsigned int index, uint64_t of
 int map_view(struct flatiommu_device *device, unsigned int bar, uint64_t offset, size_t length,
 	     struct view **view);
 void unmap_view(struct flatiommu_device *device, struct view *view);
-/* Is it a BAR of one of the context's devices? */
-bool is_bar(struct flatiommu *flat, const void *memory);
+/* Is a part of the memory a BAR of one of the context's devices? */
+bool is_bar(struct flatiommu *flat, const void *memory, size_t length);
 /* Is a BAR of the device mapped there? For signal handlers, too, while device->catching. */
 bool is_in_view(struct flatiommu_device *device, uintptr_t address);
 int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,

@@ -146,7 +146,7 @@ static int map(struct flatiommu *flat, struct buffer *buffer)
 {
 	struct ioas_map arg = {
 		.size = sizeof(arg),
-		.flags = IOAS_MAP_FIXED_IOVA | IOAS_MAP_READABLE |
+		.flags = IOAS_MAP_FIXED_IOVA | (buffer->write_only ? 0 : IOAS_MAP_READABLE) |
 			 (buffer->read_only ? 0 : IOAS_MAP_WRITEABLE),
 		.ioas_id = flat->ioas,
 		.user_va = (uintptr_t)buffer->pages,

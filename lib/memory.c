@@ -133,22 +133,30 @@ static int populate(const struct memory *memory)
 	return errno == EFAULT || errno == EHWPOISON ? -ENOMEM : -errno;
 }
 
+/* A transparent huge page must be whole to be contiguous. */
+size_t memory_size(size_t length, enum flatiommu_dma_pages pages,
+		   const struct flatiommu_dma_options *options)
+{
+	bool whole = pages == FLATIOMMU_PAGES_TRANSPARENT &&
+		     options->flags & FLATIOMMU_DMA_CONTIGUOUS;
+	size_t huge = huge_page_size(whole ? FLATIOMMU_PAGES_HUGE : pages);
+	size_t unit = huge ? huge : small_page_size();
+
+	/* Rounded up to pages, more would not be a valid size of a file. */
+	return length > SIZE_MAX / 4 ? length : (length + unit - 1) & ~(unit - 1);
+}
+
 int memory_get(size_t length, enum flatiommu_dma_pages pages,
 	       const struct flatiommu_dma_options *options, struct memory *memory)
 {
 	size_t huge = huge_page_size(pages);
-	size_t page = huge ? huge : small_page_size(), unit = page;
 	int err;
 
-	/* A transparent huge page must be whole to be contiguous. */
-	if (pages == FLATIOMMU_PAGES_TRANSPARENT && options->flags & FLATIOMMU_DMA_CONTIGUOUS)
-		unit = huge_page_size(FLATIOMMU_PAGES_HUGE);
-	/* Rounded up to pages, more would not be a valid size of a file. */
 	if (length > SIZE_MAX / 4)
 		return -ENOMEM;
 	*memory = (struct memory){
-		.size = (length + unit - 1) & ~(unit - 1),
-		.page_size = page,
+		.size = memory_size(length, pages, options),
+		.page_size = huge ? huge : small_page_size(),
 		.file = -1,
 	};
 	if (options->flags & FLATIOMMU_DMA_SHARED) {

@@ -18,6 +18,9 @@ struct memory {
 /* Returns the size of huge pages of the kind, or 0 for ordinary pages. */
 size_t huge_page_size(enum flatiommu_dma_pages pages);
 
+/* Returns the bytes of memory that memory_get() takes for @length. */
+size_t memory_size(size_t length, enum flatiommu_dma_pages pages,
+		   const struct flatiommu_dma_options *options);
 /*
  * Allocates memory that is zeroed and present. @pages is not FLATIOMMU_PAGES_ANY. Without
  * FLATIOMMU_DMA_NO_FALLBACK, another node is possible with FLATIOMMU_DMA_ON_NODE. Returns 0 or

@@ -16,7 +16,7 @@
 /* Behind what the kernel puts there, which is 2048 bytes and a name. */
 #define ROOM 8192
 
-int flatiommu_monitor_open(void)
+static int open_monitor(void)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = KERNEL_EVENTS };
 	int fd, err;
@@ -29,6 +29,11 @@ int flatiommu_monitor_open(void)
 	err = -errno;
 	close(fd);
 	return err;
+}
+
+int flatiommu_monitor_open(void)
+{
+	return CALL_ALONE(open_monitor());
 }
 
 /* The value of KEY= in a uevent, which ends with an empty string; "": there is none. */
@@ -81,7 +86,7 @@ static bool parse(const char *text, struct flatiommu_monitor_event *event)
 	return true;
 }
 
-int flatiommu_monitor_read(int monitor, struct flatiommu_monitor_event *event)
+static int read_monitor(int monitor, struct flatiommu_monitor_event *event)
 {
 	struct sockaddr_nl from;
 	char text[ROOM];
@@ -108,4 +113,9 @@ int flatiommu_monitor_read(int monitor, struct flatiommu_monitor_event *event)
 		if (parse(text, event))
 			return 0;
 	}
+}
+
+int flatiommu_monitor_read(int monitor, struct flatiommu_monitor_event *event)
+{
+	return CALL_ALONE(read_monitor(monitor, event));
 }

@@ -218,26 +218,52 @@ static bool has_block(const struct buddy *buddy, unsigned int order)
 	return false;
 }
 
-/* Adds a chunk that has a free block of the order. grow_lock is held. */
-static int grow(struct flatiommu_pool *pool, unsigned int order)
+/* Makes a chunk. *@none: it has no block of the order. */
+static int make_chunk(struct flatiommu_pool *pool, unsigned int order,
+		      const struct flatiommu_dma_options *options, struct chunk **chunk, bool *none)
 {
 	struct chunk *new = calloc(1, sizeof(*new));
 	int err;
 
+	*none = false;
 	if (!new)
 		return fail(pool->flat, -ENOMEM, "no memory for a pool");
-	err = alloc_dma(pool->flat, BUDDY_CHUNK, &pool->options.memory, &new->dma);
+	err = alloc_dma(pool->flat, BUDDY_CHUNK, options, &new->dma);
 	if (err) {
 		free(new);
 		return err;
 	}
 	buddy_begin(&new->buddy, is_whole, new->dma);
-	if (!has_block(&new->buddy, order)) {
+	*none = !has_block(&new->buddy, order);
+	if (*none) {
 		free_chunk(pool, new);
-		return fail(pool->flat, -ENOMEM, "there are no %lu bytes of consecutive memory. "
-			    "Cure: reserve huge pages (sysctl vm.nr_hugepages)",
-			    BUDDY_UNIT << order);
+		return -ENOMEM;
 	}
+	*chunk = new;
+	return 0;
+}
+
+/*
+ * Adds a chunk that has a free block of the order. grow_lock is held. Only if memory as it comes
+ * has none, a contiguous chunk is asked for: it takes huge pages, or the module has to make room.
+ */
+static int grow(struct flatiommu_pool *pool, unsigned int order)
+{
+	struct flatiommu_dma_options options = pool->options.memory;
+	struct chunk *new;
+	bool none;
+	int err;
+
+	err = make_chunk(pool, order, &options, &new, &none);
+	if (none) {
+		options.flags |= FLATIOMMU_DMA_CONTIGUOUS;
+		err = make_chunk(pool, order, &options, &new, &none);
+	}
+	if (none)
+		return fail(pool->flat, -ENOMEM, "there are no %lu bytes of consecutive memory",
+			    BUDDY_UNIT << order);
+	if (err)
+		return err;
 	if (pool->options.flags & FLATIOMMU_POOL_POISON)
 		memset(new->dma->memory, POISON, BUDDY_CHUNK);
 	pthread_mutex_lock(&pool->lock);

@@ -260,17 +260,23 @@ static int check_mappable(struct flatiommu_device *device, unsigned int bar, uin
 		    (unsigned long long)start, (unsigned long long)end);
 }
 
-bool is_in_view(struct flatiommu_device *device, uintptr_t address)
+static bool meets_view(struct flatiommu_device *device, uintptr_t start, size_t length)
 {
 	const struct view *view = __atomic_load_n(&device->views, __ATOMIC_SEQ_CST);
 
 	for (; view; view = __atomic_load_n(&view->next, __ATOMIC_SEQ_CST))
-		if (address - (uintptr_t)view->pages < view->length)
+		if (start - (uintptr_t)view->pages < view->length ||
+		    (uintptr_t)view->pages - start < length)
 			return true;
 	return false;
 }
 
-bool is_bar(struct flatiommu *flat, const void *memory)
+bool is_in_view(struct flatiommu_device *device, uintptr_t address)
+{
+	return meets_view(device, address, 1);
+}
+
+bool is_bar(struct flatiommu *flat, const void *memory, size_t length)
 {
 	struct flatiommu_device *device;
 	bool found = false;
@@ -279,7 +285,7 @@ bool is_bar(struct flatiommu *flat, const void *memory)
 	for (device = flat->devices; device && !found; device = device->next) {
 		/* A reset may hold its lock. */
 		atomic_fetch_add(&device->catching, 1);
-		found = is_in_view(device, (uintptr_t)memory);
+		found = meets_view(device, (uintptr_t)memory, length);
 		atomic_fetch_sub(&device->catching, 1);
 	}
 	pthread_mutex_unlock(&flat->lock);

@@ -23,7 +23,10 @@ static int reset(struct flatiommu_device *device)
 	pthread_mutex_lock(&device->lock);
 	err = call(device->fd, VFIO_DEVICE_RESET, NULL);
 	pthread_mutex_unlock(&device->lock);
-	return err ? explain_by(device->flat, device->name, "VFIO_DEVICE_RESET", err, meanings) : 0;
+	if (err)
+		return explain_by(device->flat, device->name, "VFIO_DEVICE_RESET", err, meanings);
+	device_is_quiet(device);
+	return 0;
 }
 
 int flatiommu_reset(struct flatiommu_device *device)
@@ -164,6 +167,8 @@ static int hot_reset(struct flatiommu_device *device)
 	pthread_mutex_lock(&device->flat->open_lock);
 	err = hot_reset_locked(device);
 	pthread_mutex_unlock(&device->flat->open_lock);
+	if (!err)
+		device_is_quiet(device);
 	return err;
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
  * Is there room for a buffer? This is checked before its memory is filled: a limit is reported at
- * once, and if there is too little memory, the kernel does not have to kill a program.
+ * once, and if the machine or a cgroup has too little memory, the kernel does not have to kill a
+ * program.
  */
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "cgroup.h"
 #include "internal.h"
 #include "memory.h"
 
@@ -51,6 +53,27 @@ static int check_limit(struct flatiommu *flat, uint64_t size)
 		    (unsigned long long)limit.rlim_cur, (unsigned long long)locked);
 }
 
+/*
+ * If no pages are contiguous, page tables and the kernel's records of pinned pages need a 64th of
+ * the length.
+ */
+static bool is_enough(uint64_t left, size_t length)
+{
+	return length <= left && length / 64 <= left - length;
+}
+
+/* The kernel kills a process whose cgroup has no memory left. */
+static int check_cgroup(struct flatiommu *flat, size_t length)
+{
+	char where[256] = "";
+	uint64_t left = cgroup_left(length + length / 64, where, sizeof(where));
+
+	if (is_enough(left, length))
+		return 0;
+	return fail(flat, -ENOMEM, "%zu bytes of memory: %s/memory.max leaves %llu. Cure: a smaller "
+		    "buffer, or a higher limit", length, where, (unsigned long long)left);
+}
+
 int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages pages)
 {
 	uint64_t available;
@@ -63,12 +86,8 @@ int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages p
 	if (err || huge_page_size(pages))
 		return err;
 	available = read_kib("/proc/meminfo", "MemAvailable");
-	/*
-	 * If no pages are contiguous, page tables and the kernel's records of pinned pages need a
-	 * 64th of the length.
-	 */
-	if (!available || (length <= available && length / 64 <= available - length))
-		return 0;
+	if (!available || is_enough(available, length))
+		return check_cgroup(flat, length);
 	return fail(flat, -ENOMEM, "%zu bytes of memory: only %llu are available. Cure: a smaller "
 		    "buffer, or free memory", length, (unsigned long long)available);
 }

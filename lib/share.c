@@ -97,7 +97,7 @@ static int export(const struct buffer *buffer, int *memory, int *table)
 
 	if (!memory || !table)
 		return fail(buffer->flat, -EINVAL, "flatiommu_dma_export: NULL is no file descriptor");
-	if (buffer->file < 0)
+	if (buffer->file < 0 || buffer->is_dmabuf)
 		return fail(buffer->flat, -EOPNOTSUPP, "the buffer at %p cannot be exported. Cure: allocate "
 			    "it with FLATIOMMU_DMA_SHARED", buffer->dma.memory);
 	new_memory = fcntl(buffer->file, F_DUPFD_CLOEXEC, 0);
@@ -211,7 +211,7 @@ static int import(struct buffer *buffer, int memory, const struct table *table)
 	return copy_segments(buffer, table);
 }
 
-int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma)
+static int import_dma(int memory, int table, struct flatiommu_dma **dma)
 {
 	struct table *contents;
 	struct buffer *buffer;
@@ -236,4 +236,9 @@ int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma)
 	else if (buffer)
 		free_buffer(buffer);
 	return err;
+}
+
+int flatiommu_dma_import(int memory, int table, struct flatiommu_dma **dma)
+{
+	return CALL_ALONE(import_dma(memory, table, dma));
 }

@@ -57,11 +57,14 @@ static void pass_on(int number, siginfo_t *info, void *context)
 
 static void handle(int number, siginfo_t *info, void *context)
 {
-	struct guard *here;
+	struct guard *here, *inner;
 
 	for (here = is_sent(info) ? NULL : guard; here; here = here->outer) {
 		if (!is_in_view(here->device, (uintptr_t)info->si_addr))
 			continue;
+		/* Calls inside of it, for other devices, do not come to their end. */
+		for (inner = guard; inner != here; inner = inner->outer)
+			atomic_fetch_sub(&inner->device->catching, 1);
 		guard = here->outer;
 		/* Blocked is what was; sigsetjmp() would be a system call each time. */
 		pthread_sigmask(SIG_SETMASK, &((ucontext_t *)context)->uc_sigmask, NULL);

@@ -53,18 +53,24 @@ static int attach_flat(struct flatiommu_device *device)
 	return err ? err : attach(device);
 }
 
-static int copy_ranges(const struct vfio_iommu_type1_info_cap_iova_range *cap,
-		       struct iova_range **ranges)
+/* Kernels such as 6.1 do not align the capability, @from, to the 8 bytes of its members. */
+static int copy_ranges(const char *from, struct iova_range **ranges)
 {
-	struct iova_range *copy = calloc(cap->nr_iovas, sizeof(*copy));
+	struct vfio_iommu_type1_info_cap_iova_range cap;
+	struct vfio_iova_range range;
+	struct iova_range *copy;
 	uint32_t i;
 
+	memcpy(&cap, from, sizeof(cap));
+	copy = calloc(cap.nr_iovas, sizeof(*copy));
 	if (!copy)
 		return -ENOMEM;
-	for (i = 0; i < cap->nr_iovas; i++)
-		copy[i] = (struct iova_range){ cap->iova_ranges[i].start, cap->iova_ranges[i].end };
+	for (i = 0; i < cap.nr_iovas; i++) {
+		memcpy(&range, from + sizeof(cap) + i * sizeof(range), sizeof(range));
+		copy[i] = (struct iova_range){ range.start, range.end };
+	}
 	*ranges = copy;
-	return (int)cap->nr_iovas;
+	return (int)cap.nr_iovas;
 }
 
 static int iovas(struct flatiommu *flat, struct iova_range **ranges)
@@ -90,7 +96,7 @@ static int iovas(struct flatiommu *flat, struct iova_range **ranges)
 	while (at && at <= head.argsz - sizeof(*cap)) {
 		cap = (const void *)((const char *)info + at);
 		if (cap->id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
-			ret = copy_ranges((const void *)cap, ranges);
+			ret = copy_ranges((const char *)cap, ranges);
 			break;
 		}
 		at = cap->next;
@@ -106,7 +112,8 @@ static int map(struct flatiommu *flat, struct buffer *buffer)
 {
 	struct vfio_iommu_type1_dma_map arg = {
 		.argsz = sizeof(arg),
-		.flags = VFIO_DMA_MAP_FLAG_READ | (buffer->read_only ? 0 : VFIO_DMA_MAP_FLAG_WRITE),
+		.flags = (buffer->write_only ? 0 : VFIO_DMA_MAP_FLAG_READ) |
+			 (buffer->read_only ? 0 : VFIO_DMA_MAP_FLAG_WRITE),
 		.vaddr = (uintptr_t)buffer->pages,
 		.iova = buffer->iova,
 		.size = buffer->span,

@@ -22,7 +22,9 @@ from enum import IntEnum
 
 lib = ctypes.CDLL("libflatiommu.so.1")
 
-DMA_NO_FALLBACK, DMA_ON_NODE, DMA_CONTIGUOUS, DMA_SHARED, DMA_READ_ONLY = 1, 2, 4, 8, 16
+DMA_NO_FALLBACK, DMA_ON_NODE, DMA_CONTIGUOUS, DMA_SHARED = 1, 2, 4, 8
+DMA_READ_ONLY, DMA_WRITE_ONLY = 16, 32
+POOL_POISON = 1
 BAR_WRITE_COMBINED = 1
 FUNCTION_CLAIMED, FUNCTION_ISOLATED, FUNCTION_NOIOMMU, FUNCTION_VF = 1, 2, 4, 8
 REGION_ROM, REGION_CONFIG = 6, 7
@@ -84,6 +86,17 @@ class DmaOptions(_Structure):
     """struct flatiommu_dma_options"""
     _fields_ = [("flags", c_uint32), ("pages", c_uint32), ("node", c_int32),
                 ("address_bits", c_uint32), ("reserved", c_uint64 * 4)]
+
+
+class PoolOptions(_Structure):
+    """struct flatiommu_pool_options"""
+    _fields_ = [("memory", DmaOptions), ("alignment", c_uint64), ("boundary", c_uint64),
+                ("flags", c_uint32), ("reserved_32", c_uint32), ("reserved", c_uint64 * 4)]
+
+
+class Object(_Structure):
+    """struct flatiommu_object"""
+    _fields_ = [("memory", c_void_p), ("address", c_uint64), ("length", c_size_t)]
 
 
 class Limits(_Structure):
@@ -159,9 +172,14 @@ _CALLS = {
     "dma_alloc": (c_int, c_void_p, c_size_t, POINTER(DmaOptions), POINTER(_DMA)),
     "dma_map": (c_int, c_void_p, c_void_p, c_size_t, POINTER(DmaOptions), POINTER(_DMA)),
     "dma_free": (c_int, _DMA),
+    "quiet": (c_int, c_void_p),
     "dma_address": (c_uint64, _DMA, c_size_t),
     "dma_gather": (c_int, _DMA, c_size_t, c_size_t, POINTER(Limits), POINTER(Segment),
                    POINTER(c_size_t)),
+    "pool_create": (c_int, c_void_p, POINTER(PoolOptions), POINTER(c_void_p)),
+    "pool_destroy": (c_int, c_void_p),
+    "pool_alloc": (c_int, c_void_p, c_size_t, POINTER(Object)),
+    "pool_free": (c_int, c_void_p, c_void_p),
     "bar_dma": (c_int, c_void_p, c_uint, c_uint64, c_size_t, POINTER(DmaOptions), POINTER(_DMA)),
     "bar_map": (c_int, c_void_p, c_uint, c_uint64, c_size_t, c_uint, POINTER(c_void_p)),
     "bar_unmap": (c_int, c_void_p, c_void_p),
@@ -205,11 +223,18 @@ class _Memory:
     """memory: a memoryview of memory of the library's, which is released before that goes."""
     def _view(self, address, length):
         self._where = address, length
-        self._renew()
+        self._make()
 
-    def _renew(self):
+    def _make(self):
         address, length = self._where
         self.memory = memoryview((ctypes.c_char * length).from_address(address)).cast("B")
+
+    def _renew(self):
+        """A view that another object has was not released, and is the one to be released later."""
+        try:
+            len(self.memory)
+        except ValueError:
+            self._make()
 
     def _release(self):
         """BufferError, and nothing has changed, when another object has it, such as an array."""
@@ -362,6 +387,20 @@ class Context(_Closed):
                                      byref(DmaOptions(**options)), byref(dma)), self._flat)
         return self._add(Buffer(self, dma, held))
 
+    def pool(self, memory=None, **options):
+        """
+        flatiommu_pool_create(). options: members of struct flatiommu_pool_options. memory: a dict of
+        members of struct flatiommu_dma_options.
+        """
+        pool = c_void_p()
+        wanted = PoolOptions(memory=DmaOptions(**memory or {}), **options)
+        _check(lib.flatiommu_pool_create(self.handle, byref(wanted), byref(pool)), self._flat)
+        return self._add(Pool(self, pool))
+
+    def quiet(self):
+        """flatiommu_quiet()"""
+        _check(lib.flatiommu_quiet(self.handle), self._flat)
+
     def close(self):
         """flatiommu_close(): whatever is left of it is closed first."""
         if not self._flat:
@@ -382,6 +421,21 @@ def _release(parts):
         for part in parts:
             part._renew()
         raise
+
+
+class _Whole(_Closed):
+    """It has parts, which end with it."""
+    def _release(self):
+        _release(self._parts)
+
+    def _renew(self):
+        for part in self._parts:
+            part._renew()
+
+    def _end(self):
+        for part in self._parts:
+            part._end()
+        self._parts.clear()
 
 
 class Buffer(_Memory, _Closed):
@@ -439,6 +493,84 @@ class Buffer(_Memory, _Closed):
         self._context._parts.remove(self)
         _check(lib.flatiommu_dma_free(self._end()), flat)
         del held
+
+
+class Pool(_Whole):
+    """Small objects and rings that share buffers."""
+    def __init__(self, context, pool):
+        self._context, self._pool, self._parts = context, pool, []
+
+    def __repr__(self):
+        return f"<Pool with {len(self._parts)} objects>" if self._pool else "<Pool closed>"
+
+    @property
+    def handle(self):
+        """For calls of flatiommu.lib."""
+        if not self._pool:
+            raise ValueError("the pool is closed")
+        return self._pool
+
+    def _call(self, name, *arguments):
+        pool, flat = self.handle, self._context.handle
+        return _check(getattr(lib, "flatiommu_" + name)(pool, *arguments), flat)
+
+    def alloc(self, size):
+        """flatiommu_pool_alloc()"""
+        found = Object()
+        self._call("pool_alloc", size, byref(found))
+        self._parts.append(Piece(self, found))
+        return self._parts[-1]
+
+    def _end(self):
+        super()._end()
+        self._pool = None
+
+    def close(self):
+        """flatiommu_pool_destroy(), with all of its objects"""
+        if not self._pool:
+            return
+        pool, flat = self._pool, self._context.handle
+        self._release()
+        self._context._parts.remove(self)
+        self._end()
+        _check(lib.flatiommu_pool_destroy(pool), flat)
+
+
+class Piece(_Memory, _Closed):
+    """An object of a pool. memory: a memoryview, until it is closed; no slice of it is kept longer."""
+    def __init__(self, pool, found):
+        self._pool, self._object = pool, found
+        self._view(found.memory, found.length)
+
+    def __repr__(self):
+        return f"<Piece of {len(self)} bytes>" if self._object else "<Piece closed>"
+
+    def __len__(self):
+        return self._handle.length
+
+    @property
+    def _handle(self):
+        if not self._object:
+            raise ValueError("the object is closed")
+        return self._object
+
+    def address(self, offset=0):
+        """Its bus address. It is contiguous, and aligned to its length there."""
+        if not 0 <= offset < len(self):
+            raise IndexError(f"offset {offset} of {len(self)} bytes")
+        return self._object.address + offset
+
+    def _end(self):
+        found, self._object = self._object, None
+        return found
+
+    def close(self):
+        """flatiommu_pool_free()"""
+        if not self._object:
+            return
+        self._release()
+        self._pool._parts.remove(self)
+        self._pool._call("pool_free", self._end().memory)
 
 
 class Bar(_Memory, _Closed):
@@ -537,7 +669,7 @@ class Interrupt(_Polled):
         self._device._call("irq_enable", self.irq, self.vector, 1, (c_int * 1)(-1))
 
 
-class Device(_Closed):
+class Device(_Whole):
     """A function that is open in a context."""
     def __init__(self, context, device):
         self._context, self._device, self._parts = context, device, []
@@ -661,17 +793,8 @@ class Device(_Closed):
             self._parts.remove(part)
             part._end()
 
-    def _release(self):
-        _release(self._parts)
-
-    def _renew(self):
-        for part in self._parts:
-            part._renew()
-
     def _end(self):
-        for part in self._parts:
-            part._end()
-        self._parts.clear()
+        super()._end()
         self._device = None
 
     def close(self):

@@ -112,10 +112,12 @@ static void reserved_is_for_later(void)
 	fake_end();
 }
 
-/* What devices only read may be read-only for the program. */
+/* What devices only read may be read-only for the program. What they neither read nor write is no buffer. */
 static void read_only(void)
 {
 	const struct flatiommu_dma_options only = { .flags = FLATIOMMU_DMA_READ_ONLY };
+	const struct flatiommu_dma_options writes = { .flags = FLATIOMMU_DMA_WRITE_ONLY };
+	const struct flatiommu_dma_options neither = { .flags = only.flags | writes.flags };
 	struct flatiommu_dma *dma = NULL;
 	char *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -126,7 +128,13 @@ static void read_only(void)
 	CHECK(strstr(flatiommu_reason(flat), "some of it is read-only"));
 	CHECK(!flatiommu_dma_map(flat, memory, 4096, &only, &dma));
 	CHECK(!flatiommu_dma_free(dma));
-	CHECK(flatiommu_dma_alloc(flat, 4096, &only, &dma) == -EOPNOTSUPP);
+	CHECK(flatiommu_dma_map(flat, memory, 4096, &writes, &dma) == -EFAULT);
+	CHECK(flatiommu_dma_map(flat, memory, 4096, &neither, &dma) == -EINVAL);
+	CHECK(flatiommu_dma_alloc(flat, 4096, &neither, &dma) == -EINVAL);
+	CHECK(!flatiommu_dma_alloc(flat, 4096, &only, &dma));
+	CHECK(!flatiommu_dma_free(dma));
+	CHECK(!flatiommu_dma_alloc(flat, 4096, &writes, &dma));
+	CHECK(!flatiommu_dma_free(dma));
 	munmap(memory, 4096);
 	fake_end();
 }

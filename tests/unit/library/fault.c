@@ -127,6 +127,7 @@ static void shared_pages(void)
 static void read_only(void)
 {
 	const struct flatiommu_dma_options reads = { .flags = FLATIOMMU_DMA_READ_ONLY };
+	const struct flatiommu_dma_options writes = { .flags = FLATIOMMU_DMA_WRITE_ONLY };
 	struct flatiommu_dma *dma, *other = NULL;
 	char *memory = pages(2);
 
@@ -137,6 +138,14 @@ static void read_only(void)
 	CHECK(!flatiommu_dma_free(dma) && !fake_calls->mapped);
 	dma = must_map(memory, PAGE);
 	CHECK(!flatiommu_dma_map(flat, memory, 2 * PAGE, &reads, &other) && fake_calls->maps == 3);
+	fake_end();
+
+	begin();
+	CHECK(!flatiommu_dma_map(flat, memory, PAGE, &writes, &dma));
+	other = NULL;
+	CHECK(flatiommu_dma_map(flat, memory, PAGE, &reads, &other) == -EOPNOTSUPP && !other);
+	CHECK(strstr(flatiommu_reason(flat), "devices only write to, so it cannot be in another one that they read"));
+	CHECK(!flatiommu_dma_map(flat, memory, 2 * PAGE, &writes, &other));
 	fake_end();
 	munmap(memory, 2 * PAGE);
 }

@@ -39,6 +39,7 @@ static int calls_are_refused(void)
 	EACH(flatiommu_dma_map(flat, &info, 1, NULL, &new), -ECHILD);
 	EACH(flatiommu_dma_export(shared, &files[0], &files[1]), -ECHILD);
 	EACH(flatiommu_dma_free(dma), -ECHILD);
+	EACH(flatiommu_quiet(flat), -ECHILD);
 	EACH(flatiommu_pool_create(flat, NULL, &pool), -ECHILD);
 	EACH(flatiommu_dma_find(flat, dma->memory, NULL) != NULL, 0);
 	EACH(flatiommu_bus_master(device, false), -ECHILD);

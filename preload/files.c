@@ -42,7 +42,8 @@ bool files_any(void)
 
 static bool identify(int fd, struct stat *st)
 {
-	return raw(SYS_newfstatat, fd, "", st, AT_EMPTY_PATH) == 0;
+	/* not newfstatat(), in which old kernels look the empty path up like a name */
+	return raw(SYS_fstat, fd, st) == 0;
 }
 
 static struct file *find(int fd)
@@ -77,6 +78,10 @@ static int add(int fd, const struct file *of)
 
 	for (i = 0; !file && i < MOST_FILES; i++)
 		if (!atomic_load(&files[i].fd))
+			file = &files[i];
+	/* Some may be closed: fclose() and the kernel do not call this library. */
+	for (i = 0; !file && i < MOST_FILES; i++)
+		if (files_is(atomic_load(&files[i].fd) - 1) == FILES_NONE)
 			file = &files[i];
 	if (!file)
 		return -EMFILE;
@@ -124,6 +129,7 @@ static bool cut_last(char *path, const char *name)
 static bool is_own(char *path)
 {
 	char self[32], link[128], *task;
+	int above;
 
 	if (!cut_last(path, "pagemap"))
 		return false;
@@ -132,10 +138,15 @@ static bool is_own(char *path)
 		cut_last(path, NULL);
 		cut_last(path, "task");
 	}
-	if (snprintf(link, sizeof(link), "%.*s/self", (int)(last_of(path) - path), path) >=
-	    (int)sizeof(link) || raw_readlink(link, self, sizeof(self)))
+	above = (int)(last_of(path) - path);
+	if (snprintf(link, sizeof(link), "%.*sself", above, path) >= (int)sizeof(link) ||
+	    raw_readlink(link, self, sizeof(self)))
 		return false;
-	return !strcmp(last_of(path), self);
+	if (!strcmp(path + above, self))
+		return true;
+	/* PROC/TID is there for each thread, but not in a listing. */
+	return snprintf(link, sizeof(link), "%.*sself/task/%s", above, path, path + above) <
+		       (int)sizeof(link) && !raw(SYS_faccessat, AT_FDCWD, link, F_OK);
 }
 
 int files_opened(int fd, int flags)
@@ -177,6 +188,7 @@ void files_closed(int fd)
 {
 	struct file *file = fd < 0 ? NULL : find(fd);
 
-	if (file)
+	/* A child of vfork() has this memory, but closes only its own file. */
+	if (file && raw(SYS_getpid) == own_pid())
 		atomic_compare_exchange_strong(&file->fd, &(int){ fd + 1 }, 0);
 }

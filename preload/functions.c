@@ -41,7 +41,7 @@ bool function_is_on_uio(const char *address)
 	return last_of_link(path, driver, sizeof(driver)) && strstr(driver, "uio");
 }
 
-static bool has_group(int node, const char *number, struct flatiommu_function *function)
+bool function_of_group(const char *number, int node, struct flatiommu_function *function)
 {
 	struct flatiommu_info info = { .size = sizeof(info), .flags = FLATIOMMU_INFO_GROUP };
 	char *end;
@@ -61,9 +61,17 @@ static bool by_link(const char *form, const char *name, struct flatiommu_functio
 	return last_of_link(path, address, sizeof(address)) && function_of(address, function);
 }
 
-bool function_behind(const char *path, int node, struct flatiommu_function *function)
+const char *group_behind(const char *path)
 {
-	static const char vfio[] = "/dev/vfio/", cdev[] = "/dev/vfio/devices/", uio[] = "/dev/uio";
+	static const char vfio[] = "/dev/vfio/";
+	const char *number = path + sizeof(vfio) - 1;
+
+	return !strncmp(path, vfio, sizeof(vfio) - 1) && *number >= '0' && *number <= '9' ? number : NULL;
+}
+
+bool function_behind(const char *path, struct flatiommu_function *function)
+{
+	static const char cdev[] = "/dev/vfio/devices/", uio[] = "/dev/uio";
 	const char *name = strrchr(path, '/'), *parent;
 	char address[32];
 
@@ -73,14 +81,13 @@ bool function_behind(const char *path, int node, struct flatiommu_function *func
 		return by_link("/sys/class/uio/%.32s/device", name + 1, function);
 	if (!strncmp(path, cdev, sizeof(cdev) - 1))
 		return by_link("/sys/class/vfio-dev/%.32s/device", name + 1, function);
-	if (!strncmp(path, vfio, sizeof(vfio) - 1))
-		return name[1] >= '0' && name[1] <= '9' && has_group(node, name + 1, function);
 	if (strncmp(path, "/sys/", 5) || (strcmp(name, "/config") && strncmp(name, "/resource", 9)))
 		return false;
 	for (parent = name; parent > path && parent[-1] != '/'; parent--)
 		;
 	return snprintf(address, sizeof(address), "%.*s", (int)(name - parent), parent) <
-		       (int)sizeof(address) && function_of(address, function);
+		       (int)sizeof(address) && function_of(address, function) &&
+	       (!strcmp(name, "/config") || !function_is_on_uio(address));
 }
 
 /* getdents64(2) */

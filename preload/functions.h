@@ -11,10 +11,15 @@ bool function_of(const char *text, struct flatiommu_function *function);
 /* Is a uio driver bound to it? */
 bool function_is_on_uio(const char *address);
 /*
- * Gets the function that a program uses if it opens this path for writing: a file of sysfs with the
- * function's config space or registers, or a node of uio or VFIO. @node is /dev/flatiommu, or -1.
+ * Gets the function that a program runs if it opens this path for writing: a node of uio or of
+ * VFIO's devices, or a file of sysfs with the function's config space. Registers are such a file
+ * only if no uio driver has the function: secondary processes of DPDK open them, too.
  */
-bool function_behind(const char *path, int node, struct flatiommu_function *function);
+bool function_behind(const char *path, struct flatiommu_function *function);
+/* Returns the number of the group whose node this path is, or NULL. */
+const char *group_behind(const char *path);
+/* Gets the first function of a group. @node is /dev/flatiommu. */
+bool function_of_group(const char *number, int node, struct flatiommu_function *function);
 /* Calls @each with the address of every function, until it returns false. */
 void functions_each(bool (*each)(const char *address));
 

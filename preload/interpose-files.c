@@ -3,7 +3,9 @@
 #undef _FORTIFY_SOURCE
 #include "interpose.h"
 
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "entries.h"
 #include "files.h"
@@ -42,8 +44,21 @@ static int opened(int fd, const char *path, int flags)
 	return -1;
 }
 
+/* Nobody maps files of sysfs and the like, to which programs write often. */
+static bool may_be_mapped(int fd)
+{
+	struct statfs fs;
+	struct stat st;
+
+	return raw(SYS_fstat, fd, &st) >= 0 && S_ISREG(st.st_mode) &&
+	       raw(SYS_fstatfs, fd, &fs) >= 0 && fs.f_type != SYSFS_MAGIC &&
+	       fs.f_type != PROC_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC;
+}
+
 static int end_open(int fd, const char *path, int flags)
 {
+	if (fd >= 0 && flags & O_TRUNC && may_be_mapped(fd))
+		file_was_cut();
 	if (!opened(fd, path, flags))
 		return fd;
 	raw_close(fd);
@@ -70,6 +85,13 @@ INTERPOSER int __open64(const char *path, int flags, ...)
 	__attribute__((nonnull(1), alias("open")));
 INTERPOSER int openat64(int dir, const char *path, int flags, ...) __attribute__((alias("openat")));
 
+INTERPOSER int creat(const char *path, mode_t mode)
+{
+	return open(path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+
+INTERPOSER int creat64(const char *path, mode_t mode) __attribute__((alias("creat")));
+
 /* Programs that were built with _FORTIFY_SOURCE call these when there is no mode. */
 INTERPOSER int __open_2(const char *path, int flags);
 INTERPOSER int __openat_2(int dir, const char *path, int flags);
@@ -93,6 +115,8 @@ INTERPOSER FILE *fopen(const char *path, const char *mode)
 	FILE *file = real()->fopen(groups_path(path), mode);
 	int err;
 
+	if (file && *mode == 'w' && may_be_mapped(fileno(file)))
+		file_was_cut();
 	if (!file || !opened(fileno(file), path, *mode == 'r' && !strchr(mode, '+') ? O_RDONLY : O_RDWR))
 		return file;
 	err = errno;
@@ -170,7 +194,8 @@ static int make_way(int fd, int to)
 	sigset_t before;
 	int ret = 0;
 
-	if (fd == to || !node_has(to))
+	/* A child of vfork() has the parent's memory, but not its files: the parent's stay in place. */
+	if (fd == to || !node_has(to) || raw(SYS_getpid) != own_pid())
 		return 0;
 	lock(&before);
 	if (node_has(to))

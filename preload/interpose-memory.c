@@ -202,11 +202,30 @@ INTERPOSER int shmdt(const void *addr)
 	return ret;
 }
 
-static void end_file(bool is_shorter)
+/* With SHM_REMAP it takes the place of other mappings. */
+INTERPOSER void *shmat(int id, const void *addr, int flags)
+{
+	const struct real *libc = real();
+	struct shmid_ds segment;
+	sigset_t before;
+	bool is_known;
+	void *ret;
+
+	if (!(flags & SHM_REMAP) || !may_be_pinned(pages_of(addr, SIZE_MAX)))
+		return libc->shmat(id, addr, flags);
+	lock(&before);
+	ret = libc->shmat(id, addr, flags);
+	is_known = ret != (void *)-1 && raw(SYS_shmctl, id, IPC_STAT, &segment) >= 0;
+	end_pages(pages_of(ret, is_known ? segment.shm_segsz : 0), is_known);
+	unlock(&before);
+	return ret;
+}
+
+void file_was_cut(void)
 {
 	sigset_t before;
 
-	if (!is_shorter || !ranges_may_have(0, UINT64_MAX))
+	if (!ranges_may_have(0, UINT64_MAX))
 		return;
 	lock(&before);
 	pins_sweep(false);
@@ -217,7 +236,8 @@ INTERPOSER int truncate(const char *path, off_t length)
 {
 	int ret = real()->truncate(path, length);
 
-	end_file(!ret);
+	if (!ret)
+		file_was_cut();
 	return ret;
 }
 
@@ -231,7 +251,8 @@ INTERPOSER int ftruncate(int fd, off_t length)
 	if (ranges_may_have(0, UINT64_MAX))
 		is_shorter = raw(SYS_fstat, fd, &st) || length < st.st_size;
 	ret = real()->ftruncate(fd, length);
-	end_file(is_shorter && !ret);
+	if (is_shorter && !ret)
+		file_was_cut();
 	return ret;
 }
 
@@ -239,7 +260,8 @@ INTERPOSER int fallocate(int fd, int mode, off_t offset, off_t length)
 {
 	int ret = real()->fallocate(fd, mode, offset, length);
 
-	end_file(mode & ~FALLOC_FL_KEEP_SIZE && !ret);
+	if (mode & ~FALLOC_FL_KEEP_SIZE && !ret)
+		file_was_cut();
 	return ret;
 }
 

@@ -43,6 +43,7 @@
 	X(int, remap_file_pages, (void *, size_t, int, size_t, int))			\
 	X(int, brk, (void *))								\
 	X(void *, sbrk, (intptr_t))							\
+	X(void *, shmat, (int, const void *, int))					\
 	X(int, shmdt, (const void *))							\
 	X(int, truncate, (const char *, off_t))						\
 	X(int, ftruncate, (int, off_t))							\
@@ -64,5 +65,8 @@ struct real {
 };
 
 const struct real *real(void);
+
+/* A file that programs may have mapped is shorter now, or empty. */
+void file_was_cut(void);
 
 #endif

@@ -9,39 +9,49 @@
 #include "pins.h"
 #include "raw.h"
 
+/**
+ * struct own - what a child has anew: it is in a page that is 0 there
+ * @pid:	ID of the process, or 0
+ * @mutex:	the lock; 0 is an unlocked one. Another thread of the parent may have had its own
+ */
+struct own {
+	_Atomic pid_t pid;
+	pthread_mutex_t mutex;
+};
+
+static struct own *own;		/* or NULL: the kernel has no such pages */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pid_t owner;		/* the process whose pins these are */
-static _Atomic pid_t *self;	/* its ID, in a page that is 0 in a child; or NULL */
-static sigset_t before_fork;
 
 /*
  * A child has copies of private memory: fork() copies pinned pages at once, and the parent keeps
  * the pages that devices know. So the parent's addresses are not the child's, and the child pins
- * its own memory when it reads pagemap. Shared memory has the same frames in both. The parent's
+ * its own memory when it reads pagemap. Shared memory has the same frames in both. If another thread
+ * of the parent was changing the tables, the child at most loses some of its memory. The parent's
  * node stays open in the child: a child that goes on as a daemon has the parent's files of devices,
  * too, and needs the parent's pins.
  */
 static void become_child(void)
 {
 	pins_forget();
-	node_forget();
+	node_forget(owner);
 	owner = own_pid();
 }
 
 pid_t own_pid(void)
 {
-	pid_t pid = self ? *self : 0;
+	pid_t pid = own ? own->pid : 0;
 
 	if (!pid) {
 		pid = getpid();
-		if (self)
-			*self = pid;
+		if (own)
+			own->pid = pid;
 	}
 	return pid;
 }
 
 /* Without such a page own_pid() asks the kernel each time. */
-static void make_self(void)
+static void make_own(void)
 {
 	const size_t size = 1ul << node_page_shift();
 	void *page = raw_memory(size);
@@ -50,7 +60,7 @@ static void make_self(void)
 		raw_free(page, size);
 		page = NULL;
 	}
-	self = page;
+	own = page;
 }
 
 void lock(sigset_t *before)
@@ -60,7 +70,9 @@ void lock(sigset_t *before)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, before);
-	pthread_mutex_lock(&mutex);
+	if (!own && owner != own_pid())
+		pthread_mutex_init(&mutex, NULL);
+	pthread_mutex_lock(own ? &own->mutex : &mutex);
 	/* clone() and _Fork() call no fork handlers */
 	if (owner != own_pid())
 		become_child();
@@ -71,36 +83,26 @@ void unlock(const sigset_t *before)
 {
 	int err = errno;
 
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(own ? &own->mutex : &mutex);
 	pthread_sigmask(SIG_SETMASK, before, NULL);
 	errno = err;
 }
 
-static void before(void)
-{
-	sigset_t set;
-
-	lock(&set);
-	before_fork = set;
-}
-
-static void after(void)
-{
-	sigset_t set = before_fork;
-
-	unlock(&set);
-}
-
 static void after_in_child(void)
 {
-	pthread_mutex_init(&mutex, NULL);
-	become_child();
-	pthread_sigmask(SIG_SETMASK, &before_fork, NULL);
+	sigset_t before;
+
+	lock(&before);
+	unlock(&before);
 }
 
 __attribute__((constructor)) static void begin(void)
 {
-	make_self();
+	make_own();
 	owner = own_pid();
-	pthread_atfork(before, after, after_in_child);
+	/*
+	 * A fork does not take the lock: malloc may take its own ones then, under which it unmaps
+	 * memory in another thread, which needs this lock.
+	 */
+	pthread_atfork(NULL, NULL, after_in_child);
 }

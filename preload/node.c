@@ -2,9 +2,11 @@
 /*
  * Memory is pinned for one function, which represents all: pagemap has one answer, so the others
  * must see memory at the same addresses. The end of these pins stops no function
- * (FLATIOMMU_PIN_NO_STOP). Each function that the program has opened has a pin of its own, of a
- * page of this library (the anchor). When the file is closed, the kernel stops the function because
- * of that pin, before it unpins any of the program's memory.
+ * (FLATIOMMU_PIN_NO_STOP). Each function that the program runs has a pin of its own, of a page of
+ * this library (the anchor). When the file is closed, the kernel stops the function because of that
+ * pin, before it unpins any of the program's memory. A child has the parent's node open, too, so
+ * its end stops no function of a parent that lives. When the parent has ended, as that of a daemon
+ * has, the child's own node gets pins for the parent's functions.
  */
 #include "node.h"
 
@@ -28,11 +30,15 @@
 /**
  * struct used - a function that the program has opened
  * @function:	its address
- * @guarded:	it has a pin that stops it, or another program has it
+ * @pin:	the pin that stops it, or 0: not yet tried, another program has it, or it has failed
+ * @tried:	to pin for it
+ * @parent:	the process that this one was forked from, and that stops the function; or 0
  */
 struct used {
 	struct flatiommu_function function;
-	bool guarded;
+	uint32_t pin;
+	bool tried;
+	pid_t parent;
 };
 
 static int nodes[MOST_NODES];
@@ -105,8 +111,8 @@ static int pin_for(const struct flatiommu_function *function, void *memory, uint
 	return 0;
 }
 
-/* Pins the anchor for a function. Tries again while the function is being bound (-EBUSY). */
-static int pin_anchor(const struct flatiommu_function *function, uint32_t flags,
+/* Pins the anchor for a function. @wait: tries again while the function is being bound (-EBUSY). */
+static int pin_anchor(const struct flatiommu_function *function, uint32_t flags, bool wait,
 		      struct answer *answer)
 {
 	const struct timespec moment = { .tv_nsec = 20000000 };
@@ -119,7 +125,7 @@ static int pin_anchor(const struct flatiommu_function *function, uint32_t flags,
 		return -ENOMEM;
 	for (i = 0; i < 50; i++) {
 		ret = pin_for(function, anchor, page_size(), flags, &pin, answer);
-		if (ret != -EBUSY)
+		if (ret != -EBUSY || !wait)
 			break;
 		raw(SYS_nanosleep, &moment, NULL);
 	}
@@ -150,7 +156,7 @@ static bool try_function(const char *address)
 		return true;
 	if (!(info.out_state & FLATIOMMU_STATE_CLAIMED) && !function_is_on_uio(address))
 		return true;
-	ret = pin_anchor(&info.function, FLATIOMMU_PIN_NO_STOP, &anchor_answer);
+	ret = pin_anchor(&info.function, FLATIOMMU_PIN_NO_STOP, true, &anchor_answer);
 	if (ret) {
 		failure = ret;
 		return true;
@@ -167,20 +173,69 @@ static bool try_function(const char *address)
 	return true;
 }
 
+static int look_up(const struct flatiommu_function *function, uint64_t offset, uint64_t pages,
+		   unsigned int most, struct answer *answer)
+{
+	struct flatiommu_lookup lookup = {
+		.size = sizeof(lookup),
+		.flags = FLATIOMMU_LOOKUP_PIN,
+		.function = *function,
+		.pin = answer->pin,
+		.nr_segments = most,
+		.start = offset << node_page_shift(),
+		.length = pages << node_page_shift(),
+		.segments = (uintptr_t)answer->segments,
+	};
+	int ret = call(FLATIOMMU_LOOKUP, &lookup);
+
+	answer->nr = lookup.nr_segments;
+	answer->pages = lookup.length >> node_page_shift();
+	return ret;
+}
+
+/* Does its pin stop it? A pin of a function that was unplugged does not stop the next one there. */
+static bool is_guarded(const struct used *u)
+{
+	anchor_answer.pin = u->pin;
+	return u->pin && !look_up(&u->function, 0, 1, 1, &anchor_answer);
+}
+
+/* Does a process live? One whose ID another one has now does. */
+static bool is_alive(pid_t pid)
+{
+	return raw(SYS_kill, pid, 0) != -ESRCH;
+}
+
 /* Pins the anchor for a function, to stop it. If another program has it, that one stops it. */
 static void guard(struct used *u)
 {
 	int ret;
 
-	if (u->guarded || !has_told)
+	if (!has_told || (u->parent && is_alive(u->parent)) || is_guarded(u))
 		return;
-	ret = pin_anchor(&u->function, 0, &anchor_answer);
-	if (!ret)
+	u->parent = 0;
+	if (u->pin)
+		node_unpin(u->pin);
+	u->pin = 0;
+	ret = pin_anchor(&u->function, 0, !u->tried, &anchor_answer);
+	u->tried = true;
+	if (!ret) {
 		compare(&u->function, anchor_answer.segments[0].address);
-	else if (ret != -EPERM && ret != -EALREADY)
+		u->pin = anchor_answer.pin;
+	} else if (ret != -EPERM && ret != -EALREADY) {
 		say("%04x:%02x:%02x.%x is not stopped when this program dies: %s", u->function.segment,
 		    u->function.bus, u->function.devfn >> 3, u->function.devfn & 7, strerrordesc_np(-ret));
-	u->guarded = true;
+	}
+}
+
+/* Guards what a parent that has ended has left. */
+static void guard_left(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_used; i++)
+		if (used[i].parent)
+			guard(&used[i]);
 }
 
 static void find_function(void)
@@ -207,7 +262,9 @@ static int begin(void)
 		node = move_up(raw_open(NODE, O_RDWR));
 		if (node < 0)
 			return failure = node;
-		nodes[nr_nodes++] = node;
+		nodes[nr_nodes] = node;
+		/* A fork in another thread may come in between. */
+		__atomic_store_n(&nr_nodes, nr_nodes + 1, __ATOMIC_RELEASE);
 		find_function();
 	} else if (!has_told && may_try) {
 		may_try = false;
@@ -216,6 +273,14 @@ static int begin(void)
 	if (is_odd)
 		return -EXDEV;
 	return has_told ? 0 : failure;
+}
+
+/* Opens pagemap if it is not open. Returns 0 or -errno. */
+static int open_map(void)
+{
+	if (map < 0)
+		map = move_up(raw_open("/proc/self/pagemap", O_RDONLY));
+	return map < 0 ? map : 0;
 }
 
 static int pin_with(uint64_t page, uint64_t pages, struct answer *answer)
@@ -239,6 +304,9 @@ int node_pin(uint64_t page, uint64_t pages, struct answer *answer)
 
 	if (ret)
 		return ret;
+	guard_left();
+	/* Before a child of vfork() does it, which has this memory, but files of its own. */
+	open_map();
 	ret = pin_with(page, pages, answer);
 	if (ret != -ENODEV)
 		return ret;
@@ -249,21 +317,7 @@ int node_pin(uint64_t page, uint64_t pages, struct answer *answer)
 
 int node_look_up(uint64_t offset, uint64_t pages, unsigned int most, struct answer *answer)
 {
-	struct flatiommu_lookup lookup = {
-		.size = sizeof(lookup),
-		.flags = FLATIOMMU_LOOKUP_PIN,
-		.function = told,
-		.pin = answer->pin,
-		.nr_segments = most,
-		.start = offset << node_page_shift(),
-		.length = pages << node_page_shift(),
-		.segments = (uintptr_t)answer->segments,
-	};
-	int ret = call(FLATIOMMU_LOOKUP, &lookup);
-
-	answer->nr = lookup.nr_segments;
-	answer->pages = lookup.length >> node_page_shift();
-	return ret;
+	return look_up(&told, offset, pages, most, answer);
 }
 
 void node_unpin(uint32_t pin)
@@ -271,14 +325,6 @@ void node_unpin(uint32_t pin)
 	struct flatiommu_unpin unpin = { .size = sizeof(unpin), .pin = pin };
 
 	call(FLATIOMMU_UNPIN, &unpin);
-}
-
-/* Opens pagemap if it is not open. Returns 0 or -errno. */
-static int open_map(void)
-{
-	if (map < 0)
-		map = move_up(raw_open("/proc/self/pagemap", O_RDONLY));
-	return map < 0 ? map : 0;
 }
 
 int node_are_present(uint64_t page, uint64_t pages, bool *shared)
@@ -303,16 +349,31 @@ int node_read(uint64_t page, uint64_t *entries, size_t n)
 	return 0;
 }
 
+/* Is a function behind @path? Opens the node only for that of a group. */
+static bool is_function(const char *path, struct flatiommu_function *function)
+{
+	const char *group = group_behind(path);
+	int asked;
+	bool is;
+
+	if (!group)
+		return function_behind(path, function);
+	if (node >= 0)
+		return function_of_group(group, node, function);
+	asked = raw_open(NODE, O_RDWR);
+	if (asked < 0)
+		return false;
+	is = function_of_group(group, asked, function);
+	raw_close(asked);
+	return is;
+}
+
 void node_uses(const char *path)
 {
 	struct flatiommu_function function;
-	int asked = node >= 0 ? node : raw_open(NODE, O_RDWR);
-	bool is = function_behind(path, asked, &function);
 	unsigned int i;
 
-	if (node < 0 && asked >= 0)
-		raw_close(asked);
-	if (!is)
+	if (!is_function(path, &function))
 		return;
 	for (i = 0; i < nr_used; i++)
 		if (!memcmp(&used[i].function, &function, sizeof(function)))
@@ -324,6 +385,7 @@ void node_uses(const char *path)
 	}
 	if (i == nr_used)
 		used[nr_used++] = (struct used){ .function = function };
+	used[i].parent = 0;
 	if (node >= 0)
 		guard(&used[i]);
 }
@@ -349,6 +411,9 @@ int node_make_way(int fd)
 	int to = (int)raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
 	unsigned int i;
 
+	/* RLIMIT_NOFILE may be lower. Leave 0 to 2 to the program. */
+	if (to < 0)
+		to = (int)raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (to < 0)
 		return to;
 	for (i = 0; i < nr_nodes; i++)
@@ -362,7 +427,7 @@ int node_make_way(int fd)
 	return 0;
 }
 
-void node_forget(void)
+void node_forget(pid_t parent)
 {
 	unsigned int i;
 
@@ -373,8 +438,12 @@ void node_forget(void)
 	has_told = false;
 	is_odd = false;
 	may_try = true;
-	for (i = 0; i < nr_used; i++)
-		used[i].guarded = false;
+	for (i = 0; i < nr_used; i++) {
+		if (used[i].pin)
+			used[i].parent = parent;
+		used[i].pin = 0;
+		used[i].tried = false;
+	}
 }
 
 void node_retry(void)

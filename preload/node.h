@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Most segments of one call. */
 #define NODE_SEGMENTS 512
@@ -47,7 +48,7 @@ int node_read(uint64_t page, uint64_t *entries, size_t n);
  */
 int node_are_present(uint64_t page, uint64_t pages, bool *shared);
 
-/* The program has opened @path. If that is a file of a function, stop the function at its end. */
+/* The program has opened @path. If that means that it runs a function, stop that at its end. */
 void node_uses(const char *path);
 /* Is this a file of the library, which the program must not close? */
 bool node_has(int fd);
@@ -55,8 +56,8 @@ bool node_has(int fd);
 int node_next(int fd);
 /* Moves such a file: the program is about to put another one at @fd. Returns 0 or -errno. */
 int node_make_way(int fd);
-/* In a child: the pins are its parent's, and last as long as any process has the node open. */
-void node_forget(void);
+/* In a child: the pins are those of @parent, and last as long as any process has the node open. */
+void node_forget(pid_t parent);
 
 /* A pagemap is being opened: try again after an earlier failure. */
 void node_retry(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the module parses: addresses and BARs as claim and devices= have them, and the functions that a call of
+ * What the module parses: addresses and options as claim and devices= have them, and the functions that a call of
  * /dev/flatiommu names. It is the module's own file, with tests/fuzz/kernel below it.
  */
 #include <stdint.h>
@@ -36,7 +36,9 @@ static void text(const uint8_t *data, size_t size)
 		if (pdev)
 			pci_dev_put(pdev);
 	}
-	if (flat_parse_options(text, options, &r) && (!options != !r.wc_bars || r.wc_bars >> PCI_STD_NUM_BARS))
+	if (flat_parse_options(text, options, &r) &&
+	    (!options != !(r.options.wc_bars || r.options.hold || r.options.fence) ||
+	     r.options.wc_bars >> PCI_STD_NUM_BARS))
 		abort();
 	free(text);
 }

@@ -58,7 +58,9 @@ static void fuzz_paths(void)
 	if (groups_path(path) != path && strncmp(groups_path(path), "/proc/tty/ldisc", 15))
 		abort();
 	files_may_be(path, 1);
-	function_behind(path, -1, &function);
+	function_behind(path, &function);
+	if (group_behind(path))
+		function_of_group(group_behind(path), -1, &function);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -114,8 +114,9 @@ int node_make_way(int fd)
 	return own < 0 ? own : 0;
 }
 
-void node_forget(void)
+void node_forget(pid_t parent)
 {
+	(void)parent;
 	memset(pins, 0, sizeof(pins));
 	nr_pinned = 0;
 }

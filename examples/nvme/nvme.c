@@ -243,10 +243,14 @@ static int init_queue(struct nvme *n, struct nvme_queue *q, uint16_t id, uint16_
 	int err;
 
 	err = flatiommu_dma_alloc(n->flat, entries * sizeof(*q->sq), &contiguous, &q->sq_dma);
-	if (!err)
-		err = flatiommu_dma_alloc(n->flat, entries * sizeof(*q->cq), &contiguous, &q->cq_dma);
 	if (err)
 		return said(n, err);
+	err = flatiommu_dma_alloc(n->flat, entries * sizeof(*q->cq), &contiguous, &q->cq_dma);
+	if (err) {
+		flatiommu_dma_free(q->sq_dma);
+		q->sq_dma = NULL;
+		return said(n, err);
+	}
 	q->id = id;
 	q->entries = entries;
 	q->sq = q->sq_dma->memory;
@@ -255,7 +259,10 @@ static int init_queue(struct nvme *n, struct nvme_queue *q, uint16_t id, uint16_
 	return 0;
 }
 
-/* The first six steps of base 3.5.1. */
+/*
+ * The first six steps of base 3.5.1. The controller becomes bus master after the reset: before
+ * that it may know addresses of an earlier driver.
+ */
 static int enable(struct nvme *n)
 {
 	int err;
@@ -265,6 +272,9 @@ static int enable(struct nvme *n)
 		err = init_queue(n, &n->admin, 0, ADMIN_ENTRIES);
 	if (err)
 		return err;
+	err = flatiommu_bus_master(n->device, true);
+	if (err)
+		return said(n, err);
 	flatiommu_write32(n->regs + NVME_REG_AQA, (ADMIN_ENTRIES - 1) << 16 | (ADMIN_ENTRIES - 1));
 	flatiommu_write64(n->regs + NVME_REG_ASQ, flatiommu_dma_address(n->admin.sq_dma, 0));
 	flatiommu_write64(n->regs + NVME_REG_ACQ, flatiommu_dma_address(n->admin.cq_dma, 0));
@@ -484,8 +494,6 @@ static int start_controller(struct nvme *n, bool irq)
 	err = flatiommu_dma_alloc(n->flat, DATA_SIZE, NULL, &n->data);
 	if (!err)
 		err = flatiommu_dma_alloc(n->flat, n->qdepth * NVME_PAGE_SIZE, NULL, &n->lists);
-	if (!err)
-		err = flatiommu_bus_master(n->device, true);
 	if (err)
 		return said(n, err);
 	if (irq)

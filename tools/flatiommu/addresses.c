@@ -144,29 +144,29 @@ static int walk_pages(struct tool *tool, struct walk *walk, const char *pid,
 	snprintf(path, sizeof(path), "/proc/%.20s/pagemap", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
-		return fail(tool, -ESRCH, "%s: there is no such process", pid);
+		return tool_fail(tool, -ESRCH, "%s: there is no such process", pid);
 	if (fd < 0) {
 		ret = -errno;
 		if (ret == -EACCES || ret == -EPERM)
 			cure_hidden(tool, pid, start, length);
-		return fail(tool, ret, "%s: %s%s", path, strerror(-ret), ret == -EACCES || ret == -EPERM ?
-			    ": another user's process, or one with more privileges" : "");
+		return tool_fail(tool, ret, "%s: %s%s", path, strerror(-ret), ret == -EACCES || ret == -EPERM ?
+				 ": another user's process, or one with more privileges" : "");
 	}
 	flags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	for (at = start; at < end && !ret; at = (at / walk->page_size + 1) * walk->page_size) {
 		ret = entry_at(fd, at / walk->page_size, &entry);
 		if (ret == -EFAULT)
-			ret = fail(tool, ret, "0x%llx: is beyond the address space of process %s", at,
-				   pid);
+			ret = tool_fail(tool, ret, "0x%llx: is beyond the address space of process %s", at,
+					pid);
 		else if (ret)
-			ret = fail(tool, ret, "%s: %s", path, strerror(-ret));
+			ret = tool_fail(tool, ret, "%s: %s", path, strerror(-ret));
 		else
 			add_page(walk, &run, at, end, entry, flags_fd);
 		/* without CAP_SYS_ADMIN frame numbers are 0, silently */
 		if (!ret && entry & PAGEMAP_PRESENT && !(entry & PAGEMAP_PFN)) {
 			cure_hidden(tool, pid, start, length);
 			lack_text(lack, sizeof(lack), CAP_SYS_ADMIN, "CAP_SYS_ADMIN");
-			ret = fail(tool, -EPERM, "%s: addresses are hidden: %s", path, lack);
+			ret = tool_fail(tool, -EPERM, "%s: addresses are hidden: %s", path, lack);
 		}
 	}
 	if (!ret)
@@ -208,7 +208,7 @@ static int addresses_run(struct tool *tool, const struct args *args)
 	if (!ret)
 		ret = parse_number(tool, &length, args->words[2]);
 	if (!ret && (!length || start + length < start))
-		ret = fail(tool, -EINVAL, "%s: not a length", args->words[2]);
+		ret = tool_fail(tool, -EINVAL, "%s: not a length", args->words[2]);
 	if (ret)
 		return ret;
 	walk.runs = json_object_new_array();

@@ -16,6 +16,7 @@
 
 #include "binding.h"
 #include "holders.h"
+#include "ko.h"
 #include "links.h"
 #include "machine.h"
 #include "memory.h"
@@ -26,15 +27,26 @@
 #include "sysfs.h"
 #include "uses.h"
 
-enum { FORCE, PERSIST, USER, WC };
+enum { FENCE, FORCE, HOLD, PERSIST, USER, WC };
 
 static const struct flag bind_flags[] = {
+	[FENCE] = { "fence", NULL, FENCE_HELP },
 	[FORCE] = { "force", NULL, "whatever is lost by it" },
+	[HOLD] = { "hold", NULL, HOLD_HELP },
 	[PERSIST] = { "persist", NULL, "after the next reboot, too" },
 	[USER] = { "user", "USER", "make USER the owner of the node in /dev/vfio" },
 	[WC] = { "wc", "BAR[+BAR]", "hold these BARs write-combined" },
 	{ NULL, NULL, NULL }
 };
+
+static struct options options_of(const struct args *args)
+{
+	return (struct options){
+		.wc = args->values[WC],
+		.hold = args->values[HOLD],
+		.fence = args->values[FENCE],
+	};
+}
 
 /* Fails if the function is in use. With @force it warns of what will be lost. */
 static int check_uses(struct tool *tool, struct json_object *warnings, const struct function *f,
@@ -64,8 +76,8 @@ static int check_uses(struct tool *tool, struct json_object *warnings, const str
 	if (first) {
 		if (get_string(first, "cure"))
 			cure(tool, "%s", get_string(first, "cure"));
-		ret = fail(tool, -EBUSY, "%s: not bound: %.300s (--force binds it all the same%s)",
-			   f->address, get_string(first, "text"), others);
+		ret = tool_fail(tool, -EBUSY, "%s: not bound: %.300s (--force binds it all the same%s)",
+				f->address, get_string(first, "text"), others);
 	}
 	json_object_put(uses);
 	return ret;
@@ -85,7 +97,7 @@ static int check_group(struct tool *tool, const struct functions *functions,
 	names_read(&names, "/sys/kernel/iommu_groups/%d/devices", f->group);
 	for (i = 0; i < names.n && !ret; i++) {
 		if (function_read(&other, names.name[i]) || is_bridge(&other) || !*other.driver ||
-		    is_on_vfio(&other))
+		    is_of_vfio(&other) || !strcmp(other.driver, "pci-stub"))
 			continue;
 		for (j = 0; j < functions->n; j++)
 			if (!strcmp(functions->function[j].address, other.address))
@@ -93,10 +105,10 @@ static int check_group(struct tool *tool, const struct functions *functions,
 		if (j < functions->n)
 			continue;
 		cure(tool, "flatiommu bind %s %s", f->address, other.address);
-		ret = fail(tool, -EBUSY,
-			   "%s: not bound: its IOMMU group %d can be used only together with %s, "
-			   "which is bound to %s",
-			   f->address, f->group, other.address, other.driver);
+		ret = tool_fail(tool, -EBUSY,
+				"%s: not bound: its IOMMU group %d can be used only together with %s, "
+				"which is bound to %s",
+				f->address, f->group, other.address, other.driver);
 	}
 	names_free(&names);
 	return ret;
@@ -105,6 +117,8 @@ static int check_group(struct tool *tool, const struct functions *functions,
 static int check(struct tool *tool, struct json_object *warnings, const struct functions *functions,
 		 const struct args *args)
 {
+	const struct options options = options_of(args);
+	const char *option = any_option(&options);
 	struct processes processes;
 	int ret = 0;
 	size_t i;
@@ -116,19 +130,21 @@ static int check(struct tool *tool, struct json_object *warnings, const struct f
 		if (f->being_unbound)
 			ret = fail_waiting(tool, f->address);
 		else if (is_bridge(f))
-			ret = fail(tool, -EOPNOTSUPP, "%s: not bound: it is a bridge", f->address);
+			ret = tool_fail(tool, -EOPNOTSUPP, "%s: not bound: it is a bridge", f->address);
 		if (!ret && f->behind == BEHIND_NOIOMMU) {
 			cure(tool, "flatiommu unbind %s && flatiommu bind %s", f->address,
 			     f->address);
-			ret = fail(tool, -EBUSY,
-				   "%s: not bound: vfio-pci has it in VFIO's no-IOMMU mode",
-				   f->address);
+			ret = tool_fail(tool, -EBUSY,
+					"%s: not bound: vfio-pci has it in VFIO's no-IOMMU mode",
+					f->address);
 		}
-		if (!ret && args->values[WC] && f->group >= 0) {
-			cure(tool, "flatiommu unbind %s", f->address);
-			ret = fail(tool, -EEXIST,
-				   "%s: --wc is for functions without a group; it has group %d",
-				   f->address, f->group);
+		if (!ret && option && f->group >= 0) {
+			if (f->behind == BEHIND_FLATIOMMU)
+				cure(tool, "flatiommu %s %s", *f->driver ? "unbind" : "release",
+				     f->address);
+			ret = tool_fail(tool, -EEXIST,
+					"%s: --%s is for functions without a group; it has group %d",
+					f->address, option, f->group);
 		}
 		if (!ret)
 			ret = check_group(tool, functions, f);
@@ -177,7 +193,7 @@ static int set_owner(struct tool *tool, struct json_object *changes,
 		if (!read_bound(functions->function[i].address, &f, node, sizeof(node)))
 			continue;
 		if (chown(node, user->pw_uid, -1))
-			return fail(tool, -errno, "%s: %s", node, strerror(errno));
+			return tool_fail(tool, -errno, "%s: %s", node, strerror(errno));
 		note(changes, "%s: owned by %s%s", node, user->pw_name,
 		     f.behind == BEHIND_IOMMU ? "" :
 		     ", who also needs CAP_SYS_RAWIO, and can then read and write all memory");
@@ -198,40 +214,49 @@ static int bind_all(struct tool *tool, struct json_object *changes,
 		    const struct functions *functions, const struct args *args,
 		    const struct passwd *user, bool without_iommu)
 {
+	const struct options options = options_of(args);
+	bool *persistent = calloc(functions->n, sizeof(*persistent)), persisted = false;
 	struct record record;
-	size_t i = 0;
+	size_t i = 0, j;
 	int ret;
 
-	ret = machine_prepare(tool, changes, without_iommu);
+	for (j = 0; persistent && j < functions->n; j++)
+		persistent[j] = is_persistent(functions->function[j].address);
+	ret = persistent ? machine_prepare(tool, changes, without_iommu) :
+			   tool_fail(tool, -ENOMEM, "out of memory");
 	for (; !ret && i < functions->n; i++) {
 		if (is_on_vfio(&functions->function[i])) {
 			note(changes, "%s: is bound to vfio-pci already",
 			     functions->function[i].address);
 			continue;
 		}
-		ret = is_interrupted() ? fail(tool, -EINTR, "bind: interrupted") :
-			bind_function(tool, changes, &functions->function[i], args->values[WC]);
+		ret = is_interrupted() ? tool_fail(tool, -EINTR, "bind: interrupted") :
+			bind_function(tool, changes, &functions->function[i], &options);
 	}
 	if (!ret && is_interrupted())
-		ret = fail(tool, -EINTR, "bind: interrupted");
+		ret = tool_fail(tool, -EINTR, "bind: interrupted");
 	if (!ret && user)
 		ret = set_owner(tool, changes, functions, user, without_iommu);
-	if (!ret && args->values[PERSIST])
+	if (!ret && args->values[PERSIST]) {
+		persisted = true;
 		ret = persist_add(tool, changes, functions, without_iommu);
+	}
 	if (ret) {
 		struct tool second = { 0 };
 
 		while (i--) {
+			if (persisted && !persistent[i])
+				persist_remove(&second, changes, functions->function[i].address);
 			if (is_on_vfio(&functions->function[i]) ||
 			    record_load(&record, functions->function[i].address))
 				continue;
-			persist_remove(&second, changes, record.address);
 			put_back(&second, changes, &record);
 		}
 		machine_restore(&second, changes);
 		if (*second.error)
 			fprintf(stderr, "flatiommu: putting things back: %s\n", second.error);
 	}
+	free(persistent);
 	return ret;
 }
 
@@ -349,14 +374,14 @@ static int bind_run(struct tool *tool, const struct args *args)
 	if (!ret && args->values[USER]) {
 		user = getpwnam(args->values[USER]);
 		if (!user)
-			ret = fail(tool, -EINVAL, "%s: there is no such user", args->values[USER]);
+			ret = tool_fail(tool, -EINVAL, "%s: there is no such user", args->values[USER]);
 	}
 	if (!ret)
 		ret = record_lock(tool);
 	for (i = 0; i < functions.n && !ret; i++) {
 		/* it may have changed before we had the lock */
 		if (function_read(&functions.function[i], functions.function[i].address))
-			ret = fail(tool, -ENODEV, "%s: is gone", functions.function[i].address);
+			ret = tool_fail(tool, -ENODEV, "%s: is gone", functions.function[i].address);
 		without_iommu |= functions.function[i].behind != BEHIND_IOMMU;
 	}
 	if (!ret)

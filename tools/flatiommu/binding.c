@@ -21,7 +21,7 @@ static int set_override(struct tool *tool, const char *address, const char *driv
 	ret = file_write_in_time(text, PCI_DEVICES "/%s/driver_override", address);
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, address);
-	return ret ? fail(tool, ret, "%s: driver_override: %s", address, strerror(-ret)) : 0;
+	return ret ? tool_fail(tool, ret, "%s: driver_override: %s", address, strerror(-ret)) : 0;
 }
 
 /* Offers the function to all drivers, or to the one that its override names. */
@@ -31,7 +31,7 @@ static int probe(struct tool *tool, const char *address)
 
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, address);
-	return ret ? fail(tool, ret, "%s: %s", address, strerror(-ret)) : 0;
+	return ret ? tool_fail(tool, ret, "%s: %s", address, strerror(-ret)) : 0;
 }
 
 static int begin_record(struct tool *tool, struct record *record, const struct function *f)
@@ -39,8 +39,9 @@ static int begin_record(struct tool *tool, struct record *record, const struct f
 	char override[sizeof(record->override)];
 	int ret = function_override(tool, override, sizeof(override), f->address);
 
-	if (ret || (!record_load(record, f->address) && record_is_of(record, f)))
+	if (ret || (!record_load(record, f->address) && record_is_of(record, f) && !record->probe))
 		return ret;
+	record->probe = false;
 	memcpy(record->driver, f->driver, sizeof(record->driver));
 	memcpy(record->override, override, sizeof(record->override));
 	record->claimed = f->behind == BEHIND_FLATIOMMU;
@@ -60,11 +61,11 @@ static int bind_vfio(struct tool *tool, const struct record *record)
 	if (!ret)
 		ret = probe(tool, address);
 	if (!ret && function_read(&f, address))
-		ret = fail(tool, -ENODEV, "%s: is gone", address);
+		ret = tool_fail(tool, -ENODEV, "%s: is gone", address);
 	if (!ret && !is_on_vfio(&f)) {
 		cure(tool, "dmesg | tail");
-		ret = fail(tool, -EIO, "%s: vfio-pci refuses it; the kernel log says why",
-			   address);
+		ret = tool_fail(tool, -EIO, "%s: vfio-pci refuses it; the kernel log says why",
+				address);
 	}
 	if (!ret && strcmp(record->override, "vfio-pci"))
 		ret = set_override(tool, address, record->override);
@@ -76,14 +77,14 @@ static int bind_vfio(struct tool *tool, const struct record *record)
  * IOMMU only when a driver binds, or at a claim.
  */
 static int claim_or_find_iommu(struct tool *tool, struct json_object *changes, struct function *f,
-			       const char *wc)
+			       const struct options *options)
 {
 	struct tool claim = *tool;
-	int ret = flat_claim(&claim, f->address, wc);
+	int ret = flat_claim(&claim, f->address, options);
 
 	if (!ret) {
 		note(changes, "%s: claimed", f->address);
-	} else if (ret == -EALREADY && !wc && !function_read(f, f->address) &&
+	} else if (ret == -EALREADY && !any_option(options) && !function_read(f, f->address) &&
 		   f->behind == BEHIND_IOMMU) {
 		note(changes, "%s: not claimed: it has an IOMMU, which the kernel has found only "
 		     "now",
@@ -96,7 +97,7 @@ static int claim_or_find_iommu(struct tool *tool, struct json_object *changes, s
 }
 
 int bind_function(struct tool *tool, struct json_object *changes, const struct function *function,
-		  const char *wc)
+		  const struct options *options)
 {
 	struct function f = *function;
 	struct record record;
@@ -115,9 +116,9 @@ int bind_function(struct tool *tool, struct json_object *changes, const struct f
 	}
 	/* a kernel driver may have had a group of VFIO's no-IOMMU mode */
 	if (function_read(&f, f.address))
-		return fail(tool, -ENODEV, "%s: is gone", f.address);
+		return tool_fail(tool, -ENODEV, "%s: is gone", f.address);
 	if (f.behind == BEHIND_NOTHING) {
-		ret = claim_or_find_iommu(tool, changes, &f, wc);
+		ret = claim_or_find_iommu(tool, changes, &f, options);
 		if (ret)
 			return ret;
 	}
@@ -155,13 +156,13 @@ static int give_to(struct tool *tool, struct json_object *changes, const char *a
 		return ret;
 	if (!*f.driver) {
 		cure(tool, "modprobe %s && flatiommu unbind %s", driver, address);
-		return fail(tool, -EIO, "%s: %s refuses to take it back", address, driver);
+		return tool_fail(tool, -EIO, "%s: %s refuses to take it back", address, driver);
 	}
 	if (strcmp(f.driver, driver)) {
 		cure(tool, "echo %s >/sys/bus/pci/drivers/%s/unbind && flatiommu unbind %s",
 		     address, f.driver, address);
-		return fail(tool, -EBUSY, "%s: %s has it by now, not %s", address, f.driver,
-			    driver);
+		return tool_fail(tool, -EBUSY, "%s: %s has it by now, not %s", address, f.driver,
+				 driver);
 	}
 	note(changes, "%s: given back to %s", address, f.driver);
 	return 0;
@@ -210,6 +211,28 @@ static int take_back(struct tool *tool, struct json_object *changes, struct func
 	return ret;
 }
 
+/* Offers the function to all drivers, as it is not known which one had it. */
+static int probe_free(struct tool *tool, struct json_object *changes, const char *address)
+{
+	struct function f;
+
+	if (function_read(&f, address) || *f.driver)
+		return 0;
+	if (file_write_in_time(address, "/sys/bus/pci/drivers_probe") == -ETIMEDOUT)
+		return fail_waiting(tool, address);
+	if (function_read(&f, address) || !*f.driver)
+		return 0;
+	if (is_on_vfio(&f)) {
+		cure(tool, "echo %04x %04x >/sys/bus/pci/drivers/vfio-pci/remove_id && "
+		     "flatiommu unbind %s", f.vendor, f.device, address);
+		return tool_fail(tool, -EBUSY,
+				 "%s: vfio-pci binds it again, because new_id or ids= has %04x:%04x",
+				 address, f.vendor, f.device);
+	}
+	note(changes, "%s: given to %s", address, f.driver);
+	return 0;
+}
+
 int put_back(struct tool *tool, struct json_object *changes, const struct record *record)
 {
 	const char *address = record->address;
@@ -235,6 +258,8 @@ int put_back(struct tool *tool, struct json_object *changes, const struct record
 
 		ret = ret ? ret : last;
 	}
+	if (!ret && record->probe)
+		ret = probe_free(tool, changes, address);
 	if (!ret)
 		record_remove(address);
 	return ret;

@@ -11,9 +11,11 @@
 #include "pci.h"
 #include "record.h"
 
-/* @wc: BARs to hold write-combined, or NULL. After a failure call put_back(). */
+struct options;
+
+/* @options: of a claim. After a failure call put_back(). */
 int bind_function(struct tool *tool, struct json_object *changes, const struct function *function,
-		  const char *wc);
+		  const struct options *options);
 
 /*
  * Must the driver be unbound to undo the bind? If the function is claimed, another tool's driver

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mounts.h"
+#include "mountinfo.h"
 #include "sysfs.h"
 
 #define MOUNTS "/proc/self/mountinfo"
@@ -46,10 +46,10 @@ static bool find_in(struct cgroup *c, const char *pid, const char *controller, b
 {
 	char *text = file_text("/proc/%s/cgroup", pid), *mounts = file_text(MOUNTS), *rest = mounts;
 	char *path = text ? path_in(text, controller, v1) : NULL;
-	struct mount m;
+	struct mountinfo m;
 	bool found = false;
 
-	while (path && !found && mount_next(&rest, &m)) {
+	while (path && !found && mountinfo_next(&rest, &m)) {
 		size_t root = strcmp(m.root, "/") ? strlen(m.root) : 0;
 
 		if (strcmp(m.type, v1 ? "cgroup" : "cgroup2") || strncmp(path, m.root, root) ||

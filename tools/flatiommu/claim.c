@@ -10,9 +10,11 @@
 #include "pci.h"
 #include "privilege.h"
 
-enum { WC };
+enum { FENCE, HOLD, WC };
 
 static const struct flag claim_flags[] = {
+	[FENCE] = { "fence", NULL, FENCE_HELP },
+	[HOLD] = { "hold", NULL, HOLD_HELP },
 	[WC] = { "wc", "BAR[+BAR]", "hold these BARs write-combined" },
 	{ NULL, NULL, NULL }
 };
@@ -55,6 +57,11 @@ static void show_functions(struct tool *tool, const struct functions *functions)
 
 static int claim_run(struct tool *tool, const struct args *args)
 {
+	const struct options options = {
+		.wc = args->values[WC],
+		.hold = args->values[HOLD],
+		.fence = args->values[FENCE],
+	};
 	struct functions functions = { 0 };
 	size_t done = 0;
 	int ret;
@@ -70,7 +77,7 @@ static int claim_run(struct tool *tool, const struct args *args)
 		const struct function *f = &functions.function[done];
 
 		ret = f->being_unbound ? fail_waiting(tool, f->address) :
-					    flat_claim(tool, f->address, args->values[WC]);
+					    flat_claim(tool, f->address, &options);
 		if (!ret)
 			done++;
 	}
@@ -102,7 +109,7 @@ static int release_run(struct tool *tool, const struct args *args)
 		if (f->being_unbound)
 			ret = fail_waiting(tool, f->address);
 		else if (f->behind != BEHIND_FLATIOMMU)
-			ret = fail(tool, -ENOENT, "%s: it is not claimed", f->address);
+			ret = tool_fail(tool, -ENOENT, "%s: it is not claimed", f->address);
 		else
 			ret = flat_release(tool, f->address);
 	}

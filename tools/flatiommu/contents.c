@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sysfs.h"
+
 /* Finds the signature of a member: its volume or array cannot be assembled without it. */
 static const char *member(int fd)
 {
@@ -64,14 +66,6 @@ static const char *value(const struct blkid *blkid, void *probe, const char *nam
 	const char *data = NULL;
 
 	return blkid->lookup_value(probe, name, &data, NULL) || !data ? "" : data;
-}
-
-/* Replaces control characters: a label may contain any, and is shown on a terminal. */
-static void make_printable(char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || (unsigned char)*text > '~')
-			*text = '?';
 }
 
 static void probe_contents(struct contents *contents, const struct blkid *blkid, void *probe,

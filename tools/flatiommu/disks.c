@@ -39,6 +39,16 @@ static bool is_controller(const char *name)
 	return end && !name[end];
 }
 
+/* Cuts the partition off: nvme0n1p2 is of nvme0n1. */
+static void cut_partition(char *disk)
+{
+	int end = 0;
+
+	sscanf(disk, "nvme%*un%*u%n", &end);
+	if (end && disk[end] == 'p')
+		disk[end] = 0;
+}
+
 void disk_controllers(struct names *controllers, const char *disk)
 {
 	struct names subsystems, names;
@@ -50,10 +60,8 @@ void disk_controllers(struct names *controllers, const char *disk)
 		const char *subsystem = subsystems.name[i];
 		char head[64];
 
-		/* nvme0n1p2 is a partition of nvme0n1 */
 		snprintf(head, sizeof(head), "%s", disk);
-		if (!file_exists(SUBSYSTEMS "/%s/%s", subsystem, head))
-			head[strcspn(head, "p")] = 0;
+		cut_partition(head);
 		if (!file_exists(SUBSYSTEMS "/%s/%s", subsystem, head))
 			continue;
 		names_read(&names, SUBSYSTEMS "/%s", subsystem);

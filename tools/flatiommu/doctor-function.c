@@ -51,10 +51,10 @@ static void check_use(struct doctor *doctor)
 
 	for (i = 0; i < json_object_array_length(uses); i++) {
 		struct json_object *use = json_object_array_get_idx(uses, i);
-		const char *remedy = get_string(use, "cure");
+		const char *step = get_string(use, "cure");
 
-		if (remedy)
-			mend(doctor, "%s", remedy);
+		if (step)
+			mend(doctor, "%s", step);
 		if (json_object_get_boolean(get(use, "refuses")))
 			say(doctor, PROBLEM, "%s: bind needs --force", get_string(use, "text"));
 		else

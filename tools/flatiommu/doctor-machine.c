@@ -330,6 +330,44 @@ static void check_refusals(struct doctor *doctor)
 	}
 }
 
+/* Claims that are known not to have the option hold. */
+static unsigned int count_without_hold(const struct doctor *doctor)
+{
+	unsigned int n = 0;
+	size_t i;
+
+	for (i = 0; i < doctor->functions.n; i++) {
+		const struct function *f = &doctor->functions.function[i];
+
+		n += f->behind == BEHIND_FLATIOMMU && !(f->wc_bars >= 0 && f->hold);
+	}
+	return n;
+}
+
+/* A module that is older has no such parameter. */
+static void check_hold(struct doctor *doctor)
+{
+	unsigned int without = count_without_hold(doctor);
+	char policy[16];
+
+	if (!is_wanted(doctor) || !doctor->behind[BEHIND_FLATIOMMU] ||
+	    file_read(policy, sizeof(policy), FLAT_PARAMETERS "/on_unmap"))
+		return;
+	if (!strcmp(policy, "hold")) {
+		say(doctor, OK,
+		    "on_unmap=hold: memory that is unmapped too early is given to nobody else");
+	} else if (!without) {
+		say(doctor, OK,
+		    "claims have hold: memory that is unmapped too early is given to nobody else");
+	} else {
+		mend(doctor, "echo hold >" FLAT_PARAMETERS "/on_unmap");
+		say(doctor, NOTE,
+		    "on_unmap=%s: another program may get memory that is unmapped while a device still writes to it; "
+		    "hold prevents that, and is for production%s",
+		    policy, geteuid() ? " (only root sees which claims have it)" : "");
+	}
+}
+
 static void check_records(struct doctor *doctor)
 {
 	char *machine = machine_load();
@@ -431,6 +469,7 @@ const struct check machine_checks[] = {
 	{ "flatiommu", check_flat_node },
 	{ "container", check_container },
 	{ "refusals", check_refusals },
+	{ "hold", check_hold },
 	{ "bind", check_records },
 	{ "persist", check_persistent },
 	{ "run", check_run },

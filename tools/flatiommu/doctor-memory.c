@@ -10,7 +10,7 @@
 
 #include "doctor.h"
 #include "memory.h"
-#include "mounts.h"
+#include "mountinfo.h"
 #include "privilege.h"
 #include "sysfs.h"
 
@@ -35,9 +35,9 @@ struct place {
  * Returns the pages that fit in a mount, by size= and nr_inodes=. statfs() knows only size=. A page
  * needs a file.
  */
-static unsigned long long room_in(const struct mount *m)
+static unsigned long long room_in(const struct mountinfo *m)
 {
-	const char *inodes = mount_option(m, "nr_inodes");
+	const char *inodes = mountinfo_option(m, "nr_inodes");
 	unsigned long long room = ~0ULL, most;
 	struct names names;
 	struct statfs fs;
@@ -57,10 +57,10 @@ static unsigned long long room_in(const struct mount *m)
 static void find_place(struct place *best, unsigned long long size)
 {
 	char *text = file_text("/proc/self/mountinfo"), *rest = text;
-	struct mount m;
+	struct mountinfo m;
 
 	memset(best, 0, sizeof(*best));
-	while (mount_next(&rest, &m)) {
+	while (mountinfo_next(&rest, &m)) {
 		unsigned long long room = 0;
 		enum use use = NOT_ALLOWED;
 

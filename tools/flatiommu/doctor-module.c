@@ -33,7 +33,7 @@ void check_lockdown(struct doctor *doctor)
 	module_trust_command(command, sizeof(command));
 	mend_here(doctor, "%s", command);
 	say(doctor, PROBLEM,
-	    "the kernel is locked down%s: claims are refused, by design, unless the module was built for it, and signed%s%s",
+	    "the kernel is locked down%s: claims fail, by design, unless the module was built for it, and signed%s%s",
 	    secure[4] == 1 ? ", as Secure Boot is on" : "",
 	    *key.certificate ? "; the key here is " : "", key.certificate);
 }

@@ -14,7 +14,7 @@ static void check_address(struct doctor *doctor, const char *address)
 	if (!persistent_id(id, sizeof(id), address))
 		return;
 	if (function_read(&f, address)) {
-		mend(doctor, "sed -i /%s/d " PERSIST_RULES, address);
+		mend(doctor, "sed -i '/\"%s\"/d' " PERSIST_RULES, address);
 		say(doctor, WARNING, "%s: %s should be bound at boot, but there is no such function", address,
 		    id);
 	} else if (!is_persistent(address)) {

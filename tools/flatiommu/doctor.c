@@ -22,6 +22,7 @@ static const struct flag doctor_flags[] = {
 
 static const char *const states[] = {
 	[OK] = "ok",
+	[NOTE] = "note",
 	[UNSEEN] = "unseen",
 	[WARNING] = "warning",
 	[PROBLEM] = "problem",
@@ -42,7 +43,7 @@ void say(struct doctor *doctor, enum verdict verdict, const char *fmt, ...)
 	put_string(o, "text", text);
 	put_string(o, "cure", doctor->cure);
 	doctor->cure[0] = 0;
-	if (verdict > doctor->worst)
+	if (verdict > doctor->worst && verdict != NOTE)
 		doctor->worst = verdict;
 }
 
@@ -92,9 +93,10 @@ void mend(struct doctor *doctor, const char *fmt, ...)
 static void line_text(struct json_object *line)
 {
 	static const enum colour colours[] = {
-		[OK] = GREEN, [UNSEEN] = YELLOW, [WARNING] = YELLOW, [PROBLEM] = RED,
+		[OK] = GREEN, [NOTE] = PLAIN, [UNSEEN] = YELLOW, [WARNING] = YELLOW,
+		[PROBLEM] = RED,
 	};
-	const char *state = get_string(line, "state"), *remedy = get_string(line, "cure");
+	const char *state = get_string(line, "state"), *step = get_string(line, "cure");
 	size_t i;
 
 	for (i = 0; strcmp(states[i], state); i++)
@@ -103,8 +105,8 @@ static void line_text(struct json_object *line)
 	printf("%-8s", state);
 	colour(stdout, PLAIN);
 	printf("  %-11s  %s\n", get_string(line, "check"), get_string(line, "text"));
-	if (remedy)
-		printf("%21s  > %s\n", "", remedy);
+	if (step)
+		printf("%21s  > %s\n", "", step);
 }
 
 static void doctor_text(const struct tool *tool, struct json_object *what)
@@ -147,7 +149,7 @@ static int doctor_run(struct tool *tool, const struct args *args)
 
 	if (args->values[RUN] && !args->nr_words) {
 		cure(tool, "flatiommu help doctor");
-		return fail(tool, -EINVAL, "doctor: --run is for devices that are named");
+		return tool_fail(tool, -EINVAL, "doctor: --run is for devices that are named");
 	}
 	ret = args->nr_words ? functions_named(tool, &named, args) : 0;
 	if (ret)
@@ -161,6 +163,7 @@ static int doctor_run(struct tool *tool, const struct args *args)
 	started_read(&doctor.started, doctor.pid ? doctor.pid : "self");
 	if (doctor.pid) {
 		file_read(name, sizeof(name), "/proc/%s/comm", doctor.pid);
+		make_printable(name);
 		/* from here on, checks see what that process sees */
 		ret = process_become(tool, doctor.pid);
 		if (ret)

@@ -10,8 +10,11 @@
 #include "processes.h"
 #include "started.h"
 
-/* State of a line. UNSEEN: this user cannot see it; it counts as a warning. */
-enum verdict { OK, UNSEEN, WARNING, PROBLEM };
+/*
+ * State of a line. NOTE: nothing is wrong, but another setting may be better; it counts as OK.
+ * UNSEEN: this user cannot see it; it counts as a warning.
+ */
+enum verdict { OK, NOTE, UNSEEN, WARNING, PROBLEM };
 
 /**
  * struct doctor - one examination

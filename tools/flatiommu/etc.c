@@ -19,16 +19,19 @@ int etc_write(struct tool *tool, struct json_object *changes, const char *direct
 	if (!ret)
 		ret = file_replace(text, "%s", path);
 	if (ret)
-		return fail(tool, ret, "%s: %s", path, strerror(-ret));
+		return tool_fail(tool, ret, "%s: %s", path, strerror(-ret));
 	note(changes, "wrote %s", path);
 	return 0;
 }
 
 int etc_remove(struct tool *tool, struct json_object *changes, const char *path)
 {
+	/* unlink() has EROFS also for a file that is not there */
+	if (!file_exists("%s", path))
+		return 0;
 	if (!unlink(path))
 		note(changes, "removed %s", path);
 	else if (errno != ENOENT)
-		return fail(tool, -errno, "%s: %s", path, strerror(errno));
+		return tool_fail(tool, -errno, "%s: %s", path, strerror(errno));
 	return 0;
 }

@@ -46,7 +46,7 @@ int events_open(struct tool *tool, struct events *events)
 {
 	events->signals = open_signals();
 	if (events->signals < 0)
-		return fail(tool, -errno, "signals: %s", strerror(errno));
+		return tool_fail(tool, -errno, "signals: %s", strerror(errno));
 	events->uevents = open_uevents();
 	events->opens = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	return 0;

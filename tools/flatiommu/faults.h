@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What IOMMUs refuse, as the kernel's log has it, and the memory that was meant. */
+/* Accesses that IOMMUs have blocked, from the kernel's log, and the memory that was meant. */
 #ifndef FAULTS_H
 #define FAULTS_H
 
@@ -8,7 +8,7 @@
 #include "address.h"
 
 /**
- * struct fault - an access that an IOMMU has refused
+ * struct fault - an access that an IOMMU has blocked
  * @function:	the function that made it, or a bridge above it
  * @address:	its address; Intel's IOMMUs report that of the page
  * @write:	it was a write
@@ -30,7 +30,7 @@ bool fault_parse(struct fault *fault, const char *line);
  */
 enum fault_record { FAULT_NONE, FAULT_SOME, FAULT_ONE };
 
-/* Parses a record of /dev/kmsg. Those that programs write there are FAULT_NONE. */
+/* Parses a record of /dev/kmsg. A record that a program has written is FAULT_NONE. */
 enum fault_record fault_parse_record(struct fault *fault, const char *record);
 
 /**

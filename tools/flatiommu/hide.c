@@ -10,7 +10,7 @@
 #include <sys/mount.h>
 #include <sys/vfs.h>
 
-#include "mounts.h"
+#include "mountinfo.h"
 #include "sysfs.h"
 
 /* In a sysfs. */
@@ -38,13 +38,13 @@ static int hide_in(const char *root, const char *point)
 int hide_groups(const char **where)
 {
 	char *text = file_text("/proc/self/mountinfo"), *rest = text;
-	struct mount m;
+	struct mountinfo m;
 	int ret;
 
 	*where = place;
 	/* /proc need not be there */
 	ret = hide_in("/", "/sys");
-	while (!ret && mount_next(&rest, &m))
+	while (!ret && mountinfo_next(&rest, &m))
 		if (!strcmp(m.type, "sysfs"))
 			ret = hide_in(m.root, m.point);
 	free(text);

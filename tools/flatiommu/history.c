@@ -62,8 +62,8 @@ static int history_run(struct tool *tool, const struct args *args)
 	ret = functions_named(tool, &functions, args);
 	if (!ret && functions.n != 1) {
 		cure(tool, "flatiommu list %s", args->words[0]);
-		ret = fail(tool, -EINVAL, "%s: there are %zu of that kind", args->words[0],
-			   functions.n);
+		ret = tool_fail(tool, -EINVAL, "%s: there are %zu of that kind", args->words[0],
+				functions.n);
 	}
 	if (!ret) {
 		file = past_open(tool, "history");

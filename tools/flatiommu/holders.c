@@ -101,10 +101,10 @@ static int fail_used(struct tool *tool, const struct function *f, struct process
 	cure_by_kill(tool, array);
 	json_object_put(array);
 	if (*who)
-		return fail(tool, -EBUSY, "%s: open by %s", f->address, who);
-	return fail(tool, -EBUSY,
-		    "%s: open, but no process shows it: one outside of this container, or a file on its way through a socket",
-		    f->address);
+		return tool_fail(tool, -EBUSY, "%s: open by %s", f->address, who);
+	return tool_fail(tool, -EBUSY,
+			 "%s: open, but no process shows it: one outside of this container, or a file on its way through a socket",
+			 f->address);
 }
 
 /*
@@ -167,8 +167,8 @@ int take_unused(struct tool *tool, const struct function *f)
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, f->address);
 	if (ret != -EBUSY || !is_of_vfio(f))
-		return ret ? fail(tool, ret, "%s: %s cannot be unbound: %s", f->address, f->driver,
-				  strerror(-ret)) : 0;
+		return ret ? tool_fail(tool, ret, "%s: %s cannot be unbound: %s", f->address, f->driver,
+				       strerror(-ret)) : 0;
 	processes_read(&processes);
 	ret = fail_used(tool, f, &processes);
 	processes_free(&processes);
@@ -183,21 +183,21 @@ int fail_waiting(struct tool *tool, const char *address)
 	char who[256];
 
 	if (function_read(&f, address))
-		return fail(tool, -ENODEV, "%s: is gone", address);
+		return tool_fail(tool, -ENODEV, "%s: is gone", address);
 	processes_read(&processes);
 	array = processes_of(&processes, &f);
 	processes_text(who, sizeof(who), array);
 	cure_by_kill(tool, array);
 	if (*who)
-		fail(tool, -ETIMEDOUT, "%s: an unbind of it waits for %s", address, who);
+		tool_fail(tool, -ETIMEDOUT, "%s: an unbind of it waits for %s", address, who);
 	else if (f.being_unbound)
-		fail(tool, -ETIMEDOUT,
-		     "%s: an unbind of it waits for a program, but no process shows which",
-		     address);
+		tool_fail(tool, -ETIMEDOUT,
+			  "%s: an unbind of it waits for a program, but no process shows which",
+			  address);
 	else
-		fail(tool, -ETIMEDOUT, "%s: the kernel is busy with it: %s is being bound or "
-		     "unbound", address,
-		     *f.driver ? f.driver : "a driver");
+		tool_fail(tool, -ETIMEDOUT, "%s: the kernel is busy with it: %s is being bound or "
+			  "unbound", address,
+			  *f.driver ? f.driver : "a driver");
 	json_object_put(array);
 	processes_free(&processes);
 	return -ETIMEDOUT;

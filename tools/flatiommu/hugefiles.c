@@ -39,7 +39,7 @@ void hugeusers_read(struct hugeusers *users)
 
 		if (!isdigit((unsigned char)all.name[i][0]) || !huge_kib(all.name[i]))
 			continue;
-		file_read(name, sizeof(name), "/proc/%s/comm", all.name[i]);
+		read_name(name, sizeof(name), atoi(all.name[i]));
 		users->pids[users->n++] = atoi(all.name[i]);
 		if (len < sizeof(users->text))
 			len += snprintf(users->text + len, sizeof(users->text) - len, "%s%s[%s]",
@@ -53,9 +53,9 @@ void hugeusers_free(struct hugeusers *users)
 	free(users->pids);
 }
 
-unsigned long long hugetlbfs_page_size(const struct mount *m)
+unsigned long long hugetlbfs_page_size(const struct mountinfo *m)
 {
-	const char *value = strcmp(m->type, "hugetlbfs") ? NULL : mount_option(m, "pagesize");
+	const char *value = strcmp(m->type, "hugetlbfs") ? NULL : mountinfo_option(m, "pagesize");
 	unsigned long long size;
 	char *unit;
 
@@ -132,10 +132,10 @@ static void find(struct files *files, const char *pid, unsigned long long size)
 	bool self = !strcmp(pid, "self");
 	dev_t seen[32];
 	size_t n = 0, i;
-	struct mount m;
+	struct mountinfo m;
 	struct stat st;
 
-	while (n < sizeof(seen) / sizeof(*seen) && mount_next(&rest, &m)) {
+	while (n < sizeof(seen) / sizeof(*seen) && mountinfo_next(&rest, &m)) {
 		if (hugetlbfs_page_size(&m) != size)
 			continue;
 		snprintf(path, sizeof(path), "%s%s%s%s", self ? "" : "/proc/", self ? "" : pid,

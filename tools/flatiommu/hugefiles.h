@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "mounts.h"
+#include "mountinfo.h"
 
 /**
  * struct hugeusers - programs that have mapped huge pages
@@ -42,6 +42,6 @@ void hugefiles_read(struct hugefiles *files, const char *pid, unsigned long long
 		    const struct hugeusers *users);
 
 /* Page size of a mount, 0 if it is not hugetlbfs. */
-unsigned long long hugetlbfs_page_size(const struct mount *mount);
+unsigned long long hugetlbfs_page_size(const struct mountinfo *mount);
 
 #endif

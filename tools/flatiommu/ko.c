@@ -33,15 +33,15 @@ static const struct meaning of_claim[] = {
 	{ EEXIST, "it is claimed already", NULL },
 	{ EBUSY, "a driver is bound to it", "flatiommu bind %s" },
 	/* with --wc; for other causes see why_unsupported() */
-	{ EOPNOTSUPP, "--wc needs PAT, which this machine does not have", NULL },
+	{ EOPNOTSUPP, "--wc needs PAT of x86 processors, which this machine does not have", NULL },
 	{ EINTR, "interrupted while waiting for a bind or an unbind of it", "flatiommu list %s" },
 	{ EALREADY, "an IOMMU has it, and VFIO works on it without flatiommu",
 	  "flatiommu bind %s" },
 	{ EAFNOSUPPORT, "bus addresses cannot be used on this machine", "flatiommu doctor %s" },
 	{ EPROTONOSUPPORT, "its DMA is not coherent with the processor's caches", "flatiommu doctor %s" },
 	{ EAGAIN, "it was just added: try again", "flatiommu claim %s" },
-	/* only with --wc */
-	{ EINVAL, "not BARs such as 2 or 2+4, or a module without write-combining", NULL },
+	/* only with --wc, --hold or --fence */
+	{ EINVAL, "not BARs such as 2 or 2+4, or an option that the module does not have", NULL },
 	{ ENXIO, "a BAR that is not memory, not prefetchable, or has the MSI-X table",
 	  "flatiommu doctor %s" },
 	{ EADDRINUSE, "a BAR that is mapped uncached already", "flatiommu list %s" },
@@ -75,8 +75,8 @@ static int fail_meaning(struct tool *tool, const struct meaning *meanings, int e
 		to = strstr(from, "%s");
 		cure(tool, "%.*s%s", (int)(to - from), from, address);
 	}
-	return fail(tool, err, "%s: not %s: %s", address, verb,
-		    meanings->text ? meanings->text : strerror(-err));
+	return tool_fail(tool, err, "%s: not %s: %s", address, verb,
+			 meanings->text ? meanings->text : strerror(-err));
 }
 
 /* Returns the cause of EOPNOTSUPP if it is a bridge or an untrusted device, else NULL. */
@@ -92,19 +92,26 @@ static const char *why_unsupported(const char *address)
 	       "it is behind an external port (Thunderbolt), whose devices the kernel does not trust" : NULL;
 }
 
-int flat_claim(struct tool *tool, const char *address, const char *wc)
+const char *any_option(const struct options *options)
+{
+	return options->wc ? "wc" : options->hold ? "hold" : options->fence ? "fence" : NULL;
+}
+
+int flat_claim(struct tool *tool, const char *address, const struct options *options)
 {
 	const char *why;
 	char text[128];
 	int ret;
 
-	snprintf(text, sizeof(text), "%s%s%s", address, wc ? "/wc=" : "", wc ? wc : "");
+	snprintf(text, sizeof(text), "%s%s%s%s%s", address, options->wc ? "/wc=" : "",
+		 options->wc ? options->wc : "", options->hold ? "/hold" : "",
+		 options->fence ? "/fence" : "");
 	ret = file_write_in_time(text, FLAT_FILES "/claim");
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, address);
 	why = ret == -EOPNOTSUPP ? why_unsupported(address) : NULL;
 	if (why)
-		return fail(tool, ret, "%s: not claimed: %s", address, why);
+		return tool_fail(tool, ret, "%s: not claimed: %s", address, why);
 	return ret ? fail_meaning(tool, of_claim, ret, address, "claimed") : 0;
 }
 
@@ -156,10 +163,12 @@ int flat_info(int file, struct function *f)
 		return ret;
 	f->group = info.group;
 	f->wc_bars = info.out_wc_bars;
+	f->hold = info.out_state & FLATIOMMU_STATE_HOLD;
+	f->fence = info.out_state & FLATIOMMU_STATE_FENCE;
 	return 0;
 }
 
-struct json_object *flat_wc_bars(const struct function *f)
+void flat_put_options(struct json_object *o, const struct function *f)
 {
 	struct function asked = *f;
 	struct json_object *array;
@@ -168,28 +177,71 @@ struct json_object *flat_wc_bars(const struct function *f)
 
 	if (f->behind != BEHIND_FLATIOMMU) {
 		asked.wc_bars = 0;
+		asked.hold = asked.fence = false;
 	} else if (f->wc_bars < 0) {
 		file = flat_open();
 		ret = flat_info(file, &asked);
 		flat_close(file);
 	}
-	if (ret)
-		return NULL;
-	array = json_object_new_array();
+	if (ret) {
+		json_object_object_add(o, "wc_bars", NULL);
+		json_object_object_add(o, "hold", NULL);
+		json_object_object_add(o, "fence", NULL);
+		return;
+	}
+	array = put_array(o, "wc_bars");
 	for (bar = 0; bar < 6; bar++)
 		if (asked.wc_bars & 1 << bar)
 			json_object_array_add(array, json_object_new_int(bar));
-	return array;
+	put_bool(o, "hold", asked.hold);
+	put_bool(o, "fence", asked.fence);
 }
 
-void wc_text(char *buf, size_t size, struct json_object *wc_bars)
+/* Appends what snprintf() would write. */
+static void append(char *buf, size_t size, const char *between, const char *text)
 {
-	size_t i, n = wc_bars ? json_object_array_length(wc_bars) : 0, len = 0;
+	size_t len = strlen(buf);
+
+	snprintf(buf + len, size - len, "%s%s", len ? between : "", text);
+}
+
+/* "2+4", or "". */
+static void bars_text(char *buf, size_t size, struct json_object *bars)
+{
+	size_t i, n = bars ? json_object_array_length(bars) : 0;
 
 	buf[0] = 0;
-	for (i = 0; i < n && len < size; i++)
-		len += snprintf(buf + len, size - len, "%s%s", i ? "+" : "",
-				json_object_get_string(json_object_array_get_idx(wc_bars, i)));
+	for (i = 0; i < n; i++)
+		append(buf, size, "+", json_object_get_string(json_object_array_get_idx(bars, i)));
+}
+
+static const char *const words[] = { "hold", "fence" };
+
+/* @wc comes before the BARs, @separator between two options. */
+static void list_options(char *buf, size_t size, struct json_object *o, const char *wc,
+			 const char *separator)
+{
+	char bars[16];
+	size_t i;
+
+	bars_text(bars, sizeof(bars), get(o, "wc_bars"));
+	snprintf(buf, size, "%s%s", *bars ? wc : "", bars);
+	for (i = 0; i < ARRAY_SIZE(words); i++)
+		if (json_object_get_boolean(get(o, words[i])))
+			append(buf, size, separator, words[i]);
+}
+
+void options_text(char *buf, size_t size, struct json_object *o)
+{
+	list_options(buf, size, o, "write-combined: BAR ", ", ");
+}
+
+void options_of_claim(char *buf, size_t size, struct json_object *o)
+{
+	char options[32];
+
+	list_options(options, sizeof(options), o, "wc=", "/");
+	snprintf(buf, size, "%s%s", *options ? "/" : "", options);
 }
 
 int flat_uapi(void)

@@ -14,22 +14,43 @@
 
 bool flat_is_loaded(void);
 
-/* @wc: BARs to hold write-combined, such as 2+4, or NULL. */
-int flat_claim(struct tool *tool, const char *address, const char *wc);
+/**
+ * struct options - options of a claim, by the options of the command
+ * @wc:		BARs to hold write-combined, such as 2+4, or NULL
+ * @hold:	NULL: without
+ * @fence:	NULL: without
+ */
+struct options {
+	const char *wc, *hold, *fence;
+};
+
+#define HOLD_HELP "what a program unmaps is nobody else's before the device is quiet"
+#define FENCE_HELP "stop the device when a map is refused"
+
+/* Returns the name of an option that is set, or NULL if there is none. */
+const char *any_option(const struct options *options);
+
+int flat_claim(struct tool *tool, const char *address, const struct options *options);
 int flat_release(struct tool *tool, const char *address);
 
 /* Opens a file to ask the module about many functions. Returns it, or -errno. */
 int flat_open(void);
 void flat_close(int file);
 
-/* Gets the group and the write-combined BARs of a claimed function. */
+/* Gets the group of a claimed function, and the options of its claim. */
 int flat_info(int file, struct function *function);
 
-/* Returns the BARs that its claim holds write-combined, [2, 4], or NULL if they cannot be seen. */
-struct json_object *flat_wc_bars(const struct function *function);
+/*
+ * Puts the options of its claim: "wc_bars": [2, 4], "hold": false, "fence": false, or each null if
+ * they cannot be seen.
+ */
+void flat_put_options(struct json_object *o, const struct function *function);
 
-/* Writes these BARs as claims do: "2+4", or "". */
-void wc_text(char *buf, size_t size, struct json_object *wc_bars);
+/* Describes these for people: "write-combined: BAR 2+4, hold", or "". */
+void options_text(char *buf, size_t size, struct json_object *o);
+
+/* Writes them as a claim has them after the address: "/wc=2+4/hold", or "". */
+void options_of_claim(char *buf, size_t size, struct json_object *o);
 
 /* Returns FLATIOMMU_VERSION of the loaded module, or -errno. */
 int flat_uapi(void);

@@ -44,7 +44,7 @@ static struct json_object *describe(const struct function *f, struct pci_access 
 	else
 		put_number(o, "group", f->group);
 	put_string(o, "iommu", behind_name(f->behind));
-	json_object_object_add(o, "wc_bars", flat_wc_bars(f));
+	flat_put_options(o, f);
 	put_string(o, "pf", f->pf);
 	put_number(o, "vfs", vfs);
 	put_bool(o, "persistent", is_persistent(f->address));
@@ -60,12 +60,12 @@ static struct json_object *row(struct json_object *function)
 {
 	struct json_object *o = NULL;
 	bool waits = json_object_get_boolean(get(function, "unbind_waits"));
-	char text[1024], open[256], wc[64], boot[64] = "";
+	char text[1024], open[256], options[64], boot[64] = "";
 	const char *pf = get_string(function, "pf"), *id = get_string(function, "persistent_id");
 
 	json_object_deep_copy(function, &o, NULL);
 	processes_text(open, sizeof(open), get(function, "open_by"));
-	wc_text(wc, sizeof(wc), get(function, "wc_bars"));
+	options_text(options, sizeof(options), function);
 	if (json_object_get_boolean(get(function, "persistent")))
 		snprintf(boot, sizeof(boot), " (bound at boot%s%s)", id ? ", as " : "",
 			 id ? id : "");
@@ -76,7 +76,7 @@ static struct json_object *row(struct json_object *function)
 	snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s%s%s%s%s%s",
 		 get_string(function, "class"),
 		 get_string(function, "name"), pf ? " (VF of " : "", pf ? pf : "", pf ? ")" : "",
-		 *wc ? " (write-combined: BAR " : "", wc, *wc ? ")" : "",
+		 *options ? " (" : "", options, *options ? ")" : "",
 		 waits ? " (an unbind waits for " : *open ? " (open: " : "", open,
 		 *open ? ")" : "", boot);
 	put_string(o, "what", text);

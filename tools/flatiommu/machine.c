@@ -71,7 +71,7 @@ static int allow_interrupts(struct tool *tool, struct json_object *changes, char
 	}
 	ret = file_write("Y", "%s", parameter);
 	if (ret)
-		return fail(tool, ret, "%s: %s", parameter, strerror(-ret));
+		return tool_fail(tool, ret, "%s: %s", parameter, strerror(-ret));
 	note(changes,
 	     "allowed unsafe interrupts (%s): without an IOMMU a device can send any interrupt",
 	     parameter);
@@ -90,7 +90,7 @@ int machine_prepare(struct tool *tool, struct json_object *changes, bool without
 			if (!module_is_loaded(modules[i]))
 				ret = append(&text, "module", modules[i], NULL);
 		if (!text || ret)
-			return fail(tool, -ENOMEM, "out of memory");
+			return tool_fail(tool, -ENOMEM, "out of memory");
 		ret = machine_save(tool, text);
 	}
 	/* a kernel may have only iommufd */
@@ -122,7 +122,7 @@ int machine_open_node(struct tool *tool, struct json_object *changes)
 	if (ret)
 		goto free;
 	if (chmod(FLAT_NODE, 0666))
-		ret = fail(tool, -errno, FLAT_NODE ": %s", strerror(errno));
+		ret = tool_fail(tool, -errno, FLAT_NODE ": %s", strerror(errno));
 	else
 		note(changes, FLAT_NODE ": everybody with CAP_SYS_RAWIO can open it, not only root");
 free:
@@ -177,7 +177,7 @@ static int restore_parameters(struct tool *tool, struct json_object *changes, ch
 			continue;
 		ret = file_write(value, "%s", path);
 		if (ret)
-			return fail(tool, ret, "%s: %s", path, strerror(-ret));
+			return tool_fail(tool, ret, "%s: %s", path, strerror(-ret));
 		note(changes, "unsafe interrupts are as they were: %s is %s", path, value);
 	}
 	return 0;

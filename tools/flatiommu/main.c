@@ -145,7 +145,7 @@ static int help_run(struct tool *tool, const struct args *args)
 		command = find_command(args->words[0]);
 		if (!command) {
 			cure(tool, "flatiommu help");
-			return fail(tool, -EINVAL, "%s: there is no such command", args->words[0]);
+			return tool_fail(tool, -EINVAL, "%s: there is no such command", args->words[0]);
 		}
 		show(tool, describe(command), usage_text);
 		return 0;
@@ -204,19 +204,19 @@ static int parse_flag(struct tool *tool, const struct command *command, struct a
 			break;
 	if (!flag || !flag->name) {
 		bad_usage(tool, command);
-		return fail(tool, -EINVAL, "%s: %s has no such option", argv[0], command->name);
+		return tool_fail(tool, -EINVAL, "%s: %s has no such option", argv[0], command->name);
 	}
 	if (args->values[flag - command->flags]) {
 		bad_usage(tool, command);
-		return fail(tool, -EINVAL, "%s: given twice", argv[0]);
+		return tool_fail(tool, -EINVAL, "%s: given twice", argv[0]);
 	}
 	if (!flag->takes && value) {
 		bad_usage(tool, command);
-		return fail(tool, -EINVAL, "%s: --%s takes no value", argv[0], flag->name);
+		return tool_fail(tool, -EINVAL, "%s: --%s takes no value", argv[0], flag->name);
 	}
 	if (flag->takes && !value && !argv[1]) {
 		bad_usage(tool, command);
-		return fail(tool, -EINVAL, "%s: %s is missing", argv[0], flag->takes);
+		return tool_fail(tool, -EINVAL, "%s: %s is missing", argv[0], flag->takes);
 	}
 	args->values[flag - command->flags] = !flag->takes ? "" : value ? value + 1 : argv[1];
 	return flag->takes && !value ? 2 : 1;
@@ -253,12 +253,12 @@ static int parse(struct tool *tool, const struct command *command, struct args *
 		return 1;
 	if (args->nr_words < command->min_words) {
 		bad_usage(tool, command);
-		return fail(tool, -EINVAL, "%s: %s is missing", command->name, command->words);
+		return tool_fail(tool, -EINVAL, "%s: %s is missing", command->name, command->words);
 	}
 	if (!command->verbatim && args->nr_words > command->max_words) {
 		bad_usage(tool, command);
-		return fail(tool, -EINVAL, "%s: one argument too many",
-			    args->words[command->max_words]);
+		return tool_fail(tool, -EINVAL, "%s: one argument too many",
+				 args->words[command->max_words]);
 	}
 	return 0;
 }
@@ -298,7 +298,7 @@ int main(int argc, char **argv)
 		help |= common > 0;
 		if (common < 0) {
 			bad_usage(&tool, NULL);
-			fail(&tool, -EINVAL, "%s: there is no such option", *argv);
+			tool_fail(&tool, -EINVAL, "%s: there is no such option", *argv);
 			tell_error(&tool);
 			return EXIT_USAGE;
 		}
@@ -307,7 +307,7 @@ int main(int argc, char **argv)
 		command = find_command(*argv);
 		if (!command) {
 			bad_usage(&tool, NULL);
-			fail(&tool, -EINVAL, "%s: there is no such command", *argv);
+			tool_fail(&tool, -EINVAL, "%s: there is no such command", *argv);
 			tell_error(&tool);
 			return EXIT_USAGE;
 		}
@@ -336,7 +336,7 @@ int main(int argc, char **argv)
 		return command->failure ? command->failure : EXIT_FAILURE;
 	}
 	if (fflush(stdout) || ferror(stdout)) {
-		fail(&tool, -EIO, "standard output: %s", strerror(errno));
+		tool_fail(&tool, -EIO, "standard output: %s", strerror(errno));
 		tell_error(&tool);
 		return EXIT_FAILURE;
 	}

@@ -166,7 +166,7 @@ static void held_metrics(struct json_object *status)
 {
 	if (!get(status, "held") || !get(status, "held_released_at_limit"))
 		return;
-	family("held_bytes", "gauge", "bytes", "Memory that is held after its unmap, with on_unmap=hold.");
+	family("held_bytes", "gauge", "bytes", "Memory that is held after its unmap.");
 	sample("held_bytes", number(status, "held"), NULL);
 	family("held_released_bytes", "counter", "bytes",
 	       "Memory that was given back at hold_limit since the module was loaded.");

@@ -263,17 +263,17 @@ static int load_flatiommu(struct tool *tool)
 		module_load_command(command, sizeof(command), &files);
 		cure(tool, "%s", command);
 		if (*files.unfit.path)
-			return fail(tool, -ENOEXEC, "flatiommu: %s is for %s, not for %s",
-				    files.unfit.path, files.unfit.release, kernel_release());
-		return fail(tool, -ENOENT, "flatiommu: there is no module for %s%s", kernel_release(),
-			    headers_are_missing() ? ", nor the kernel's headers to make one" : "");
+			return tool_fail(tool, -ENOEXEC, "flatiommu: %s is for %s, not for %s",
+					 files.unfit.path, files.unfit.release, kernel_release());
+		return tool_fail(tool, -ENOENT, "flatiommu: there is no module for %s%s", kernel_release(),
+				 headers_are_missing() ? ", nor the kernel's headers to make one" : "");
 	}
 	if (files.fit.installed)
 		argv[0] = "modprobe";
 	argv[1] = files.fit.installed ? "flatiommu" : files.fit.path;
 	if (run_program(said, sizeof(said), argv)) {
 		cure(tool, "flatiommu doctor");
-		return fail(tool, -ENOEXEC, "flatiommu: cannot be loaded: %s", said);
+		return tool_fail(tool, -ENOEXEC, "flatiommu: cannot be loaded: %s", said);
 	}
 	return 0;
 }
@@ -289,7 +289,7 @@ int module_load(struct tool *tool, const char *name)
 		return load_flatiommu(tool);
 	if (run_program(said, sizeof(said), argv)) {
 		cure(tool, "flatiommu doctor");
-		return fail(tool, -ENOEXEC, "%s: cannot be loaded: %s", name, said);
+		return tool_fail(tool, -ENOEXEC, "%s: cannot be loaded: %s", name, said);
 	}
 	return 0;
 }

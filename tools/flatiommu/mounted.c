@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "mounted.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "mountinfo.h"
 #include "namespaces.h"
 #include "sysfs.h"
 
@@ -21,8 +21,24 @@ dev_t block_number(const char *node)
 	return st.st_rdev;
 }
 
-static void add(struct mounts *mounts, const struct mount *new, const char *where,
-		const char *options)
+static void drop(struct mount *mount)
+{
+	free(mount->tag);
+	free(mount->where);
+	free(mount->options);
+}
+
+static bool is_9p(const struct mountinfo *m)
+{
+	return !strcmp(m->type, "9p");
+}
+
+static bool has_tag(const struct mountinfo *m)
+{
+	return is_9p(m) || !strcmp(m->type, "virtiofs");
+}
+
+static void add(struct mounts *mounts, const struct mount *new, const struct mountinfo *m)
 {
 	struct mount *grown;
 
@@ -32,38 +48,33 @@ static void add(struct mounts *mounts, const struct mount *new, const char *wher
 	mounts->mount = grown;
 	grown += mounts->n;
 	*grown = *new;
-	grown->where = strdup(where);
-	grown->options = strdup(options);
-	if (grown->where && grown->options) {
+	grown->tag = has_tag(m) ? strdup(m->source) : NULL;
+	grown->is_9p = is_9p(m);
+	grown->where = strdup(m->point);
+	grown->options = strdup(m->options);
+	if (grown->where && grown->options && (grown->tag || !has_tag(m)))
 		mounts->n++;
-		return;
-	}
-	free(grown->where);
-	free(grown->options);
+	else
+		drop(grown);
 }
 
 static void read_one(struct mounts *mounts, int pid, const char *label)
 {
-	char *text, *line, *rest;
+	struct mountinfo m;
+	char *text, *rest;
 
 	text = pid ? file_text("/proc/%d/mountinfo", pid) : file_text("/proc/self/mountinfo");
-	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
-	     line = strtok_r(NULL, "\n", &rest)) {
-		char where[PATH_MAX], source[PATH_MAX] = "", options[4096] = "";
-		char *dash = strstr(line, " - ");
-		struct mount new = { .pid = pid };
+	rest = text;
+	while (mountinfo_next(&rest, &m)) {
+		struct mount new = { .pid = pid, .source = block_number(m.source) };
 		unsigned int major, minor;
 
-		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major, &minor, where) != 3 || !dash)
+		if (sscanf(m.number, "%u:%u", &major, &minor) != 2)
 			continue;
-		sscanf(dash, " - %*s %4095s %4095s", source, options);
-		octal_unescape(source);
-		octal_unescape(where);
 		new.number = makedev(major, minor);
-		new.source = block_number(source);
 		snprintf(new.label, sizeof(new.label), "%s", label);
-		if (major || new.source)
-			add(mounts, &new, where, options);
+		if (major || new.source || has_tag(&m))
+			add(mounts, &new, &m);
 	}
 	free(text);
 }
@@ -85,10 +96,8 @@ void mounts_free(struct mounts *mounts)
 {
 	size_t i;
 
-	for (i = 0; i < mounts->n; i++) {
-		free(mounts->mount[i].where);
-		free(mounts->mount[i].options);
-	}
+	for (i = 0; i < mounts->n; i++)
+		drop(&mounts->mount[i]);
 	free(mounts->mount);
 	mounts->mount = NULL;
 	mounts->n = 0;

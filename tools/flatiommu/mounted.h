@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Mounts of block devices, in all mount namespaces that may be seen. */
+/* Mounts of block devices and of the host's file systems, in all mount namespaces that are seen. */
 #ifndef MOUNTED_H
 #define MOUNTED_H
 
@@ -11,6 +11,8 @@
  * struct mount - a mounted file system
  * @number:	device number of its files (st_dev); with btrfs, not that of a block device
  * @source:	device number of the mounted device, or 0
+ * @tag:	with 9p and virtiofs: the tag of what is mounted, else NULL
+ * @is_9p:	it is 9p
  * @where:	the directory
  * @options:	options of the file system
  * @pid:	a process whose namespace has the mount, or 0 for our own namespace
@@ -18,7 +20,8 @@
  */
 struct mount {
 	dev_t number, source;
-	char *where, *options;
+	char *tag, *where, *options;
+	bool is_9p;
 	int pid;
 	char label[300];
 };

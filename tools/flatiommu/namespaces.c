@@ -85,7 +85,7 @@ void namespaces_read(struct namespaces *namespaces, const char *kind)
 		snprintf(path, sizeof(path), "/proc/%.20s/ns/%s", names.name[i], kind);
 		if (!find(&new, path) || is_same(&new, &own) || is_known(namespaces, &new))
 			continue;
-		file_read(comm, sizeof(comm), "/proc/%s/comm", names.name[i]);
+		read_name(comm, sizeof(comm), atoi(names.name[i]));
 		snprintf(new.label, sizeof(new.label), "%s[%.20s]", comm, names.name[i]);
 		new.pid = atoi(names.name[i]);
 		add(namespaces, &new);

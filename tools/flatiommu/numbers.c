@@ -24,6 +24,6 @@ int parse_number(struct tool *tool, unsigned long long *number, const char *text
 		end++;
 	}
 	if (errno || end == text || *end || *text == '-')
-		return fail(tool, -EINVAL, "%s: not a number such as 4096, 0x1000 or 2M", text);
+		return tool_fail(tool, -EINVAL, "%s: not a number such as 4096, 0x1000 or 2M", text);
 	return 0;
 }

@@ -16,7 +16,7 @@
 /* The kernel accepts no longer parameter. */
 #define DEVICES_MAX 1024
 
-/* Reads devices= of our file: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2, or "". */
+/* Reads devices= of our file: 0000:00:04.0/wc=2,0000:00:05.0/wc=0+2/hold, or "". */
 static void devices_read(char *list, size_t size)
 {
 	char *text = file_text(OPTIONS), *found = text ? strstr(text, DEVICES) : NULL;
@@ -50,26 +50,27 @@ static void devices_drop(char *list, const char *address)
 	memmove(at, end, strlen(end) + 1);
 }
 
-/* Adds a function, with the BARs that its claim holds write-combined now. */
+/* Adds a function, with the options that its claim has now. */
 static int devices_add(struct tool *tool, char *list, size_t size, const char *address)
 {
-	struct json_object *wc_bars;
+	struct json_object *o;
 	struct function f;
-	char wc[64];
+	char options[64];
 	size_t len;
 
 	devices_drop(list, address);
 	if (function_read(&f, address))
 		return 0;
-	wc_bars = flat_wc_bars(&f);
-	wc_text(wc, sizeof(wc), wc_bars);
-	json_object_put(wc_bars);
-	if (!*wc)
+	o = json_object_new_object();
+	flat_put_options(o, &f);
+	options_of_claim(options, sizeof(options), o);
+	json_object_put(o);
+	if (!*options)
 		return 0;
 	len = strlen(list);
-	if (len + strlen(address) + strlen(wc) + strlen(",/wc=") >= size)
-		return fail(tool, -ENOSPC, "--persist: devices= in " OPTIONS " is full");
-	snprintf(list + len, size - len, "%s%s/wc=%s", len ? "," : "", address, wc);
+	if (len + strlen(",") + strlen(address) + strlen(options) >= size)
+		return tool_fail(tool, -ENOSPC, "--persist: devices= in " OPTIONS " is full");
+	snprintf(list + len, size - len, "%s%s%s", len ? "," : "", address, options);
 	return 0;
 }
 
@@ -87,10 +88,10 @@ static int check_devices(struct tool *tool)
 
 		if (line && strcmp(names.name[i], strrchr(OPTIONS, '/') + 1) &&
 		    memmem(line, strcspn(line, "\n"), "devices=", strlen("devices=")))
-			ret = fail(tool, -EEXIST,
-				   "--persist: " MODPROBE "/%s has devices=, and --wc must be "
-							  "added to it",
-				   names.name[i]);
+			ret = tool_fail(tool, -EEXIST,
+					"--persist: " MODPROBE "/%s has devices=, and --wc, --hold "
+							       "and --fence must be added to it",
+					names.name[i]);
 		free(text);
 	}
 	names_free(&names);

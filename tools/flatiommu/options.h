@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file of bind --persist in modprobe.d: the modules' parameters at boot, such as write-combined
- * BARs.
+ * The file of bind --persist in modprobe.d: the modules' parameters at boot, such as the options of
+ * claims.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H

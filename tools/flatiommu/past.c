@@ -20,18 +20,18 @@ int past_open(struct tool *tool, const char *command)
 	int file;
 
 	if (!flat_is_loaded())
-		return fail(tool, -ENOENT, "%s: the module is not loaded, so it keeps no history",
-			    command);
+		return tool_fail(tool, -ENOENT, "%s: the module is not loaded, so it keeps no history",
+				 command);
 	file = flat_open();
 	if (file >= 0)
 		return file;
 	if (file != -EPERM && file != -EACCES)
-		return fail(tool, file, "%s: " FLAT_NODE ": %s", command, strerror(-file));
+		return tool_fail(tool, file, "%s: " FLAT_NODE ": %s", command, strerror(-file));
 	if (geteuid() && !in_user_namespace())
 		cure(tool, "sudo flatiommu %s", command);
 	lack_text(lack, sizeof(lack), CAP_SYS_RAWIO, "CAP_SYS_RAWIO");
-	return fail(tool, file, "%s: " FLAT_NODE ": %s", command,
-		    has_capability(CAP_SYS_RAWIO) ? strerror(-file) : lack);
+	return tool_fail(tool, file, "%s: " FLAT_NODE ": %s", command,
+			 has_capability(CAP_SYS_RAWIO) ? strerror(-file) : lack);
 }
 
 /* Room for @n events. */
@@ -91,15 +91,15 @@ int past_of(struct tool *tool, int file, const char *address, struct past *past)
 		return 0;
 	case -ENOENT:
 		cure(tool, "flatiommu list %s", address);
-		return fail(tool, ret, "%s: it is not claimed, and history ends with the claim",
-			    address);
+		return tool_fail(tool, ret, "%s: it is not claimed, and history ends with the claim",
+				 address);
 	case -ENODATA:
-		return fail(tool, ret, "%s: %s", address, no_history);
+		return tool_fail(tool, ret, "%s: %s", address, no_history);
 	case -ENOTTY:
 		cure(tool, "flatiommu version");
-		return fail(tool, ret, "%s: %s", address, older);
+		return tool_fail(tool, ret, "%s: %s", address, older);
 	default:
-		return fail(tool, ret, "%s: %s", address, strerror(-ret));
+		return tool_fail(tool, ret, "%s: %s", address, strerror(-ret));
 	}
 }
 
@@ -138,14 +138,14 @@ int past_who(struct tool *tool, int file, unsigned long long address, struct pas
 		return 0;
 	case -EPERM:
 		lack_text(lack, sizeof(lack), CAP_SYS_ADMIN, "CAP_SYS_ADMIN");
-		return fail(tool, ret, "0x%llx: %s", address, lack);
+		return tool_fail(tool, ret, "0x%llx: %s", address, lack);
 	case -ENODATA:
-		return fail(tool, ret, "0x%llx: %s", address, no_history);
+		return tool_fail(tool, ret, "0x%llx: %s", address, no_history);
 	case -ENOTTY:
 		cure(tool, "flatiommu version");
-		return fail(tool, ret, "0x%llx: %s", address, older);
+		return tool_fail(tool, ret, "0x%llx: %s", address, older);
 	default:
-		return fail(tool, ret, "0x%llx: %s", address, strerror(-ret));
+		return tool_fail(tool, ret, "0x%llx: %s", address, strerror(-ret));
 	}
 }
 
@@ -206,6 +206,8 @@ static const char *const types[] = {
 	[FLATIOMMU_EVENT_STOP] = "stop",
 	[FLATIOMMU_EVENT_ATTACH] = "attach",
 	[FLATIOMMU_EVENT_DETACH] = "detach",
+	[FLATIOMMU_EVENT_HOLD] = "hold",
+	[FLATIOMMU_EVENT_RELEASE] = "release",
 };
 
 /* Where there is none, or it is hidden. */

@@ -194,8 +194,8 @@ static int add_disk(struct tool *tool, struct functions *functions, const char *
 		return functions_add(functions, address);
 	disk_controllers(&controllers, name);
 	if (controllers.n > 1) {
-		ret = fail(tool, -EINVAL, "%s: %zu controllers lead to it: name them by address",
-			   name, controllers.n);
+		ret = tool_fail(tool, -EINVAL, "%s: %zu controllers lead to it: name them by address",
+				name, controllers.n);
 	} else if (controllers.n) {
 		snprintf(path, sizeof(path), "/sys/class/nvme/%s", controllers.name[0]);
 		if (function_above(address, sizeof(address), path))
@@ -216,7 +216,7 @@ int functions_resolve(struct tool *tool, struct functions *functions, const char
 		ret = functions_add(functions, address);
 		if (ret) {
 			cure(tool, "flatiommu list");
-			fail(tool, ret, "%s: there is no such PCI function", address);
+			tool_fail(tool, ret, "%s: there is no such PCI function", address);
 		}
 		return ret;
 	}
@@ -224,7 +224,7 @@ int functions_resolve(struct tool *tool, struct functions *functions, const char
 		ret = add_kind(functions, vendor, device);
 		if (ret) {
 			cure(tool, "flatiommu list");
-			fail(tool, ret, "%s: there is no such PCI function", name);
+			tool_fail(tool, ret, "%s: there is no such PCI function", name);
 		}
 		return ret;
 	}
@@ -243,11 +243,11 @@ int functions_resolve(struct tool *tool, struct functions *functions, const char
 			return ret;
 		if (file_exists("/sys/class/block/%s", base) ||
 		    file_exists("/sys/class/net/%s", base))
-			return fail(tool, -ENODEV, "%s: no PCI function is behind it", name);
+			return tool_fail(tool, -ENODEV, "%s: no PCI function is behind it", name);
 	}
 	cure(tool, "flatiommu list");
-	return fail(tool, -EINVAL,
-		    "%s: neither a PCI address, nor an interface, a disk or vendor:device", name);
+	return tool_fail(tool, -EINVAL,
+			 "%s: neither a PCI address, nor an interface, a disk or vendor:device", name);
 }
 
 int functions_named(struct tool *tool, struct functions *functions, const struct args *args)
@@ -257,7 +257,7 @@ int functions_named(struct tool *tool, struct functions *functions, const struct
 	if (!args->nr_words) {
 		ret = functions_scan(functions);
 		functions_identify(functions);
-		return ret ? fail(tool, ret, PCI_DEVICES ": %s", strerror(-ret)) : 0;
+		return ret ? tool_fail(tool, ret, PCI_DEVICES ": %s", strerror(-ret)) : 0;
 	}
 	for (i = 0; !ret && i < args->nr_words; i++)
 		ret = functions_resolve(tool, functions, args->words[i]);
@@ -324,6 +324,11 @@ unsigned int nr_vfs(const struct function *f)
 	return count;
 }
 
+bool function_vf(char *address, size_t size, const struct function *f, unsigned int index)
+{
+	return !link_name(address, size, PCI_DEVICES "/%s/virtfn%u", f->address, index);
+}
+
 int function_override(struct tool *tool, char *buf, size_t size, const char *address)
 {
 	int ret = file_read_in_time(buf, size, PCI_DEVICES "/%s/driver_override", address);
@@ -332,5 +337,5 @@ int function_override(struct tool *tool, char *buf, size_t size, const char *add
 		buf[0] = 0;
 	if (ret == -ETIMEDOUT)
 		return fail_waiting(tool, address);
-	return ret ? fail(tool, ret, "%s: driver_override: %s", address, strerror(-ret)) : 0;
+	return ret ? tool_fail(tool, ret, "%s: driver_override: %s", address, strerror(-ret)) : 0;
 }

@@ -29,7 +29,10 @@ enum behind {
  * @cdev:	name of VFIO's character device in /dev/vfio/devices, "" if it has none
  * @pf:		its physical function, if it is a virtual function, or ""
  * @being_unbound:	vfio-pci is being unbound, and the kernel waits for a program to close it
- * @wc_bars:	a bit for each BAR that its claim holds write-combined, -1 if not read yet
+ * @wc_bars:	a bit for each BAR that its claim holds write-combined, -1 if the options of the
+ *		claim are not read yet
+ * @hold:	option of its claim, as @wc_bars
+ * @fence:	another one
  */
 struct function {
 	char address[PCI_ADDRESS_SIZE];
@@ -41,6 +44,7 @@ struct function {
 	char pf[PCI_ADDRESS_SIZE];
 	bool being_unbound;
 	int wc_bars;
+	bool hold, fence;
 };
 
 struct functions {
@@ -98,6 +102,8 @@ bool is_noiommu_cdev(const struct function *function);
 
 /* Number of virtual functions that it has now. */
 unsigned int nr_vfs(const struct function *function);
+/* Gets the address of a virtual function, from number 0 on. Returns false if there is none. */
+bool function_vf(char *address, size_t size, const struct function *function, unsigned int index);
 
 /* Reads driver_override, with a time limit; "" if there is none. */
 int function_override(struct tool *tool, char *buf, size_t size, const char *address);

@@ -35,11 +35,11 @@ int persist_check(struct tool *tool, bool without_iommu)
 	module_find(&files);
 	if (!file_exists("/usr/bin/udevadm") && !file_exists("/bin/udevadm") &&
 	    !file_exists("/sbin/udevadm"))
-		return fail(tool, -ENOENT, "--persist: udev, which binds at boot, is missing");
+		return tool_fail(tool, -ENOENT, "--persist: udev, which binds at boot, is missing");
 	if (without_iommu && !files.fit.installed) {
 		module_install_command(install, sizeof(install));
 		cure(tool, "%s", install);
-		return fail(tool, -ENOENT, "--persist: flatiommu.ko is not installed");
+		return tool_fail(tool, -ENOENT, "--persist: flatiommu.ko is not installed");
 	}
 	return 0;
 }
@@ -156,7 +156,7 @@ static int write_rules(struct tool *tool, struct json_object *changes, const str
 	int ret = 0;
 
 	if (!file)
-		return fail(tool, -errno, "out of memory");
+		return tool_fail(tool, -errno, "out of memory");
 	read_kept(&before);
 	fputs(MADE, file);
 	for (i = 0; i < before.n; i++) {
@@ -170,7 +170,7 @@ static int write_rules(struct tool *tool, struct json_object *changes, const str
 			with->function[i].device);
 	functions_free(&before);
 	if (fclose(file))
-		ret = fail(tool, -errno, "out of memory");
+		ret = tool_fail(tool, -errno, "out of memory");
 	else if (strcmp(read_rules(), text))
 		ret = etc_write(tool, changes, "/etc/udev/rules.d", PERSIST_RULES, text);
 	forget_rules();

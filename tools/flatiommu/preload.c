@@ -96,8 +96,13 @@ static const char *reason_of(int fd)
 		return "it is a 32-bit program";
 	if (is_static(fd))
 		return "it is static";
-	if (!fstat(fd, &st) && geteuid() && st.st_mode & S_ISUID)
+	/* Then the dynamic linker preloads nothing from a directory of ours. */
+	if (fstat(fd, &st))
+		return NULL;
+	if (st.st_mode & S_ISUID && st.st_uid != geteuid())
 		return "it is set-user-ID";
+	if (st.st_mode & S_ISGID && st.st_mode & S_IXGRP && st.st_gid != getegid())
+		return "it is set-group-ID";
 	if (geteuid() && fgetxattr(fd, "security.capability", NULL, 0) > 0)
 		return "its file has capabilities";
 	return NULL;
@@ -121,7 +126,8 @@ int preload_set(const char *path)
 	char *list;
 	int ret;
 
-	if (asprintf(&list, "%s%s%s", path, others && *others ? ":" : "", others ? others : "") < 0)
+	/* behind those of the user: AddressSanitizer wants to be the first one */
+	if (asprintf(&list, "%s%s%s", others ? others : "", others && *others ? ":" : "", path) < 0)
 		return -ENOMEM;
 	ret = setenv("LD_PRELOAD", list, 1) ? -errno : 0;
 	free(list);

@@ -3,38 +3,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
 #include <unistd.h>
-
-#include "sysfs.h"
-
-/* The inode of the initial user namespace, in every kernel. */
-#define INITIAL_USER_NAMESPACE 0xeffffffdu
-
-bool in_user_namespace(void)
-{
-	struct stat st;
-
-	return !stat("/proc/self/ns/user", &st) && st.st_ino != INITIAL_USER_NAMESPACE;
-}
-
-/* Is a bit set in a field of /proc/self/status? */
-static bool has_bit(const char *field, int bit)
-{
-	char *status = file_text("/proc/self/status"), *line = status ? strstr(status, field) : NULL;
-	unsigned long long bits = line ? strtoull(line + strlen(field), NULL, 16) : 0;
-
-	free(status);
-	return bits >> bit & 1;
-}
-
-bool has_capability(int capability)
-{
-	return has_bit("\nCapEff:", capability) && !in_user_namespace();
-}
 
 void lack_text(char *buf, size_t size, int capability, const char *name)
 {
@@ -43,7 +14,7 @@ void lack_text(char *buf, size_t size, int capability, const char *name)
 			 "counts only outside of it: run it outside, or pass in a device that a "
 			 "process outside has opened",
 			 name);
-	else if (!has_bit("\nCapBnd:", capability))
+	else if (prctl(PR_CAPBSET_READ, capability) != 1)
 		snprintf(buf, size, "%s is missing, and nobody here can get it: start this "
 			 "container or service with it (--cap-add %s, CapabilityBoundingSet=%s)",
 			 name, name + strlen("CAP_"), name);
@@ -61,13 +32,13 @@ int need_privilege(struct tool *tool, const char *command)
 
 	if (geteuid() && !in_user_namespace()) {
 		cure(tool, "sudo flatiommu %s", command);
-		return fail(tool, -EPERM, "%s: only root may", command);
+		return tool_fail(tool, -EPERM, "%s: only root may", command);
 	}
 	if (!has_capability(CAP_SYS_RAWIO)) {
 		lack_text(lack, sizeof(lack), CAP_SYS_RAWIO, "CAP_SYS_RAWIO");
-		return fail(tool, -EPERM, "%s: %s", command, lack);
+		return tool_fail(tool, -EPERM, "%s: %s", command, lack);
 	}
 	if (access("/sys/bus/pci/drivers_probe", W_OK) && errno == EROFS)
-		return fail(tool, -EROFS, "%s: /sys is read-only, as in a container: do it on the host", command);
+		return tool_fail(tool, -EROFS, "%s: /sys is read-only, as in a container: do it on the host", command);
 	return 0;
 }

@@ -211,15 +211,15 @@ int process_become(struct tool *tool, const char *pid)
 	case 0:
 		return 0;
 	case -EINVAL:
-		return fail(tool, ret, "--pid %s: not a process", pid);
+		return tool_fail(tool, ret, "--pid %s: not a process", pid);
 	case -ESRCH:
 	case -ENOENT:
-		return fail(tool, ret, "--pid %s: there is no such process", pid);
+		return tool_fail(tool, ret, "--pid %s: there is no such process", pid);
 	case -EPERM:
 	case -EACCES:
 		cure(tool, "sudo flatiommu doctor --pid %s", pid);
-		return fail(tool, ret, "--pid %s: this user may not inspect that process", pid);
+		return tool_fail(tool, ret, "--pid %s: this user may not inspect that process", pid);
 	default:
-		return fail(tool, ret, "--pid %s: %s", pid, strerror(-ret));
+		return tool_fail(tool, ret, "--pid %s: %s", pid, strerror(-ret));
 	}
 }

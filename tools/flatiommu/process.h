@@ -7,7 +7,8 @@
 
 /*
  * Gives this process, for good, the user, groups, capabilities, root directory and the mount, PID
- * and user namespaces of @pid. Its own limits and cgroup stay. Returns 0, or -errno after fail().
+ * and user namespaces of @pid. Its own limits and cgroup stay. Returns 0, or -errno after
+ * tool_fail().
  */
 int process_become(struct tool *tool, const char *pid);
 

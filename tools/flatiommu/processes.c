@@ -28,7 +28,7 @@ int processes_add(struct processes *processes, int pid, const char *node)
 	o += processes->n++;
 	o->pid = pid;
 	snprintf(o->node, sizeof(o->node), "%s", node);
-	file_read(o->name, sizeof(o->name), "/proc/%d/comm", pid);
+	read_name(o->name, sizeof(o->name), pid);
 	return 0;
 }
 

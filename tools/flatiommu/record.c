@@ -47,13 +47,13 @@ static int lock(struct tool *tool)
 
 	for (i = 0; flock(lock_fd, LOCK_EX | LOCK_NB); i++) {
 		if (errno != EWOULDBLOCK)
-			return fail(tool, -errno, LOCK ": %s", strerror(errno));
+			return tool_fail(tool, -errno, LOCK ": %s", strerror(errno));
 		if (i == LOCK_SECONDS * 20) {
 			owner = lock_owner();
-			file_read(name, sizeof(name), "/proc/%d/comm", owner);
-			return fail(tool, -ETIMEDOUT,
-				    "another command has been changing things for %d s: %s[%d]",
-				    LOCK_SECONDS, name, owner);
+			read_name(name, sizeof(name), owner);
+			return tool_fail(tool, -ETIMEDOUT,
+					 "another command has been changing things for %d s: %s[%d]",
+					 LOCK_SECONDS, name, owner);
 		}
 		nanosleep(&nap, NULL);
 	}
@@ -63,12 +63,12 @@ static int lock(struct tool *tool)
 int record_lock(struct tool *tool)
 {
 	if (mkdir(RECORDS, 0755) && errno != EEXIST)
-		return fail(tool, -errno, RECORDS ": %s", strerror(errno));
+		return tool_fail(tool, -errno, RECORDS ": %s", strerror(errno));
 	if (lock_fd < 0) {
 		/* not O_CLOEXEC: a modprobe that outlives us must keep the lock */
 		lock_fd = open(LOCK, O_RDWR | O_CREAT, 0600);
 		if (lock_fd < 0)
-			return fail(tool, -errno, LOCK ": %s", strerror(errno));
+			return tool_fail(tool, -errno, LOCK ": %s", strerror(errno));
 		/* unlock at exit: children that sleep in the kernel keep the file open */
 		atexit(record_unlock);
 	}
@@ -100,6 +100,8 @@ int record_load(struct record *record, const char *address)
 		sscanf(line, "id=%x:%x", &record->vendor, &record->device);
 		if (!strcmp(line, "claimed=1"))
 			record->claimed = true;
+		if (!strcmp(line, "probe=1"))
+			record->probe = true;
 	}
 	free(text);
 	return 0;
@@ -110,10 +112,11 @@ int record_save(struct tool *tool, const struct record *record)
 	char text[256];
 	int ret;
 
-	snprintf(text, sizeof(text), "driver=%s\noverride=%s\nclaimed=%d\nid=%04x:%04x\n",
-		 record->driver, record->override, record->claimed, record->vendor, record->device);
+	snprintf(text, sizeof(text), "driver=%s\noverride=%s\nclaimed=%d\nid=%04x:%04x\n%s",
+		 record->driver, record->override, record->claimed, record->vendor, record->device,
+		 record->probe ? "probe=1\n" : "");
 	ret = file_replace(text, RECORDS "/%s", record->address);
-	return ret ? fail(tool, ret, RECORDS "/%s: %s", record->address, strerror(-ret)) : 0;
+	return ret ? tool_fail(tool, ret, RECORDS "/%s: %s", record->address, strerror(-ret)) : 0;
 }
 
 bool record_is_of(const struct record *record, const struct function *function)
@@ -157,7 +160,7 @@ int machine_save(struct tool *tool, const char *text)
 {
 	int ret = file_replace(text, MACHINE);
 
-	return ret ? fail(tool, ret, MACHINE ": %s", strerror(-ret)) : 0;
+	return ret ? tool_fail(tool, ret, MACHINE ": %s", strerror(-ret)) : 0;
 }
 
 void machine_remove(void)

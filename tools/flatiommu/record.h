@@ -19,13 +19,14 @@
  * @driver:	its driver, or ""
  * @override:	its driver_override, or ""
  * @claimed:	it was claimed
+ * @probe:	it was not bind that has bound it: any driver may have it after unbind
  * @vendor:	its id, with @device: another device may be plugged in there later
  */
 struct record {
 	char address[PCI_ADDRESS_SIZE];
 	char driver[64];
 	char override[64];
-	bool claimed;
+	bool claimed, probe;
 	unsigned int vendor, device;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel writes what an IOMMU refuses to its log, and libflatiommu writes its buffers to a file
+ * The kernel writes what an IOMMU blocks to its log, and libflatiommu writes its buffers to a file
  * that FLATIOMMU_FAULT names (lib/fault.c).
  */
 #include "run-fault.h"
@@ -23,8 +23,8 @@
 #define VARIABLE	"FLATIOMMU_FAULT"
 
 /*
- * The kernel learns of a fault by an interrupt. After the program's end the log is read until it is
- * quiet for so long, or so many times.
+ * The kernel learns of a fault by an interrupt. After the program's end the log is read until
+ * nothing comes for QUIET_MS, at most MOST_LATE times.
  */
 #define QUIET_MS	500
 #define MOST_LATE	100
@@ -66,18 +66,18 @@ int check_faults(struct tool *tool, const struct functions *functions)
 		on_vfio += f->behind == BEHIND_IOMMU && is_of_vfio(f);
 	}
 	if (!translated)
-		return fail(tool, -ENODEV, "run: --fault: this machine has no IOMMU, so that nothing faults. A machine "
-			    "that has one: qemu-system-x86_64 -device intel-iommu (doc/sanitizer.md)");
+		return tool_fail(tool, -ENODEV, "run: --fault: this machine has no IOMMU, so that nothing faults. A machine "
+				 "that has one: qemu-system-x86_64 -device intel-iommu (doc/sanitizer.md)");
 	if (!on_vfio) {
 		cure(tool, "flatiommu bind DEVICE");
-		return fail(tool, -ENODEV, "run: --fault: no function on vfio-pci has an IOMMU");
+		return tool_fail(tool, -ENODEV, "run: --fault: no function on vfio-pci has an IOMMU");
 	}
 	if (has_capability(CAP_SYS_ADMIN))
 		return 0;
 	lack_text(lack, sizeof(lack), CAP_SYS_ADMIN, "CAP_SYS_ADMIN");
 	if (geteuid() && !in_user_namespace())
 		cure(tool, "sudo flatiommu run --fault -- PROGRAM");
-	return fail(tool, -EPERM, "run: --fault: %s (for the program to see physical addresses)", lack);
+	return tool_fail(tool, -EPERM, "run: --fault: %s (for the program to see physical addresses)", lack);
 }
 
 static int open_log(struct tool *tool)
@@ -87,9 +87,9 @@ static int open_log(struct tool *tool)
 	if (err == ENOENT)
 		cure(tool, "--device " LOG " --cap-add SYSLOG");
 	if (err)
-		return fail(tool, -err, "run: --fault: " LOG ": %s: %s", strerror(err), err == ENOENT ?
-			    "this container has no kernel log" : err == EPERM || err == EACCES ?
-			    "the kernel's log is only for CAP_SYSLOG (dmesg_restrict)" : "no kernel log");
+		return tool_fail(tool, -err, "run: --fault: " LOG ": %s: %s", strerror(err), err == ENOENT ?
+				 "this container has no kernel log" : err == EPERM || err == EACCES ?
+				 "the kernel's log is only for CAP_SYSLOG (dmesg_restrict)" : "no kernel log");
 	/* Older faults are not this program's. */
 	lseek(fd, 0, SEEK_END);
 	return fd;
@@ -105,10 +105,10 @@ static int make_file(struct tool *tool, struct watch *watch)
 	snprintf(watch->buffers, sizeof(watch->buffers), "%s/flatiommu-fault.XXXXXX", directory);
 	fd = mkostemp(watch->buffers, O_CLOEXEC);
 	if (fd < 0)
-		return fail(tool, -errno, "run: --fault: %s: %s", watch->buffers, strerror(errno));
+		return tool_fail(tool, -errno, "run: --fault: %s: %s", watch->buffers, strerror(errno));
 	close(fd);
 	if (setenv(VARIABLE, watch->buffers, 1))
-		ret = fail(tool, -errno, "run: " VARIABLE ": %s", strerror(errno));
+		ret = tool_fail(tool, -errno, "run: " VARIABLE ": %s", strerror(errno));
 	if (ret)
 		unlink(watch->buffers);
 	return ret;
@@ -242,10 +242,10 @@ static int start(struct tool *tool, struct watch *watch, bool *child)
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	watch->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (watch->signals < 0)
-		return fail(tool, -errno, "run: --fault: signalfd: %s", strerror(errno));
+		return tool_fail(tool, -errno, "run: --fault: signalfd: %s", strerror(errno));
 	watch->child = fork();
 	if (watch->child < 0)
-		return fail(tool, -errno, "run: --fault: fork: %s", strerror(errno));
+		return tool_fail(tool, -errno, "run: --fault: fork: %s", strerror(errno));
 	if (watch->child)
 		return 0;
 	*child = true;

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "../../preload/variable.h"
@@ -85,7 +86,13 @@ static int need_capability(struct tool *tool, int capability, const char *name, 
 	lack_text(lack, sizeof(lack), capability, name);
 	if (geteuid() && !in_user_namespace())
 		cure(tool, "sudo flatiommu run -- PROGRAM");
-	return fail(tool, -EPERM, "run: %s (%s)", lack, why);
+	return tool_fail(tool, -EPERM, "run: %s (%s)", lack, why);
+}
+
+/* Does a capability of this process stay with the program that it becomes? */
+static bool is_kept(int capability)
+{
+	return !geteuid() || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) == 1;
 }
 
 /* Fails with doctor's first line that is a problem: the program would not start because of it. */
@@ -95,14 +102,14 @@ static int refuse(struct tool *tool, struct json_object *lines)
 
 	for (i = 0; i < json_object_array_length(lines); i++) {
 		struct json_object *line = json_object_array_get_idx(lines, i);
-		const char *remedy = get_string(line, "cure");
+		const char *step = get_string(line, "cure");
 
 		if (strcmp(get_string(line, "state"), "problem"))
 			continue;
-		if (remedy)
-			cure(tool, "%s", remedy);
-		return fail(tool, -ENOMEM, "run: %s: %s", get_string(line, "check"),
-			    get_string(line, "text"));
+		if (step)
+			cure(tool, "%s", step);
+		return tool_fail(tool, -ENOMEM, "run: %s: %s", get_string(line, "check"),
+				 get_string(line, "text"));
 	}
 	return 0;
 }
@@ -179,13 +186,22 @@ static int check_program(struct tool *tool, const struct args *args,
 			 way->why_not);
 		ret = need_capability(tool, CAP_SYS_ADMIN, "CAP_SYS_ADMIN", why);
 	}
+	/* A file's own capabilities would do, but then no library is preloaded. */
+	if (!ret && has_library(way) && !is_kept(CAP_SYS_RAWIO)) {
+		cure(tool, "sudo flatiommu run -- PROGRAM; in a service: AmbientCapabilities=CAP_SYS_RAWIO CAP_IPC_LOCK");
+		ret = tool_fail(tool, -EPERM,
+				"run: CAP_SYS_RAWIO ends where the program starts: it is no ambient capability");
+	}
 	return ret ? ret : check_memory_of(tool, args, functions, way);
 }
 
-/* Hides the groups. Other processes do not see this: the new namespace's mounts are private. */
+/*
+ * Hides the groups. Other processes do not see this: what is mounted in the new namespace stays
+ * there. What they mount and unmount is seen here.
+ */
 static int enter_namespace(struct tool *tool, struct way *way)
 {
-	const char *where;
+	const char *where = "/";
 	ssize_t n;
 	int ret;
 
@@ -195,14 +211,19 @@ static int enter_namespace(struct tool *tool, struct way *way)
 		way->left[0] = '\0';
 		if (has_library(way))
 			return 0;
-		return fail(tool, -errno, "run: no mount namespace: %s%s", strerror(errno),
-			    errno == EPERM ? ": it takes CAP_SYS_ADMIN, and a seccomp filter that lets unshare() be" :
-			    errno == ENOSPC ? ": /proc/sys/user/max_mnt_namespaces has no more" : "");
+		return tool_fail(tool, -errno, "run: no mount namespace: %s%s", strerror(errno),
+				 errno == EPERM ? ": it takes CAP_SYS_ADMIN, and a seccomp filter that lets unshare() be" :
+				 errno == ENOSPC ? ": /proc/sys/user/max_mnt_namespaces has no more" : "");
 	}
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		return fail(tool, -errno, "run: /: %s", strerror(errno));
-	ret = hide_groups(&where);
-	return ret ? fail(tool, ret, "run: %s: %s", where, strerror(-ret)) : 0;
+	ret = mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ? -errno : hide_groups(&where);
+	if (!ret)
+		return 0;
+	/* AppArmor and seccomp filters of containers allow one and not the other. */
+	way->left[0] = '\0';
+	if (has_library(way))
+		return 0;
+	return tool_fail(tool, ret, "run: %s: cannot mount: %s%s", where, strerror(-ret),
+			 ret == -EACCES || ret == -EPERM ? ": it takes AppArmor and a seccomp filter that let mount() be" : "");
 }
 
 /* Hides the groups by a namespace, or else by the library. */
@@ -215,9 +236,9 @@ static int prepare(struct tool *tool, struct way *way)
 	if (ret || (!way->claimed && !way->uio))
 		return ret;
 	if (setenv(RUN_VARIABLE, *way->left ? way->left : RUN_LIBRARY, 1))
-		return fail(tool, -errno, "run: " RUN_VARIABLE ": %s", strerror(errno));
+		return tool_fail(tool, -errno, "run: " RUN_VARIABLE ": %s", strerror(errno));
 	ret = has_library(way) ? preload_set(way->library) : 0;
-	return ret ? fail(tool, ret, "run: LD_PRELOAD: %s", strerror(-ret)) : 0;
+	return ret ? tool_fail(tool, ret, "run: LD_PRELOAD: %s", strerror(-ret)) : 0;
 }
 
 static struct json_object *way_json(const struct way *way, const char *program, bool faults)
@@ -292,7 +313,7 @@ static int run_fault(struct tool *tool, const struct args *args, const struct fu
 		return ret;
 	ret = enter_namespace(tool, &way);
 	if (!ret && setenv(RUN_VARIABLE, way.left, 1))
-		ret = fail(tool, -errno, "run: " RUN_VARIABLE ": %s", strerror(errno));
+		ret = tool_fail(tool, -errno, "run: " RUN_VARIABLE ": %s", strerror(errno));
 	return ret ? ret : execute(args);
 }
 
@@ -320,7 +341,7 @@ static int run_run(struct tool *tool, const struct args *args)
 		return ret;
 	if (!any && !iommu && !args->values[FORCE]) {
 		cure(tool, "flatiommu bind DEVICE");
-		return fail(tool, -ENODEV, "run: no function is claimed");
+		return tool_fail(tool, -ENODEV, "run: no function is claimed");
 	}
 	if (args->values[CHECK]) {
 		show(tool, way_json(&way, args->words[0], false), run_text);

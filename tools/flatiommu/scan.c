@@ -102,7 +102,7 @@ static void find_group(struct function *f, const struct groups *groups, int modu
 		f->behind = BEHIND_FLATIOMMU;
 	else if (!groups->others)
 		return;
-	/* the module tells the group and the write-combined BARs in one call */
+	/* the module tells the group and the options of the claim in one call */
 	if (f->behind == BEHIND_FLATIOMMU && !flat_info(module, f))
 		return;
 	if (link_name(number, sizeof(number), PCI_DEVICES "/%s/iommu_group", f->address))

@@ -17,10 +17,13 @@ struct started {
 	const char *why_not;
 };
 
-/* @pid: or "self". Who may not look at the process learns that run has not started it. */
+/*
+ * Fills @started in, for a process or "self". If the caller may not look at the process, it is as if
+ * run had not started it.
+ */
 void started_read(struct started *started, const char *pid);
 
-/* Why it sees groups nevertheless, and the cure. */
+/* Writes why the process sees groups nevertheless, and the cure. */
 void started_text(char *buf, size_t size, const struct started *started);
 
 #endif

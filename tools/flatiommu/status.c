@@ -32,6 +32,7 @@ static const struct {
 } shown_parameters[] = {
 	{ "flatiommu", "auto" },
 	{ "flatiommu", "on_refusal" },
+	{ "flatiommu", "on_unmap" },
 	{ "flatiommu", "devices" },
 	{ "vfio_iommu_type1", "allow_unsafe_interrupts" },
 	{ "vfio_iommu_type1", "dma_entry_limit" },
@@ -120,7 +121,7 @@ static void put_functions(struct json_object *what, const struct functions *func
 		else
 			put_number(o, "group", f->group);
 		put_string(o, "iommu", behind_name(f->behind));
-		json_object_object_add(o, "wc_bars", flat_wc_bars(f));
+		flat_put_options(o, f);
 		put_bool(o, "bound_here", recorded);
 		put_string(o, "driver_before", record.driver);
 		put_bool(o, "unbind_waits", f->being_unbound);
@@ -162,13 +163,13 @@ static void functions_text(struct json_object *functions)
 		struct json_object *o = json_object_array_get_idx(functions, i);
 		const char *driver = get_string(o, "driver"), *group = get_string(o, "group");
 		const char *before = get_string(o, "driver_before");
-		char open[256], wc[64];
+		char open[256], options[64];
 
 		processes_text(open, sizeof(open), get(o, "open_by"));
-		wc_text(wc, sizeof(wc), get(o, "wc_bars"));
+		options_text(options, sizeof(options), o);
 		printf("  %s  %s, group %s (%s)%s%s%s%s\n", get_string(o, "address"),
 		       driver ? driver : "no driver", group ? group : "none",
-		       get_string(o, "iommu"), *wc ? ", write-combined: BAR " : "", wc,
+		       get_string(o, "iommu"), *options ? ", " : "", options,
 		       *open ? ", open: " : "", open);
 		colour(stdout, YELLOW);
 		if (json_object_get_boolean(get(o, "unbind_waits")))
@@ -247,7 +248,7 @@ static void refusals_text(struct json_object *refusals)
 	}
 }
 
-/* Nothing, unless on_unmap=hold is or was used. */
+/* Nothing, unless memory is or was held. */
 static void held_text(struct json_object *what)
 {
 	long long held = kib(what, "held"), released = kib(what, "held_released_at_limit");
@@ -333,8 +334,8 @@ static int status_run(struct tool *tool, const struct args *args)
 
 	if (metrics && (tool->json || args->values[WATCH])) {
 		cure(tool, "flatiommu status --metrics");
-		return fail(tool, -EINVAL, "--metrics: has a format of its own, and is of now: not with --%s",
-			    tool->json ? "json" : "watch");
+		return tool_fail(tool, -EINVAL, "--metrics: has a format of its own, and is of now: not with --%s",
+				 tool->json ? "json" : "watch");
 	}
 	if (args->values[WATCH])
 		return watch(tool);

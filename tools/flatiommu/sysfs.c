@@ -305,3 +305,17 @@ void octal_unescape(char *text)
 	}
 	*to = 0;
 }
+
+void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || (unsigned char)*text > '~')
+			*text = '?';
+}
+
+void read_name(char *name, size_t size, int pid)
+{
+	if (file_read(name, size, "/proc/%d/comm", pid))
+		*name = 0;
+	make_printable(name);
+}

@@ -14,6 +14,12 @@
 /* Reads the beginning of a file, without white space at its end. */
 int file_read(char *buf, size_t size, const char *fmt, ...) printf_like(3);
 
+/* Replaces what is no printable ASCII: programs and labels may have any names. */
+void make_printable(char *text);
+
+/* Reads the name of a process, made printable; "" if it is gone. */
+void read_name(char *name, size_t size, int pid);
+
 /*
  * Reads many files of sysfs in fewer system calls than file_read(): one read() is enough for their
  * short texts.

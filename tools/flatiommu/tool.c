@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int fail(struct tool *tool, int err, const char *fmt, ...)
+int tool_fail(struct tool *tool, int err, const char *fmt, ...)
 {
 	va_list args;
 

@@ -17,7 +17,7 @@
  * struct tool - the state of one run of the command
  * @json:	print JSON
  * @pretty:	print JSON with line breaks
- * @error:	message of fail(), or ""
+ * @error:	message of tool_fail(), or ""
  * @cure:	command of cure(), or ""
  */
 struct tool {
@@ -63,7 +63,7 @@ struct args {
  * @max_words:	greatest number of words
  * @verbatim:	from the first word on, the arguments belong to another program
  * @failure:	exit status of a failure, if not 1
- * @run:	runs it; returns 0, -errno after fail(), or an exit status
+ * @run:	runs it; returns 0, -errno after tool_fail(), or an exit status
  */
 struct command {
 	const char *name;
@@ -85,9 +85,10 @@ extern const struct command list_command, status_command, claim_command, release
  * Keeps the message for main(), which prints the last one, and returns @err. It must name the
  * object.
  */
-int fail(struct tool *tool, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int tool_fail(struct tool *tool, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
-/* Sets the command that cures the problem of fail(), or NULL. Call it before fail(). */
+/* Sets the command that cures the problem of tool_fail(), or NULL. Call it before tool_fail(). */
 void cure(struct tool *tool, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -40,6 +40,9 @@ static int find_record(struct tool *tool, struct record *record, const struct fu
 		return 0;
 	memset(record, 0, sizeof(*record));
 	memcpy(record->address, f->address, sizeof(record->address));
+	record->vendor = f->vendor;
+	record->device = f->device;
+	record->probe = true;
 	*found = is_on_vfio(f) || (f->behind == BEHIND_FLATIOMMU && *f->driver);
 	if (!*found)
 		return 0;
@@ -63,8 +66,8 @@ static int check_uses(struct tool *tool, const struct function *f,
 			continue;
 		if (get_string(use, "cure"))
 			cure(tool, "%s", get_string(use, "cure"));
-		ret = fail(tool, -EUSERS, "%s: not released: %s", f->address,
-			   get_string(use, "text"));
+		ret = tool_fail(tool, -EUSERS, "%s: not released: %s", f->address,
+				get_string(use, "text"));
 	}
 	json_object_put(uses);
 	return ret;
@@ -77,6 +80,28 @@ static bool is_open(const struct function *f, const struct processes *processes)
 
 	json_object_put(array);
 	return sure;
+}
+
+/*
+ * vfio-pci removes the virtual functions first, and waits until programs have closed them. Nothing
+ * makes them again.
+ */
+static int check_vfs(struct tool *tool, const struct function *f, struct processes *processes)
+{
+	char address[PCI_ADDRESS_SIZE];
+	unsigned int vfs = nr_vfs(f), i;
+	struct function vf;
+	int ret = 0;
+
+	for (i = 0; i < vfs && !ret; i++)
+		if (function_vf(address, sizeof(address), f, i) && !function_read(&vf, address) &&
+		    is_of_vfio(&vf))
+			ret = check_unused(tool, &vf, processes);
+	if (ret || !vfs)
+		return ret;
+	cure(tool, "echo 0 >" PCI_DEVICES "/%s/sriov_numvfs", f->address);
+	return tool_fail(tool, -EUSERS, "%s: not released: it has %u virtual function%s, which unbind would remove",
+			 f->address, vfs, vfs == 1 ? "" : "s");
 }
 
 static int check_one(struct tool *tool, const struct function *f, struct processes *processes)
@@ -92,7 +117,9 @@ static int check_one(struct tool *tool, const struct function *f, struct process
 	if (ret || !found || !has_to_be_taken(f, &record))
 		return ret;
 	ret = check_unused(tool, f, processes);
-	return ret || is_on_vfio(f) ? ret : check_uses(tool, f, processes);
+	if (ret)
+		return ret;
+	return is_on_vfio(f) ? check_vfs(tool, f, processes) : check_uses(tool, f, processes);
 }
 
 static int check(struct tool *tool, struct functions *functions)
@@ -142,45 +169,28 @@ static int wait_unused(struct tool *tool, struct functions *functions)
 		if (ret)
 			break;
 	}
+	/* What was waited for is no reason of a later failure. */
+	if (!ret)
+		*tool->error = *tool->cure = 0;
 	return ret;
-}
-
-/* If there is no record, offers the function to all drivers. */
-static int probe_free(struct tool *tool, struct json_object *changes, const char *address)
-{
-	struct function f;
-
-	if (function_read(&f, address) || *f.driver)
-		return 0;
-	if (file_write_in_time(address, "/sys/bus/pci/drivers_probe") == -ETIMEDOUT)
-		return fail_waiting(tool, address);
-	if (function_read(&f, address) || !*f.driver)
-		return 0;
-	if (is_on_vfio(&f)) {
-		cure(tool, "echo %04x %04x >/sys/bus/pci/drivers/vfio-pci/remove_id && "
-		     "flatiommu unbind %s", f.vendor, f.device, address);
-		return fail(tool, -EBUSY,
-			    "%s: vfio-pci binds it again, because new_id or ids= has %04x:%04x",
-			    address, f.vendor, f.device);
-	}
-	note(changes, "%s: given to %s", address, f.driver);
-	return 0;
 }
 
 static int unbind_one(struct tool *tool, struct json_object *changes, const struct function *f)
 {
 	struct record record;
-	bool recorded = !record_load(&record, f->address), found;
+	bool found;
 	int ret;
 
-	if (recorded && !record_is_of(&record, f)) {
+	if (!record_load(&record, f->address) && !record_is_of(&record, f)) {
 		record_remove(f->address);
 		note(changes, "%s: the function that was bound is not there any more", f->address);
-		recorded = false;
 	}
-	ret = persist_remove(tool, changes, f->address);
+	ret = find_record(tool, &record, f, &found);
+	/* Without the rule nothing else would tell a later unbind, if this one is interrupted. */
+	if (!ret && found && record.probe)
+		ret = record_save(tool, &record);
 	if (!ret)
-		ret = find_record(tool, &record, f, &found);
+		ret = persist_remove(tool, changes, f->address);
 	if (ret)
 		return ret;
 	if (!found) {
@@ -190,8 +200,7 @@ static int unbind_one(struct tool *tool, struct json_object *changes, const stru
 		     f->behind == BEHIND_FLATIOMMU ? f->address : "");
 		return 0;
 	}
-	ret = put_back(tool, changes, &record);
-	return !ret && !recorded ? probe_free(tool, changes, f->address) : ret;
+	return put_back(tool, changes, &record);
 }
 
 /*
@@ -267,7 +276,7 @@ static int unbind_run(struct tool *tool, const struct args *args)
 
 	if (!args->nr_words && !args->values[ALL]) {
 		cure(tool, "flatiommu unbind --all");
-		return fail(tool, -EINVAL, "unbind: DEVICE... or --all is missing");
+		return tool_fail(tool, -EINVAL, "unbind: DEVICE... or --all is missing");
 	}
 	changes = json_object_new_array();
 	ret = args->nr_words ? functions_named(tool, &functions, args) : 0;

@@ -51,6 +51,7 @@ void shell_quote(char *to, size_t size, const char *text);
 bool is_below(const struct look *look, const char *path);
 
 void look_at_disks(const struct look *look);
+void look_at_shares(const struct look *look);
 
 /* Call it last: it goes from one network namespace to the next. */
 void look_at_network(const struct look *look);

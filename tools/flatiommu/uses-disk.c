@@ -212,6 +212,13 @@ static void find_exports(const struct place *place, const struct export *export)
 	globfree(&globbed);
 }
 
+/* udev reads a disk that was written to, and closes it in a moment. An unbind loses nothing. */
+static bool is_udev(const char *name)
+{
+	return !strcmp(name, "(udev-worker)") || !strcmp(name, "systemd-udevd") ||
+	       !strcmp(name, "udevd");
+}
+
 static void find_openers(const struct place *place)
 {
 	const struct processes *processes = place->look->processes;
@@ -223,7 +230,7 @@ static void find_openers(const struct place *place)
 		char node[PATH_MAX], name[64];
 		struct stat st;
 
-		if (*o->node != '/' || !layer(place)->number)
+		if (*o->node != '/' || !layer(place)->number || is_udev(o->name))
 			continue;
 		/* the node is in the process's /dev */
 		snprintf(node, sizeof(node), "/proc/%d/root%s", o->pid, o->node);

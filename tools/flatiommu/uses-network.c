@@ -140,7 +140,11 @@ static void find_port(const struct view *view, size_t i)
 		else if (file_exists(NET "/%s/bridge", upper))
 			kind = "the bridge ";
 		use_say(&use, "%s is in %s%s", lower, kind, upper);
-		use_cure(&use, "ip link set %s nomaster", lower);
+		/* Open vSwitch lets no port go in this way */
+		if (!strcmp(upper, "ovs-system"))
+			use_cure(&use, "ovs-vsctl del-port %s", lower);
+		else
+			use_cure(&use, "ip link set %s nomaster", lower);
 	}
 	found(view, i, NULL, &use);
 }
@@ -219,6 +223,20 @@ static bool is_veth(const char *interface)
 	return !ret && !strcmp(info.driver, "veth");
 }
 
+/* Has it an interface below it in this namespace? Then its iflink is a number of this one. */
+static bool has_lower(const char *interface)
+{
+	struct names names;
+	bool has = false;
+	size_t i;
+
+	names_read(&names, NET "/%s", interface);
+	for (i = 0; i < names.n; i++)
+		has |= !strncmp(names.name[i], "lower_", strlen("lower_"));
+	names_free(&names);
+	return has;
+}
+
 /*
  * Adds interfaces of containers that are on top of ours, such as a macvlan: the kernel does not
  * list them as uppers of ours.
@@ -236,7 +254,8 @@ static void add_moved(struct view *view, const unsigned int *own, size_t nr_own)
 		for (j = 0; j < nr_own; j++)
 			is |= lower == own[j] &&
 			      lower != file_number(0, NET "/%s/ifindex", names.name[i]);
-		if (is && !file_exists(NET "/%s/device", names.name[i]) && !is_veth(names.name[i]))
+		if (is && !file_exists(NET "/%s/device", names.name[i]) &&
+		    !is_veth(names.name[i]) && !has_lower(names.name[i]))
 			layers_add(&view->interfaces, names.name[i], names.name[i], 0, BOTTOM);
 	}
 	names_free(&names);

@@ -157,6 +157,7 @@ static void find_vfs(const struct look *look)
 static void look_at_all(struct look *look)
 {
 	look_at_disks(look);
+	look_at_shares(look);
 	find_open_nodes(look);
 	find_consoles(look);
 	find_vfs(look);

@@ -22,7 +22,9 @@ struct watch {
 	bool begun;
 };
 
-/* Runs until a signal, or until standard output is closed. Returns 0, or -errno after fail(). */
+/*
+ * Runs until a signal, or until standard output is closed. Returns 0, or -errno after tool_fail().
+ */
 int watch(struct tool *tool);
 
 /* watch-lines.c: makes a line, maybe about a function; the caller adds the members of its text. */

@@ -19,15 +19,16 @@
 /**
  * struct verdict - what a function may do to the memory
  * @holds:	maps and pins of it
+ * @kept:	maps and pins of it that have ended, and whose memory the module holds
  * @running:	nothing has stopped the function since it was last given memory
  * @refused:	the latest refusal of a map at this address
- * @held:	the latest map or pin of the memory
+ * @held:	the latest map or pin of the memory; with @holds == 0 its hold
  * @let_go:	the end of the last one, or NULL: the function has the memory
  * @was_running: it was running then
  * @stopped:	the first stop after that, or NULL
  */
 struct verdict {
-	unsigned int holds;
+	unsigned int holds, kept;
 	bool running;
 	const struct flatiommu_event *refused, *held, *let_go;
 	bool was_running;
@@ -37,6 +38,19 @@ struct verdict {
 static bool is_in(unsigned long long start, unsigned long long length, unsigned long long address)
 {
 	return address >= start && address - start < length;
+}
+
+/* The end of a map or pin, or of what was held after that. */
+static void end_one(struct verdict *v, unsigned int *count, const struct flatiommu_event *e)
+{
+	/* its beginning may be lost */
+	if (*count)
+		--*count;
+	if (v->holds || v->kept)
+		return;
+	v->let_go = e;
+	v->was_running = v->running;
+	v->stopped = NULL;
 }
 
 static void add_event(struct verdict *v, const struct flatiommu_event *e,
@@ -57,13 +71,22 @@ static void add_event(struct verdict *v, const struct flatiommu_event *e,
 		v->held = e;
 		v->let_go = v->stopped = NULL;
 		break;
+	case FLATIOMMU_EVENT_HOLD:
+		if (!is_of_it)
+			break;
+		v->kept++;
+		if (!v->holds)
+			v->held = e;
+		v->let_go = v->stopped = NULL;
+		break;
 	case FLATIOMMU_EVENT_UNMAP:
 	case FLATIOMMU_EVENT_UNPIN:
-		if (!is_of_it || (v->holds && --v->holds))
-			break;
-		v->let_go = e;
-		v->was_running = v->running;
-		v->stopped = NULL;
+		if (is_of_it)
+			end_one(v, &v->holds, e);
+		break;
+	case FLATIOMMU_EVENT_RELEASE:
+		if (is_of_it)
+			end_one(v, &v->kept, e);
 		break;
 	case FLATIOMMU_EVENT_REFUSE:
 		if (!is_in(e->at, e->length, address))
@@ -82,11 +105,12 @@ static void add_event(struct verdict *v, const struct flatiommu_event *e,
 /* Puts the state, and the event that it is because of. */
 static void put_state(struct json_object *o, const struct verdict *v)
 {
-	const struct flatiommu_event *because = v->holds ? v->held :
+	const struct flatiommu_event *because = v->holds || v->kept ? v->held :
 						v->let_go ? v->let_go : v->refused;
 	char text[64];
 
 	put_string(o, "state", v->holds ? "has it" :
+		   v->kept ? "held" :
 		   v->let_go && !v->was_running ? "stopped" :
 		   v->let_go && v->stopped ? "stopped later" :
 		   v->let_go ? "running" : "refused");
@@ -113,7 +137,7 @@ static int judge(struct tool *tool, int file, const char *device, unsigned long 
 	for (i = 0; i < past.n; i++)
 		add_event(&v, &past.events[i], address);
 	/* the claim may have ended since, or the events were pushed out */
-	if (!ret && (v.holds || v.let_go || v.refused)) {
+	if (!ret && (v.holds || v.kept || v.let_go || v.refused)) {
 		o = add_object(functions);
 		put_string(o, "device", device);
 		put_state(o, &v);
@@ -127,6 +151,8 @@ static const struct {
 	enum colour colour;
 } texts[] = {
 	{ "has it", "has it mapped or pinned, and may write to it", YELLOW },
+	{ "held",
+	  "has let it go, and it is held: nobody else has it, and the device may still write to it", YELLOW },
 	{ "running",
 	  "has let it go, and nothing has stopped the device since: it may still write to it", RED },
 	{ "stopped later",

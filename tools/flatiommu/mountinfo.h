@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* Mounts as a process sees them: /proc/PID/mountinfo. */
-#ifndef MOUNTS_H
-#define MOUNTS_H
+#ifndef MOUNTINFO_H
+#define MOUNTINFO_H
 
 #include <stdbool.h>
 
 /**
- * struct mount - a line of mountinfo
+ * struct mountinfo - a line of mountinfo
+ * @number:	device number of the file system, MAJOR:MINOR
  * @root:	the directory of the file system that is mounted
  * @point:	the mount point
  * @type:	type of the file system
+ * @source:	the mounted device, or another text
  * @options:	options of the file system, separated by commas
  */
-struct mount {
-	char *root, *point, *type, *options;
+struct mountinfo {
+	char *number, *root, *point, *type, *source, *options;
 };
 
 /* Parses the next line of @text, which it changes. Returns false after the last line. */
-bool mount_next(char **text, struct mount *mount);
+bool mountinfo_next(char **text, struct mountinfo *m);
 
 /* Returns the value of an option NAME=VALUE, which a comma or NUL ends, or NULL. */
-const char *mount_option(const struct mount *mount, const char *name);
+const char *mountinfo_option(const struct mountinfo *m, const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "mounts.h"
+#include "mountinfo.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "sysfs.h"
 
 /* 36 35 98:0 ROOT POINT rw,noatime master:1 - TYPE SOURCE OPTIONS; zero or more fields master:1. */
-static bool parse(char *line, struct mount *m)
+static bool parse(char *line, struct mountinfo *m)
 {
 	char *dash = strstr(line, " - "), *rest;
 
@@ -17,20 +17,23 @@ static bool parse(char *line, struct mount *m)
 	*dash = 0;
 	strtok_r(line, " ", &rest);
 	strtok_r(NULL, " ", &rest);
-	strtok_r(NULL, " ", &rest);
+	m->number = strtok_r(NULL, " ", &rest);
 	m->root = strtok_r(NULL, " ", &rest);
 	m->point = strtok_r(NULL, " ", &rest);
-	m->type = strtok_r(dash + 3, " ", &rest);
-	strtok_r(NULL, " ", &rest);
-	m->options = strtok_r(NULL, " ", &rest);
-	if (!m->root || !m->point || !m->type || !m->options)
+	/* SOURCE may be empty. */
+	rest = dash + 3;
+	m->type = strsep(&rest, " ");
+	m->source = strsep(&rest, " ");
+	m->options = strsep(&rest, " ");
+	if (!m->root || !m->point || !m->options)
 		return false;
 	octal_unescape(m->root);
 	octal_unescape(m->point);
+	octal_unescape(m->source);
 	return true;
 }
 
-bool mount_next(char **text, struct mount *m)
+bool mountinfo_next(char **text, struct mountinfo *m)
 {
 	char *line;
 
@@ -40,7 +43,7 @@ bool mount_next(char **text, struct mount *m)
 	return false;
 }
 
-const char *mount_option(const struct mount *m, const char *name)
+const char *mountinfo_option(const struct mountinfo *m, const char *name)
 {
 	size_t len = strlen(name);
 	const char *option = m->options;

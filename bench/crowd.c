@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "devnode.h"
 #include "figure.h"
-#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -58,7 +58,7 @@ static int be_crowd(void *arg)
 static void measure_crowd(void)
 {
 	double alone[RUNS], beside[RUNS];
-	char *page = mem_pages(1), byte;
+	char *page = mem_pages(1), what[64], byte;
 	int tell[2], i;
 	pid_t child;
 
@@ -74,8 +74,9 @@ static void measure_crowd(void)
 		beside[i] = map_and_unmap(page);
 	kill(child, SIGKILL);
 	child_end(child);
-	figure("crowd", "declarations", 0, "map+unmap", alone, RUNS);
-	figure("crowd", "declarations", (size_t)CROWD, "map+unmap", beside, RUNS);
+	snprintf(what, sizeof(what), "map and unmap, %u declarations", (unsigned int)CROWD);
+	figure("crowd", what, 0, "alone", alone, RUNS);
+	figure("crowd", what, 0, "beside", beside, RUNS);
 	mem_free(page, PAGE);
 }
 
@@ -119,7 +120,7 @@ static double longest(void)
 static void measure_unmap(void)
 {
 	const size_t size = MANY * PAGE;
-	char *pages = mem_file_scattered(MANY), byte;
+	char *pages = mem_file_scattered(MANY), what[64], byte;
 	double took;
 	int tell[2];
 	pid_t child;
@@ -141,7 +142,8 @@ static void measure_unmap(void)
 	must(took > 0 ? 0 : -ENOENT, ERASE);
 	must(write_text(TRACING "current_tracer", "nop"), "nop");
 	must(write_text(TRACING "tracing_on", "1"), "tracing_on");
-	figure("crowd", "extents", mem_runs(pages, MANY), "longest hold", &took, 1);
+	snprintf(what, sizeof(what), "unmap of %zu extents", mem_runs(pages, MANY));
+	figure("crowd", what, 0, "longest hold, us", &took, 1);
 	kill(child, SIGKILL);
 	child_end(child);
 	mem_free(pages, size);

@@ -30,16 +30,22 @@ static inline double now(void)
 	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
-/* Should the bench only show that it works? Set by quick=1 on the kernel's command line. */
-static inline bool is_quick(void)
+/* Returns the number of NAME=NUMBER on the kernel's command line, or @otherwise. @name is " NAME=". */
+static inline unsigned long parameter(const char *name, unsigned long otherwise)
 {
 	char text[4096];
 	FILE *file = fopen("/proc/cmdline", "r");
-	bool quick = file && fgets(text, sizeof(text), file) && strstr(text, " quick=1");
+	const char *found = file && fgets(text, sizeof(text), file) ? strstr(text, name) : NULL;
 
 	if (file)
 		fclose(file);
-	return quick;
+	return found ? strtoul(found + strlen(name), NULL, 10) : otherwise;
+}
+
+/* Should the bench only show that it works? */
+static inline bool is_quick(void)
+{
+	return parameter(" quick=", 0);
 }
 
 /* Returns the memory that the kernel has allocated for itself, without whole pages. */

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Reads of one disk: by the driver of examples/nvme, polled and with interrupts, and by the kernel's driver through fio, with
-# io_uring and libaio. Reads of 4 KiB are at random places, those of 128 KiB sequential. The ways take turns, round by round.
+# io_uring and libaio, with io_uring that polls, and with its passthrough of NVMe commands, which polls, too. Reads of 4 KiB are at random places, those of 128 KiB sequential. The ways take turns, round by round.
 # With a clock of time, the result is reads in a second. With a clock of instructions, on one processor, it is the
 # instructions that the whole machine needs for a read: the difference of two runs of different length. Polling, which never
-# sleeps, is left out there.
+# sleeps, is left out there. By time also: the first read after a bind, in milliseconds.
 # shellcheck source=tests/guest/lib.sh
 . "${0%/*}/lib.sh"
 # shellcheck source=tests/guest/peers.sh
@@ -24,12 +24,16 @@ fi
 
 # run WAY SIZE DEPTH COUNT: prints reads in a second
 run() {
-	local how='randread'
+	local how='randread' engine=(--ioengine="$1" --filename="$disk" --direct=1)
 	case $1 in
 	poll | irq) nvme-io "$1" "$NVME" "$2" "$3" "$4" ;;
 	*)
 		(($2 == 4096)) || how='read'
-		fio --name=reads --filename="$disk" --direct=1 --ioengine="$1" --rw=$how --bs="$2" --iodepth="$3" \
+		case $1 in
+		'polled io_uring') engine=(--ioengine=io_uring --hipri --filename="$disk" --direct=1) ;;
+		'polled passthrough') engine=(--ioengine=io_uring_cmd --cmd_type=nvme --hipri --filename="/dev/ng${disk##*/nvme}") ;;
+		esac
+		fio --name=reads "${engine[@]}" --rw=$how --bs="$2" --iodepth="$3" \
 			--size=60M --io_size=$(($2 * $4)) --norandommap --thread --gtod_reduce=1 --output-format=json |
 			jq '.jobs[0].read.iops'
 		;;
@@ -78,10 +82,39 @@ figures() {
 	done
 }
 
+# since EPOCHREALTIME: prints the milliseconds since then
+since() {
+	echo $(((${EPOCHREALTIME/./} - ${1/./}) / 1000))
+}
+
+# first: binds the disk to either driver, and reads from it; it is on vfio-pci before and afterwards
+first() {
+	local start
+	unbind "$NVME"
+	start=$EPOCHREALTIME
+	probe "$NVME"
+	run poll 4096 1 1 >/tmp/first || echo failed >>/tmp/reads.first
+	since "$start" >>/tmp/first.library
+	unbind "$NVME"
+	override "$NVME" ''
+	start=$EPOCHREALTIME
+	probe "$NVME"
+	until disk=$(_first_disk "$NVME") && [[ -b $disk ]] && dd if="$disk" of=/tmp/first iflag=direct bs=4096 count=1 2>/tmp/first.dd; do
+		:
+	done
+	since "$start" >>/tmp/first.kernel
+	unbind "$NVME"
+	override "$NVME" vfio-pci
+	probe "$NVME"
+}
+
 insmod "$MODULE"
 modprobe vfio-pci
 ours=(poll irq) kernels=(io_uring libaio) name=nvme
-if [[ ! $by_time ]]; then
+if [[ $by_time ]]; then
+	isnt "$(</sys/module/nvme/parameters/poll_queues)" 0 "the kernel's driver has queues to poll"
+	kernels+=('polled io_uring' 'polled passthrough')
+else
 	ours=(irq) name=nvme-instructions
 fi
 # one round to warm up
@@ -90,10 +123,16 @@ for ((i = 0; i <= rounds; i++)); do
 	measure "${kernels[@]}"
 	driverctl --nosave set-override "$NVME" vfio-pci
 	measure "${ours[@]}"
+	[[ ! $by_time ]] || first
 	driverctl --nosave unset-override "$NVME"
-	((i)) || rm /tmp/reads.*
+	((i)) || rm -f /tmp/reads.* /tmp/first.*
 done
 figures $name "${ours[@]}" "${kernels[@]}"
+if [[ $by_time ]]; then
+	for way in library kernel; do
+		diag "figure|first|from bind to the first read|0|$way|$(xargs <"/tmp/first.$way")"
+	done
+fi
 release "$NVME"
 modprobe -r vfio-pci
 rmmod flatiommu

@@ -2,7 +2,7 @@
 # Packets per second of testpmd between two e1000e, on flatiommu (or behind the IOMMU of the machine peers-iommu) and on
 # uio_pci_generic, in turns. For uio_pci_generic the IOMMU must pass DMA through. rounds=N on the kernel's command line
 # asks for more rounds. A clock of instructions gives an exact result, which the test judges. By time, the result depends on
-# the builder's other work.
+# the builder's other work. Also what a testpmd costs that ends as soon as it has started.
 # shellcheck source=tests/guest/lib.sh
 . "${0%/*}/lib.sh"
 # shellcheck source=tests/guest/peers.sh
@@ -24,13 +24,28 @@ median() {
 	sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
+# prepare DRIVER IOVA_MODE: binds the cards, and sets testpmd to the command
+prepare() {
+	dpdk-devbind.py --force -b "$1" "$NIC" "$NIC_PEER" >/dev/null
+	rm -rf /run/dpdk /hugepages/rtemap_*
+	testpmd=(dpdk-testpmd --iova-mode="$2" -l '0,1' -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- --no-mlockall
+		--total-num-mbufs=8192 --nb-cores=1 --no-lsc-interrupt)
+}
+
+# start DRIVER IOVA_MODE: prints the microseconds of a testpmd that starts, has no input, and ends
+start() {
+	local began
+	prepare "$@"
+	began=$EPOCHREALTIME
+	"${testpmd[@]}" >/tmp/testpmd 2>&1 </dev/null || return
+	echo $((${EPOCHREALTIME/./} - ${began/./}))
+}
+
 # measure DRIVER IOVA_MODE: prints the packets that a port receives in a second, the median of all seconds and both ports
 measure() {
 	local pid
-	dpdk-devbind.py --force -b "$1" "$NIC" "$NIC_PEER" >/dev/null
-	rm -rf /run/dpdk /hugepages/rtemap_*
-	dpdk-testpmd --iova-mode="$2" -l 0,1 -a "$NIC" -a "$NIC_PEER" -m 64 --no-telemetry -- --no-mlockall \
-		--total-num-mbufs=8192 --nb-cores=1 --tx-first --no-lsc-interrupt --stats-period=1 >/tmp/testpmd 2>&1 </dev/null &
+	prepare "$@"
+	"${testpmd[@]}" --tx-first --stats-period=1 >/tmp/testpmd 2>&1 </dev/null &
 	pid=$!
 	until_true 120 grep -q 'Logical Core' /tmp/testpmd
 	sleep $seconds
@@ -41,8 +56,13 @@ measure() {
 
 for ((i = 0; i < rounds; i++)); do
 	measure vfio-pci $mode >>/tmp/vfio
+	start vfio-pci $mode >>/tmp/vfio.start
 	measure uio_pci_generic pa >>/tmp/uio
+	start uio_pci_generic pa >>/tmp/uio.start
 done
+is "$(cat /tmp/{vfio,uio}.start | wc -l)" $((2 * rounds)) "testpmd starts and ends"
+diag "figure|dpdk-start|testpmd: $vfio|0|vfio|$(xargs </tmp/vfio.start)"
+diag "figure|dpdk-start|testpmd: $vfio|0|uio_pci_generic|$(xargs </tmp/uio.start)"
 diag "figure|pps|testpmd: $vfio|0|vfio|$(xargs </tmp/vfio)"
 diag "figure|pps|testpmd: $vfio|0|uio_pci_generic|$(xargs </tmp/uio)"
 flat=$(median </tmp/vfio) uio=$(median </tmp/uio)

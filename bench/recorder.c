@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "devices.h"
+#include "devnode.h"
 #include "figure.h"
-#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"

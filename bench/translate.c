@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The cost of getting the bus addresses of memory that stays in its place: by FLATIOMMU_PIN and LOOKUP, and by
- * other ways that programs use. The ways take turns on the same memory, RUNS times. The memory is present before.
- * Microseconds.
+ * other ways that programs use. The ways take turns on the same memory, RUNS times. The memory is present before, except
+ * that of the kinds "fresh": the kernel allocates and clears it in each run. Microseconds.
  *
  *	pin		PIN with all segments
  *	pin+lookup	PIN, and LOOKUP of all segments
@@ -19,6 +19,8 @@
  *
  * translate.t WAY KIND is for a profile of one way, with memory of one kind.
  *
+ * most=N on the kernel's command line: at most N MiB.
+ *
  * Also the memory that the kernel needs for a segment of a pin, and of a map, including VFIO's own.
  */
 #include <errno.h>
@@ -32,8 +34,8 @@
 
 #include "../tests/module/floor.h"
 #include "devices.h"
+#include "devnode.h"
 #include "figure.h"
-#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -43,7 +45,8 @@
 #define MAX_STRICT 60000	/* type1 allows 65535 maps */
 #define MAX_EACH (16ul << 20)	/* bytes for the way each, which is slow */
 #define ONLY (256ul << 20)	/* bytes for a profile */
-#define QUICK (16ul << 20)	/* at most this many bytes with quick=1 */
+#define QUICK 16		/* at most this many MiB with quick=1 */
+#define MOST 1024		/* MiB otherwise */
 #define MANY 1000		/* segments: so many that other allocations of the kernel do not matter */
 
 enum way { PIN, PIN_LOOKUP, PIN_ALONE, RELEASE, FLOOR, FLOOR_RELEASE, BULK, EACH, MAP_LOOKUP, STRICT, LOOKUP_MAP, WAYS };
@@ -71,6 +74,7 @@ struct memory {
 	char *addr;
 	size_t size;
 	size_t page_size;
+	bool fresh;
 	struct flatiommu_segment *segments;	/* at most one for each page */
 	unsigned int nr_segments;
 	uint64_t *entries;			/* of pagemap */
@@ -80,6 +84,13 @@ struct memory {
 
 /* Parsed once, so that measuring does not include it. */
 static struct flatiommu_function function;
+
+/* Gives the pages of memory that is to be fresh back. */
+static void renew(struct memory *m)
+{
+	if (m->fresh)
+		must(madvise(m->addr, m->size, MADV_DONTNEED) ? -errno : 0, "MADV_DONTNEED");
+}
 
 static struct flatiommu_pin pin_of(struct memory *m)
 {
@@ -207,14 +218,22 @@ static double each(struct memory *m)
 
 static double map_lookup(struct memory *m)
 {
+	struct flatiommu_lookup lookup = {
+		.size = sizeof(lookup),
+		.function = function,
+		.start = IOVA,
+		.length = m->size,
+		.nr_segments = (uint32_t)(m->size / PAGE),
+		.segments = (uintptr_t)m->segments,
+	};
 	double start = now(), took;
-	int n;
 
 	must(vfio_map(container, m->addr, IOVA, m->size), "MAP_DMA");
-	n = flat_lookup(flat, EDU, IOVA, m->size, m->segments, (unsigned int)(m->size / PAGE));
-	must(n, "LOOKUP");
+	must(flat_call(flat, FLATIOMMU_LOOKUP, &lookup), "LOOKUP");
 	took = now() - start;
-	m->nr_segments = (unsigned int)n;
+	if (lookup.length != m->size)
+		must(-EIO, "segments");
+	m->nr_segments = lookup.nr_segments;
 	must(vfio_unmap(container, IOVA, m->size), "UNMAP_DMA");
 	return took;
 }
@@ -284,9 +303,23 @@ static void shuffle(unsigned int order[WAYS])
 	}
 }
 
-static void measure(const char *kind, char *addr, size_t size, size_t page_size)
+/* Ways that need memory which is there already, or whose cost does not depend on that. */
+static bool is_for_fresh(enum way way)
 {
-	struct memory m = { kind, addr, size, page_size, NULL, 0, NULL };
+	return way == PIN || way == FLOOR || way == BULK || way == MAP_LOOKUP || way == LOOKUP_MAP;
+}
+
+static double try_way(unsigned int way, struct memory *m)
+{
+	if (!ways[way] || (m->fresh && !is_for_fresh(way)))
+		return -1;
+	renew(m);
+	return ways[way](m);
+}
+
+static void measure(const char *kind, char *addr, size_t size, size_t page_size, bool fresh)
+{
+	struct memory m = { kind, addr, size, page_size, fresh, NULL, 0, NULL };
 	double took[WAYS][RUNS], segments, start;
 	unsigned int way, run;
 
@@ -304,20 +337,19 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size)
 	start = now();
 	do {
 		for (way = 0; way < WAYS; way++)
-			if (ways[way])
-				ways[way](&m);
+			try_way(way, &m);
 	} while (now() - start < warm_up);
 	for (run = 0; run < RUNS; run++) {
 		unsigned int order[WAYS] = { 0 };
 
 		shuffle(order);
 		for (way = 0; way < WAYS; way++)
-			took[order[way]][run] = ways[order[way]] ? ways[order[way]](&m) : -1;
+			took[order[way]][run] = try_way(order[way], &m);
 	}
 	for (way = 0; way < WAYS; way++)
 		if (took[way][0] >= 0)
 			figure("translate", kind, size, names[way], took[way], RUNS);
-	if (ways[MAP_LOOKUP]) {
+	if (ways[MAP_LOOKUP] && !fresh) {
 		segments = m.nr_segments;
 		figure("translate", kind, size, "segments", &segments, 1);
 		if (m.nr_segments >= MANY)
@@ -394,6 +426,16 @@ static char *huge_2m(size_t size)
 	return huge(size, 21 << 26);
 }
 
+static char *small(size_t size)
+{
+	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (addr == MAP_FAILED)
+		return NULL;
+	madvise(addr, size, MADV_NOHUGEPAGE);
+	return addr;
+}
+
 /* The page of 1 GiB that the machine pc reserves at boot. */
 static char *huge_1g(size_t size)
 {
@@ -405,26 +447,31 @@ static const struct kind {
 	char *(*get)(size_t size);
 	size_t from;
 	size_t page_size;
+	bool fresh;
 } kinds[] = {
-	{ "4 KiB", scattered, 4096, 4096 },
-	{ "4 KiB in order", in_order, 4096, 4096 },
-	{ "THP", transparent, 16ul << 20, 4096 },
-	{ "2 MiB", huge_2m, 16ul << 20, 2ul << 20 },
-	{ "1 GiB", huge_1g, GIANT_PAGE, GIANT_PAGE },
+	{ "4 KiB", scattered, 4096, 4096, false },
+	{ "4 KiB in order", in_order, 4096, 4096, false },
+	{ "THP", transparent, 16ul << 20, 4096, false },
+	{ "2 MiB", huge_2m, 16ul << 20, 2ul << 20, false },
+	{ "1 GiB", huge_1g, GIANT_PAGE, GIANT_PAGE, false },
+	{ "4 KiB, fresh", small, 4096, 4096, true },
+	{ "THP, fresh", transparent, 16ul << 20, 4096, true },
+	{ "2 MiB, fresh", huge_2m, 16ul << 20, 2ul << 20, true },
 };
 
 /* All ways have the same memory: of each kind or of one, from the size of a page or a huge page on. */
 static void measure_all(const char *only)
 {
-	static const size_t sizes[] = { 4096, 64 << 10, 1ul << 20, 16ul << 20, 256ul << 20, 1ul << 30, 4ul << 30 };
-	size_t n = ARRAY_SIZE(sizes), i, k;
+	static const size_t sizes[] = { 4096, 64 << 10, 1ul << 20, 16ul << 20, 256ul << 20, 1ul << 30 };
+	size_t most = parameter(" most=", is_quick() ? QUICK : MOST), n = ARRAY_SIZE(sizes), i, k;
 
-	while ((only && sizes[n - 1] > ONLY) || (is_quick() && sizes[n - 1] > QUICK))
+	while (sizes[n - 1] > (only ? ONLY : most << 20))
 		n--;
 	for (k = 0; k < ARRAY_SIZE(kinds); k++)
 		for (i = only ? n - 1 : 0; i < n; i++)
 			if ((!only || !strcmp(only, kinds[k].name)) && sizes[i] >= kinds[k].from)
-				measure(kinds[k].name, kinds[k].get(sizes[i]), sizes[i], kinds[k].page_size);
+				measure(kinds[k].name, kinds[k].get(sizes[i]), sizes[i], kinds[k].page_size,
+					kinds[k].fresh);
 	huge_pages(0);
 }
 

@@ -47,7 +47,8 @@ flatiommu bind "$EDU" "$FN1" >/dev/null
 # find HOW: the one that wrote
 find_overwriter() {
 	local how=$1 addresses address at frame canaries
-	coproc OTHER { exec overwriter "$FN1" "$how"; }
+	# it keeps its memory: who rightly names two devices for a frame that the driver had after it
+	coproc OTHER { exec overwriter "$FN1" "$how" keep; }
 	other=$OTHER_PID
 	read -r -t 60 _ <&"${OTHER[0]}"
 	# memory that a processor frees goes to the next program that asks there
@@ -114,8 +115,19 @@ ask MAPPER lose >/dev/null
 at=$(said "[.events[] | select(.pid == $pid and .event == \"refuse\")][0].at" history "$EDU")
 like "$(flatiommu who "$at")" "mapper\[$pid\] was refused a map at this address: if the program went on, the device writes to it" \
 	"a device was refused it"
+echo hold >/sys/module/flatiommu/parameters/on_unmap
+ask MAPPER map >/dev/null
+at=$(said "[.events[] | select(.pid == $pid and .event == \"map\")][-1].address" history "$EDU")
+ask MAPPER unmap >/dev/null
+like "$(flatiommu who "$at")" "$EDU: since .* mapper\[$pid\] has let it go, and it is held: nobody else has it, and the device may still write to it" \
+	"a device had it, and it is held"
+is "$(said '.functions[0].state' who "$at")" held "as JSON"
+like "$(flatiommu history "$EDU")" " hold +mapper\[$pid\] +0x[0-9a-f]+ +$at " "history has that"
 kill "$pid"
 wait "$pid" 2>/dev/null
+like "$(flatiommu who "$at")" "$EDU: since .* mapper\[$pid\] has let it go when the device was stopped" "when the program is dead, it is nobody's"
+is "$(said "[.events[] | select(.address == \"$at\") | .event] | .[-1]" history "$EDU")" release "history has the end of it"
+echo free >/sys/module/flatiommu/parameters/on_unmap
 is "$(said '.kept' history "$EDU")" 4096 "how many are kept"
 like "$(said '.events[0].time' history "$EDU")" "^20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}$" "times are those of the day"
 

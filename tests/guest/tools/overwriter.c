@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * overwriter DEVICE HOW: a driver with a bug. It gives edu memory by a map or a pin, lets the memory go without stopping
- * the device, and says where it was. For each address on its input the device writes there.
+ * overwriter DEVICE HOW [keep]: a driver with a bug. It gives edu memory by a map or a pin, lets the memory go without
+ * stopping the device, and says where it was. For each address on its input the device writes there. With keep the
+ * memory stays the program's, so that no other program gets it.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "devnode.h"
 #include "edu.h"
-#include "flat.h"
 #include "mem.h"
 #include "test.h"
 #include "vfio.h"
@@ -54,13 +55,14 @@ int main(int argc, char **argv)
 	int container = -1, flat;
 	size_t i;
 
-	if (argc != 3 || !pages || !bus)
+	if (argc < 3 || !pages || !bus)
 		return 2;
 	must(vfio_open_alone(&edu, &container, argv[1]), "VFIO");
 	flat = flat_open();
 	must(flat, "/dev/flatiommu");
 	use(argv[1], argv[2], container, flat, pages, bus);
-	munmap(pages, PAGES * PAGE);
+	if (!argv[3])
+		munmap(pages, PAGES * PAGE);
 	for (i = 0; i < PAGES; i++)
 		printf("0x%llx%c", (unsigned long long)bus[i], i + 1 < PAGES ? ' ' : '\n');
 	while (fflush(stdout) == 0 && fgets(line, sizeof(line), stdin)) {

@@ -7,9 +7,9 @@
 # make install-python   the Python module (DESTDIR=, pythondir=)
 # make uninstall        removes the installed files, with the same variables
 # make dist             a tarball, which builds without git, to build/dist
-# make deb              Debian's packages, to build/dist
+# make deb              Debian's packages, to build/dist (ARCH=arm64: cross-built, after tests/vm/deps arm64)
 # make rpm              RPM packages, to build/dist/rpm (RPM_FLAGS=--nodeps on Debian)
-# make check-packages   the packages, the tarball and Secure Boot, in a minimal Debian in the emulated machine, and the
+# make check-packages   the packages, the tarball, containers and Secure Boot, in a minimal Debian in the emulated machine, and the
 #                       benches in short: an hour or more
 # make check            everything: build, lint, the tests in the emulated machine
 # make check-all        the same with every test on every kernel that it can run on: hours
@@ -74,8 +74,8 @@ module:
 		"kernel-devel-$$(uname -r) (Fedora), kernel-default-devel (openSUSE) or linux-headers (Arch)" >&2; exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/module
 
-# Files of the module and of preload/ that the library and the command include.
-shared := module/address.h preload/variable.h
+# Headers that several of the module, the library, the command and preload/ include.
+shared := module/address.h preload/variable.h lib/capability.h
 
 # The library. Programs see only the names of its functions, also in the archive.
 version := $(shell cat VERSION)
@@ -228,14 +228,20 @@ dist:
 	printf '%s\n' $(dist-files) | tar -c --no-recursion -T - --transform 's,^,$(dist)/,' --sort=name --format=ustar \
 		--mtime=@$(epoch) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX | gzip -9n >$(tarball)
 
+# Cross-built packages are linked to the libraries of tests/vm/sysroot, so build dependencies are not checked: -d.
+deb-cross := $(filter arm64,$(ARCH))
+cross-deb = sysroot=$$(tests/vm/sysroot $(ARCH)) && export SYSROOT=$$sysroot CC="$(triplet-$(ARCH))-gcc --sysroot=$$sysroot" \
+	LD=$(triplet-$(ARCH))-ld AR=$(triplet-$(ARCH))-ar OBJCOPY=$(triplet-$(ARCH))-objcopy && \
+	cp $$sysroot/shlibs build/deb/$(dist)/debian/shlibs.local &&
+
 # In a copy, because dpkg-buildpackage writes its results above the tree.
 .PHONY: deb
 deb: dist
 	rm -rf build/deb
 	mkdir -p build/deb
 	tar -C build/deb -xf $(tarball)
-	cd build/deb/$(dist) && SOURCE_DATE_EPOCH=$(epoch) DEB_BUILD_OPTIONS=noautodbgsym \
-		dpkg-buildpackage -us -uc -b $(DEB_FLAGS)
+	$(if $(deb-cross),$(cross-deb)) cd build/deb/$(dist) && SOURCE_DATE_EPOCH=$(epoch) DEB_BUILD_OPTIONS=noautodbgsym \
+		dpkg-buildpackage -us -uc -b $(deb-cross:%=-d -a%) $(DEB_FLAGS)
 	mv build/deb/*.deb build/deb/*.changes build/deb/*.buildinfo build/dist
 
 .PHONY: rpm

@@ -44,21 +44,25 @@ define build-module
 	$(if $(KEEP),,rm -rf $(@:.ko=))
 	mkdir -p $(@:.ko=)
 	cp -u $(filter module/%,$^) $(@:.ko=)
-	cp -ru include build/$*
 	+$(kbuild) M=$(CURDIR)/$(@:.ko=) KCFLAGS=-Werror $(1) modules
 	cp $(@:.ko=)/flatiommu.ko $@
 endef
 
+# A module's directory is beside it. Several modules are built at once.
+.PRECIOUS: build/%/include/linux/flatiommu.h
+build/%/include/linux/flatiommu.h: include/linux/flatiommu.h
+	install -D -m 644 $< $@
+
 # Debug kernels count how often each line runs.
-build/%/flatiommu.ko: $(module-sources) build/%/kernel
+build/%/flatiommu.ko: $(module-sources) build/%/kernel build/%/include/linux/flatiommu.h
 	$(call build-module,$(if $(filter %-debug,$*),GCOV_PROFILE=y))
 
 .PRECIOUS: build/%/trust-signer.ko
-build/%/trust-signer.ko: $(module-sources) build/%/kernel
+build/%/trust-signer.ko: $(module-sources) build/%/kernel build/%/include/linux/flatiommu.h
 	$(call build-module,LOCKDOWN=trust-signer)
 
-# Modules that only tests load: tests/module, the module built for a locked down kernel, and, if the kernel has mediated
-# devices, its sample of one.
+# extra: modules that only tests load: those of sample, and the module built for a locked down kernel, for the test
+# trust-signer. sample: tests/module, and, if the kernel has mediated devices, its sample of one.
 test-modules := $(patsubst tests/module/%.c,%.o,$(wildcard tests/module/*.c))
 .PRECIOUS: build/%/test-modules
 build/%/test-modules: $(test-modules:%.o=tests/module/%.c) $(wildcard tests/module/*.h) build/%/kernel
@@ -70,7 +74,11 @@ build/%/test-modules: $(test-modules:%.o=tests/module/%.c) $(wildcard tests/modu
 	cp $(test-modules:%.o=$@/%.ko) build/$*
 	touch $@
 
-build/%/extra: build/%/trust-signer.ko build/%/test-modules
+build/%/extra: build/%/trust-signer.ko build/%/sample
+	touch $@
+
+.PRECIOUS: build/%/sample
+build/%/sample: build/%/test-modules
 	rm -rf build/$*/mtty
 	mkdir build/$*/mtty
 	+if grep -qw mdev_register_parent "$$(cat build/$*/kernel)/build/Module.symvers"; then \
@@ -135,8 +143,21 @@ $(peers): build/tests/%: tests/peers/%.c build/lib/libflatiommu.a build/toolchai
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover=all -DSANITIZED=1
 asan-programs := $(patsubst tests/guest/%.c,build/tests/asan-%.t,$(wildcard tests/guest/api-*.c))
 
+# The driver that has threads, with ASan and UBSan and with TSan, whose library the machine does not have.
+sanitized-driver := build/tests/asan-virtio-net build/tests/tsan-virtio-net
+driver-sources := $(wildcard examples/virtio-net/*.c)
+driver-needs := $(driver-sources) $(wildcard examples/virtio-net/*.h examples/*.h) build/toolchain
+
 .PHONY: asan
-asan: $(asan-programs)
+asan: $(asan-programs) $(sanitized-driver)
+
+build/tests/asan-virtio-net: $(driver-needs) build/asan/libflatiommu.a
+	mkdir -p $(@D)
+	$(CC) $(flags) $(sanitize) -o $@ $(filter %.c %.a,$^) -pthread
+
+build/tests/tsan-virtio-net: $(driver-needs) $(patsubst lib/%.c,build/tsan/lib/%.o,$(wildcard lib/*.c))
+	mkdir -p $(@D)
+	$(CC) $(flags) -fsanitize=thread -static-libtsan -o $@ $(filter %.c %.o,$^) -pthread
 
 build/asan/lib/%.o: lib/%.c $(wildcard lib/*.h include/*.h include/*/*.h) $(shared) build/toolchain
 	mkdir -p $(@D)
@@ -318,6 +339,9 @@ check-packages:
 	tests/packages/rpm
 	tests/packages/run bookworm
 	tests/packages/run trixie
+	$(MAKE) -s guest GUEST=examples
+	$(MAKE) -s build/$$(tests/vm/kernel --list STABLE)/flatiommu.ko
+	tests/packages/containers
 	tests/packages/secure-boot
 	$(MAKE) bench BENCH=quick
 

@@ -43,6 +43,7 @@ extern uint32_t tail;
 extern uint16_t phase, id;
 extern int err, socket, fds[3];
 
+int camera_buffer(void);
 int read_version(void *version);
 int set_up(struct flatiommu_device *device);
 void send_fds(int socket, const int *fds, int n);

@@ -20,10 +20,10 @@ put() {
 	commands+=("write $1 $2" "sif $2 mode 010$3")
 }
 
-# install_debian TEST: $dir/debian, with build/dist/ and the test, which runs once a boot
+# install_debian TEST [PACKAGE...]: $dir/debian, with build/dist/ and the test, which runs once a boot, and PACKAGEs
 install_debian() {
 	local file
-	cp --sparse=always "$("$packages/image" "$suite")" "$dir/debian"
+	cp --sparse=always "$("$packages/image" "$suite" "${@:2}")" "$dir/debian"
 	cat >"$dir/unit" <<-END
 		[Unit]
 		Description=tests of the packages
@@ -35,8 +35,8 @@ install_debian() {
 		[Install]
 		WantedBy=multi-user.target
 	END
-	commands=('mkdir /root/flatiommu' 'mkdir /root/flatiommu/build' 'mkdir /root/flatiommu/build/dist')
-	for file in README.md VERSION tests/guest/docs.list tests/packages/lib.sh; do
+	commands+=('mkdir /root/flatiommu' 'mkdir /root/flatiommu/build' 'mkdir /root/flatiommu/build/dist')
+	for file in README.md VERSION doc/containers.md tests/guest/docs.list tests/packages/lib.sh; do
 		put "$top/$file" "/root/flatiommu/${file##*/}" 0644
 	done
 	put "$packages/$1" "/root/flatiommu/$1" 0755
@@ -49,9 +49,8 @@ install_debian() {
 	debugfs -w -f "$dir/commands" "$dir/debian" >/dev/null 2>"$dir/debugfs.log" || die "$(<"$dir/debugfs.log")"
 }
 
-# newest_kernel: to $dir/vmlinuz and $dir/initrd, as a boot loader finds it
+# newest_kernel: to $dir/vmlinuz and $dir/initrd, as a boot loader finds it; $release is its
 newest_kernel() {
-	local release
 	release=$(debugfs -R 'ls -p /boot' "$dir/debian" 2>/dev/null | sed -n 's,.*/vmlinuz-\([^/]*\)/.*,\1,p' | sort -V | tail -n 1)
 	debugfs -R "dump /boot/vmlinuz-$release $dir/vmlinuz" "$dir/debian" 2>/dev/null
 	debugfs -R "dump /boot/initrd.img-$release $dir/initrd" "$dir/debian" 2>/dev/null

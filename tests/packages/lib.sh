@@ -38,6 +38,19 @@ fails() {
 	fi
 }
 
+# says PATTERN NAME COMMAND...
+says() {
+	local pattern=$1 name=$2 output
+	shift 2
+	output=$("$@" 2>&1)
+	if [[ $output =~ $pattern ]]; then
+		result ok "$name"
+	else
+		result 'not ok' "$name"
+		printf '%s, instead of %s\n' "$output" "$pattern" | sed 's/^/# /'
+	fi
+}
+
 is() {
 	if [[ $1 == "$2" ]]; then
 		result ok "$3"

@@ -146,6 +146,7 @@ static void no_device(void **state)
 	expect(-EINVAL, flatiommu_bus_master(NULL, true));
 	expect(-EINVAL, flatiommu_reset(NULL));
 	expect(-EINVAL, flatiommu_hot_reset(NULL));
+	expect(-EINVAL, flatiommu_quiet(NULL));
 	expect(-EINVAL, (int)flatiommu_region_size(NULL, 0));
 	expect(-EINVAL, flatiommu_bar_map(NULL, 0, 0, 0, 0, &memory));
 	expect(-EINVAL, flatiommu_bar_unmap(NULL, &memory));
@@ -214,7 +215,9 @@ static void allocations(void **state)
 	expect(-EINVAL, flatiommu_dma_alloc(NULL, 1, NULL, &dma));
 	refuses(-EINVAL, flatiommu_dma_alloc(flat, 0, NULL, &dma));
 	refuses(-EINVAL, flatiommu_dma_alloc(flat, 1, NULL, NULL));
-	alloc_refuses(-EOPNOTSUPP, 1, (struct flatiommu_dma_options){ .flags = 0x10 });
+	alloc_refuses(-EOPNOTSUPP, 1, (struct flatiommu_dma_options){ .flags = FLATIOMMU_DMA_WRITE_ONLY << 1 });
+	alloc_refuses(-EINVAL, 1, (struct flatiommu_dma_options){
+		.flags = FLATIOMMU_DMA_READ_ONLY | FLATIOMMU_DMA_WRITE_ONLY });
 	alloc_refuses(-EOPNOTSUPP, 1, (struct flatiommu_dma_options){ .flags = UINT32_MAX });
 	alloc_refuses(-EOPNOTSUPP, 1, (struct flatiommu_dma_options){ .reserved = { 1 } });
 	alloc_refuses(-EOPNOTSUPP, 1, (struct flatiommu_dma_options){ .reserved = { 0, 1 } });

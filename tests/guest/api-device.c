@@ -378,6 +378,45 @@ static void resets(void **state)
 	api_refused(-EOPNOTSUPP, "neither its slot nor its bus", flatiommu_hot_reset(edu));
 }
 
+static long held(void)
+{
+	return read_number(MISC "held");
+}
+
+/* Memory that the module holds after it was freed is given back when no device of the context writes to it. */
+static void gives_held_memory_back(void **state)
+{
+	struct flatiommu_device *nvme, *edu;
+	struct flatiommu_dma *dma;
+
+	(void)state;
+	if (!api_is("flatiommu-"))
+		skip_for("nothing is held for this backend");
+	expect(0, write_text(PARAMETERS "on_unmap", "hold"));
+	nvme = api_open(NVME);
+	expect(0, flatiommu_dma_free(alloc(PAGE)));
+	assert_true(held() > 0);
+	expect(0, flatiommu_quiet(flat));
+	assert_int_equal(held(), 0);
+	expect(0, flatiommu_dma_free(alloc(PAGE)));
+	assert_true(held() > 0);
+	expect(0, flatiommu_reset(nvme));
+	assert_int_equal(held(), 0);
+	/* Another one may go on. */
+	edu = api_open(EDU);
+	expect(0, flatiommu_dma_free(alloc(PAGE)));
+	expect(0, flatiommu_reset(nvme));
+	assert_true(held() > 0);
+	expect(0, flatiommu_device_close(edu));
+	assert_true(held() > 0);
+	/* It is kept for the buffer, and was reset. */
+	dma = alloc(PAGE);
+	expect(1, flatiommu_device_close(nvme));
+	assert_int_equal(held(), 0);
+	expect(0, flatiommu_dma_free(dma));
+	expect(0, write_text(PARAMETERS "on_unmap", "free"));
+}
+
 static void resets_a_slot(void **state)
 {
 	struct flatiommu_device *edu = api_open(FN1);
@@ -526,6 +565,7 @@ int main(void)
 		API_TEST(is_of_one_process),
 		API_TEST(leaves_nothing_when_killed),
 		API_TEST(resets),
+		API_TEST(gives_held_memory_back),
 		API_TEST(resets_a_slot),
 		API_TEST(imports),
 		API_TEST(mixes_no_backends),

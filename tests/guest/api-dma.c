@@ -5,6 +5,7 @@
 #include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -355,13 +356,18 @@ static void maps_parts_of_pages(void **state)
 
 static void refuses_bad_memory(void **state)
 {
+	const struct flatiommu_dma_options nowhere = {
+		.flags = FLATIOMMU_DMA_ON_NODE | FLATIOMMU_DMA_CONTIGUOUS, .node = -1 };
 	char *memory = mem_pages(2), *readonly;
 	struct flatiommu_dma *dma = NULL;
 
 	(void)state;
 	api_refused(-ENODEV, "open a device first", flatiommu_dma_alloc(flat, PAGE, NULL, &dma));
+	/* Nothing is filled before that is known. */
+	api_refused(-ENODEV, "open a device first", flatiommu_dma_alloc(flat, 1ul << 46, NULL, &dma));
 	api_refused(-ENODEV, "open a device first", flatiommu_dma_map(flat, memory, PAGE, NULL, &dma));
 	open_edu();
+	api_refused(-EINVAL, "node -1", flatiommu_dma_alloc(flat, 2 * PAGE, &nowhere, &dma));
 	munmap(memory + PAGE, PAGE);
 	api_refused(-EFAULT, "not all of it is mapped", flatiommu_dma_map(flat, memory, 2 * PAGE, NULL, &dma));
 	api_refused(-EFAULT, "not all of it is mapped", flatiommu_dma_map(flat, memory + PAGE, 1, NULL, &dma));
@@ -402,6 +408,73 @@ static void respects_memlock(void **state)
 {
 	(void)state;
 	expect(-ENOMEM, in_child(api_exceed_memlock, NULL));
+}
+
+#define CGROUP "/tmp/api-cgroup"
+#define MIB ((size_t)1 << 20)
+
+/* Reads a disk until the cgroup has so much. The kernel may take memory of files back. */
+static int fill_with_files(size_t size)
+{
+	int disk = open("/dev/vda", O_RDONLY | O_CLOEXEC), ret = 0;
+	char block[65536];
+
+	posix_fadvise(disk, 0, 0, POSIX_FADV_DONTNEED);
+	while (!ret && read_number(CGROUP "/pod/memory.current") < (long)size)
+		ret = read(disk, block, sizeof(block)) > 0 ? 0 : -ENODATA;
+	close(disk);
+	return ret;
+}
+
+/* Of 64 MiB that the cgroup above this one has. More than that would be this process's end. */
+static int alloc_in_cgroup(void *arg)
+{
+	struct flatiommu_device *device;
+	struct flatiommu_dma *dma = NULL;
+	int ret = write_text(CGROUP "/pod/inner/cgroup.procs", "0");
+
+	(void)arg;
+	if (!ret)
+		ret = flatiommu_open(&flat);
+	if (!ret)
+		ret = flatiommu_device_open(flat, EDU, &device);
+	if (ret)
+		return ret;
+	ret = flatiommu_dma_alloc(flat, 128 * MIB, NULL, &dma);
+	if (ret != -ENOMEM || !strstr(flatiommu_reason(flat), CGROUP "/pod/memory.max leaves"))
+		return ret ? -EBADMSG : -EFBIG;
+	if (read_number(CGROUP "/pod/memory.current") > (long)(32 * MIB))
+		return -EDQUOT;
+	/* Memory of files is no obstacle. */
+	ret = fill_with_files(56 * MIB);
+	if (!ret)
+		ret = flatiommu_dma_alloc(flat, 32 * MIB, NULL, &dma);
+	flatiommu_close(flat);
+	return ret;
+}
+
+static void respects_cgroups(void **state)
+{
+	bool mounted;
+
+	(void)state;
+	mkdir(CGROUP, 0700);
+	mounted = !mount("cgroup2", CGROUP, "cgroup2", 0, NULL);
+	if (!mounted || write_text(CGROUP "/cgroup.subtree_control", "+memory") ||
+	    mkdir(CGROUP "/pod", 0700)) {
+		if (mounted)
+			umount(CGROUP);
+		rmdir(CGROUP);
+		skip_for("no memory cgroups are to be had");
+	}
+	expect(0, write_text(CGROUP "/pod/memory.max", "64M"));
+	mkdir(CGROUP "/pod/inner", 0700);
+	expect(0, in_child(alloc_in_cgroup, NULL));
+	rmdir(CGROUP "/pod/inner");
+	rmdir(CGROUP "/pod");
+	write_text(CGROUP "/cgroup.subtree_control", "-memory");
+	assert_int_equal(umount(CGROUP), 0);
+	rmdir(CGROUP);
 }
 
 /* type1's own limit, read as a container is opened. */
@@ -712,6 +785,7 @@ int main(void)
 		API_TEST(refuses_bad_memory),
 		API_TEST(refuses_bad_options),
 		API_TEST(respects_memlock),
+		API_TEST(respects_cgroups),
 		API_TEST(respects_mapping_limit),
 		API_TEST(maps_with_vfio),
 		API_TEST(stays_when_the_device_goes),

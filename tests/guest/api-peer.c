@@ -20,7 +20,7 @@
 #define OFFSET 0x5008
 #define LENGTH 0x3000
 
-static const char *const devices[] = { EDU, SHM, TESTDEV, NULL };
+static const char *const devices[] = { EDU, SHM, TESTDEV, FN0, FN1, NULL };
 
 static struct flatiommu_device *edu, *shm;
 static struct flatiommu_dma *memory;
@@ -122,6 +122,73 @@ static void is_reached(void **state)
 	/* And no mapping of flatiommu_bar_map(). */
 	api_refused(-ENOENT, "nothing is mapped", flatiommu_bar_unmap(shm, dma->memory));
 	expect(0, flatiommu_dma_free(dma));
+}
+
+/* Registers of a controller's memory buffer (NVMe base specification 3.1.3, 3.1.4.15 to 17). */
+#define CMB_BAR	2
+#define CMBLOC	0x38
+#define CMBSZ	0x3c
+#define CMBMSC	0x50
+#define CMBMSC_CRE	1u	/* the two registers before this one are there */
+#define CMBMSC_CMSE	2u	/* the memory is at the address in this register */
+
+/* Finds the buffer that is the controller's memory. */
+static struct flatiommu_dma *controller_memory(struct flatiommu_device *nvme)
+{
+	struct flatiommu_device_info info;
+	struct flatiommu_dma *dma = NULL;
+	uint64_t size, unit;
+	uint32_t location;
+	void *bar;
+
+	expect(0, flatiommu_device_get_info(nvme, &info));
+	expect(0, flatiommu_bar_map(nvme, 0, 0, PAGE, 0, &bar));
+	flatiommu_write64((char *)bar + CMBMSC, CMBMSC_CRE);
+	location = flatiommu_read32((char *)bar + CMBLOC);
+	size = flatiommu_read32((char *)bar + CMBSZ);
+	unit = 4096ull << 4 * (size >> 8 & 0xf);
+	/* BAR 2, from its start on */
+	assert_int_equal(location & 7, CMB_BAR);
+	assert_int_equal(location >> 12, 0);
+	expect(0, flatiommu_bar_dma(nvme, CMB_BAR, 0, (size >> 12) * unit, NULL, &dma));
+	flatiommu_write64((char *)bar + CMBMSC,
+			  flatiommu_dma_address(dma, 0) | CMBMSC_CRE | CMBMSC_CMSE);
+	return dma;
+}
+
+/* Of a controller behind a bridge, and from a device that is not behind it and from one that is. */
+static void reaches_controller_memory(void **state)
+{
+	const char *const edus[] = { EDU, FN1 };
+	struct flatiommu_device *nvme;
+	struct flatiommu_dma *dma;
+	char copy[EDU_COPY];
+	size_t i;
+
+	(void)state;
+	if (!can())
+		skip_for("iommufd maps no BAR behind an IOMMU");
+	nvme = api_open(FN0);
+	dma = controller_memory(nvme);
+	for (i = 0; i < ARRAY_SIZE(edus); i++) {
+		size_t at = dma->length - (i + 1) * EDU_COPY;
+
+		edu = api_open_edu(edus[i], &regs);
+		expect(0, flatiommu_dma_alloc(flat, PAGE, NULL, &memory));
+		fill(memory->memory, EDU_COPY, 5);
+		expect(0, edu_load(regs, flatiommu_dma_address(memory, 0), EDU_COPY));
+		expect(0, edu_store(regs, flatiommu_dma_address(dma, at), EDU_COPY));
+		expect(0, flatiommu_region_read(nvme, CMB_BAR, at, copy, EDU_COPY));
+		assert_memory_equal(copy, memory->memory, EDU_COPY);
+		fill(copy, EDU_COPY, 6);
+		expect(0, flatiommu_region_write(nvme, CMB_BAR, at, copy, EDU_COPY));
+		expect(0, edu_load(regs, flatiommu_dma_address(dma, at), EDU_COPY));
+		expect(0, edu_store(regs, flatiommu_dma_address(memory, 0), EDU_COPY));
+		assert_memory_equal(copy, memory->memory, EDU_COPY);
+	}
+	api_refused(-EBUSY, "1 buffers of its BARs", flatiommu_device_close(nvme));
+	expect(0, flatiommu_dma_free(dma));
+	expect(0, flatiommu_device_close(nvme));
 }
 
 /* Without a length it is all that is left, and it takes no locked memory. */
@@ -246,6 +313,8 @@ static void is_refused(void **state)
 	/* Nothing is held by what was refused. */
 	expect(0, flatiommu_bar_map(shm, SHM_BAR, 0, PAGE, 0, &bar));
 	api_refused(-EFAULT, "flatiommu_bar_dma()", flatiommu_dma_map(flat, bar, PAGE, NULL, &dma));
+	/* whatever is before it */
+	api_refused(-EFAULT, "goes on in one", flatiommu_dma_map(flat, (char *)bar - PAGE, PAGE + 1, NULL, &dma));
 	expect(0, flatiommu_device_close(shm));
 	assert_null(dma);
 }
@@ -255,6 +324,7 @@ int main(void)
 	const struct api_test tests[] = {
 		API_TEST(tells_bus_addresses),
 		API_TEST(is_reached),
+		API_TEST(reaches_controller_memory),
 		API_TEST(is_not_pinned),
 		API_TEST(holds_its_device),
 		API_TEST(does_not_count_as_memory),

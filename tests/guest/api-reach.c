@@ -14,7 +14,6 @@
 #include "sysfs.h"
 #include "test.h"
 
-#define FREE_HUGE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 #define CONTIGUOUS FLATIOMMU_DMA_CONTIGUOUS
 
 static const char *const devices[] = { EDU, NULL };
@@ -64,7 +63,7 @@ static void expect_as_asked(const struct flatiommu_dma *dma, const struct flatio
 static void each_time(void **state)
 {
 	const size_t lengths[] = { 64, PAGE, 5 * PAGE, 256 << 10, 3 << 20 };
-	static const unsigned int bits[] = { 32, 28, 36 };
+	static const unsigned int bits[] = { 32, LOW_BITS, 36 };
 	struct flatiommu_dma_options options = { 0 };
 	unsigned int b, l, n;
 
@@ -101,12 +100,12 @@ static void rings(void **state)
 		assert_int_equal(ring[i]->nr_segments, 1);
 		assert_int_equal(ring[i]->page_size, PAGE);
 	}
-	assert_int_equal(read_number(FREE_HUGE), 4);
+	assert_int_equal(free_huge_pages(), 4);
 	expect_reach(ring[3], PAGE);
 	/* They are there if that is what is asked for. */
 	ring[0] = alloc(2 * PAGE, &(struct flatiommu_dma_options){ .flags = CONTIGUOUS, .pages = FLATIOMMU_PAGES_2M });
 	assert_int_equal(ring[0]->page_size, HUGE_PAGE);
-	assert_int_equal(read_number(FREE_HUGE), 3);
+	assert_int_equal(free_huge_pages(), 3);
 }
 
 static int import_as_nobody(void *arg)
@@ -128,7 +127,7 @@ static int import_as_nobody(void *arg)
 static void shared_with_a_worker(void **state)
 {
 	const struct flatiommu_dma_options options = {
-		.flags = CONTIGUOUS | FLATIOMMU_DMA_SHARED, .address_bits = 28,
+		.flags = CONTIGUOUS | FLATIOMMU_DMA_SHARED, .address_bits = LOW_BITS,
 	};
 	struct flatiommu_dma *dma[3], *copy = NULL;
 	int files[3][2];
@@ -169,7 +168,7 @@ static void shared_with_a_worker(void **state)
 /* It counts as it is had, and as it is pinned. */
 static void respects_memlock(void **state)
 {
-	struct flatiommu_dma_options options = { .address_bits = 28 };
+	struct flatiommu_dma_options options = { .address_bits = LOW_BITS };
 
 	(void)state;
 	expect(-ENOMEM, in_child(api_exceed_memlock, &options));
@@ -208,18 +207,21 @@ static void goes_on_without_privilege(void **state)
 
 static void says_that_there_is_none(void **state)
 {
-	struct flatiommu_dma_options options = { .address_bits = 28 };
+	struct flatiommu_dma_options options = { .address_bits = LOW_BITS };
 	struct flatiommu_dma *dma = NULL;
+	char why[32];
 
 	(void)state;
 	if (api_isolated())
 		skip_for("an IOMMU has it all");
 	api_open_edu(EDU, &regs);
-	api_refused(-ERANGE, "28 address bits", flatiommu_dma_alloc(flat, 300 << 20, &options, &dma));
+	snprintf(why, sizeof(why), "%d address bits", LOW_BITS);
+	api_refused(-ERANGE, why,
+		    flatiommu_dma_alloc(flat, (1ull << LOW_BITS) + (44 << 20), &options, &dma));
 	options.flags = FLATIOMMU_DMA_ON_NODE | FLATIOMMU_DMA_NO_FALLBACK;
 	if (!access("/sys/devices/system/node/node1", F_OK)) {
 		options.node = 1;
-		api_refused(-ERANGE, "28 address bits", flatiommu_dma_alloc(flat, PAGE, &options, &dma));
+		api_refused(-ERANGE, why, flatiommu_dma_alloc(flat, PAGE, &options, &dma));
 	}
 	options.node = 99;
 	api_refused(-EINVAL, "there is no such NUMA node", flatiommu_dma_alloc(flat, PAGE, &options, &dma));

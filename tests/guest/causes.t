@@ -153,6 +153,17 @@ like "$output" "Operation not permitted: unsafe interrupts are not allowed. Cure
 eval "${BASH_REMATCH[1]:-false}"
 succeeds "which cures it" hello "$EDU"
 
+diag "capabilities"
+capable=$(dirname "$(command -v flatiommu)")/capable
+cp "$(command -v flatiommu)" "$capable"
+# a small kernel has no such attributes on a tmpfs
+if setcap cap_sys_rawio,cap_ipc_lock+ep "$capable"; then
+	says "run as a program with capabilities of its file" \
+		"CAP_SYS_RAWIO ends where the program starts.*AmbientCapabilities=CAP_SYS_RAWIO" \
+		setpriv --reuid=1500 --regid=1500 --clear-groups "$capable" run -- true
+fi
+rm "$capable"
+
 diag "namespaces"
 says "run --force without the capability" "it takes CAP_SYS_ADMIN, and a seccomp filter that lets unshare\(\) be" \
 	setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin flatiommu run --force -- busybox true

@@ -12,8 +12,8 @@
 #include "caps.h"
 #include "cdev.h"
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
-#include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "refusals.h"
@@ -252,7 +252,7 @@ static void attach_refuses_what_is_wrong(void **state)
 	assert_int_equal(pins(), pins_before);
 }
 
-/* It does no DMA without an address space, nor with the next one, until its owner lets it. */
+/* It does no DMA without an I/O address space, nor with the next one, until its owner lets it. */
 static void detach_stops_dma(void **state)
 {
 	uint32_t ioas = open_edu();

@@ -14,6 +14,8 @@ export HOT=0000:00:0b.0 HOT_DEV=0000:04:00.0
 export BRIDGE=0000:00:08.0
 # BAR 2 is memory of the host
 export SHM=0000:00:0c.0
+# of the machine big: a file system of the host, with the tag share
+export SHARE=0000:00:13.0
 # of the machine peers: the peer of NIC, and two cards of two more kinds, wired back to back
 export NIC_PEER=0000:00:0d.0
 export VIRTIO=0000:00:0e.0 VIRTIO_PEER=0000:00:0f.0

@@ -24,21 +24,6 @@ works() {
 	((!status)) || diag "$said"
 }
 
-# name_interface DEVICE NAME: whoever has the name gets another one
-name_interface() {
-	local device=$1 name=$2 is
-	is=$(ls "/sys/bus/pci/devices/$device/net")
-	[[ $is != "$name" ]] || return
-	if [[ -e /sys/class/net/$name ]]; then
-		ip link set "$name" down && ip link set "$name" name "was-$name"
-	fi
-	ip link set "$is" down && ip link set "$is" name "$name"
-}
-
-has_interface() {
-	[[ -e /sys/bus/pci/devices/$1/net ]]
-}
-
 # an interrupt that was never asked for has its number for good once it was
 before=$(pci_snapshot | grep -v '/irq:')
 modprobe uio_pci_generic
@@ -87,7 +72,7 @@ like "$said" "statistics for port 1 .*RX-packets: [1-9]" "and packets arrive"
 echo 0 >/proc/sys/vm/nr_hugepages
 rm -rf /run/dpdk /hugepages/*map_*
 succeeds "both are given back" flatiommu unbind "$NIC" "$NIC_PEER"
-until_true 30 has_interface "$NIC"
+interface_of "$NIC" >/dev/null
 works 'dpdk-devbind.py -b vfio-pci' "modprobe -a flatiommu vfio-pci && dpdk-devbind.py --force -b vfio-pci $NIC_PEER"
 is "$(driver_of "$NIC_PEER")" vfio-pci "it is bound"
 release "$NIC_PEER"
@@ -95,7 +80,7 @@ works 'driverctl set-override' "driverctl --nosave set-override $NIC_PEER vfio-p
 is "$(driver_of "$NIC_PEER")" vfio-pci "it is bound"
 driverctl --nosave unset-override "$NIC_PEER"
 release "$NIC_PEER"
-until_true 30 has_interface "$NIC_PEER"
+interface_of "$NIC_PEER" >/dev/null
 
 diag "fleets.md and troubleshooting.md"
 name_interface "$NIC" eth1

@@ -28,7 +28,8 @@ DPDK alone: 50 frames, 0 copies
 both again: 50 frames, 50 copies
 the library alone: 0 frames, 50 copies" "$name: all frames and copies are right, together and alone"
 	like "$(</tmp/beside)" "backend: flatiommu-type1" "$name: the library has a container of its own"
-	like "$(</tmp/beside)" "port: EBUSY: $NIC.*" "$name: DPDK's function is not for the library"
+	like "$(</tmp/beside)" "port: EBUSY: $NIC.*this program has it open already" "$name: DPDK's function is not for the library, which says why"
+	diag "$(grep port: /tmp/beside)"
 	is "$(flat_log | grep refused)" '' "$name: no map is refused"
 	is "$(pins)" "$pinned" "$name: nothing stays pinned"
 	((!_failed)) || diag "$(tail -n 20 /tmp/stderr)"

@@ -190,7 +190,7 @@ iommufd=/sys/module/iommufd/parameters/allow_unsafe_interrupts
 [[ ! -e $iommufd ]] || echo 1 >$iommufd
 
 iommu=iommu
-if [[ $FLATIOMMU_MACHINE != intel-iommu ]]; then
+if ! has_iommu; then
 	iommu=flatiommu
 	insmod "$MODULE"
 fi
@@ -207,7 +207,7 @@ else
 fi
 killed_reader
 
-if [[ $FLATIOMMU_MACHINE != intel-iommu ]]; then
+if ! has_iommu; then
 	give_back release
 	rmmod flatiommu
 	if [[ -e $iommufd ]]; then

@@ -13,7 +13,7 @@
 
 #include "cdev.h"
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "sysfs.h"
@@ -352,7 +352,7 @@ static void unmap(int ret)
 		expect(0, vfio_unmap(container, bus, PAGE));
 }
 
-/* In a new address space, where a map needs more than later ones. */
+/* In a new I/O address space, where a map needs more than later ones. */
 static void open_and_find(void)
 {
 	expect(0, act_open());

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * on_refusal=fence: after a refused map the devices of the program do no more DMA. With warn they
- * go on.
+ * on_refusal=fence, and the option fence of a claim: after a refused map the devices of the program do no more DMA. With
+ * warn they go on.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
 #include "fixture.h"
 #include "kmsg.h"
@@ -90,6 +94,24 @@ static void takes_only_its_words(void **state)
 	assert_string_equal(text, "fence");
 }
 
+/* Like the two pages that type1 maps at each attach to see what happens, they have a reference and no pin. */
+static void two_reserved_pages_are_refused(void **state)
+{
+	int memory = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	void *rom;
+
+	(void)state;
+	/* the firmware's, below 1 MiB, which also STRICT_DEVMEM leaves */
+	rom = memory < 0 ? MAP_FAILED : mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0xe0000);
+	close_fd(&memory);
+	if (rom == MAP_FAILED)
+		skip_for("this kernel gives no program such memory");
+	expect(0, log_mark());
+	expect(-EADDRNOTAVAIL, vfio_map(container, rom, 1ull << 40, 2 * PAGE));
+	assert_int_equal(log_count("is refused a map"), 1);
+	munmap(rom, 2 * PAGE);
+}
+
 static void warns(void **state)
 {
 	(void)state;
@@ -155,6 +177,33 @@ static void attach_fences_nobody(void **state)
 	assert_true(store_lands(&edu));
 }
 
+/* The claim of one function says fence: it is for all that share its I/O address space, as long as they do. */
+static void claim_fences(void **state)
+{
+	int flat = expect_good(flat_open());
+
+	expect(0, close_container(state));
+	expect(0, pci_take_again(EDU, "/fence"));
+	expect(FLATIOMMU_STATE_FENCE, flat_state(flat, EDU) & (FLATIOMMU_STATE_FENCE | FLATIOMMU_STATE_HOLD));
+	expect(0, flat_state(flat, FN1) & (FLATIOMMU_STATE_FENCE | FLATIOMMU_STATE_HOLD));
+	close_fd(&flat);
+	expect(0, open_container(state));
+	expect(0, vfio_open(&edu2, container, FN1));
+	assert_true(dma_lands(&edu));
+	expect(0, vfio_set_bus_master(&edu2, true));
+	be_refused(container);
+	assert_int_equal(log_count("bus mastering is cleared"), 1);
+	expect(0, vfio_bus_master(&edu));
+	expect(0, vfio_bus_master(&edu2));
+	assert_false(store_lands(&edu));
+	/* Alone, the other one is warned. */
+	vfio_close(&edu);
+	expect(0, vfio_set_bus_master(&edu2, true));
+	be_refused(container);
+	expect(1, vfio_bus_master(&edu2));
+	expect(0, pci_take_again(EDU, ""));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_container, close_container)
 
 int main(void)
@@ -162,10 +211,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(takes_only_its_words),
 		TEST(warns),
+		TEST(two_reserved_pages_are_refused),
 		TEST(fences),
 		TEST(fences_all_of_a_container),
 		TEST(fences_no_other_container),
 		TEST(attach_fences_nobody),
+		TEST(claim_fences),
 	};
 
 	return run_with(devices, tests);

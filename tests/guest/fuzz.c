@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/udmabuf.h>
 #include <linux/vfio.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,7 +26,7 @@
 #include <unistd.h>
 
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -40,6 +41,7 @@
 #define FIRST_NUMBER	100
 #define ERRNOS		134
 #define LOOKUP_IOVA	FLATIOMMU_LOOKUP_FIRST
+#define DMABUF_PAGES	32
 
 static const char *const devices[] = { EDU, FN1, NULL };
 
@@ -48,6 +50,8 @@ static char *arena;
 static int flats[FDS], containers[FDS], groups[FDS], fds[FDS], buffers[FDS], passing[2];
 static int *const kinds[] = { flats, containers, groups, fds, buffers };
 static int iommu_groups[2];
+/* Of udmabuf; -1 on a kernel that has none. */
+static int dmabuf = -1;
 
 /*
  * What VFIO does not guard: a map or an unmap of a container, while another thread gives it its address
@@ -261,6 +265,11 @@ static int do_pin(struct dice *d)
 	arg.segments = (uintptr_t)segments;
 	if (one_in(d, 8))
 		functions[0] = flat_function(TESTDEV);
+	if (one_in(d, 5)) {
+		arg.flags |= FLATIOMMU_PIN_DMABUF;
+		arg.vaddr = below(d, DMABUF_PAGES) * below(d, (unsigned int)PAGE);
+		arg.dmabuf = dmabuf;
+	}
 	mutate(d, functions, sizeof(functions));
 	mutate(d, &arg, sizeof(arg));
 	if (arg.nr_segments > 8 && arg.segments == (uintptr_t)segments)
@@ -373,7 +382,12 @@ static int do_who(struct dice *d)
 
 static int do_quiet(struct dice *d)
 {
-	struct flatiommu_quiet arg = { .size = sizeof(arg) };
+	struct flatiommu_function functions[2] = { flat_function(device(d)), flat_function(device(d)) };
+	struct flatiommu_quiet arg = {
+		.size = sizeof(arg),
+		.nr_functions = below(d, 3),
+		.functions = (uintptr_t)functions,
+	};
 
 	mutate(d, &arg, sizeof(arg));
 	return flat_call(one_of(d, flats), FLATIOMMU_QUIET, &arg);
@@ -382,7 +396,7 @@ static int do_quiet(struct dice *d)
 /* Any size and any content, at the end of a page before a hole or where nothing is. */
 static int do_raw(struct dice *d)
 {
-	uint32_t words[64], i, cmd = _IO(FLATIOMMU_TYPE, 0x80 + below(d, 10));
+	uint32_t words[64], i, cmd = _IO(FLATIOMMU_TYPE, 0x80 + below(d, 16));
 	void *arg = words;
 
 	for (i = 0; i < 64; i++)
@@ -602,7 +616,7 @@ static int store(struct dice *d, const char *path, const char *right)
 	while (n--)
 		switch (below(d, 3)) {
 		case 0: text[below(d, (unsigned int)size)] = (char)(1 + below(d, 255)); break;
-		case 1: text[below(d, (unsigned int)size)] = "0123456789abcdef:./,=+wc\n "[below(d, 26)]; break;
+		case 1: text[below(d, (unsigned int)size)] = "0123456789abcdef:./,=+wchold\n "[below(d, 30)]; break;
 		case 2: text[1 + below(d, (unsigned int)size)] = '\0'; break;
 		}
 	return write_text(path, text);
@@ -610,7 +624,8 @@ static int store(struct dice *d, const char *path, const char *right)
 
 static int do_claim(struct dice *d)
 {
-	static const char *const texts[] = { TESTDEV, TESTDEV "\n", SHM "/wc=2", TESTDEV "/wc=2", EDU, BRIDGE };
+	static const char *const texts[] = { TESTDEV, TESTDEV "\n", SHM "/wc=2", TESTDEV "/wc=2", TESTDEV "/hold/fence", EDU,
+					     BRIDGE };
 
 	return store(d, MISC "claim", texts[below(d, ARRAY_SIZE(texts))]);
 }
@@ -669,7 +684,7 @@ static const struct call {
 	{ "BUFFER", do_buffer, 3, MAY(ENOTTY), ANY_TIME },
 	{ "HISTORY", do_history, 4, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME },
 	{ "WHO", do_who, 2, MAY(EPERM, ENODATA), ANY_TIME },
-	{ "QUIET", do_quiet, 3, MAY(EPERM), ANY_TIME },
+	{ "QUIET", do_quiet, 3, MAY(EPERM, ENODEV), ANY_TIME },
 	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME },
 	{ "close", do_close, 4, NULL, CHANGES },
 	{ "mmap", do_mmap, 8, NULL, ANY_TIME },
@@ -914,6 +929,21 @@ static void each_call_has_succeeded(void **state)
 	assert_int_equal(never_succeeded(), 0);
 }
 
+static int make_dmabuf(void)
+{
+	struct udmabuf_create arg = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = DMABUF_PAGES * PAGE };
+	int node = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
+	int file = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd = -1;
+
+	arg.memfd = (uint32_t)file;
+	if (node >= 0 && !ftruncate(file, (off_t)(DMABUF_PAGES * PAGE)) &&
+	    !fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK))
+		fd = ioctl(node, UDMABUF_CREATE, &arg);
+	close(node);
+	close(file);
+	return fd;
+}
+
 static int begin(void **state)
 {
 	const char *const *device;
@@ -926,6 +956,7 @@ static int begin(void **state)
 		ret = pci_take(*device);
 	counts = mem_shared((sizeof(*counts) + PAGE - 1) / PAGE);
 	calls_each = (unsigned int)parameter("fuzz_sequence=", SEQUENCE);
+	dmabuf = make_dmabuf();
 	iommu_groups[0] = pci_group(EDU);
 	iommu_groups[1] = pci_group(FN1);
 	return ret || !counts ? -1 : huge_pages(8);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -23,7 +23,14 @@
 #define IOVA(thread) ((uint64_t)((thread) + 1) << 46)
 #define SEGMENTS 64
 
-static const char *const devices[] = { EDU, FN1, NULL };
+static const char *const devices[] = {
+	EDU, FN1,
+#ifndef __x86_64__
+	/* There, a pin needs a driver. */
+	TESTDEV, SHM,
+#endif
+	NULL,
+};
 
 static struct vfio_dev edu = VFIO_DEV_INIT;
 static int container = -1, flat = -1;

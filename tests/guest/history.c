@@ -18,7 +18,7 @@
 #include "alone.h"
 #include "caps.h"
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -92,10 +92,8 @@ static int news(void)
 
 static int open_edu(void **state)
 {
-	int ret = alone_open(state);
+	int ret = alone_open_declared(state);
 
-	if (!ret)
-		ret = flat_declare(alone.flat, EDU);
 	return ret ? ret : news() < 0;
 }
 
@@ -252,6 +250,80 @@ static void pin_of_many(void **state)
 	mem_free(pages, N * PAGE);
 }
 
+static uint64_t quiet(void)
+{
+	struct flatiommu_quiet arg = { .size = sizeof(arg) };
+
+	expect(0, flat_call(alone.flat, FLATIOMMU_QUIET, &arg));
+	return arg.out_length;
+}
+
+static int count_events(int from, int end, uint32_t type, uint64_t address)
+{
+	int n = 0;
+
+	for (; from < end; from++)
+		n += events[from].type == type && events[from].address == address;
+	return n;
+}
+
+/* With on_unmap=hold an unmap or unpin is not the end. */
+static void held_memory(void **state)
+{
+	char *pages = mem_scattered(2);
+	uint64_t bus = bus_address(pages), other = bus_address(pages + PAGE);
+	uint32_t pin, left;
+	int i;
+
+	(void)state;
+	expect(0, write_text(PARAMETERS "on_unmap", "hold"));
+	expect(0, vfio_map(alone.container, pages, KEY, 2 * PAGE));
+	expect(0, vfio_unmap(alone.container, KEY, 2 * PAGE));
+	/* The unmap is of both pages, or of one after the other. */
+	expect(6, news());
+	assert_int_equal(count_events(2, 6, FLATIOMMU_EVENT_UNMAP, bus), 1);
+	assert_int_equal(count_events(2, 6, FLATIOMMU_EVENT_UNMAP, other), 1);
+	assert_int_equal(count_events(3, 6, FLATIOMMU_EVENT_HOLD, bus), 1);
+	assert_int_equal(count_events(3, 6, FLATIOMMU_EVENT_HOLD, other), 1);
+	assert_int_equal(events[5].type, FLATIOMMU_EVENT_HOLD);
+	assert_int_equal(quiet(), 2 * PAGE);
+	expect(2, news());
+	i = events[0].address == bus ? 0 : 1;
+	expect_event(&events[i], FLATIOMMU_EVENT_RELEASE, KEY, bus, PAGE);
+	expect_event(&events[!i], FLATIOMMU_EVENT_RELEASE, KEY + PAGE, other, PAGE);
+
+	/* A pin of the file, and of the domain. */
+	expect(0, flat_pin(alone.flat, EDU, pages, PAGE, 0, &left));
+	for (i = 0; i < 2; i++) {
+		expect(0, flat_pin(alone.flat, EDU, pages + PAGE, PAGE, i ? FLATIOMMU_PIN_VFIO : 0, &pin));
+		expect_good(news());
+		expect(0, flat_unpin(alone.flat, pin));
+		expect(2, news());
+		expect_event(&events[0], FLATIOMMU_EVENT_UNPIN, (uintptr_t)pages + PAGE, other, PAGE);
+		expect_event(&events[1], FLATIOMMU_EVENT_HOLD, (uintptr_t)pages + PAGE, other, PAGE);
+		assert_int_equal(quiet(), PAGE);
+		expect(1, news());
+		expect_event(&events[0], FLATIOMMU_EVENT_RELEASE, (uintptr_t)pages + PAGE, other, PAGE);
+	}
+	expect(0, flat_unpin(alone.flat, left));
+
+	/* The end of the I/O address space. */
+	expect(0, vfio_map(alone.container, pages, KEY, PAGE));
+	expect(0, vfio_unmap(alone.container, KEY, PAGE));
+	expect_good(news());
+	vfio_close(&alone.edu);
+	close_fd(&alone.container);
+	expect(2, news());
+	expect_event(&events[0], FLATIOMMU_EVENT_DETACH, 0, 0, 0);
+	expect_event(&events[1], FLATIOMMU_EVENT_RELEASE, KEY, bus, PAGE);
+	mem_free(pages, 2 * PAGE);
+}
+
+static int close_with_free(void **state)
+{
+	return alone_close(state) || write_text(PARAMETERS "on_unmap", "free");
+}
+
 static char *shared;
 
 /* Opens edu, maps, and leaves all of it to its end. */
@@ -270,7 +342,7 @@ static int die(void *arg)
 	return ret ? ret : vfio_map(container, shared, KEY, PAGE);
 }
 
-/* All that it had is given back after the function has left its address space. */
+/* All that it had is given back after the function has left its I/O address space. */
 static void survives_the_program(void **state)
 {
 	static const uint32_t order[] = {
@@ -595,6 +667,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refusal_and_fence, open_edu, alone_close),
 		cmocka_unit_test_setup_teardown(pins_of_the_file, open_edu, alone_close),
 		cmocka_unit_test_setup_teardown(pins_of_the_domain, open_edu, alone_close),
+		cmocka_unit_test_setup_teardown(held_memory, open_edu, close_with_free),
 		cmocka_unit_test_setup_teardown(pin_of_many, open_edu, alone_close),
 		cmocka_unit_test_setup_teardown(survives_the_program, open_edu, alone_close),
 		cmocka_unit_test_setup_teardown(is_bounded, open_edu, alone_close),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * on_unmap=hold: memory that a program unmaps or unpins while its device still writes to it is given to nobody else
- * before the device is known to be quiet. With free it is. On the kernel's command line: hold_rounds=N.
+ * on_unmap=hold, and the option hold of a claim: memory that a program unmaps or unpins while its device still writes to
+ * it is given to nobody else before the device is known to be quiet. With free it is. On the kernel's command line:
+ * hold_rounds=N.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -15,8 +16,8 @@
 #include "caps.h"
 #include "cdev.h"
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
-#include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "sysfs.h"
@@ -441,30 +442,61 @@ static void last_pin_releases(void **state)
 	mem_free(memory, 3 * PAGE);
 }
 
+/* Pins a page. */
+static uint32_t pin_for(const struct flatiommu_function *functions, unsigned int n, const char *memory)
+{
+	struct flatiommu_pin arg = {
+		.size = sizeof(arg),
+		.nr_functions = n,
+		.functions = (uintptr_t)functions,
+		.vaddr = (uintptr_t)memory,
+		.length = PAGE,
+	};
+
+	expect(0, flat_call(alone.flat, FLATIOMMU_PIN, &arg));
+	return arg.out_pin;
+}
+
 /* A pin is for two functions, and one of them goes on. */
 static void each_function_is_asked(void **state)
 {
 	struct flatiommu_function both[] = { flat_function(EDU), flat_function(FN1) };
 	char *memory = mem_pages(2);
-	struct flatiommu_pin arg = {
-		.size = sizeof(arg),
-		.nr_functions = 2,
-		.functions = (uintptr_t)both,
-		.vaddr = (uintptr_t)memory,
-		.length = PAGE,
-	};
-	uint32_t pin;
+	uint32_t pin[2];
 
 	(void)state;
 	assert_non_null(memory);
-	expect(0, flat_call(alone.flat, FLATIOMMU_PIN, &arg));
-	expect(0, flat_pin(alone.flat, FN1, memory + PAGE, PAGE, 0, &pin));
-	expect(0, flat_unpin(alone.flat, arg.out_pin));
+	pin[0] = pin_for(both, 2, memory);
+	expect(0, flat_pin(alone.flat, FN1, memory + PAGE, PAGE, 0, &pin[1]));
+	expect(0, flat_unpin(alone.flat, pin[0]));
 	/* edu was stopped, and the other one was not. */
 	expect_held(PAGE);
-	expect(0, flat_unpin(alone.flat, pin));
+	expect(0, flat_unpin(alone.flat, pin[1]));
 	expect_held(0);
 	mem_free(memory, 2 * PAGE);
+}
+
+/* What is held is gone through in parts: pins of a function that goes on stay, in their order. */
+static void many_are_gone_through(void **state)
+{
+	enum { MANY = 600 };
+	char *memory = mem_pages(MANY + 2);
+	uint32_t pin[MANY + 2], i;
+
+	(void)state;
+	assert_non_null(memory);
+	for (i = 0; i < MANY + 2; i++)
+		expect(0, flat_pin(alone.flat, i == MANY ? FN1 : EDU, memory + i * PAGE, PAGE, 0, &pin[i]));
+	for (i = 0; i < MANY; i++)
+		expect(0, flat_unpin(alone.flat, pin[i]));
+	expect_held(MANY * PAGE);
+	expect(0, flat_unpin(alone.flat, pin[MANY]));
+	expect_held(MANY * PAGE);
+	assert_int_equal(pins(), alone.pins_before + MANY + 1);
+	expect(0, flat_unpin(alone.flat, pin[MANY + 1]));
+	expect_held(0);
+	assert_int_equal(pins(), alone.pins_before);
+	mem_free(memory, (MANY + 2) * PAGE);
 }
 
 static void no_stop_is_not_held(void **state)
@@ -532,7 +564,7 @@ static void limit_fences(void **state)
 	expect(0, set("hold_limit", limit));
 	expect(0, set("on_hold_full", "fence"));
 	expect(0, flat_pin(alone.flat, EDU, memory, PAGE, 0, &other));
-	/* In another address space. */
+	/* In another I/O address space. */
 	expect(0, vfio_open_alone(&fn1, &container, FN1));
 	expect(0, log_mark());
 	for (way = 0; way < WAYS; way++) {
@@ -612,7 +644,85 @@ static int unmap_for_the_parent(void *arg)
 	return vfio_unmap(alone.container, *bus, PAGE);
 }
 
-/* If two programs have unmapped memory in one address space, it is held to the end of that. */
+/* @functions are done. How many bytes were held. */
+static int quiet_of(const struct flatiommu_function *functions, unsigned int n, uint64_t *length)
+{
+	struct flatiommu_quiet arg = {
+		.size = sizeof(arg),
+		.nr_functions = n,
+		.functions = (uintptr_t)functions,
+	};
+	int ret = flat_call(alone.flat, FLATIOMMU_QUIET, &arg);
+
+	*length = arg.out_length;
+	return ret;
+}
+
+/* What others may still write to is held. */
+static void quiet_of_functions(void **state)
+{
+	struct flatiommu_function both[] = { flat_function(EDU), flat_function(FN1) };
+	struct flatiommu_function none[] = { flat_function(EDU), flat_function("0000:7f:1f.7") };
+	long before = status_kib("VmLck:"), page = (long)PAGE / 1024;
+	struct vfio_dev fn1 = VFIO_DEV_INIT;
+	char *memory = mem_pages(3);
+	int container = -1;
+	uint64_t length, bus;
+	uint32_t pin, left[2];
+
+	(void)state;
+	assert_non_null(memory);
+	expect(0, vfio_open_alone(&fn1, &container, FN1));
+	unmap_pages(MAP, memory, 1);
+	expect(0, vfio_map_at_bus(container, memory, PAGE, &bus));
+	expect(0, vfio_unmap(container, bus, PAGE));
+	expect_held(2 * PAGE);
+	expect(0, quiet_of(&both[1], 1, &length));
+	assert_int_equal(length, PAGE);
+	expect(0, quiet_of(&both[1], 1, &length));
+	assert_int_equal(length, 0);
+	expect_held(PAGE);
+	expect(0, quiet_of(both, 2, &length));
+	assert_int_equal(length, PAGE);
+
+	/* Pins of the file. */
+	expect(0, flat_pin(alone.flat, EDU, memory, PAGE, 0, &left[0]));
+	expect(0, flat_pin(alone.flat, FN1, memory, PAGE, 0, &left[1]));
+	pin = pin_for(both, 2, memory + PAGE);
+	expect(0, flat_unpin(alone.flat, pin));
+	pin = pin_for(both, 1, memory + 2 * PAGE);
+	expect(0, flat_unpin(alone.flat, pin));
+	expect_held(2 * PAGE);
+	assert_int_equal(status_kib("VmLck:"), before + 4 * page);
+	expect(0, quiet_of(both, 1, &length));
+	assert_int_equal(length, PAGE);
+	assert_int_equal(status_kib("VmLck:"), before + 3 * page);
+	expect(0, quiet_of(both, 2, &length));
+	assert_int_equal(length, PAGE);
+	assert_int_equal(status_kib("VmLck:"), before + 2 * page);
+	expect(0, flat_unpin(alone.flat, left[0]));
+	expect(0, flat_unpin(alone.flat, left[1]));
+	assert_int_equal(status_kib("VmLck:"), before);
+
+	/* Both in one I/O address space. */
+	vfio_close(&fn1);
+	close_fd(&container);
+	expect(0, vfio_open(&fn1, alone.container, FN1));
+	unmap_pages(MAP, memory, 1);
+	expect(0, quiet_of(both, 1, &length));
+	assert_int_equal(length, 0);
+	expect_held(PAGE);
+	expect(-ENODEV, quiet_of(none, 2, &length));
+	expect(-EINVAL, quiet_of(both, FLATIOMMU_MAX_FUNCTIONS + 1, &length));
+	expect(-EFAULT, quiet_of(NULL, 1, &length));
+	expect_held(PAGE);
+	expect(0, quiet_of(both, 2, &length));
+	assert_int_equal(length, PAGE);
+	vfio_close(&fn1);
+	mem_free(memory, 3 * PAGE);
+}
+
+/* If two programs have unmapped memory in one I/O address space, it is held to the end of that. */
 static void nobody_speaks_for_two(void **state)
 {
 	char *memory = mem_pages(2);
@@ -630,6 +740,135 @@ static void nobody_speaks_for_two(void **state)
 	vfio_close(&alone.edu);
 	assert_true(wait_until(nothing_is_held, NULL));
 	mem_free(memory, 2 * PAGE);
+}
+
+static uint64_t bus_of_child;
+
+static int unmap_and_be_quiet(void *arg)
+{
+	int flat = flat_open(), ret = vfio_unmap(alone.container, bus_of_child, PAGE);
+	uint64_t length = 0;
+
+	(void)arg;
+	if (!ret)
+		ret = flat < 0 ? flat : quiet_by(flat, &length);
+	close_fd(&flat);
+	return ret ? ret : length == PAGE ? 0 : -EIO;
+}
+
+/* Once all of it was given back at the limit, each program speaks for what it unmaps from then on. */
+static void limit_ends_what_two_have_unmapped(void **state)
+{
+	long before = status_kib("VmLck:");
+	char *memory = mem_pages(3), limit[32];
+	uint64_t bus[2];
+
+	(void)state;
+	assert_non_null(memory);
+	snprintf(limit, sizeof(limit), "%zu", PAGE);
+	expect(0, vfio_map_at_bus(alone.container, memory, PAGE, &bus[0]));
+	expect(0, vfio_map_at_bus(alone.container, memory + PAGE, PAGE, &bus[1]));
+	expect(0, vfio_map_at_bus(alone.container, memory + 2 * PAGE, PAGE, &bus_of_child));
+	expect(0, vfio_unmap(alone.container, bus[0], PAGE));
+	expect(0, set("on_hold_full", "fence"));
+	expect(0, set("hold_limit", limit));
+	expect(0, in_child(unmap_for_the_parent, &bus[1]));
+	expect_held(0);
+	assert_int_equal(status_kib("VmLck:"), before + (long)PAGE / 1024);
+	expect(0, in_child(unmap_and_be_quiet, NULL));
+	expect_held(0);
+	assert_int_equal(status_kib("VmLck:"), before);
+	unmap_pages(MAP, memory, 1);
+	expect_held(PAGE);
+	assert_int_equal(quiet(), PAGE);
+	mem_free(memory, 3 * PAGE);
+}
+
+/* A function was stopped by the last pin of another file. */
+static void last_pin_of_another_file(void **state)
+{
+	long before = status_kib("VmLck:");
+	char *memory = mem_pages(2);
+	int other, i;
+	uint32_t pin[2];
+
+	(void)state;
+	assert_non_null(memory);
+	for (i = 0; i < 2; i++) {
+		other = expect_good(flat_open());
+		expect(0, vfio_set_bus_master(&alone.edu, true));
+		expect(0, flat_pin(alone.flat, EDU, memory, PAGE, 0, &pin[0]));
+		expect(0, flat_pin(other, EDU, memory + PAGE, PAGE, 0, &pin[1]));
+		expect(0, flat_unpin(alone.flat, pin[0]));
+		expect_held(PAGE);
+		expect(1, vfio_bus_master(&alone.edu));
+		if (!i)
+			expect(0, flat_unpin(other, pin[1]));
+		close_fd(&other);
+		expect(0, vfio_bus_master(&alone.edu));
+		expect_held(0);
+		assert_int_equal(pins(), alone.pins_before);
+		assert_int_equal(status_kib("VmLck:"), before);
+	}
+	mem_free(memory, 2 * PAGE);
+}
+
+/* One claim says hold: it is for all that share its I/O address space or its pins, as long as they do. */
+static void claim_holds(void **state)
+{
+	struct flatiommu_function both[] = { flat_function(EDU), flat_function(FN1) };
+	struct vfio_dev fn1 = VFIO_DEV_INIT;
+	char *memory = mem_pages(2);
+	int container = -1;
+	uint32_t pin, left[2];
+	uint64_t bus;
+	enum way way;
+	bool hit;
+
+	expect(0, alone_close(state));
+	expect(0, pci_take_again(EDU, "/hold"));
+	expect(0, open_edu(state));
+	expect(FLATIOMMU_STATE_HOLD, flat_state(alone.flat, EDU) & (FLATIOMMU_STATE_HOLD | FLATIOMMU_STATE_FENCE));
+	expect(0, flat_state(alone.flat, FN1) & (FLATIOMMU_STATE_HOLD | FLATIOMMU_STATE_FENCE));
+	for (way = 0; way < WAYS; way++) {
+		assert_false(make_mistake(way, ORDINARY, &hit));
+		assert_false(hit);
+		assert_int_equal(quiet(), way == PIN_ALONE ? 0 : PAGE);
+	}
+	expect(0, flat_pin(alone.flat, EDU, memory, PAGE, 0, &left[0]));
+	expect(0, flat_pin(alone.flat, FN1, memory, PAGE, 0, &left[1]));
+	pin = pin_for(&both[1], 1, memory + PAGE);
+	expect(0, flat_unpin(alone.flat, pin));
+	expect_held(0);
+	pin = pin_for(both, 2, memory + PAGE);
+	expect(0, flat_unpin(alone.flat, pin));
+	expect_held(PAGE);
+	assert_int_equal(quiet(), PAGE);
+	expect(0, flat_unpin(alone.flat, left[0]));
+	expect(0, flat_unpin(alone.flat, left[1]));
+
+	expect(0, vfio_open_alone(&fn1, &container, FN1));
+	expect(0, vfio_map_at_bus(container, memory, PAGE, &bus));
+	expect(0, vfio_unmap(container, bus, PAGE));
+	expect_held(0);
+	/* With the other one, it is held. */
+	vfio_close(&alone.edu);
+	expect(0, vfio_open(&alone.edu, container, EDU));
+	expect(0, vfio_map_at_bus(container, memory, PAGE, &bus));
+	expect(0, vfio_unmap(container, bus, PAGE));
+	expect_held(PAGE);
+	assert_int_equal(quiet(), PAGE);
+	/* Without it, no more. */
+	vfio_close(&alone.edu);
+	expect(0, vfio_map_at_bus(container, memory, PAGE, &bus));
+	expect(0, vfio_unmap(container, bus, PAGE));
+	expect_held(0);
+	vfio_close(&fn1);
+	close_fd(&container);
+	expect(0, alone_close(state));
+	expect(0, pci_take_again(EDU, ""));
+	mem_free(memory, 2 * PAGE);
+	expect(0, open_edu(state));
 }
 
 /* Registers of a device are nobody's memory. */
@@ -679,39 +918,105 @@ static void turned_off_meanwhile(void **state)
 	assert_true(is_free());
 }
 
-static void by_iommufd(void **state)
-{
-	int iommufd, ioas, device;
-	char before[8], *memory;
-	uint64_t bus;
+/* edu by iommufd, instead of its group. */
+static struct {
+	int iommufd, device;
+	uint32_t ioas, spare;
+	char unsafe[8];		/* the parameter before the test */
+} nodes;
 
-	(void)state;
+static void open_nodes(void)
+{
 	if (!cdev_is_there())
 		skip_for("this kernel has no iommufd");
 	vfio_close(&alone.edu);
 	close_fd(&alone.container);
-	assert_true(read_text(IOMMUFD_UNSAFE, before, sizeof(before)) > 0);
+	assert_true(read_text(IOMMUFD_UNSAFE, nodes.unsafe, sizeof(nodes.unsafe)) > 0);
 	expect(0, write_text(IOMMUFD_UNSAFE, "1"));
+	nodes.iommufd = expect_good(iommufd_open());
+	nodes.ioas = (uint32_t)expect_good(iommufd_alloc_ioas(nodes.iommufd));
+	nodes.spare = (uint32_t)expect_good(iommufd_alloc_ioas(nodes.iommufd));
+	nodes.device = expect_good(cdev_open(EDU));
+	expect_good(cdev_bind(nodes.device, nodes.iommufd));
+	expect(0, cdev_attach(nodes.device, nodes.ioas));
+}
+
+static void close_nodes(void)
+{
+	close_fd(&nodes.device);
+	close_fd(&nodes.iommufd);
+	expect(0, write_text(IOMMUFD_UNSAFE, nodes.unsafe));
+}
+
+static void by_iommufd(void **state)
+{
+	char *memory;
+	uint64_t bus;
+
+	(void)state;
+	open_nodes();
 	expect(0, huge_pages(1));
 	memory = mem_huge();
 	assert_non_null(memory);
-	iommufd = expect_good(iommufd_open());
-	ioas = expect_good(iommufd_alloc_ioas(iommufd));
-	device = expect_good(cdev_open(EDU));
-	expect_good(cdev_bind(device, iommufd));
-	expect(0, cdev_attach(device, (uint32_t)ioas));
-	expect(0, iommufd_map_at_bus(iommufd, (uint32_t)ioas, memory, HUGE_PAGE, &bus));
-	expect(0, iommufd_unmap(iommufd, (uint32_t)ioas, bus, HUGE_PAGE));
+	expect(0, iommufd_map_at_bus(nodes.iommufd, nodes.ioas, memory, HUGE_PAGE, &bus));
+	expect(0, iommufd_unmap(nodes.iommufd, nodes.ioas, bus, HUGE_PAGE));
 	mem_free(memory, HUGE_PAGE);
 	expect_held(HUGE_PAGE);
 	assert_false(is_free());
 	/* A page table of iommufd's own ends with its last function. */
-	expect(0, cdev_detach(device));
+	expect(0, cdev_detach(nodes.device));
 	expect_held(0);
 	assert_true(is_free());
-	close_fd(&device);
-	close_fd(&iommufd);
-	expect(0, write_text(IOMMUFD_UNSAFE, before));
+	close_nodes();
+}
+
+static int take_out(void *arg)
+{
+	int ret = iommufd_copy(nodes.iommufd, nodes.ioas, LOOKUP_IOVA, nodes.spare, LOOKUP_IOVA, 2 * PAGE);
+
+	(void)arg;
+	return ret ? ret : iommufd_unmap(nodes.iommufd, nodes.ioas, LOOKUP_IOVA, 2 * PAGE);
+}
+
+/* Only the first of the pages, which are not neighbours, has this bus address. */
+static int put_back_wrong(void *arg)
+{
+	const uint64_t *bus = arg;
+
+	return iommufd_copy(nodes.iommufd, nodes.spare, LOOKUP_IOVA, nodes.ioas, *bus, 2 * PAGE);
+}
+
+/*
+ * While iommufd reads memory of another program than the caller, it has that program's address space locked. If it then
+ * undoes a part of a map, and so something is given back at the limit, that must not wait for the same lock.
+ */
+static void limit_waits_for_nobody(void **state)
+{
+	const size_t count = 128;
+	/* Shared, so that a child is no reason to copy it. */
+	char *file = mem_file_scattered(count), *memory = file, *pinned = mem_pages(1);
+	uint64_t bus;
+	uint32_t pin;
+
+	(void)state;
+	assert_true(file && pinned);
+	while (bus_address(memory) + PAGE == bus_address(memory + PAGE))
+		memory += PAGE;
+	assert_true(memory < file + (count - 1) * PAGE);
+	open_nodes();
+	expect(0, iommufd_map(nodes.iommufd, nodes.ioas, memory, LOOKUP_IOVA, 2 * PAGE));
+	bus = bus_address(memory);
+	expect(0, flat_pin(alone.flat, EDU, pinned, PAGE, FLATIOMMU_PIN_VFIO, &pin));
+	/* So the pages that are held are the child's, but the pin is accounted to this program. */
+	expect(0, in_child(take_out, NULL));
+	expect(0, flat_unpin(alone.flat, pin));
+	expect_held(3 * PAGE);
+	expect(0, set("hold_limit", "0"));
+	expect(-EADDRNOTAVAIL, in_child(put_back_wrong, &bus));
+	expect_held(0);
+	close_nodes();
+	mem_free(file, count * PAGE);
+	mem_free(pinned, PAGE);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_with_hold, close_edu)
@@ -727,14 +1032,20 @@ int main(void)
 		TEST(counts_as_locked),
 		TEST(last_pin_releases),
 		TEST(each_function_is_asked),
+		TEST(many_are_gone_through),
 		TEST(no_stop_is_not_held),
 		TEST(limit_releases_the_oldest),
 		TEST(limit_fences),
 		TEST(quiet_is_of_the_caller),
 		TEST(nobody_speaks_for_two),
+		TEST(quiet_of_functions),
+		TEST(limit_ends_what_two_have_unmapped),
+		TEST(last_pin_of_another_file),
+		cmocka_unit_test_setup_teardown(claim_holds, open_edu, close_edu),
 		TEST(registers_are_not_held),
 		TEST(turned_off_meanwhile),
 		TEST(by_iommufd),
+		TEST(limit_waits_for_nobody),
 	};
 
 	return run_group(tests, begin, end);

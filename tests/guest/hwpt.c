@@ -7,7 +7,7 @@
 
 #include "cdev.h"
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"

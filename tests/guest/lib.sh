@@ -129,6 +129,11 @@ has_groups() {
 	[[ " $FLATIOMMU_KERNEL_WORDS " == *" GROUPS "* ]]
 }
 
+# has_iommu: succeeds if the machine has an IOMMU
+has_iommu() {
+	[[ $FLATIOMMU_MACHINE == *-iommu || $FLATIOMMU_MACHINE == virt-smmu ]]
+}
+
 # node_of DEVICE: prints the node that a program opens for a function on vfio-pci
 node_of() {
 	if has_groups; then
@@ -327,4 +332,33 @@ _has_disk() {
 # disk_of DEVICE: prints the disk of an nvme whose driver may be starting
 disk_of() {
 	until_true 60 _has_disk "$1" && _first_disk "$1"
+}
+
+_has_interface() {
+	[[ -n $(ls "/sys/bus/pci/devices/$1/net" 2>/dev/null) ]]
+}
+
+# interface_of DEVICE: prints the interface of a network card whose driver may be starting
+interface_of() {
+	until_true 60 _has_interface "$1" || {
+		{
+			echo "$1 has no interface; all of this namespace, and what the driver said:"
+			ls /sys/class/net
+			grep ' /sys ' /proc/self/mountinfo
+			dmesg | grep -F "$1" | tail -n 10
+		} >&2
+		return 1
+	}
+	ls "/sys/bus/pci/devices/$1/net"
+}
+
+# name_interface DEVICE NAME: whoever has the name gets another one
+name_interface() {
+	local name=$2 is
+	is=$(interface_of "$1")
+	[[ $is != "$name" ]] || return 0
+	if [[ -e /sys/class/net/$name ]]; then
+		ip link set "$name" down && ip link set "$name" name "was-$name"
+	fi
+	ip link set "$is" down && ip link set "$is" name "$name"
 }

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
-#include "flat.h"
 #include "hotplug.h"
 #include "mem.h"
 #include "nvme.h"

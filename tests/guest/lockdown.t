@@ -6,7 +6,7 @@
 lockdown=/sys/kernel/security/lockdown
 [[ -e $lockdown ]] || skip_all "this kernel has no lockdown"
 
-why="refused, as the kernel is locked down; .*"
+why="not for programs, as the kernel is locked down; .*"
 data=/tmp/data pipe=/tmp/pipe
 
 insmod "$MODULE"

@@ -16,11 +16,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "caps.h"
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
 #include "fixture.h"
-#include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "nvme.h"
@@ -33,42 +34,23 @@
 
 static const char *const devices[] = { EDU, FN1, NVME, NULL };
 
-static struct vfio_dev edu = VFIO_DEV_INIT, edu2 = VFIO_DEV_INIT, ctrl = VFIO_DEV_INIT;
+static struct vfio_dev edu2 = VFIO_DEV_INIT, ctrl = VFIO_DEV_INIT;
 static struct nvme nvme;
-static int container = -1, container2 = -1, flat = -1;
-static long pins_before;
-
-/* edu in a container, without a declaration. */
-static int open_all(void **state)
-{
-	int ret;
-
-	(void)state;
-	pins_before = pins();
-	ret = vfio_open_alone(&edu, &container, EDU);
-	if (ret)
-		return ret;
-	flat = flat_open();
-	return flat < 0 ? flat : 0;
-}
+static int container2 = -1;
 
 static int close_all(void **state)
 {
-	(void)state;
 	nvme_stop(&nvme);
 	vfio_close(&ctrl);
 	vfio_close(&edu2);
-	vfio_close(&edu);
 	close_fd(&container2);
-	close_fd(&container);
-	close_fd(&flat);
-	return huge_pages(0);
+	return alone_close(state);
 }
 
 static void expect_pins_back(void)
 {
 	close_all(NULL);
-	assert_int_equal(pins(), pins_before);
+	assert_int_equal(pins(), alone.pins_before);
 }
 
 static uint64_t iova_of(const void *addr)
@@ -85,7 +67,7 @@ static void expect_addresses(const char *addr, size_t count)
 	int i, n;
 
 	expect(0, bus_addresses(addr, bus, count));
-	n = expect_good(flat_lookup(flat, EDU, iova_of(addr), count * PAGE, segments,
+	n = expect_good(flat_lookup(alone.flat, EDU, iova_of(addr), count * PAGE, segments,
 				    (unsigned int)count));
 	for (i = 0; i < n; i++) {
 		uint64_t at;
@@ -99,7 +81,7 @@ static void expect_addresses(const char *addr, size_t count)
 	}
 	assert_int_equal(page, count);
 	for (page = 0; page < count; page += count / 16 + 1)
-		assert_int_equal(flat_address(flat, EDU, iova_of(addr) + page * PAGE + 5),
+		assert_int_equal(flat_address(alone.flat, EDU, iova_of(addr) + page * PAGE + 5),
 				 bus[page] + 5);
 	free(segments);
 	free(bus);
@@ -117,7 +99,7 @@ static void expect_dma(char *addr, size_t count, size_t step)
 
 		assert_int_equal(addr[i * PAGE + 4], (char)0xa5);
 		expect(0, nvme_identify_to(&nvme, NVME_CNS_CONTROLLER,
-					   flat_address(flat, NVME, iova_of(id))));
+					   flat_address(alone.flat, NVME, iova_of(id))));
 		assert_memory_equal(id->sn, "flat0", 5);
 	}
 }
@@ -126,22 +108,22 @@ static void lookup_works(char *addr, size_t size, size_t step)
 {
 	assert_non_null(addr);
 	expect(0, log_mark());
-	expect(0, vfio_map(container, addr, iova_of(addr), size));
+	expect(0, vfio_map(alone.container, addr, iova_of(addr), size));
 	assert_int_equal(log_count("is refused"), 0);
 	expect_addresses(addr, size / PAGE);
 	expect_dma(addr, size / PAGE, step);
-	expect(0, vfio_unmap(container, iova_of(addr), size));
-	assert_int_equal(flat_address(flat, EDU, iova_of(addr)), 0);
+	expect(0, vfio_unmap(alone.container, iova_of(addr), size));
+	assert_int_equal(flat_address(alone.flat, EDU, iova_of(addr)), 0);
 	mem_free(addr, size);
 }
 
 /* With a controller in the same container, which writes whole pages quickly. */
 static void open_declared(void)
 {
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_open(&ctrl, container, NVME));
-	expect(0, flat_declare(flat, NVME));
-	expect(0, nvme_start(&nvme, &ctrl, container));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_open(&ctrl, alone.container, NVME));
+	expect(0, flat_declare(alone.flat, NVME));
+	expect(0, nvme_start(&nvme, &ctrl, alone.container));
 }
 
 static void each_kind_of_memory(void **state)
@@ -173,9 +155,9 @@ static void parts_of_pages(void **state)
 
 	(void)state;
 	assert_non_null(pages);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, pages, iova_of(pages), 3 * PAGE));
-	expect(3, flat_lookup(flat, EDU, iova_of(addr), length, segments, 3));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, pages, iova_of(pages), 3 * PAGE));
+	expect(3, flat_lookup(alone.flat, EDU, iova_of(addr), length, segments, 3));
 	assert_int_equal(segments[0].address, bus_address(pages) + 100);
 	assert_int_equal(segments[0].length, PAGE - 100);
 	assert_int_equal(segments[1].address, bus_address(pages + PAGE));
@@ -183,8 +165,8 @@ static void parts_of_pages(void **state)
 	assert_int_equal(segments[2].address, bus_address(pages + 2 * PAGE));
 	assert_int_equal(segments[2].length, 100);
 	fill(addr, EDU_COPY, 7);
-	expect(0, edu_load(edu.bar0, segments[0].address, EDU_COPY));
-	expect(0, edu_store(edu.bar0, flat_address(flat, EDU, iova_of(addr) + PAGE), EDU_COPY));
+	expect(0, edu_load(alone.edu.bar0, segments[0].address, EDU_COPY));
+	expect(0, edu_store(alone.edu.bar0, flat_address(alone.flat, EDU, iova_of(addr) + PAGE), EDU_COPY));
 	assert_true(is_filled(addr + PAGE, EDU_COPY, 7));
 	mem_free(pages, 3 * PAGE);
 	expect_pins_back();
@@ -202,10 +184,10 @@ static void one_map_for_all(void **state)
 
 	(void)state;
 	assert_non_null(addr);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, addr, NOWHERE, count * PAGE));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, addr, NOWHERE, count * PAGE));
 	expect(0, bus_addresses(addr, bus, count));
-	n = expect_good(flat_lookup(flat, EDU, NOWHERE, count * PAGE, segments, count));
+	n = expect_good(flat_lookup(alone.flat, EDU, NOWHERE, count * PAGE, segments, count));
 	/* What it takes in strict mode, each a map. */
 	assert_true(n > 60000);
 	for (i = 0; i < n; i++) {
@@ -216,8 +198,8 @@ static void one_map_for_all(void **state)
 				fail();
 	}
 	assert_int_equal(page, count);
-	expect(0, vfio_unmap(container, NOWHERE, count * PAGE));
-	assert_int_equal(pins(), pins_before);
+	expect(0, vfio_unmap(alone.container, NOWHERE, count * PAGE));
+	assert_int_equal(pins(), alone.pins_before);
 	free(segments);
 	free(bus);
 	mem_free(addr, count * PAGE);
@@ -240,10 +222,10 @@ static void small_arrays_are_resumed(void **state)
 
 	(void)state;
 	assert_non_null(pages);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, pages, iova_of(pages), 64 * PAGE));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, pages, iova_of(pages), 64 * PAGE));
 	segments[3].length = 1;
-	expect(0, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	expect(0, flat_call(alone.flat, FLATIOMMU_LOOKUP, &arg));
 	assert_int_equal(arg.nr_segments, 3);
 	assert_int_equal(arg.length, 3 * PAGE);
 	assert_int_equal(segments[3].length, 1);
@@ -254,12 +236,12 @@ static void small_arrays_are_resumed(void **state)
 	arg.start = iova_of(pages) + 62 * PAGE;
 	arg.length = 8 * PAGE;
 	arg.nr_segments = 64;
-	expect(0, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	expect(0, flat_call(alone.flat, FLATIOMMU_LOOKUP, &arg));
 	assert_int_equal(arg.nr_segments, 2);
 	assert_int_equal(arg.length, 2 * PAGE);
 	arg.start = iova_of(pages) + 64 * PAGE;
 	arg.nr_segments = 64;
-	expect(-ENOENT, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
+	expect(-ENOENT, flat_call(alone.flat, FLATIOMMU_LOOKUP, &arg));
 	mem_free(pages, 64 * PAGE);
 	expect_pins_back();
 }
@@ -271,15 +253,15 @@ static void bars_are_told_apart(void **state)
 	uint64_t start, size;
 
 	(void)state;
-	expect(0, flat_declare(flat, EDU));
+	expect(0, flat_declare(alone.flat, EDU));
 	expect(0, pci_bar(EDU, 0, &start, &size));
-	expect(0, vfio_map(container, edu.bar0, NOWHERE, size));
-	expect(0, vfio_map(container, edu.bar0, start, size));
-	expect(1, flat_lookup(flat, EDU, NOWHERE, size, &segment, 1));
+	expect(0, vfio_map(alone.container, alone.edu.bar0, NOWHERE, size));
+	expect(0, vfio_map(alone.container, alone.edu.bar0, start, size));
+	expect(1, flat_lookup(alone.flat, EDU, NOWHERE, size, &segment, 1));
 	assert_int_equal(segment.address, start);
 	assert_int_equal(segment.length, size);
 	assert_int_equal(segment.flags, FLATIOMMU_SEGMENT_MMIO);
-	expect(1, flat_lookup(flat, EDU, start, size, &segment, 1));
+	expect(1, flat_lookup(alone.flat, EDU, start, size, &segment, 1));
 	assert_int_equal(segment.flags, FLATIOMMU_SEGMENT_MMIO);
 	expect_pins_back();
 }
@@ -292,15 +274,15 @@ static void keys_reach_nothing(void **state)
 
 	(void)state;
 	assert_non_null(pages);
-	expect(0, flat_declare(flat, EDU));
+	expect(0, flat_declare(alone.flat, EDU));
 	expect(0, pci_bar(EDU, 0, &start, &size));
-	expect_refused(container, EDU, pages, bus_address(pages + PAGE), PAGE, &lookup_iova);
-	expect_refused(container, EDU, pages, start, PAGE, &lookup_iova);
+	expect_refused(alone.container, EDU, pages, bus_address(pages + PAGE), PAGE, &lookup_iova);
+	expect_refused(alone.container, EDU, pages, start, PAGE, &lookup_iova);
 	/* One page of the range is enough. */
-	expect(-EADDRNOTAVAIL, vfio_map(container, pages, start - PAGE, 2 * PAGE));
+	expect(-EADDRNOTAVAIL, vfio_map(alone.container, pages, start - PAGE, 2 * PAGE));
 	/* Nor where memory may be of which the kernel was not told (mem=). */
-	expect(-EADDRNOTAVAIL, vfio_map(container, pages, NOWHERE - PAGE, PAGE));
-	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
+	expect(-EADDRNOTAVAIL, vfio_map(alone.container, pages, NOWHERE - PAGE, PAGE));
+	expect(0, vfio_map(alone.container, pages, NOWHERE, PAGE));
 	mem_free(pages, 2 * PAGE);
 	expect_pins_back();
 }
@@ -315,10 +297,10 @@ static void neighbours_are_one_segment(void **state)
 	expect(0, huge_pages(1));
 	page = mem_huge();
 	assert_non_null(page);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, page, NOWHERE, HUGE_PAGE / 2));
-	expect(0, vfio_map(container, page + HUGE_PAGE / 2, NOWHERE + HUGE_PAGE / 2, HUGE_PAGE / 2));
-	expect(1, flat_lookup(flat, EDU, NOWHERE, HUGE_PAGE, &segment, 1));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, page, NOWHERE, HUGE_PAGE / 2));
+	expect(0, vfio_map(alone.container, page + HUGE_PAGE / 2, NOWHERE + HUGE_PAGE / 2, HUGE_PAGE / 2));
+	expect(1, flat_lookup(alone.flat, EDU, NOWHERE, HUGE_PAGE, &segment, 1));
 	assert_int_equal(segment.address, bus_address(page));
 	assert_int_equal(segment.length, HUGE_PAGE);
 	mem_free(page, HUGE_PAGE);
@@ -332,15 +314,15 @@ static void strict_without_declaration(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect_refused(container, EDU, page, iova_of(page), PAGE, &virtual_address);
+	expect_refused(alone.container, EDU, page, iova_of(page), PAGE, &virtual_address);
 	/* Another function's does not count. */
-	expect(0, flat_declare(flat, FN1));
-	expect_refused(container, EDU, page, iova_of(page), PAGE, &virtual_address);
-	expect(0, vfio_map_at_bus(container, page, PAGE, &bus));
-	assert_int_equal(flat_address(flat, EDU, bus), 0);
+	expect(0, flat_declare(alone.flat, FN1));
+	expect_refused(alone.container, EDU, page, iova_of(page), PAGE, &virtual_address);
+	expect(0, vfio_map_at_bus(alone.container, page, PAGE, &bus));
+	assert_int_equal(flat_address(alone.flat, EDU, bus), 0);
 	/* What is mapped is looked up, wherever it is, once it is declared. */
-	expect(0, flat_declare(flat, EDU));
-	assert_int_equal(flat_address(flat, EDU, bus), bus);
+	expect(0, flat_declare(alone.flat, EDU));
+	assert_int_equal(flat_address(alone.flat, EDU, bus), bus);
 	mem_free(page, PAGE);
 	expect_pins_back();
 }
@@ -357,18 +339,18 @@ static void what_is_gone_is_not_found(void **state)
 	CPU_ZERO(&first);
 	CPU_SET(0, &first);
 	assert_int_equal(sched_setaffinity(0, sizeof(first), &first), 0);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, flat_declare(flat, FN1));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, flat_declare(alone.flat, FN1));
 	container2 = expect_good(vfio_container());
 	expect(0, vfio_open(&edu2, container2, FN1));
 	for (i = 0; i < 8; i++) {
 		uint64_t there = NOWHERE + (uint64_t)(i + 1) * HUGE_PAGE;
 
-		expect(0, vfio_map(container, pages, NOWHERE, PAGE));
-		expect(0, vfio_unmap(container, NOWHERE, PAGE));
+		expect(0, vfio_map(alone.container, pages, NOWHERE, PAGE));
+		expect(0, vfio_unmap(alone.container, NOWHERE, PAGE));
 		expect(0, vfio_map(container2, pages + PAGE, there, PAGE));
-		assert_int_equal(flat_address(flat, FN1, there), bus_address(pages + PAGE));
-		assert_int_equal(flat_address(flat, EDU, there), 0);
+		assert_int_equal(flat_address(alone.flat, FN1, there), bus_address(pages + PAGE));
+		assert_int_equal(flat_address(alone.flat, EDU, there), 0);
 	}
 	CPU_SET(1, &first);
 	sched_setaffinity(0, sizeof(first), &first);
@@ -383,11 +365,11 @@ static void other_containers_stay_strict(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(0, flat_declare(flat, EDU));
+	expect(0, flat_declare(alone.flat, EDU));
 	container2 = expect_good(vfio_container());
 	expect(0, vfio_open(&edu2, container2, FN1));
 	expect_refused(container2, FN1, page, iova_of(page), PAGE, &virtual_address);
-	expect(0, vfio_map(container, page, iova_of(page), PAGE));
+	expect(0, vfio_map(alone.container, page, iova_of(page), PAGE));
 	mem_free(page, PAGE);
 	expect_pins_back();
 }
@@ -399,31 +381,31 @@ static void undeclared_function_does_not_join(void **state)
 
 	(void)state;
 	assert_non_null(pages);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map_at_bus(container, pages, PAGE, &bus));
-	expect(0, vfio_map(container, pages + PAGE, NOWHERE, PAGE));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map_at_bus(alone.container, pages, PAGE, &bus));
+	expect(0, vfio_map(alone.container, pages + PAGE, NOWHERE, PAGE));
 	expect(0, log_mark());
 	edu2.group = expect_good(vfio_group(FN1));
-	expect(-EADDRNOTAVAIL, vfio_set_container(edu2.group, container));
+	expect(-EADDRNOTAVAIL, vfio_set_container(edu2.group, alone.container));
 	assert_int_equal(log_count("is refused a map"), 1);
 	close_fd(&edu2.group);
 
 	/* Nothing is spoilt. */
-	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages + PAGE));
-	assert_int_equal(pins(), pins_before + 2);
+	assert_int_equal(flat_address(alone.flat, EDU, NOWHERE), bus_address(pages + PAGE));
+	assert_int_equal(pins(), alone.pins_before + 2);
 
 	/* Without such maps it may; then there is none for both, until it is declared, too. */
-	expect(0, vfio_unmap(container, NOWHERE, PAGE));
-	expect(0, vfio_open(&edu2, container, FN1));
-	expect(-EADDRNOTAVAIL, vfio_map(container, pages + PAGE, NOWHERE, PAGE));
-	expect(0, flat_declare(flat, FN1));
-	expect(0, vfio_map(container, pages + PAGE, NOWHERE, PAGE));
-	assert_int_equal(flat_address(flat, FN1, NOWHERE), bus_address(pages + PAGE));
+	expect(0, vfio_unmap(alone.container, NOWHERE, PAGE));
+	expect(0, vfio_open(&edu2, alone.container, FN1));
+	expect(-EADDRNOTAVAIL, vfio_map(alone.container, pages + PAGE, NOWHERE, PAGE));
+	expect(0, flat_declare(alone.flat, FN1));
+	expect(0, vfio_map(alone.container, pages + PAGE, NOWHERE, PAGE));
+	assert_int_equal(flat_address(alone.flat, FN1, NOWHERE), bus_address(pages + PAGE));
 
 	/* And it may leave and come again. */
 	vfio_close(&edu2);
-	expect(0, vfio_open(&edu2, container, FN1));
-	assert_int_equal(flat_address(flat, FN1, NOWHERE), bus_address(pages + PAGE));
+	expect(0, vfio_open(&edu2, alone.container, FN1));
+	assert_int_equal(flat_address(alone.flat, FN1, NOWHERE), bus_address(pages + PAGE));
 	mem_free(pages, 2 * PAGE);
 	expect_pins_back();
 }
@@ -433,11 +415,11 @@ static int try_as_heir(void *arg)
 {
 	char *page = arg;
 
-	if (flat_declare(flat, EDU) != -EPERM)
+	if (flat_declare(alone.flat, EDU) != -EPERM)
 		return -EEXIST;
-	if (flat_lookup(flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1) != -EPERM)
+	if (flat_lookup(alone.flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1) != -EPERM)
 		return -ENOLCK;
-	if (vfio_map(container, page, iova_of(page), PAGE) != -EADDRNOTAVAIL)
+	if (vfio_map(alone.container, page, iova_of(page), PAGE) != -EADDRNOTAVAIL)
 		return -EISDIR;
 	return 0;
 }
@@ -447,10 +429,10 @@ static int exec_heir(void *arg)
 	char flat_fd[16], container_fd[16];
 
 	(void)arg;
-	fcntl(flat, F_SETFD, 0);
-	fcntl(container, F_SETFD, 0);
-	snprintf(flat_fd, sizeof(flat_fd), "%d", flat);
-	snprintf(container_fd, sizeof(container_fd), "%d", container);
+	fcntl(alone.flat, F_SETFD, 0);
+	fcntl(alone.container, F_SETFD, 0);
+	snprintf(flat_fd, sizeof(flat_fd), "%d", alone.flat);
+	snprintf(container_fd, sizeof(container_fd), "%d", alone.container);
 	execl("/proc/self/exe", "lookup.t", "heir", flat_fd, container_fd, NULL);
 	return -errno;
 }
@@ -461,13 +443,13 @@ static void nobody_inherits_it(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(0, flat_declare(flat, EDU));
+	expect(0, flat_declare(alone.flat, EDU));
 	expect(0, in_child(try_as_heir, page));
 	/* And when there are such maps already. */
-	expect(0, vfio_map(container, page, NOWHERE, PAGE));
+	expect(0, vfio_map(alone.container, page, NOWHERE, PAGE));
 	expect(0, in_child(try_as_heir, page));
 	expect(0, in_child(exec_heir, page));
-	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(page));
+	assert_int_equal(flat_address(alone.flat, EDU, NOWHERE), bus_address(page));
 	mem_free(page, PAGE);
 	expect_pins_back();
 }
@@ -482,12 +464,12 @@ static int map_and_look_up(void *arg)
 		return -ENOMEM;
 	ret = flat_declare(own, EDU);
 	if (!ret)
-		ret = vfio_map(container, page, NOWHERE + PAGE, PAGE);
+		ret = vfio_map(alone.container, page, NOWHERE + PAGE, PAGE);
 	if (ret)
 		return ret;
 	if (flat_address(own, EDU, NOWHERE + PAGE) != bus_address(page))
 		return -EIO;
-	return vfio_unmap(container, NOWHERE + PAGE, PAGE);
+	return vfio_unmap(alone.container, NOWHERE + PAGE, PAGE);
 }
 
 /* Whose maps are looked up is asked again when there are none. */
@@ -497,15 +479,15 @@ static void another_program_may_follow(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, page, NOWHERE, PAGE));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, page, NOWHERE, PAGE));
 	expect(0, log_mark());
 	expect(-EADDRNOTAVAIL, in_child(map_and_look_up, NULL));
 	assert_int_equal(log_count("another program looks up in the same container"), 1);
-	expect(0, vfio_unmap(container, NOWHERE, PAGE));
+	expect(0, vfio_unmap(alone.container, NOWHERE, PAGE));
 	expect(0, in_child(map_and_look_up, NULL));
-	expect(0, vfio_map(container, page, NOWHERE, PAGE));
-	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(page));
+	expect(0, vfio_map(alone.container, page, NOWHERE, PAGE));
+	assert_int_equal(flat_address(alone.flat, EDU, NOWHERE), bus_address(page));
 	mem_free(page, PAGE);
 	expect_pins_back();
 }
@@ -530,7 +512,7 @@ static int map_strictly(void *arg)
 	uint64_t bus;
 
 	(void)arg;
-	return vfio_map_at_bus(container, mem_pages(1), PAGE, &bus);
+	return vfio_map_at_bus(alone.container, mem_pages(1), PAGE, &bus);
 }
 
 static void strangers_learn_nothing(void **state)
@@ -541,16 +523,16 @@ static void strangers_learn_nothing(void **state)
 
 	(void)state;
 	assert_non_null(pages);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
-	expect(0, vfio_map_at_bus(container, pages + PAGE, PAGE, &strict));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, pages, NOWHERE, PAGE));
+	expect(0, vfio_map_at_bus(alone.container, pages + PAGE, PAGE, &strict));
 	expect(0, in_child(look_for_anothers, &strict));
-	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages));
-	assert_int_equal(flat_address(flat, EDU, strict), strict);
+	assert_int_equal(flat_address(alone.flat, EDU, NOWHERE), bus_address(pages));
+	assert_int_equal(flat_address(alone.flat, EDU, strict), strict);
 	/* Once there are those of two programs, neither is told which are mapped, but by what it has looked up. */
 	expect(0, in_child(map_strictly, NULL));
-	expect(-ENOENT, flat_lookup(flat, EDU, strict, PAGE, &segment, 1));
-	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages));
+	expect(-ENOENT, flat_lookup(alone.flat, EDU, strict, PAGE, &segment, 1));
+	assert_int_equal(flat_address(alone.flat, EDU, NOWHERE), bus_address(pages));
 	mem_free(pages, 2 * PAGE);
 }
 
@@ -630,20 +612,20 @@ static void ends_with_the_file(void **state)
 
 	(void)state;
 	assert_non_null(pages);
-	expect(0, flat_declare(flat, EDU));
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
-	close_fd(&flat);
-	expect(-EADDRNOTAVAIL, vfio_map(container, pages + PAGE, NOWHERE + PAGE, PAGE));
-	flat = expect_good(flat_open());
-	expect(-ENODEV, flat_lookup(flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, pages, NOWHERE, PAGE));
+	close_fd(&alone.flat);
+	expect(-EADDRNOTAVAIL, vfio_map(alone.container, pages + PAGE, NOWHERE + PAGE, PAGE));
+	alone.flat = expect_good(flat_open());
+	expect(-ENODEV, flat_lookup(alone.flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1));
 	/* What is there stays, and can be unmapped. */
-	assert_int_equal(pins(), pins_before + 1);
-	expect(0, flat_declare(flat, EDU));
-	assert_int_equal(flat_address(flat, EDU, NOWHERE), bus_address(pages));
-	close_fd(&flat);
-	expect(0, vfio_unmap(container, NOWHERE, PAGE));
-	assert_int_equal(pins(), pins_before);
+	assert_int_equal(pins(), alone.pins_before + 1);
+	expect(0, flat_declare(alone.flat, EDU));
+	assert_int_equal(flat_address(alone.flat, EDU, NOWHERE), bus_address(pages));
+	close_fd(&alone.flat);
+	expect(0, vfio_unmap(alone.container, NOWHERE, PAGE));
+	assert_int_equal(pins(), alone.pins_before);
 	mem_free(pages, 2 * PAGE);
 	expect_pins_back();
 }
@@ -651,17 +633,17 @@ static void ends_with_the_file(void **state)
 static void ends_with_the_claim(void **state)
 {
 	(void)state;
-	expect(0, flat_declare(flat, EDU));
-	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES |
+	expect(0, flat_declare(alone.flat, EDU));
+	assert_int_equal(flat_state(alone.flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES |
 			 FLATIOMMU_STATE_CLAIMED | FLATIOMMU_STATE_DECLARED);
-	vfio_close(&edu);
+	vfio_close(&alone.edu);
 	expect(0, pci_give_back(EDU));
-	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES);
-	expect(-ENOENT, flat_declare(flat, EDU));
+	assert_int_equal(flat_state(alone.flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES);
+	expect(-ENOENT, flat_declare(alone.flat, EDU));
 	expect(0, pci_take(EDU));
-	assert_int_equal(flat_state(flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES |
+	assert_int_equal(flat_state(alone.flat, EDU), FLATIOMMU_STATE_BUS_ADDRESSES |
 			 FLATIOMMU_STATE_CLAIMED);
-	expect(-ENODEV, flat_lookup(flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1));
+	expect(-ENODEV, flat_lookup(alone.flat, EDU, NOWHERE, 1, &(struct flatiommu_segment){ 0 }, 1));
 	expect_pins_back();
 }
 
@@ -673,14 +655,14 @@ static void survives_a_reset(void **state)
 	(void)state;
 	assert_non_null(page);
 	open_declared();
-	expect(0, vfio_map(container, page, NOWHERE, PAGE));
+	expect(0, vfio_map(alone.container, page, NOWHERE, PAGE));
 	expect(0, vfio_reset(&ctrl));
-	assert_int_equal(flat_address(flat, NVME, NOWHERE), bus_address(page));
+	assert_int_equal(flat_address(alone.flat, NVME, NOWHERE), bus_address(page));
 	nvme_stop(&nvme);
-	expect(0, nvme_start(&nvme, &ctrl, container));
-	expect(0, nvme_identify_to(&nvme, NVME_CNS_CONTROLLER, flat_address(flat, NVME, NOWHERE)));
+	expect(0, nvme_start(&nvme, &ctrl, alone.container));
+	expect(0, nvme_identify_to(&nvme, NVME_CNS_CONTROLLER, flat_address(alone.flat, NVME, NOWHERE)));
 	assert_memory_equal(((struct nvme_id_ctrl *)page)->sn, "flat0", 5);
-	expect(0, vfio_unmap(container, NOWHERE, PAGE));
+	expect(0, vfio_unmap(alone.container, NOWHERE, PAGE));
 	mem_free(page, PAGE);
 	expect_pins_back();
 }
@@ -689,7 +671,7 @@ static void *look_up_into(void *array)
 {
 	static int ret;
 
-	ret = flat_lookup(flat, EDU, NOWHERE, PAGE, array, 1);
+	ret = flat_lookup(alone.flat, EDU, NOWHERE, PAGE, array, 1);
 	return &ret;
 }
 
@@ -712,8 +694,8 @@ static void array_may_wait(void **state)
 		mem_free(pages, 2 * PAGE);
 		skip_for("this kernel has no userfaultfd");
 	}
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, pages, NOWHERE, PAGE));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, pages, NOWHERE, PAGE));
 	array = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	reg.range.start = iova_of(array);
 	reg.range.len = PAGE;
@@ -724,10 +706,10 @@ static void array_may_wait(void **state)
 	assert_int_equal(read(fd, &message, sizeof(message)), sizeof(message));
 	assert_int_equal(message.event, UFFD_EVENT_PAGEFAULT);
 
-	expect(0, vfio_map(container, pages + PAGE, NOWHERE + PAGE, PAGE));
-	assert_int_equal(flat_address(flat, EDU, NOWHERE + PAGE), bus_address(pages + PAGE));
-	expect(0, vfio_unmap(container, NOWHERE + PAGE, PAGE));
-	expect(0, flat_declare(flat, FN1));
+	expect(0, vfio_map(alone.container, pages + PAGE, NOWHERE + PAGE, PAGE));
+	assert_int_equal(flat_address(alone.flat, EDU, NOWHERE + PAGE), bus_address(pages + PAGE));
+	expect(0, vfio_unmap(alone.container, NOWHERE + PAGE, PAGE));
+	expect(0, flat_declare(alone.flat, FN1));
 
 	zero.range = reg.range;
 	zero.mode = 0;
@@ -741,7 +723,7 @@ static void array_may_wait(void **state)
 	expect_pins_back();
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, alone_open, close_all)
 
 int main(int argc, char **argv)
 {
@@ -769,8 +751,8 @@ int main(int argc, char **argv)
 	};
 
 	if (argc == 4 && !strcmp(argv[1], "heir")) {
-		flat = atoi(argv[2]);
-		container = atoi(argv[3]);
+		alone.flat = atoi(argv[2]);
+		alone.container = atoi(argv[3]);
 		return -try_as_heir(mem_pages(1));
 	}
 	return run_with(devices, tests);

@@ -440,7 +440,7 @@ static void same_page_twice_is_eexist(void **state)
 	expect_pins_back();
 }
 
-/* Up to 6.17 type1 would lose the pin of a map that ends where the address space does. */
+/* Up to 6.17 type1 would lose the pin of a map that ends where the I/O address space does. */
 static void last_page_is_no_address(void **state)
 {
 	char *page = mem_pages(1);

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
 #include "fixture.h"
-#include "flat.h"
 #include "mem.h"
 #include "refusals.h"
 #include "sysfs.h"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"

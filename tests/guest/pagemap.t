@@ -17,6 +17,14 @@ without_admin() {
 	setpriv --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock "$@"
 }
 
+starts_twice() {
+	[[ $(grep -c started /tmp/goes) == 2 ]]
+}
+
+is_stopped() {
+	[[ $(bus_master "$EDU") == 0 ]]
+}
+
 gone() {
 	[[ ! -e /proc/$1 || $(<"/proc/$1/stat") == *') Z '* ]]
 } 2>/dev/null
@@ -40,6 +48,16 @@ is "$(without_admin flatiommu run -- sh -c '/bin/ls /sys/kernel/iommu_groups | w
 	"0 1" "the program sees no group"
 is "$(without_admin flatiommu run -- /usr/bin/readlink "/sys/bus/pci/devices/$EDU/iommu_group" | sed 's,.*/,,')" \
 	"$(group_of "$EDU")" "but its function's"
+
+is "$(no-mount flatiommu run -- sh -c '/bin/ls /sys/kernel/iommu_groups | wc -l')" 0 "and by the library where mount() is not permitted"
+output=$(no-mount flatiommu run -- busybox true 2>&1)
+like "$output" "run: /.*: cannot mount: Permission denied: it takes AppArmor and a seccomp filter that let mount\(\) be" \
+	"which a static program needs"
+cp "$(type -P true)" /tmp/another
+chgrp 1500 /tmp/another
+chmod 2755 /tmp/another
+like "$(flatiommu run --check -- /tmp/another)" "pagemap is the kernel's.*: it is set-group-ID" \
+	"a program that the dynamic linker preloads nothing for is known"
 
 diag "what is told"
 for what in kinds ends forks refusals; do
@@ -98,6 +116,8 @@ if modprobe uio_pci_generic; then
 	pid=$(pidof reader)
 	is "$(xargs </tmp/drives)" "pinned copied" "by run it is pinned, and the device finds it"
 	is "$(bus_master "$EDU")" 1 "the device is at work"
+	is "$(without_admin flatiommu run -- reader look "$EDU")" ok "another process opens its registers"
+	is "$(bus_master "$EDU")" 1 "whose end leaves the device at work"
 	log_mark
 	kill -9 "$pid"
 	until_true 20 gone "$pid"
@@ -105,6 +125,28 @@ if modprobe uio_pci_generic; then
 	like "$(flat_log)" "$EDU: bus mastering is cleared, as reader" "before its memory is let go"
 	wait
 	is "$(pins)" "$pinned" "nothing stays pinned"
+	mkfifo /tmp/lines
+	without_admin flatiommu run -- reader go-on "$EDU" </tmp/lines >/tmp/goes 2>&1 &
+	exec 5>/tmp/lines
+	until_true 30 grep -q started /tmp/goes
+	echo 1 >"/sys/bus/pci/devices/$EDU/remove"
+	echo 1 >/sys/bus/pci/rescan
+	override "$EDU" uio_pci_generic
+	probe "$EDU"
+	is "$(driver_of "$EDU")" uio_pci_generic "a device that was unplugged is back"
+	echo go >&5
+	until_true 30 starts_twice
+	is "$(bus_master "$EDU")" 1 "and at work"
+	diag "$(</tmp/goes)"
+	kill -9 "$(pidof reader)"
+	exec 5>&-
+	wait
+	succeeds "it is stopped as well" until_true 20 is_stopped
+	without_admin flatiommu run -- reader daemon "$EDU" >/tmp/goes 2>&1
+	until_true 30 grep -q started /tmp/goes
+	is "$(bus_master "$EDU")" 1 "a daemon runs it"
+	kill -9 "$(pidof reader)"
+	succeeds "and its end stops it" until_true 20 is_stopped
 	unbind "$EDU"
 	override "$EDU" ''
 	echo 0 >/proc/sys/vm/nr_hugepages

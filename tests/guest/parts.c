@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
  * Parts of a map are unmapped. VFIO unmaps whole maps; the IOMMU API allows parts, and a module,
- * part.ko, calls it in the address space of a program in look-up mode.
+ * part.ko, calls it in the I/O address space of a program in look-up mode.
  */
 #include <errno.h>
 #include <stdio.h>
 
+#include "alone.h"
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -18,8 +19,6 @@
 
 static const char *const devices[] = { EDU, NULL };
 
-static struct vfio_dev edu = VFIO_DEV_INIT;
-static int container = -1, flat = -1;
 static char *memory;
 static uint64_t bus;
 
@@ -55,7 +54,7 @@ static void expect_mapped(uint64_t iova, const char *drawn)
 	unsigned int i;
 
 	for (i = 0; i < PAGES; i++) {
-		uint64_t address = flat_address(flat, EDU, iova + i * PAGE);
+		uint64_t address = flat_address(alone.flat, EDU, iova + i * PAGE);
 
 		found[i] = address ? 'x' : '.';
 		if (address)
@@ -119,7 +118,7 @@ static void parts_are_held(void **state)
 	expect(0, map(bus, 0, 1));
 	expect(0, unmap(bus, 0, 1));
 	assert_int_equal(read_number(MISC "held"), 0);
-	expect(0, flat_pin(flat, EDU, memory, PAGES * PAGE, 0, &pin));
+	expect(0, flat_pin(alone.flat, EDU, memory, PAGES * PAGE, 0, &pin));
 	expect(0, map(bus, 0, PAGES));
 	expect(0, unmap(bus, 15, 1));
 	assert_int_equal(read_number(MISC "held"), (long)PAGE);
@@ -136,13 +135,13 @@ static void parts_are_held(void **state)
 	expect(0, unmap(bus, 0, 3));
 	expect(0, unmap(bus, 6, 9));
 	assert_int_equal(read_number(MISC "held"), (long)((5 + PAGES + 1 + 12) * PAGE));
-	vfio_close(&edu);
+	vfio_close(&alone.edu);
 	assert_int_equal(read_number(MISC "held"), 0);
-	expect(0, flat_unpin(flat, pin));
+	expect(0, flat_unpin(alone.flat, pin));
 	expect(0, write_text(PARAMETERS "on_unmap", "free"));
 }
 
-/* What is left goes with the address space. */
+/* The rest goes with the I/O address space. */
 static void close_takes_the_rest(void **state)
 {
 	(void)state;
@@ -175,27 +174,7 @@ static int end(void **state)
 	return flat_end(devices);
 }
 
-static int open_all(void **state)
-{
-	int ret = vfio_open_alone(&edu, &container, EDU);
-
-	(void)state;
-	if (ret)
-		return ret;
-	flat = flat_open();
-	return flat < 0 ? flat : flat_declare(flat, EDU);
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	vfio_close(&edu);
-	close_fd(&container);
-	close_fd(&flat);
-	return 0;
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, alone_open_declared, alone_close_files)
 
 int main(void)
 {

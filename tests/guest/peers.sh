@@ -49,6 +49,15 @@ vectors() {
 	awk -v name="($1)" '/vfio-msix/ && index($0, name) { n += $2 + $3 } END { print n + 0 }' /proc/interrupts
 }
 
+# ask CANARY: its file descriptors are in the array of this name
+ask() {
+	local -n canary=$1
+	local said
+	echo >&"${canary[1]}"
+	read -r -t 120 said <&"${canary[0]}"
+	echo "$said"
+}
+
 # gone PID...: succeeds if none of the processes exists
 gone() {
 	local pid

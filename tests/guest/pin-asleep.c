@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "devnode.h"
 #include "fixture.h"
-#include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "sysfs.h"

@@ -11,9 +11,9 @@
 
 #include "alone.h"
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
 #include "fixture.h"
-#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"

@@ -15,8 +15,8 @@
 #include "caps.h"
 #include "cdev.h"
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
-#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -39,13 +39,6 @@ static int end(void **state)
 {
 	(void)state;
 	return flat_end(devices);
-}
-
-static int open_edu(void **state)
-{
-	int ret = alone_open(state);
-
-	return ret ? ret : flat_declare(alone.flat, EDU);
 }
 
 /* With @room segments, for up to two functions. */
@@ -157,7 +150,7 @@ static void device_is_closed_first(void **state)
 	assert_int_equal(pins(), alone.pins_before);
 }
 
-/* What shares the address space is one of its functions, and holds the memory. */
+/* What shares the I/O address space is one of its functions, and holds the memory. */
 static void another_joins(void **state)
 {
 	struct vfio_dev fn1 = VFIO_DEV_INIT;
@@ -229,7 +222,7 @@ static void each_kind_of_memory(void **state)
 	assert_int_equal(pins(), alone.pins_before);
 }
 
-/* What was told may be known to the function by then: it is for the address space to let it go. */
+/* What was told may be known to the function by then: it is for the I/O address space to let it go. */
 static void array_that_cannot_be_written(void **state)
 {
 	char *array = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -289,7 +282,7 @@ static int pin_and_die(void *arg)
 	int ret;
 
 	(void)arg;
-	ret = memory ? open_edu(NULL) : -ENOMEM;
+	ret = memory ? alone_open_declared(NULL) : -ENOMEM;
 	if (!ret)
 		ret = pin_with(alone.flat, edu_alone, memory, PAGES * PAGE, 0, NULL, 0, &pin);
 	if (ret)
@@ -324,7 +317,7 @@ static void child_has_the_device(void **state)
 	close(tell[0]);
 }
 
-/* iommufd: DETACH stops the function, and ends the address space. */
+/* iommufd: DETACH stops the function, and ends the I/O address space. */
 static void detached(void **state)
 {
 	struct vfio_dev edu = { .bdf = EDU, .group = -1, .fd = -1 };
@@ -343,7 +336,7 @@ static void detached(void **state)
 	iommufd = expect_good(iommufd_open());
 	edu.fd = expect_good(cdev_open(EDU));
 	expect_good(cdev_bind(edu.fd, iommufd));
-	/* There is no address space yet. */
+	/* There is no I/O address space yet. */
 	expect(-ENOENT, pin_with(flat, edu_alone, pages, PAGES * PAGE, 0, NULL, 0, &pin));
 	ioas = expect_good(iommufd_alloc_ioas(iommufd));
 	expect(0, cdev_attach(edu.fd, (uint32_t)ioas));
@@ -361,7 +354,7 @@ static void detached(void **state)
 	expect(0, write_text(IOMMUFD_UNSAFE, unsafe));
 }
 
-#define EDU_TEST(test) cmocka_unit_test_setup_teardown(test, open_edu, alone_close)
+#define EDU_TEST(test) cmocka_unit_test_setup_teardown(test, alone_open_declared, alone_close)
 
 int main(void)
 {

@@ -4,7 +4,7 @@
 
 here=${0%/*}
 export LD_LIBRARY_PATH=$here/../lib PYTHONPATH=$here/../python PYTHONDONTWRITEBYTECODE=1
-cases=(enumerates maps_registers reads_config_space says_why has_buffers has_peers has_interrupts monitors)
+cases=(enumerates maps_registers reads_config_space says_why has_buffers has_pools has_peers has_interrupts monitors)
 
 modprobe vfio-pci
 insmod "$MODULE"

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alone.h"
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "refusals.h"
 #include "sysfs.h"
@@ -21,10 +22,8 @@
 
 static const char *const devices[] = { EDU, FN1, NULL };
 
-static struct vfio_dev edu = VFIO_DEV_INIT, other = VFIO_DEV_INIT;
-static int container = -1, flat = -1;
+static struct vfio_dev other = VFIO_DEV_INIT;
 static char *memory;
-static long pins_before;
 
 /* The first half of the memory is there for the function, until its driver goes. */
 static int give_range(const char *bdf, unsigned long long where)
@@ -59,52 +58,37 @@ static int end(void **state)
 	return flat_end(devices);
 }
 
-static int open_all(void **state)
-{
-	int ret = vfio_open_alone(&edu, &container, EDU);
-
-	(void)state;
-	pins_before = pins();
-	if (ret)
-		return ret;
-	flat = flat_open();
-	return flat < 0 ? flat : 0;
-}
-
 static int close_all(void **state)
 {
-	(void)state;
 	vfio_close(&other);
-	vfio_close(&edu);
-	close_fd(&container);
-	close_fd(&flat);
+	alone_close_files(state);
 	return module_is_loaded("setting") ? module_unload("setting") : 0;
 }
 
 static void expect_pins_back(void)
 {
 	close_all(NULL);
-	assert_int_equal(pins(), pins_before);
+	assert_int_equal(pins(), alone.pins_before);
 }
 
 static void maps_at_its_bus_address(void **state)
 {
 	(void)state;
-	expect(0, vfio_map(container, memory, BUS, HALF));
-	expect(0, vfio_unmap(container, BUS, HALF));
-	expect(0, vfio_map(container, memory + PAGE, BUS + PAGE, PAGE));
-	expect(0, vfio_unmap(container, BUS + PAGE, PAGE));
-	expect_refused(container, EDU, memory, bus_address(memory), PAGE, &other_page);
+	expect(0, vfio_map(alone.container, memory, BUS, HALF));
+	expect(0, vfio_unmap(alone.container, BUS, HALF));
+	expect(0, vfio_map(alone.container, memory + PAGE, BUS + PAGE, PAGE));
+	expect(0, vfio_unmap(alone.container, BUS + PAGE, PAGE));
+	expect_refused(alone.container, EDU, memory, bus_address(memory), PAGE, &other_page);
 	expect_pins_back();
 }
 
 static void refuses_what_it_does_not_reach(void **state)
 {
 	(void)state;
-	expect_refused(container, EDU, memory + HALF, BUS + HALF, PAGE, &unreachable);
-	expect_refused(container, EDU, memory + HALF, bus_address(memory + HALF), PAGE, &unreachable);
+	expect_refused(alone.container, EDU, memory + HALF, BUS + HALF, PAGE, &unreachable);
+	expect_refused(alone.container, EDU, memory + HALF, bus_address(memory + HALF), PAGE, &unreachable);
 	/* One page of it is enough. */
-	expect_refused(container, EDU, memory, BUS, HALF + PAGE, &unreachable);
+	expect_refused(alone.container, EDU, memory, BUS, HALF + PAGE, &unreachable);
 	expect_pins_back();
 }
 
@@ -113,17 +97,17 @@ static void looks_its_bus_address_up(void **state)
 	struct flatiommu_segment segment;
 
 	(void)state;
-	expect(0, flat_declare(flat, EDU));
-	expect(0, vfio_map(container, memory, ELSEWHERE, HALF));
-	expect(1, flat_lookup(flat, EDU, ELSEWHERE, HALF, &segment, 1));
+	expect(0, flat_declare(alone.flat, EDU));
+	expect(0, vfio_map(alone.container, memory, ELSEWHERE, HALF));
+	expect(1, flat_lookup(alone.flat, EDU, ELSEWHERE, HALF, &segment, 1));
 	assert_int_equal(segment.address, BUS);
 	assert_int_equal(segment.length, HALF);
-	assert_int_equal(flat_address(flat, EDU, ELSEWHERE + HALF - 1), BUS + HALF - 1);
+	assert_int_equal(flat_address(alone.flat, EDU, ELSEWHERE + HALF - 1), BUS + HALF - 1);
 	/* What is not to be reached is not to be looked up. */
-	expect_refused(container, EDU, memory + HALF, ELSEWHERE + HALF, PAGE, &unreachable);
+	expect_refused(alone.container, EDU, memory + HALF, ELSEWHERE + HALF, PAGE, &unreachable);
 	/* There is memory at these, for the function. */
-	expect_refused(container, EDU, memory, BUS + PAGE, PAGE, &lookup_iova);
-	expect_refused(container, EDU, memory, BUS + HALF - PAGE, PAGE, &lookup_iova);
+	expect_refused(alone.container, EDU, memory, BUS + PAGE, PAGE, &lookup_iova);
+	expect_refused(alone.container, EDU, memory, BUS + HALF - PAGE, PAGE, &lookup_iova);
 	expect_pins_back();
 }
 
@@ -133,43 +117,43 @@ static void looks_a_pin_up(void **state)
 	uint32_t pin;
 
 	(void)state;
-	expect(0, flat_pin(flat, EDU, memory, HUGE_PAGE, 0, &pin));
-	expect(1, flat_lookup_pin(flat, EDU, pin, PAGE, HALF - PAGE, &segment, 1));
+	expect(0, flat_pin(alone.flat, EDU, memory, HUGE_PAGE, 0, &pin));
+	expect(1, flat_lookup_pin(alone.flat, EDU, pin, PAGE, HALF - PAGE, &segment, 1));
 	assert_int_equal(segment.address, BUS + PAGE);
 	assert_int_equal(segment.length, HALF - PAGE);
-	expect(-ERANGE, flat_lookup_pin(flat, EDU, pin, HALF, PAGE, &segment, 1));
-	expect(0, flat_unpin(flat, pin));
+	expect(-ERANGE, flat_lookup_pin(alone.flat, EDU, pin, HALF, PAGE, &segment, 1));
+	expect(0, flat_unpin(alone.flat, pin));
 	expect_pins_back();
 }
 
-/* VFIO gives the other one an address space of its own, in which the same maps are to be. */
+/* VFIO gives the other one an I/O address space of its own, in which the same maps are to be. */
 static void shares_nothing_with_others(void **state)
 {
 	(void)state;
-	expect(0, vfio_map(container, memory, BUS, HALF));
-	expect(-EADDRNOTAVAIL, vfio_open(&other, container, FN1));
+	expect(0, vfio_map(alone.container, memory, BUS, HALF));
+	expect(-EADDRNOTAVAIL, vfio_open(&other, alone.container, FN1));
 	vfio_close(&other);
-	expect(0, vfio_unmap(container, BUS, HALF));
-	expect(0, vfio_open(&other, container, FN1));
-	expect(-EADDRNOTAVAIL, vfio_map(container, memory, BUS, HALF));
-	expect(-EADDRNOTAVAIL, vfio_map(container, memory, bus_address(memory), HALF));
+	expect(0, vfio_unmap(alone.container, BUS, HALF));
+	expect(0, vfio_open(&other, alone.container, FN1));
+	expect(-EADDRNOTAVAIL, vfio_map(alone.container, memory, BUS, HALF));
+	expect(-EADDRNOTAVAIL, vfio_map(alone.container, memory, bus_address(memory), HALF));
 	expect_pins_back();
 }
 
 static void shares_with_its_like(void **state)
 {
 	(void)state;
-	expect(0, vfio_map(container, memory, BUS, HALF));
+	expect(0, vfio_map(alone.container, memory, BUS, HALF));
 	expect(0, give_range(FN1, BUS));
-	expect(0, vfio_open(&other, container, FN1));
-	expect(0, vfio_unmap(container, BUS, HALF));
-	expect(0, vfio_map(container, memory, BUS, HALF));
+	expect(0, vfio_open(&other, alone.container, FN1));
+	expect(0, vfio_unmap(alone.container, BUS, HALF));
+	expect(0, vfio_map(alone.container, memory, BUS, HALF));
 	vfio_close(&other);
 	/* Of the same size, and elsewhere. */
 	expect(0, pci_unbind(FN1));
 	expect(0, pci_bind(FN1, "vfio-pci"));
 	expect(0, give_range(FN1, ELSEWHERE));
-	expect(-EADDRNOTAVAIL, vfio_open(&other, container, FN1));
+	expect(-EADDRNOTAVAIL, vfio_open(&other, alone.container, FN1));
 	expect_pins_back();
 }
 
@@ -189,13 +173,13 @@ static int unset(void)
 }
 
 /* It has no range any more. */
-static int open_alone(int *alone)
+static int open_alone(int *own)
 {
 	int ret = pci_unbind(FN1);
 
 	if (!ret)
 		ret = pci_bind(FN1, "vfio-pci");
-	return ret ? ret : vfio_open_alone(&other, alone, FN1);
+	return ret ? ret : vfio_open_alone(&other, own, FN1);
 }
 
 static void reaches_no_more_than_its_bus(void **state)
@@ -203,19 +187,19 @@ static void reaches_no_more_than_its_bus(void **state)
 	struct flatiommu_segment segment;
 	uint64_t bus = bus_address(memory);
 	uint32_t pin;
-	int alone = -1;
+	int own = -1;
 
 	(void)state;
 	expect(0, set("limited", bus + HALF - 1));
-	expect(0, open_alone(&alone));
-	expect(0, vfio_map(alone, memory, bus, HALF));
-	expect_refused(alone, FN1, memory + HALF, bus + HALF, PAGE, &unreachable);
-	expect(0, flat_pin(flat, FN1, memory, HUGE_PAGE, 0, &pin));
-	assert_int_equal(flat_address_in_pin(flat, FN1, pin, HALF - 1), bus + HALF - 1);
-	expect(-ERANGE, flat_lookup_pin(flat, FN1, pin, HALF, PAGE, &segment, 1));
-	expect(0, flat_unpin(flat, pin));
+	expect(0, open_alone(&own));
+	expect(0, vfio_map(own, memory, bus, HALF));
+	expect_refused(own, FN1, memory + HALF, bus + HALF, PAGE, &unreachable);
+	expect(0, flat_pin(alone.flat, FN1, memory, HUGE_PAGE, 0, &pin));
+	assert_int_equal(flat_address_in_pin(alone.flat, FN1, pin, HALF - 1), bus + HALF - 1);
+	expect(-ERANGE, flat_lookup_pin(alone.flat, FN1, pin, HALF, PAGE, &segment, 1));
+	expect(0, flat_unpin(alone.flat, pin));
 	vfio_close(&other);
-	close_fd(&alone);
+	close_fd(&own);
 	expect(0, unset());
 	expect_pins_back();
 }
@@ -224,17 +208,17 @@ static void reaches_no_more_than_its_bus(void **state)
 static void windows_are_elsewhere(void **state)
 {
 	const uint64_t moved = 1ull << 47;
-	int alone = -1;
+	int own = -1;
 
 	(void)state;
 	expect(0, set("moved", moved));
-	expect(0, open_alone(&alone));
+	expect(0, open_alone(&own));
 	expect(0, unset());
-	expect(0, flat_declare(flat, FN1));
-	expect_refused(alone, FN1, memory, moved, PAGE, &lookup_iova);
-	expect(0, vfio_map(alone, memory, 2 * moved, PAGE));
+	expect(0, flat_declare(alone.flat, FN1));
+	expect_refused(own, FN1, memory, moved, PAGE, &lookup_iova);
+	expect(0, vfio_map(own, memory, 2 * moved, PAGE));
 	vfio_close(&other);
-	close_fd(&alone);
+	close_fd(&own);
 	expect_pins_back();
 }
 
@@ -244,13 +228,13 @@ static void something_is_there(void **state)
 	const uint64_t there = 1ull << 47;
 
 	(void)state;
-	expect(0, flat_declare(flat, EDU));
+	expect(0, flat_declare(alone.flat, EDU));
 	expect(0, set("occupied", there));
-	expect_refused(container, EDU, memory + HALF - PAGE, there, PAGE, &lookup_iova);
-	expect_refused(container, EDU, memory, there - PAGE, 2 * PAGE, &lookup_iova);
-	expect(0, vfio_map(container, memory, there + PAGE, PAGE));
+	expect_refused(alone.container, EDU, memory + HALF - PAGE, there, PAGE, &lookup_iova);
+	expect_refused(alone.container, EDU, memory, there - PAGE, 2 * PAGE, &lookup_iova);
+	expect(0, vfio_map(alone.container, memory, there + PAGE, PAGE));
 	expect(0, unset());
-	expect(0, vfio_map(container, memory, there, PAGE));
+	expect(0, vfio_map(alone.container, memory, there, PAGE));
 	expect_pins_back();
 }
 
@@ -261,10 +245,10 @@ static void no_pin_for_it(void **state)
 
 	(void)state;
 	expect(0, set("external", 0));
-	expect(-EOPNOTSUPP, flat_pin(flat, FN1, memory, PAGE, 0, &pin));
+	expect(-EOPNOTSUPP, flat_pin(alone.flat, FN1, memory, PAGE, 0, &pin));
 	expect(0, unset());
 	expect(0, set("bounced", 0));
-	expect(-EAFNOSUPPORT, flat_pin(flat, FN1, memory, PAGE, 0, &pin));
+	expect(-EAFNOSUPPORT, flat_pin(alone.flat, FN1, memory, PAGE, 0, &pin));
 	expect(0, unset());
 	expect_pins_back();
 }
@@ -277,20 +261,20 @@ static void sees_memory_in_one_way(void **state)
 	(void)state;
 	expect(0, pci_unbind(FN1));
 	expect(0, pci_bind(FN1, "vfio-pci"));
-	expect(0, flat_pin(flat, FN1, memory, PAGE, 0, &pin));
+	expect(0, flat_pin(alone.flat, FN1, memory, PAGE, 0, &pin));
 	expect(0, give_range(FN1, BUS));
-	expect(-EBUSY, flat_pin(flat, FN1, memory, PAGE, 0, &second));
-	assert_int_equal(flat_address_in_pin(flat, FN1, pin, 0), bus_address(memory));
-	expect(0, flat_unpin(flat, pin));
-	expect(0, flat_pin(flat, FN1, memory, PAGE, 0, &pin));
-	expect(0, flat_pin(flat, FN1, memory, PAGE, 0, &second));
-	assert_int_equal(flat_address_in_pin(flat, FN1, second, 0), BUS);
-	expect(0, flat_unpin(flat, pin));
-	expect(0, flat_unpin(flat, second));
+	expect(-EBUSY, flat_pin(alone.flat, FN1, memory, PAGE, 0, &second));
+	assert_int_equal(flat_address_in_pin(alone.flat, FN1, pin, 0), bus_address(memory));
+	expect(0, flat_unpin(alone.flat, pin));
+	expect(0, flat_pin(alone.flat, FN1, memory, PAGE, 0, &pin));
+	expect(0, flat_pin(alone.flat, FN1, memory, PAGE, 0, &second));
+	assert_int_equal(flat_address_in_pin(alone.flat, FN1, second, 0), BUS);
+	expect(0, flat_unpin(alone.flat, pin));
+	expect(0, flat_unpin(alone.flat, second));
 	expect_pins_back();
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, alone_open, close_all)
 
 int main(void)
 {

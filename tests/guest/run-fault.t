@@ -5,12 +5,12 @@
 
 fault=66
 
-# drives NAME WHAT STATUS: runs the driver; $bus is its buffer, /tmp/said what was told
+# drives NAME WHAT STATUS [PEER]: runs the driver; $bus is its buffer, /tmp/said what was told
 drives() {
 	local status=0
 	# the kernel's log has but three faults within 5 seconds
 	[[ $3 == 0 ]] || sleep 6
-	flatiommu run --fault -- "${0%/*}/wild" "$EDU" "$2" >/tmp/out 2>/tmp/said </dev/null || status=$?
+	flatiommu run --fault -- "${0%/*}/wild" "$EDU" "$2" "${@:4}" >/tmp/out 2>/tmp/said </dev/null || status=$?
 	is "$status" "$3" "$1: exit status $3"
 	bus=$(sed -n 's/^buffer //p' /tmp/out)
 	[[ $status == "$3" ]] || diag "$(cat /tmp/out /tmp/said)"
@@ -43,6 +43,25 @@ driver() {
 	tells "$name: a write to a buffer that devices only read" "writes to" bus "in a buffer of process [0-9]+.*: $bus to"
 }
 
+# peers: a buffer that is a part of another device's BAR, if the backend maps BARs
+peers() {
+	local name=${FLATIOMMU_BACKEND:-the default backend}
+	if [[ $1 == iommu-iommufd ]]; then
+		drives "$name: a buffer in a BAR" peer 1 "$SHM"
+		like "$(</tmp/out)" "iommu-iommufd maps no BARs for other devices. Cure: FLATIOMMU_BACKEND=iommu-type1" "$name: it is refused"
+		return
+	fi
+	drives "$name: a buffer in a BAR" peer 0 "$SHM"
+	like "$(</tmp/out)" "peer 0x[0-9a-f]+000.*well" "$name: it has the BAR's bus address, and is written to"
+	unlike "$(</tmp/out)" "not at its bus address" "$name: by its bus address"
+	drives "$name: a write behind a buffer in a BAR" peer-behind $fault "$SHM"
+	bus=$(sed -n 's/^peer //p' /tmp/out)
+	tells "$name: a write behind a buffer in a BAR" "writes to" "bus + 8192" "in the page right behind a buffer of process [0-9]+.*: $bus to"
+	drives "$name: a write to a buffer in a BAR that is freed" peer-freed $fault "$SHM"
+	bus=$(sed -n 's/^peer //p' /tmp/out)
+	tells "$name: a write to a buffer in a BAR that is freed" "writes to" bus "in a buffer of process [0-9]+, freed by now: $bus to"
+}
+
 # status_of NAME STATUS COMMAND...: of a program without faults
 status_of() {
 	local name=$1 expected=$2 status=0
@@ -68,6 +87,10 @@ if [[ -z $(ls /sys/class/iommu) ]]; then
 	refuses "with a claim" "this machine has no IOMMU" flatiommu run --fault -- true
 	output=$(FLATIOMMU_FAULT=1 "${0%/*}/wild" "$EDU" well 2>&1)
 	like "$output" "buffer 0x[0-9a-f]+000.*well" "the driver does well without one"
+	flatiommu bind "$SHM" >/dev/null
+	output=$(FLATIOMMU_FAULT=1 "${0%/*}/wild" "$EDU" peer "$SHM" 2>&1)
+	like "$output" "peer 0x[0-9a-f]+000.*well" "and with a buffer in a BAR"
+	flatiommu unbind "$SHM" >/dev/null
 	flatiommu unbind "$EDU" >/dev/null
 	rmmod flatiommu
 	done_testing
@@ -93,8 +116,20 @@ wait "$!" || status=$?
 is "$status" 9 "a signal goes on to the program"
 is "$(ls /tmp/flatiommu-fault.* 2>/dev/null)" '' "no file is left"
 
+flatiommu bind "$SHM" >/dev/null
 driver
-! has_groups || [[ ! -e /dev/iommu ]] || FLATIOMMU_BACKEND=iommu-type1 driver
+if [[ ! -e /dev/iommu ]]; then
+	peers iommu-type1
+else
+	peers iommu-iommufd
+	if has_groups; then
+		export FLATIOMMU_BACKEND=iommu-type1
+		driver
+		peers iommu-type1
+		unset FLATIOMMU_BACKEND
+	fi
+fi
+flatiommu unbind "$SHM" >/dev/null
 
 output=$(setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin env FLATIOMMU_FAULT=1 "${0%/*}/wild" "$EDU" well 2>&1)
 like "$output" "/proc/self/pagemap: .*: physical addresses need CAP_SYS_ADMIN" "the library says what it lacks"

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
-#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"

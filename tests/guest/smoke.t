@@ -23,7 +23,7 @@ else
 fi
 fails "the empty slot is empty" test -e "/sys/bus/pci/devices/$HOT_EMPTY_DEV"
 
-if [[ $FLATIOMMU_MACHINE == intel-iommu ]]; then
+if has_iommu; then
 	isnt "$(group_of "$NVME")" '' "there are IOMMU groups"
 	isnt "$(ls /sys/class/iommu)" '' "there is an IOMMU"
 else

@@ -40,5 +40,7 @@ identifies "after the kills" "${driver[@]}"
 
 flatiommu unbind "$NVME" >/dev/null
 huge_pages 0
+modprobe -r vfio-pci
+rmmod flatiommu
 is "$(iommus)" "$before" "nothing is left"
 done_testing

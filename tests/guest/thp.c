@@ -22,9 +22,9 @@
 
 #include "alone.h"
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
 #include "fixture.h"
-#include "flat.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -106,7 +106,7 @@ static void expect_there(const char *addr, size_t first, size_t last)
 }
 
 /* Pages from one that the device writes to, to the next: each write takes it a tenth of a second. */
-#define EACH 1
+#define EACH (PAGES / 512)
 #define SOME 61
 
 /* The device writes to pages, and the program finds it there. */

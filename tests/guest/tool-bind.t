@@ -6,7 +6,7 @@ export TERM=dumb
 
 unsafe=$(unsafe_interrupts)
 real=
-[[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
+! has_iommu || real=1
 
 # of DEVICE KEY: in list's JSON
 of() {
@@ -90,7 +90,7 @@ like "$(of "$NVME" name)" "NVM Express Controller" "and so has it"
 is "$(of "$(basename "$(disk_of "$NVME")")" address)" "$NVME" "a disk"
 is "$(of "$(shared_disk)" address)" "$SRIOV_PF" "the node of a disk with several ways to it"
 if [[ -n $nic_driver ]]; then
-	is "$(of "$(basename /sys/bus/pci/devices/$NIC/net/*)" address)" "$NIC" "an interface"
+	is "$(of "$(interface_of "$NIC")" address)" "$NIC" "an interface"
 fi
 is "$(said '.functions | length' list 1234:11e8)" 2 "vendor:device names both"
 is "$(of "$EDU" driver)" null "no driver is null"
@@ -200,7 +200,7 @@ if [[ -e /sys/bus/pci/devices/$SRIOV_VF0 ]]; then
 	echo 0 >"/sys/bus/pci/devices/$SRIOV_PF/sriov_numvfs"
 fi
 if [[ -n $nic_driver ]]; then
-	interface=$(basename /sys/bus/pci/devices/$NIC/net/*)
+	interface=$(interface_of "$NIC")
 	ip link set "$interface" up
 	ip addr add 10.0.2.15/24 dev "$interface"
 	turned_down "the way to who is logged in" "$NIC: not bound: $interface is the way to 10.0.2.2" '' \
@@ -211,6 +211,26 @@ fi
 rmdir "/tmp/a disk"
 until_true 20 shared_disk >/dev/null
 unchanged "after all that"
+
+diag "where /etc is for reading"
+mount --bind /etc /etc
+mount -o remount,bind,ro /etc
+succeeds "bind writes nothing there" flatiommu bind "$EDU"
+succeeds "nor does unbind" flatiommu unbind "$EDU"
+is "$(driver_of "$EDU")" '' "and it is given back"
+umount /etc
+
+diag "a program with a name that is none"
+flatiommu bind "$EDU" >/dev/null
+bash -c 'exec 6<>"$1"; printf "a\033c\377b" >/proc/self/comm; sleep 300 & wait' bash "$(node_of "$EDU")" &
+holder=$!
+until_true 20 grep -q ^a "/proc/$holder/comm"
+is "$(flatiommu status | grep -c $'\033')" 0 "status sends nothing of it to the terminal"
+like "$(flatiommu --json unbind "$EDU" 2>/dev/null | jq -r .error)" "open by a\?c\?b\[[0-9]+\]" "and JSON stays JSON"
+pkill -P $holder
+kill $holder
+wait $holder 2>/dev/null
+flatiommu unbind --all >/dev/null
 
 diag "--user and --persist"
 output=$(flatiommu bind --user nobody "$EDU")
@@ -234,6 +254,17 @@ if [[ -z $real ]]; then
 	like "$(modprobe -c)" "options iommufd allow_unsafe_interrupts=1" "also for those who come by iommufd"
 fi
 is "$(said '.functions[0].persistent' bind "$EDU")" true "it says so when asked again"
+if [[ -z $real ]]; then
+	unbind "$EDU"
+	echo "$EDU" >/sys/class/misc/flatiommu/release
+	turned_down "an option that it cannot have" "(not prefetchable|needs PAT)" '.*' flatiommu bind --wc 5 "$EDU"
+	like "$(</etc/udev/rules.d/99-flatiommu-bind.rules)" "KERNEL==\"$EDU\"" "a bind that fails leaves what one before has kept"
+	flatiommu claim "$EDU"
+	turned_down "an option for what is claimed" "--hold is for functions without a group" "flatiommu release $EDU" \
+		flatiommu bind --hold "$EDU"
+	flatiommu release "$EDU"
+	succeeds "bound again" flatiommu bind "$EDU"
+fi
 # shellcheck disable=SC2119
 start_udev
 for which in "$EDU" --all; do
@@ -255,7 +286,12 @@ is "$(cat /etc/modules-load.d/flatiommu* /etc/modprobe.d/flatiommu* /etc/udev/ru
 	"with the last one all files are gone"
 clean_modules
 echo N >"$unsafe"
-if [[ -z $real ]]; then
+if [[ -z $real && $(uname -m) != x86_64 ]]; then
+	turned_down "--wc, which takes an x86 processor" "$SHM: .*--wc needs PAT of x86 processors" '' flatiommu bind --wc 2 "$SHM"
+	is "$(driver_of "$SHM")$(group_of "$SHM")" '' "it has neither driver nor group"
+	clean_modules
+	echo N >"$unsafe"
+elif [[ -z $real ]]; then
 	diag "--persist of BARs that are write-combined"
 	persisted() {
 		modprobe -c | sed -n 's/^options flatiommu devices=//p'
@@ -292,10 +328,40 @@ if [[ -z $real ]]; then
 	is "$(of "$SHM" 'wc_bars | tojson') $(driver_of "$SHM")" "[] vfio-pci" "the other is not"
 	flatiommu unbind "$SHM" "$EDU" "$TESTDEV" >/dev/null
 	is "$(persisted)$(cat /etc/udev/rules.d/*flatiommu* /etc/modprobe.d/flatiommu* 2>/dev/null)" '' "unbind ends that, too"
+	diag "--hold and --fence"
+	succeeds "with --persist" flatiommu bind --persist --fence --hold "$EDU"
+	is "$(said '.functions[0] | [.hold, .fence, .wc_bars] | tojson' list "$EDU")" "[true,true,[]]" "list says so"
+	is "$(said '.functions[0] | [.hold, .fence] | tojson' status)" "[true,true]" "and so does status"
+	like "$(flatiommu list "$EDU")" " \(hold, fence\)" "list as text"
+	like "$(flatiommu status)" "$EDU .*\(flatiommu\), hold, fence"$'\n' "status as text"
+	is "$(as_nobody flatiommu --json list "$EDU" | jq '.functions[0].hold')" null "others do not see it"
+	is "$(persisted)" "$EDU/hold/fence" "the module will be told"
+	turned_down "what is claimed gets no options" "--hold is for functions without a group" "flatiommu unbind $EDU" \
+		flatiommu bind --hold "$EDU"
+	succeeds "a second one" flatiommu bind --persist --hold --wc 2 "$SHM"
+	is "$(persisted)" "$EDU/hold/fence,$SHM/wc=2/hold" "the module will be told of both"
+	like "$(flatiommu list "$SHM")" " \(write-combined: BAR 2, hold\)" "list of it as text"
+	diag "as if after a reboot"
+	rm -f /run/flatiommu/[m0-9]*
+	for device in "$EDU" "$SHM"; do
+		driverctl --nosave unset-override "$device"
+		echo "$device" >"$RELEASE"
+	done
+	rmmod flatiommu vfio_pci
+	sed '/^#/d' /etc/modules-load.d/flatiommu-bind.conf | xargs modprobe -a
+	for device in "$EDU" "$SHM"; do
+		comes "$device"
+	done
+	is "$(said '.functions[0] | [.hold, .fence, .driver] | tojson' list "$EDU")" '[true,true,"vfio-pci"]' "the one has its options again"
+	is "$(said '.functions[0] | [.hold, .fence, .wc_bars, .driver] | tojson' list "$SHM")" '[true,false,[2],"vfio-pci"]' "and so has the other"
+	flatiommu unbind "$EDU" "$SHM" >/dev/null
+	is "$(persisted)" '' "unbind ends that, too"
 	echo "options flatiommu on_refusal=warn devices=0000:00:1e.7" >/etc/modprobe.d/other.conf
 	clean_modules
 	turned_down "a devices= of somebody else" "--persist: /etc/modprobe.d/other.conf has devices=" '' \
 		flatiommu bind --persist --wc 2 "$SHM"
+	turned_down "also for other options" "--persist: /etc/modprobe.d/other.conf has devices=" '' \
+		flatiommu bind --persist --fence "$EDU"
 	rm /etc/modprobe.d/other.conf
 	clean_modules
 	echo N >"$unsafe"

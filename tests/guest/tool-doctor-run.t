@@ -7,7 +7,7 @@ export TERM=dumb
 
 type1=/sys/module/vfio_iommu_type1/parameters
 real=
-[[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
+! has_iommu || real=1
 
 run=(flatiommu --json doctor --run)
 

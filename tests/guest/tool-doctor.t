@@ -9,7 +9,7 @@ type1=/sys/module/vfio_iommu_type1/parameters
 # as a regex
 release=$(uname -r | sed 's/[.+]/\\&/g')
 real=
-[[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
+! has_iommu || real=1
 
 doctor=(flatiommu --json doctor)
 in_elsewhere=(/tmp/elsewhere/flatiommu --json doctor)
@@ -102,6 +102,19 @@ flatiommu claim "$EDU" >/dev/null
 flatiommu release "$EDU" >/dev/null
 broken "a device without a group" group problem "none" "flatiommu claim $EDU" "${doctor[@]}" "$EDU"
 flatiommu release "$EDU" >/dev/null
+
+diag "memory that is unmapped too early"
+is "$(line hold . "${doctor[@]}")" null "nothing is claimed: nothing is said of it"
+flatiommu claim "$EDU" >/dev/null
+like "$(as_nobody flatiommu doctor)" "note +hold +on_unmap=free: .*\(only root sees which claims have it\)" "what others are told"
+broken "memory is not held" hold note "on_unmap=free" "echo hold >.*/on_unmap" "${doctor[@]}"
+like "$(line hold . "${doctor[@]}" | jq -r '.state + " " + .text')" "^ok on_unmap=hold: " "it says that memory is held"
+echo free >/sys/module/flatiommu/parameters/on_unmap
+flatiommu claim --hold --fence "$FN1" >/dev/null
+is "$(line hold . "${doctor[@]}" | jq -r .state)" note "one of two claims is not enough"
+flatiommu release "$EDU" >/dev/null
+like "$(line hold . "${doctor[@]}" | jq -r '.state + " " + .text')" "^ok claims have hold: " "all of them are"
+flatiommu release "$FN1" >/dev/null
 
 diag "modules"
 # what the host made is what would be made here, in the sources; packages cannot be had here

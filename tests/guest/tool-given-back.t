@@ -138,15 +138,15 @@ is "$(iommus)" "$before" "and no claim"
 
 diag "an interface with another name"
 if [[ -n $(driver_of "$NIC") ]]; then
-	interface=$(basename /sys/bus/pci/devices/$NIC/net/*)
+	interface=$(interface_of "$NIC")
 	flatiommu bind "$interface" >/dev/null
 	give "$NIC" e1000e
-	ip link set "$(basename /sys/bus/pci/devices/$NIC/net/*)" name other0
-	flatiommu unbind other0 >/dev/null
+	ip link set "$(interface_of "$NIC")" name other0
+	succeeds "unbind by its new name" flatiommu unbind other0
 	is "$(driver_of "$NIC")" e1000e "it has its driver"
 	is "$(iommus)" "$before" "and no claim"
 	flatiommu unbind --all >/dev/null
-	ip link set "$(basename /sys/bus/pci/devices/$NIC/net/*)" name "$interface" 2>/dev/null
+	ip link set "$(interface_of "$NIC")" name "$interface" 2>/dev/null
 fi
 
 flatiommu unbind --all >/dev/null

@@ -74,9 +74,11 @@ is "$(state)" "$before" "undisturbed, all is as before"
 diag "bind takes $bind_takes ms, unbind $unbind_takes ms; $rounds rounds"
 
 wrong=0 half=0 silent=0 by_itself=0 left=0
+all_bound=$bound
 for ((i = 0; i < rounds; i++)); do
+	bound=$all_bound
 	polite=${signals[RANDOM % 3]}
-	case $((i % 5)) in
+	case $((i % 6)) in
 	0 | 1)
 		what="SIGKILL in bind"
 		stopped KILL $((RANDOM % bind_takes)) flatiommu bind "$NVME" "$EDU"
@@ -100,6 +102,14 @@ for ((i = 0; i < rounds; i++)); do
 		flatiommu bind "$NVME" "$EDU" >/dev/null
 		stopped "$polite" $((RANDOM % unbind_takes)) flatiommu unbind "$EDU" "$NVME"
 		;;
+	5)
+		# as after a reboot, where udev has bound it
+		what="SIGKILL in unbind of what has no record"
+		flatiommu bind "$NVME" "$EDU" >/dev/null
+		rm "/run/flatiommu/$NVME" "/run/flatiommu/$EDU"
+		bound=$(state)
+		stopped KILL $((RANDOM % unbind_takes)) flatiommu unbind "$NVME" "$EDU"
+		;;
 	esac
 	# a modprobe that goes on holds the lock
 	flock /run/flatiommu/lock true
@@ -112,7 +122,8 @@ for ((i = 0; i < rounds; i++)); do
 			diag "$(diff <(echo "$before") <(echo "$after"))"
 		}
 	fi
-	if ((RANDOM % 2)); then
+	# --all is for what bind has bound
+	if ((RANDOM % 2 || i % 6 == 5)); then
 		flatiommu unbind "$NVME" "$EDU"
 	else
 		flatiommu unbind --all

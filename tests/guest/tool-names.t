@@ -8,7 +8,7 @@ rules=/flatiommu/60-flatiommu.rules
 bind_rules=/etc/udev/rules.d/99-flatiommu-bind.rules
 unsafe=$(unsafe_interrupts)
 real=
-[[ $FLATIOMMU_MACHINE != intel-iommu ]] || real=1
+! has_iommu || real=1
 echo N >"$unsafe"
 
 # links: which node each function has by its name

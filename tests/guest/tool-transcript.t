@@ -4,7 +4,6 @@
 . "${0%/*}/lib.sh"
 export TERM=dumb
 
-
 [[ $(uname -r) != *-flatiommu ]] || skip_all "the transcript is of Debian's kernel"
 
 # shown COMMAND...: as it is typed and what it says
@@ -32,6 +31,7 @@ done
 for file in /sys/kernel/mm/hugepages/*/nr_hugepages; do
 	echo 0 >"$file"
 done
+name_interface "$NIC" eth0
 {
 	shown flatiommu bind "${NVME#0000:}" eth0
 	shown flatiommu list

@@ -115,6 +115,14 @@ pkill -P $opener sleep
 kill $opener 2>/dev/null
 wait $opener 2>/dev/null
 rm -r /tmp/dev
+worker="/tmp/(udev-worker)"
+cp "$(command -v sleep)" "$worker"
+"$worker" 300 <"$disk" &
+opener=$!
+until_true 10 test -e "/proc/$opener/fd/0"
+is "$(texts)" '' "udev is no user of it"
+kill $opener
+wait $opener 2>/dev/null
 controller=$(basename "/sys/bus/pci/devices/$FN0/nvme/"*)
 exec 6<"/dev/$controller"
 refuses "the controller" "/dev/$controller is open by tool-uses-disk"

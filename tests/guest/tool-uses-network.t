@@ -5,8 +5,7 @@
 export TERM=dumb
 
 modprobe e1000e
-until_true 30 test -d "/sys/bus/pci/devices/$NIC/net"
-eth=$(basename "/sys/bus/pci/devices/$NIC/net/"*)
+eth=$(interface_of "$NIC")
 
 # refuses NAME PATTERN [CURE]: bind of NIC does, and says why
 refuses() {
@@ -27,7 +26,9 @@ has_interface() {
 }
 
 # QEMU is a router of IPv6
-echo 0 >"/proc/sys/net/ipv6/conf/$eth/accept_ra"
+for each in "$eth" default; do
+	echo 0 >"/proc/sys/net/ipv6/conf/$each/accept_ra"
+done
 is "$(texts)" '' "nothing uses it"
 ip link set "$eth" up
 until_true 10 grep -q "$eth" /proc/net/if_inet6
@@ -99,9 +100,15 @@ ip -n blue route add default via 10.9.0.1
 refuses "with a default route there" "$eth carries the default route in the network namespace of blue"
 ip -n blue link set "$eth" netns 1
 ip netns del blue
-ip link add veth9 type veth peer name veth8 2>/dev/null && ip link set veth8 netns $sleeper
+modprobe veth
+succeeds "a veth" ip link add veth9 type veth peer name veth8
+ip link set veth8 netns $sleeper
 is "$(texts | grep -c "namespace")" 0 "another one's interface there is not this one's"
 ip link del veth9 2>/dev/null
+# another one's card, which has this one's number there, and something on top of it
+nsenter -t $sleeper -n ip link add name d9 index "$(<"/sys/class/net/$eth/ifindex")" type veth peer name d8 index 99
+succeeds "a VLAN of another card" nsenter -t $sleeper -n ip link add link d9 name d9.5 type vlan id 5
+is "$(texts | grep -c "namespace")" 0 "is not on top of this one, whatever its number"
 kill $sleeper
 wait $sleeper 2>/dev/null
 rmdir /run/netns 2>/dev/null || umount /run/netns

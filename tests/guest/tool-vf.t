@@ -117,6 +117,10 @@ unset FLATIOMMU_VF_TOKEN
 like "$(hello "$SRIOV_VF0" 2>&1)" "$SRIOV_PF, is bound to vfio-pci, .* Cure: FLATIOMMU_VF_TOKEN=UUID" "without one it is told so"
 succeeds "a program opens the physical one with a token" env FLATIOMMU_VF_TOKEN=$token hello "$SRIOV_PF"
 make_vf
+output=$(flatiommu unbind "$SRIOV_PF" 2>&1)
+is "$?" 1 "the physical one is not given back while there is a virtual one"
+like "$output" "not released: it has 1 virtual function, which unbind would remove; try: echo 0 >.*/sriov_numvfs\$" "and unbind says why"
+is "$(driver_of "$SRIOV_VF0")" vfio-pci "which is left"
 succeeds "and then the virtual one" env FLATIOMMU_VF_TOKEN=$token hello "$SRIOV_VF0"
 succeeds "also by VFIO's own spelling" hello "$SRIOV_VF0 vf_token=$token"
 fails "but by no other token" hello "$SRIOV_VF0 vf_token=${token/1/2}"

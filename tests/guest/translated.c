@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"

@@ -13,8 +13,8 @@
 
 #include "caps.h"
 #include "devices.h"
+#include "devnode.h"
 #include "edu.h"
-#include "flat.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "sysfs.h"

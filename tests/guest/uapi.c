@@ -11,7 +11,7 @@
 
 #include "caps.h"
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 #include "test.h"
@@ -220,6 +220,12 @@ static void reserved_members(void **state)
 	arg.pin.reserved = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
 	arg = good(3);
+	arg.pin.reserved_2 = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
+	arg = good(3);
+	arg.pin.dmabuf = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
+	arg = good(3);
 	arg.pin.functions = (uintptr_t)&function;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
 	arg = good(5);
@@ -244,7 +250,8 @@ static void no_such_call(void **state)
 	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x7f), &arg));
 	/* Of another file. */
 	expect(-ENOTTY, flat_call(flat, FLATIOMMU_BUFFER, &arg));
-	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x8a), &arg));
+	/* After the last one. */
+	expect(-ENOTTY, flat_call(flat, calls[ARRAY_SIZE(calls) - 1].call + 1, &arg));
 	expect(-ENOTTY, flat_call(flat, _IO(';', 0x80), &arg));
 	expect(-ENOTTY, flat_call(flat, _IOWR(FLATIOMMU_TYPE, 0x80, struct flatiommu_info), &arg));
 }

@@ -6,7 +6,8 @@
 # shellcheck source=tests/guest/peers.sh
 . "${0%/*}/peers.sh"
 
-frames=$(parameter frames 2500 10000)
+all_frames=$(parameter frames 2500 10000)
+program=virtio-net frames=$all_frames
 cards=("$VIRTIO" "$VIRTIO_PEER")
 out=/tmp/virtio-net
 
@@ -24,7 +25,7 @@ take() {
 both() {
 	local name=$1
 	shift
-	virtio-net --frames "$frames" "$@" "${cards[@]}" >$out 2>&1
+	"$program" --frames "$frames" "$@" "${cards[@]}" >$out 2>&1
 	is "$?" 0 "$name: succeeds" || diag "$(<$out)"
 	is "$(grep -c " $frames frames" $out)" 2 "$name: $frames frames each way"
 	like "$(<$out)" "^backend $backend" "$name: through $backend"
@@ -58,6 +59,19 @@ pinned=$(pins)
 
 both "with interrupts"
 both "polled" --poll
+
+# Those of a race and of a wrong access end the driver.
+for sanitizer in asan tsan; do
+	program=${0%/*}/$sanitizer-virtio-net
+	if [[ -x $program ]]; then
+		frames=$((all_frames / 5))
+		both "$sanitizer"
+		both "$sanitizer, polled" --poll
+	else
+		skip "$sanitizer" "the driver is not built with it: make guest GUEST='tests peers asan examples tools'"
+	fi
+done
+program=virtio-net frames=$all_frames
 
 said=$(virtio-net "$VIRTIO" "$NIC" 2>&1)
 is "$?" 1 "a function that is not bound is refused"

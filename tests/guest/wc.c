@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "kmsg.h"
 #include "mem.h"
 #include "sysfs.h"
@@ -361,21 +361,27 @@ static void expect_claim_refused(int error, const char *bdf, const char *options
 	expect(-ENOENT, pci_group(bdf));
 }
 
-static void refuses_what_is_no_bar(void **state)
+static void refuses_what_is_no_option(void **state)
 {
 	static const char *const options[] = {
 		"/", "/wc", "/wc=", "/wc=6", "/wc=9", "/wc=-1", "/wc=x", "/wc=22", "/wc=2+", "/wc=+2",
-		"/wc=2++0", "/wc=2,0", "/wc=2 0", "/wc=2/wc=0", "/WC=2", "/wc:2", "/wc= 2", "//wc=2",
-		"/wc=2+6",
+		"/wc=2++0", "/wc=2,0", "/wc=2 0", "/WC=2", "/wc:2", "/wc= 2", "//wc=2",
+		"/wc=2+6", "/hold/", "/holds", "/hold=1", "/Hold", "/ hold", "/hold,fence", "/hold/fence/no", "/fenc",
+		"/wc=2hold", "/holdfence", "/wc=2/fence/fenced",
 	};
-	char line[128];
+	static const char *const twice[] = { "/wc=2/wc=0", "/hold/hold", "/fence/wc=2/fence", "/hold/wc=2/hold" };
+	char line[192];
 	unsigned int i;
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(options); i++) {
-		snprintf(line, sizeof(line), "not claimed: '%s' is not wc= and BARs, 0 to 5, such as"
-			 " wc=2 or wc=0+2", options[i] + 1);
+		snprintf(line, sizeof(line), "not claimed: '%s' has what is no option: there are hold, fence, and wc= and"
+			 " BARs, 0 to 5, such as wc=2 or wc=0+2", options[i] + 1);
 		expect_claim_refused(-EINVAL, TESTDEV, options[i], line);
+	}
+	for (i = 0; i < ARRAY_SIZE(twice); i++) {
+		snprintf(line, sizeof(line), "not claimed: '%s' has an option twice", twice[i] + 1);
+		expect_claim_refused(-EINVAL, TESTDEV, twice[i], line);
 	}
 	expect(-EINVAL, flat_claim("/wc=2"));
 	expect(-EINVAL, flat_claim("hello/wc=2"));
@@ -508,7 +514,7 @@ static void by_parameter(void **state)
 
 	expect(0, log_mark());
 	expect(-EINVAL, load_with("devices=" TESTDEV "/wc=6"));
-	assert_int_equal(log_count(TESTDEV ": not claimed: 'wc=6' is not wc= and BARs"), 1);
+	assert_int_equal(log_count(TESTDEV ": not claimed: 'wc=6' has what is no option"), 1);
 	expect(0, load_with(""));
 }
 
@@ -614,7 +620,7 @@ static void refuses_without_pat(void **state)
 {
 	(void)state;
 	expect_claim_refused(-EOPNOTSUPP, TESTDEV, "/wc=2", NOT(2)
-			     "that takes an x86 processor, and PAT switched on");
+			     "that needs an x86 processor, and PAT switched on");
 	expect(0, flat_claim(TESTDEV));
 }
 
@@ -631,7 +637,7 @@ int main(void)
 		TEST(write_combined_for_vfio),
 		TEST(from_claim_to_release),
 		TEST(what_is_written_arrives),
-		TEST(refuses_what_is_no_bar),
+		TEST(refuses_what_is_no_option),
 		TEST(refuses_bars_that_do_not_suit),
 		TEST(refuses_bar_that_is_mapped),
 		TEST(mapping_outlives_the_claim),

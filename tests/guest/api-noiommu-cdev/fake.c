@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "../../../lib/iommufd_abi.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 
 #define NODES "/dev/vfio/devices/"

@@ -2,7 +2,7 @@
 #include "alone.h"
 
 #include "devices.h"
-#include "flat.h"
+#include "devnode.h"
 #include "mem.h"
 #include "sysfs.h"
 
@@ -21,11 +21,24 @@ int alone_open(void **state)
 	return alone.flat < 0 ? alone.flat : 0;
 }
 
-int alone_close(void **state)
+int alone_open_declared(void **state)
+{
+	int ret = alone_open(state);
+
+	return ret ? ret : flat_declare(alone.flat, EDU);
+}
+
+int alone_close_files(void **state)
 {
 	(void)state;
 	vfio_close(&alone.edu);
 	close_fd(&alone.container);
 	close_fd(&alone.flat);
+	return 0;
+}
+
+int alone_close(void **state)
+{
+	alone_close_files(state);
 	return huge_pages(0);
 }

@@ -11,8 +11,12 @@ extern struct alone {
 	long pins_before;	/* before the files were opened */
 } alone;
 
-/* Set-up and teardown of a test. The teardown also frees huge pages. */
+/* Set-up of a test. The second one also declares edu. */
 int alone_open(void **state);
+int alone_open_declared(void **state);
+
+/* Teardown of a test. The first one also frees huge pages, of which none may be mapped. */
 int alone_close(void **state);
+int alone_close_files(void **state);
 
 #endif

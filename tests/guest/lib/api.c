@@ -38,7 +38,7 @@ static bool on_iommu(void)
 {
 	const char *machine = getenv("FLATIOMMU_MACHINE");
 
-	return machine && !strcmp(machine, "intel-iommu");
+	return machine && (!strcmp(machine, "intel-iommu") || !strcmp(machine, "virt-smmu"));
 }
 
 bool api_is(const char *part)
@@ -216,7 +216,7 @@ static size_t find_backends(const char **backends)
 
 int api_run(const struct api_test *tests, size_t count, const char *const *devices)
 {
-	const char *backends[4];
+	const char *backends[8];
 	struct CMUnitTest units[MAX_TESTS];
 	size_t nr_backends, b, i, n = 0;
 

@@ -25,6 +25,17 @@ struct iommu_ioas_alloc {
 };
 #define IOMMU_IOAS_ALLOC IOMMUFD_IO(0x81)
 
+struct iommu_ioas_copy {
+	__u32 size;
+	__u32 flags;
+	__u32 dst_ioas_id;
+	__u32 src_ioas_id;
+	__aligned_u64 length;
+	__aligned_u64 dst_iova;
+	__aligned_u64 src_iova;
+};
+#define IOMMU_IOAS_COPY IOMMUFD_IO(0x83)
+
 struct iommu_ioas_map {
 	__u32 size;
 	__u32 flags;
@@ -156,6 +167,22 @@ int iommufd_map_at_bus(int iommufd, uint32_t ioas, const void *addr, size_t size
 			break;
 	}
 	return ret;
+}
+
+int iommufd_copy(int iommufd, uint32_t from, uint64_t from_iova, uint32_t to, uint64_t iova, size_t size)
+{
+	struct iommu_ioas_copy arg = {
+		.size = sizeof(arg),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE |
+			 IOMMU_IOAS_MAP_READABLE,
+		.dst_ioas_id = to,
+		.src_ioas_id = from,
+		.length = size,
+		.dst_iova = iova,
+		.src_iova = from_iova,
+	};
+
+	return result(ioctl(iommufd, IOMMU_IOAS_COPY, &arg));
 }
 
 int iommufd_unmap(int iommufd, uint32_t ioas, uint64_t iova, size_t size)

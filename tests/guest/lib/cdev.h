@@ -52,6 +52,7 @@ int iommufd_alloc_hwpt(int iommufd, uint32_t device, uint32_t ioas);
 int iommufd_destroy(int iommufd, uint32_t id);
 int iommufd_map(int iommufd, uint32_t ioas, const void *addr, uint64_t iova, size_t size);
 int iommufd_map_at_bus(int iommufd, uint32_t ioas, const void *addr, size_t size, uint64_t *bus);
+int iommufd_copy(int iommufd, uint32_t from, uint64_t from_iova, uint32_t to, uint64_t iova, size_t size);
 int iommufd_unmap(int iommufd, uint32_t ioas, uint64_t iova, size_t size);
 
 int cdev_open(const char *bdf);

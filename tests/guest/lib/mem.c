@@ -12,7 +12,7 @@
 
 #include "sysfs.h"
 
-#define NR_HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages"
+#define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-%zukB/"
 
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_PRESENT (1ull << 63)
@@ -51,7 +51,9 @@ void *mem_shared(size_t count)
 
 void *mem_huge(void)
 {
-	return touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | MAP_HUGE_2MB), HUGE_PAGE);
+	int size = __builtin_ctzl(HUGE_PAGE) << MAP_HUGE_SHIFT;
+
+	return touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | size), HUGE_PAGE);
 }
 
 bool mem_has_giant(void)
@@ -147,12 +149,20 @@ int huge_pages(long count)
 	char path[96], text[32];
 	int ret;
 
-	snprintf(path, sizeof(path), NR_HUGEPAGES, HUGE_PAGE >> 10);
+	snprintf(path, sizeof(path), HUGEPAGES "nr_hugepages", HUGE_PAGE >> 10);
 	snprintf(text, sizeof(text), "%ld", count);
 	ret = write_text(path, text);
 	if (ret)
 		return ret;
 	return read_number(path) == count ? 0 : -ENOMEM;
+}
+
+long free_huge_pages(void)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), HUGEPAGES "free_hugepages", HUGE_PAGE >> 10);
+	return read_number(path);
 }
 
 int bus_addresses(const void *addr, uint64_t *bus, size_t count)

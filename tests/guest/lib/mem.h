@@ -14,6 +14,16 @@
 #define HUGE_PAGE (PAGE / 8 * PAGE)
 #define GIANT_PAGE ((size_t)1 << 30)
 
+/*
+ * So many bits of an address reach a part of the memory of each machine, but not all. On arm64,
+ * QEMU's memory begins at 1 GiB.
+ */
+#ifdef __aarch64__
+#define LOW_BITS 31
+#else
+#define LOW_BITS 28
+#endif
+
 /* Returns ordinary pages, written to, none of them part of a huge page; NULL if there are none. */
 void *mem_pages(size_t count);
 /* Returns pages that are shared with children and other mappings of the file. */
@@ -36,6 +46,8 @@ void mem_free(void *addr, size_t size);
 
 /* Sets the number of huge pages of hugetlb. Returns 0 or -errno: -ENOMEM if there are fewer. */
 int huge_pages(long count);
+/* Returns how many of them are free, or -errno. */
+long free_huge_pages(void);
 
 /*
  * Returns the present address of the page, or 0. It reads pagemap, and so needs root: a second opinion on

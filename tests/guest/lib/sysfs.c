@@ -263,6 +263,19 @@ int pci_take(const char *bdf)
 	return ret ? ret : pci_bind(bdf, "vfio-pci");
 }
 
+int pci_take_again(const char *bdf, const char *options)
+{
+	char text[64];
+	int ret = pci_unbind(bdf);
+
+	snprintf(text, sizeof(text), "%s%s", bdf, options);
+	if (!ret)
+		ret = flat_release(bdf);
+	if (!ret)
+		ret = flat_claim(text);
+	return ret ? ret : pci_bind(bdf, "vfio-pci");
+}
+
 int pci_give_back(const char *bdf)
 {
 	char text[64];

@@ -54,6 +54,8 @@ int pci_bar(const char *bdf, unsigned int index, uint64_t *start, uint64_t *size
 /* Take a function from its kernel driver, claim it and bind it to vfio-pci; and undo that, even if only a part was done. */
 int pci_take(const char *bdf);
 int pci_give_back(const char *bdf);
+/* Claims a function that was taken again, with options such as "/hold". */
+int pci_take_again(const char *bdf, const char *options);
 
 /*
  * Begin and end of most tests: load the module and take @devices, ended by NULL; and undo that. See

@@ -29,8 +29,8 @@ def refused(code, words, call, *arguments, **named):
     assert error.errno == code and words in error.strerror, error
 
 
-def edu_copy(regs, source, target, command):
-    for register, value in ((FROM, source), (TO, target), (COUNT, SIZE), (COMMAND, command | 1)):
+def edu_copy(regs, source, target, command, size=SIZE):
+    for register, value in ((FROM, source), (TO, target), (COUNT, size), (COMMAND, command | 1)):
         regs.write64(register, value)
     while regs.read64(COMMAND) & 1:
         pass
@@ -144,6 +144,52 @@ def has_buffers():
         raises(BufferError, flat.close)
         assert regs.read32(0) == ID and len(dma.memory) == 4096
         taken.release()
+
+
+def has_pools():
+    with Context() as flat:
+        edu = flat.open(EDU)
+        regs = edu.bar(0)
+        edu.bus_master(True)
+        pool = flat.pool(flags=flatiommu.POOL_POISON, boundary=4096, memory={"address_bits": 64})
+        small = [pool.alloc(64) for _ in range(100)]
+        assert len({piece.address() for piece in small}) == 100
+        assert all(piece.address() % 64 == 0 and len(piece) == len(piece.memory) == 64 for piece in small)
+        source, target = pool.alloc(SIZE - 1), pool.alloc(SIZE)
+        assert len(source) == SIZE and source.address(5) == source.address() + 5
+        raises(IndexError, source.address, SIZE)
+        assert bytes(source.memory) == bytes(SIZE)
+        source.memory[:] = os.urandom(SIZE)
+        copies(regs, source.address(), target.address())
+        assert target.memory == source.memory
+        refused(errno.E2BIG, "4096", pool.alloc, 4097)
+        raises(TypeError, flat.pool, colour=1)
+        raises(TypeError, flat.pool, memory={"colour": 1})
+        refused(errno.EINVAL, "boundary 5", flat.pool, boundary=5)
+        # freed once, and told when the device has written to it since
+        late = small.pop()
+        view, address = late.memory, late.address()
+        late.close()
+        late.close()
+        raises(ValueError, view.tobytes)
+        raises(ValueError, late.address)
+        edu_copy(regs, source.address(), DEVICE_MEMORY, 0)
+        edu_copy(regs, DEVICE_MEMORY, address, 2, 64)
+        refused(errno.EUCLEAN, "after they were freed", pool.alloc, 64)
+        # what another object has is not freed, nor its pool, nor its context
+        taken = pickle.PickleBuffer(target.memory)
+        for part in (target, pool, flat):
+            raises(BufferError, part.close)
+        copies(regs, target.address(), source.address())
+        taken.release()
+        pool.close()
+        raises(ValueError, len, target)
+        raises(ValueError, pool.alloc, 64)
+        pool = flat.pool()
+        piece = pool.alloc(4096)
+    # the context has ended them
+    raises(ValueError, piece.address)
+    raises(ValueError, pool.alloc, 64)
 
 
 def has_peers():

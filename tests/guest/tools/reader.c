@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -89,7 +91,7 @@ static void *map(size_t size, int flags)
 	return addr;
 }
 
-/* Each of the readers: open once, a page each; all at once; open for each; stdio. */
+/* Each of the readers: open once, a page each; all at once; open for each; stdio; a thread's own file. */
 static void read_each(const char *addr, uint64_t *entries, size_t n)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY);
@@ -126,8 +128,36 @@ static void read_stdio(const char *addr, uint64_t *entries, size_t n)
 	fclose(f);
 }
 
+struct part {
+	const char *addr;
+	uint64_t *entries;
+	size_t n;
+};
+
+static void *read_own(void *arg)
+{
+	const struct part *part = arg;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", gettid());
+	fd = open(path, O_RDONLY);
+	CHECK(pread(fd, part->entries, part->n * 8, (off_t)((uintptr_t)part->addr / PAGE * 8)) ==
+	      (ssize_t)part->n * 8);
+	close(fd);
+	return NULL;
+}
+
+static void read_in_thread(const char *addr, uint64_t *entries, size_t n)
+{
+	struct part part = { addr, entries, n };
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, read_own, &part) && !pthread_join(thread, NULL));
+}
+
 static void (*const readers[])(const char *addr, uint64_t *entries, size_t n) = {
-	read_each, read_bulk, read_anew, read_stdio
+	read_in_thread, read_each, read_bulk, read_anew, read_stdio
 };
 
 /* Asks for the page on one node and on the other. Is it somewhere else then? */
@@ -195,9 +225,9 @@ static void kinds(void)
 static void ends(void)
 {
 	uint64_t entries[64];
+	char *page, *to, path[64];
 	long before;
-	char *page, *to;
-	int fd;
+	int fd, id;
 
 	page = map(64 * PAGE, MAP_PRIVATE);
 	read_each(page, entries, 1);
@@ -228,7 +258,21 @@ static void ends(void)
 	CHECK(!ftruncate(fd, 32 * PAGE));
 	CHECK(pinned() == before + 32);
 	CHECK(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 32 * PAGE));
+	CHECK(!ftruncate(fd, 64 * PAGE));
 	CHECK(pinned() == before);
+	memset(page, 1, 64 * PAGE);
+	read_bulk(page, entries, 64);
+	CHECK(pinned() == before + 64);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(open(path, O_RDWR | O_TRUNC) >= 0);
+	CHECK(pinned() == before);
+	page = map(4 * PAGE, MAP_PRIVATE);
+	read_bulk(page, entries, 4);
+	CHECK(pinned() == before + 4);
+	id = shmget(IPC_PRIVATE, 4 * PAGE, 0600);
+	CHECK(shmat(id, page, SHM_REMAP) == page && !shmctl(id, IPC_RMID, NULL));
+	CHECK(pinned() == before);
+	CHECK(!shmdt(page));
 	mallopt(M_MMAP_THRESHOLD, 65536);
 	/* of libc's own unmapping nothing is seen, but it does not pile up, and nothing wrong is told */
 	for (fd = 0; fd < 2000; fd++) {
@@ -364,7 +408,7 @@ static void drive(const char *bdf)
 	uint64_t entry[2];
 	volatile uint64_t *regs;
 	uint16_t command = 6;
-	int fd, config;
+	int fd, config, status;
 
 	mlock(memory, 2 * PAGE);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
@@ -376,9 +420,18 @@ static void drive(const char *bdf)
 	read_each(memory, entry, 2);
 	if (!(entry[0] & FRAME))
 		die("no address");
+	/* A child that does something else does not stop its parent's device. */
+	if (!fork()) {
+		read_each(map(PAGE, MAP_PRIVATE), entry, 1);
+		exit(!(entry[0] & FRAME));
+	}
+	CHECK(wait(&status) > 0 && !status);
 	memset(memory, 0xa5, PAGE);
 	printf("%s\n", moves(memory) || moves(memory + PAGE) ? "moved" : "pinned");
 	fflush(stdout);
+	/* A copy that a killed program has begun: until it ends the device ignores others. */
+	while (regs[0x98 / 8] & 1)
+		usleep(100);
 	for (fd = 0; ; fd++) {
 		/* docs/specs/edu.txt of QEMU */
 		regs[0x80 / 8] = fd & 1 ? 0x40000 : (entry[0] & FRAME) * PAGE;
@@ -392,6 +445,59 @@ static void drive(const char *bdf)
 			fflush(stdout);
 		}
 	}
+}
+
+/* As a secondary process of DPDK: it looks at the registers of a device that another process runs. */
+static void look(const char *bdf)
+{
+	uint64_t entry;
+	char path[128];
+
+	read_each(map(PAGE, MAP_PRIVATE), &entry, 1);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource0", bdf);
+	CHECK(entry & FRAME && open(path, O_RDWR) >= 0);
+}
+
+/* The device is unplugged and comes back, before there is a line to read. Then it may do DMA, until the program is killed. */
+static void go_on(const char *bdf)
+{
+	char path[128], line[16];
+	uint16_t command = 6;
+	uint64_t entry;
+	int i, config;
+
+	read_each(map(PAGE, MAP_PRIVATE), &entry, 1);
+	CHECK(entry & FRAME);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	for (i = 0; i < 2; i++) {
+		config = open(path, O_RDWR);
+		CHECK(pwrite(config, &command, 2, 4) == 2);
+		close(config);
+		puts("started");
+		fflush(stdout);
+		if (!fgets(line, sizeof(line), stdin))
+			die("no line");
+	}
+}
+
+/* As a daemon: the process that has opened the device ends, and its child runs it with memory of its own. */
+static void daemonize(const char *bdf)
+{
+	uint16_t command = 6;
+	char path[128];
+	uint64_t entry;
+	int config;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	config = open(path, O_RDWR);
+	CHECK(config >= 0);
+	if (fork())
+		exit(0);
+	read_each(map(PAGE, MAP_PRIVATE), &entry, 1);
+	CHECK(entry & FRAME && pwrite(config, &command, 2, 4) == 2);
+	puts("started");
+	fflush(stdout);
+	pause();
 }
 
 int main(int argc, char **argv)
@@ -412,6 +518,12 @@ int main(int argc, char **argv)
 		return speed(strtoul(argv[2], NULL, 10)), 0;
 	else if (!strcmp(what, "drive") && argc == 3)
 		drive(argv[2]);
+	else if (!strcmp(what, "look") && argc == 3)
+		look(argv[2]);
+	else if (!strcmp(what, "daemon") && argc == 3)
+		daemonize(argv[2]);
+	else if (!strcmp(what, "go-on") && argc == 3)
+		go_on(argv[2]);
 	else
 		return 2;
 	puts("ok");

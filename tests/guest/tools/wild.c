@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * wild DEVICE WHAT: a driver of edu, on libflatiommu. It prints the bus address of its buffer, and lets the device read or
- * write there (well) or where it has none.
+ * wild DEVICE WHAT [PEER]: a driver of edu, on libflatiommu. It prints the bus address of its buffer, and lets the device
+ * read or write there (well) or where it has none; with PEER, QEMU's ivshmem, in the buffer that is a part of its BAR.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +76,31 @@ static void do_well(void *regs, const struct flatiommu_dma *first)
 	puts("well");
 }
 
+/* A part of another device's BAR, at its bus address. */
+static void do_peer(void *regs, const char *what, const char *name, const struct flatiommu_dma *first)
+{
+	const uint64_t offset = 0x5000;
+	struct flatiommu_device *peer = NULL;
+	struct flatiommu_device_info info;
+	struct flatiommu_dma *dma = NULL;
+	uint64_t bus;
+
+	must(flatiommu_device_open(flat, name, &peer), "open");
+	must(flatiommu_bar_dma(peer, 2, offset, 2 * PAGE, NULL, &dma), "peer");
+	must(flatiommu_device_get_info(peer, &info), "info");
+	bus = flatiommu_dma_address(dma, 0);
+	if (bus != info.bars[2] + offset)
+		puts("not at its bus address");
+	printf("peer 0x%llx\n", (unsigned long long)bus);
+	copy(regs, first, dma, PAGE + PAGE / 2);
+	if (!strcmp(what, "peer-freed"))
+		must(flatiommu_dma_free(dma), "free");
+	if (strcmp(what, "peer"))
+		must(edu_store(regs, !strcmp(what, "peer-behind") ? bus + 2 * PAGE : bus, 16), "store");
+	else
+		puts("well");
+}
+
 static void do_wildly(void *regs, const char *what, struct flatiommu_dma *dma)
 {
 	uint64_t bus = flatiommu_dma_address(dma, 0);
@@ -109,7 +134,7 @@ int main(int argc, char **argv)
 	struct flatiommu_dma *dma = NULL;
 	void *regs = NULL;
 
-	if (argc != 3 || flatiommu_open(&flat))
+	if ((argc != 3 && argc != 4) || flatiommu_open(&flat))
 		return 2;
 	must(flatiommu_device_open(flat, argv[1], &device), "open");
 	must(flatiommu_bar_map(device, 0, 0, 0, 0, &regs), "BAR");
@@ -117,7 +142,9 @@ int main(int argc, char **argv)
 	must(flatiommu_bus_master(device, true), "bus mastering");
 	printf("buffer 0x%llx\n", (unsigned long long)flatiommu_dma_address(dma, 0));
 	fflush(stdout);
-	if (!strcmp(argv[2], "well"))
+	if (argc == 4)
+		do_peer(regs, argv[2], argv[3], dma);
+	else if (!strcmp(argv[2], "well"))
 		do_well(regs, dma);
 	else
 		do_wildly(regs, argv[2], dma);

@@ -29,8 +29,13 @@ static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
 }
 
 /*
- * The first attached function decides how the domain sees memory and which doorbell it has. Returns
- * 0, -EINVAL for a later function that differs, or -ENOMEM.
+ * The first attached function decides how the domain sees memory and which doorbell it has.
+ *
+ * Returns
+ * 0		success
+ * -EINVAL	the function differs from the first one; or it is the first one, its bus addresses
+ *		are not CPU addresses, and @d has maps already
+ * -ENOMEM	no memory
  */
 static int adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
 {
@@ -94,7 +99,7 @@ static void record_attachment(const struct flat_claim *claim, enum flat_attachme
 		flat_record_event(claim->history, FLATIOMMU_EVENT_DETACH);
 }
 
-/* Its options are options of the domain, too. */
+/* Adds @claim to the claims of @d. The claim's options then apply to all of the domain. */
 static void join(struct flat_claim *claim, struct flat_domain *d)
 {
 	lockdep_assert_held(&flat_attach_lock);
@@ -104,7 +109,7 @@ static void join(struct flat_claim *claim, struct flat_domain *d)
 	claim->domain = d;
 }
 
-/* The function is not in its domain any more, if it was in one. Caller holds flat_attach_lock. */
+/* Removes @claim from its domain, if it has one. Caller holds flat_attach_lock. */
 void flat_leave_domain(struct flat_claim *claim)
 {
 	struct flat_domain *d = claim->domain;
@@ -133,7 +138,7 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 	int ret = 0;
 
 	spin_lock(&flat_attach_lock);
-	/* Before admits(), which then sees any map that the old count allowed. */
+	/* Count first: admits() then sees every map that was made with the old count. */
 	flat_declared_changes();
 	if (domain && !admits(domain, claim)) {
 		ret = -EINVAL;
@@ -149,12 +154,12 @@ int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,
 		mmgrab(claim->owner);
 	}
 	/*
-	 * A function that is blocked for a reset returns to its domain. It does not leave that
-	 * meanwhile, as an unmap reads the domain's options without a lock.
+	 * A function that is blocked for a reset returns to its domain. Meanwhile it stays in the
+	 * domain's list, because an unmap reads the domain's options without a lock.
 	 */
 	if (attachment != FLAT_BLOCKED && claim->domain != domain) {
 		flat_leave_domain(claim);
-		/* claim->unmaps counts those of the old domain. */
+		/* claim->unmaps is a count of the old domain. */
 		claim->paused = false;
 		if (domain)
 			join(claim, domain);
@@ -196,7 +201,7 @@ void flat_pause(struct flat_claim *claim)
 	struct flat_domain *d;
 	bool cleared;
 
-	/* In one critical section: go_on() would undo a flat_stop() that runs in between. */
+	/* One critical section: go_on() would undo a flat_stop() that ran in the middle. */
 	spin_lock(&flat_attach_lock);
 	cleared = flat_clear_master(claim->pdev);
 	if (cleared)
@@ -266,8 +271,8 @@ bool flat_is_attached(struct flat_domain *d)
 }
 
 /*
- * Returns the domain of @pdev with a reference for the caller, if no function in it is other than
- * @pdevs, or NULL.
+ * Returns the domain of @pdev with a reference for the caller, or NULL if there is none, or if it
+ * has a function that is not among @pdevs.
  */
 struct flat_domain *flat_domain_of_only(struct pci_dev *pdev, struct pci_dev **pdevs,
 					unsigned int n)
@@ -286,7 +291,7 @@ struct flat_domain *flat_domain_of_only(struct pci_dev *pdev, struct pci_dev **p
 				d = NULL;
 				break;
 			}
-	/* It has not ended: claim->domain is NULL before that. */
+	/* The domain has not ended: its end begins with clearing claim->domain. */
 	if (d)
 		refcount_inc(&d->refs);
 	spin_unlock(&flat_attach_lock);

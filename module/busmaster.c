@@ -63,9 +63,9 @@ static bool if_it_answers(struct pci_dev *pdev, bool (*fn)(struct pci_dev *pdev)
  * @pdev:	the function
  *
  * Does nothing if the function is suspended or in D3cold: a read would return all ones, which would
- * be written back, and some host bridges abort. Callers hold group->mutex, so this neither sleeps
- * nor wakes the function up. It does not take pci_cfg_access_lock(), because a reset holds that
- * while it calls the module. So a concurrent reset may set bus mastering again.
+ * be written back, and some host bridges abort. Callers hold flat_attach_lock, so this neither
+ * sleeps nor wakes the function up. It does not take pci_cfg_access_lock(), because a reset holds
+ * that while it calls the module. So a concurrent reset may set bus mastering again.
  *
  * Returns whether the function could start DMA until now.
  */

@@ -30,7 +30,7 @@ struct mm_struct;
 enum flat_attachment {
 	FLAT_IDENTITY,		/* a kernel driver or none is bound: all of memory */
 	FLAT_BLOCKED,		/* user space has the function, without a mapping */
-	FLAT_PAGING,		/* user space has the function, with a domain */
+	FLAT_PAGING,		/* user space has the function, with a paging domain */
 };
 
 /**
@@ -47,8 +47,9 @@ struct flat_wc_bar {
 
 /**
  * struct flat_claim - a PCI function under a dummy IOMMU
- * @entry:	in the list of claims, of retired or of spare ones; flat_claims_lock
- * @of:		in the table of claims by function, while @entry is in the list of claims
+ * @entry:	in the list of claims, of retired claims or of spare claims; flat_claims_lock
+ * @of:		in the table of claims by function, while @entry is in the list of claims;
+ *		flat_claims_lock
  * @pdev:	the function; a reference is held
  * @iommu:	the dummy IOMMU
  * @group:	the function's group; a reference is held, and put with no lock held (see claim.c).
@@ -59,10 +60,11 @@ struct flat_wc_bar {
  *		the function; the core serialises these
  * @owner:	the address space of the program that took the function over, or NULL; a reference
  *		is held. flat_attach_lock
- * @judged:	flat_may_take_over() has allowed the take-over, and is not asked again before it
- *		ends; written like @attachment
- * @suspect:	a program that may not take the function over has tried to through iommufd, since
- *		the claim: see may_be_reset()
+ * @judged:	flat_may_take_over() has allowed the take-over, and is not called again until the
+ *		take-over ends. Written when the core attaches or releases the function; the core
+ *		serialises these
+ * @suspect:	since the claim, a program that may not take the function over has tried to do so
+ *		through iommufd: see may_be_reset()
  * @binder:	the task that is binding a driver to the function, or NULL. Only compared
  * @doorbell:	address of the page that the function's MSIs are written to, or 0. Written under
  *		flat_claims_lock, before a driver that gives functions to programs is probed
@@ -125,12 +127,13 @@ struct flat_hole {
  * claims only through @claims, which a claim leaves before it ends.
  *
  * @domain:	the IOMMU core's part
- * @refs:	one of the core, one of each pin that the domain holds or has held, and one of each
- *		look-up that is running
+ * @refs:	one of the core, one of each pin with FLATIOMMU_PIN_VFIO, one of each attachment to
+ *		a dma-buf that is about to end, and one of each LOOKUP or QUIET that uses the domain
  * @claims:	claims whose @domain this is; flat_attach_lock
  * @nr_hold:	number of @claims that have the option hold. Written under flat_attach_lock
  * @nr_fence:	number of @claims that have the option fence. Written under flat_attach_lock
- * @declared_mm: the address space that flat_all_declared() found last; only compared. @lock
+ * @declared_mm: the address space that had declared all functions when flat_all_declared() last
+ *		returned true; only compared. @lock
  * @declared_at: count of changes at that moment, see flat_was_declared(); @lock
  * @name:	address of the function that was attached first, for the log; written once under
  *		@lock
@@ -139,12 +142,12 @@ struct flat_hole {
  *		attached, because the core is told only one. Written once under @lock, at the
  *		first attach
  * @bus_known:	@bus_map, @doorbell and @name are set; @lock
- * @lock:	only flat_history.lock may be taken while holding it. Do not allocate or touch user
- *		memory while holding it
+ * @lock:	only flat_holds_lock and flat_history.lock may be taken while holding it. Do not
+ *		allocate or touch user memory while holding it
  * @extents:	the maps; @lock
  * @hole:	IOVAs that look-up maps may have; @lock
- * @unmaps:	number of unmaps and of pins that were let go; @lock
- * @pins:	pins that it holds, see pin.c; @lock
+ * @unmaps:	number of unmaps, and of pins that the domain has let go; @lock
+ * @pins:	pins that the domain holds, see pin.c; @lock
  * @hold:	memory that was unmapped from the domain, or unpinned, and is held
  * @histories:	histories of functions whose last attach was to this domain; flat_attach_lock and
  *		@lock
@@ -193,15 +196,16 @@ extern struct mutex flat_claims_lock;
 extern struct list_head flat_claims;
 
 /*
- * Protects the links between claims, domains and declarations. Taken under group->mutex. The locks
- * of a domain and of a history may be taken under it, and no other lock of the module.
+ * Protects the links between claims, domains and declarations. Taken under group->mutex. While
+ * holding it, take no lock of the module except flat_domain.lock, flat_holds_lock and
+ * flat_history.lock.
  */
 extern spinlock_t flat_attach_lock;
 
 /*
- * Ordered workqueue for the last put of a group and of a domain, and for the dma-bufs of a domain's
- * pins, which must not run in the caller's context. A write to release and the module's exit flush
- * it.
+ * Ordered workqueue for work that must not run in the caller's context: the last put of a group or
+ * of a domain, and the accounting of a pin that ends in an unmap. A write to claim or release and
+ * the module's exit flush it.
  */
 extern struct workqueue_struct *flat_wq;
 

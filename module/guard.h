@@ -15,16 +15,18 @@ struct pci_dev;
 /**
  * struct flat_guard - a function that memory is pinned for
  * @entry:	in the list of guards until the function goes; guards_lock
- * @refs:	one of each pin, also while the pin is being made; guards_lock
+ * @refs:	one of each pin, also while the pin is being made, and one of each ALLOC that is
+ *		running; guards_lock
  * @pdev:	the function; a reference is held, but it may have been removed
  * @ended:	the function is being removed, or was: no memory is pinned for it any more.
  *		Written under @lock
  * @name:	the function's address, to compare with that of a LOOKUP
  * @bus_map:	how the function sees memory
- * @lock:	held while the function is being stopped: a program learns of a new pin either
- *		before that or after it
+ * @lock:	held while the function is being stopped, so that a program learns of a new pin
+ *		either before the stop or after it
  * @pins:	number of pins that a program may know of; @lock
- * @owes:	a pin has ended since the function was last stopped; @lock
+ * @owes:	a pin has ended while there were others, and the function was not stopped since;
+ *		@lock
  * @held:	number of pins that were unpinned, and that files hold
  * @quiet:	the function was stopped when the last pin ended, and no program knows of a new
  *		one. Written under @lock

@@ -15,10 +15,10 @@ struct pci_dev;
 
 /**
  * struct flat_history - the latest events of a claimed function
- * @refs:	one of the claim, and one of each call that reads the history
+ * @refs:	one of the claim, and one of each call that reads the history or records a pin in it
  * @of_domain:	in @domain->histories; flat_attach_lock and @domain->lock
- * @domain:	the domain that the function was attached to last, or NULL once that is freed. VFIO
- *		detaches a function before it unmaps. flat_attach_lock
+ * @domain:	the domain that the function was attached to last, or NULL once that is freed. It
+ *		stays after a detach, because VFIO unmaps after that. flat_attach_lock
  * @function:	address of the function
  * @size:	length of @events
  * @lock:	may be taken under any other lock of the module, and no lock under it

@@ -3,9 +3,10 @@
  * The dummy IOMMU as the IOMMU core sees it: one IOMMU and one group for each function, and the two
  * domains that map nothing, identity and blocked.
  *
- * probe_device() and release_device() may take no lock of the module but flat_attach_lock. The
- * first runs under a lock of the core, for which a claim may wait with flat_claims_lock held. The
- * second runs in iommu_device_unregister(), which the module calls with flat_claims_lock held.
+ * probe_device() and release_device() may take no lock of the module except flat_attach_lock and
+ * the locks under it. The first runs under a lock of the core, for which a claim may wait with
+ * flat_claims_lock held. The second runs in iommu_device_unregister(), which the module calls with
+ * flat_claims_lock held.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
@@ -18,11 +19,11 @@
 #include "flatiommu.h"
 
 /*
- * Returns a property of the IOMMU, and notes a take-over by a program that may not take the
- * function over. iommufd asks for a capability before it attaches the blocked domain; a reset,
- * which attaches that domain as well, does not. So may_be_reset() can tell them apart. VFIO's
- * driver also asks while it is being bound, in the task that binds it or in a kernel thread. That
- * is no take-over.
+ * Returns whether the IOMMU has a capability. Also sets claim->suspect if a program that may not
+ * take the function over tries to do so. iommufd asks for a capability before it attaches the
+ * blocked domain. A reset attaches that domain as well, but does not ask, so may_be_reset() can
+ * tell them apart. VFIO's driver also asks while it is being bound, in the task that binds it or in
+ * a kernel thread. That is no take-over.
  */
 static bool flat_capable(struct device *dev, enum iommu_cap cap)
 {

@@ -22,7 +22,7 @@ struct mm_struct;
 struct pci_dev;
 
 /**
- * struct flat_pin - pinned memory; does not change once it has its number
+ * struct flat_pin - pinned memory; the pages and functions do not change once it has its number
  * @refs:	one of the file, one of the domain or of the hold that has it, and one of each
  *		look-up that is running
  * @mm:		the program whose RLIMIT_MEMLOCK it counts against; a reference to the struct is
@@ -34,15 +34,15 @@ struct pci_dev;
  * @told:	the program was told the pin's number; xa_lock(&file->pins)
  * @recorded:	the functions' histories have it
  * @counted:	the guards count it; with a domain: a program may know of it
- * @nr_accounted: pages that were accounted to @mm
+ * @nr_accounted: pages that are accounted to @mm; flat_holds_lock, while it is in a hold
  * @pages:	the memory
- * @dmabuf:	holds @pages if they are of a dma-buf, else NULL. What it takes itself is
- *		accounted, and stays so while the pin is held
+ * @dmabuf:	holds @pages if they are of a dma-buf, else NULL. The kernel memory of the
+ *		attachment is accounted, also while the pin is held
  * @domain:	the domain that holds the pin, or held it until its end; a reference is held.
  *		NULL: the pin has guards
  * @held:	in @domain->pins; @domain->lock
  * @kept:	the program has unpinned it, and it is or was held
- * @unpinned:	its part of a hold, after UNPIN with hold
+ * @unpinned:	links the pin into a hold, after UNPIN with hold
  * @unaccount:	see flat_pin_put_in_unmap()
  * @nr_guards:	length of @guards
  * @guards:	the functions
@@ -69,7 +69,7 @@ struct flat_pin {
 	struct flat_guard *guards[];
 };
 
-/* The pin that @item, with is_pin, is a member of */
+/* Returns the pin that @item is a member of. Caller has checked item->is_pin. */
 static inline struct flat_pin *flat_pin_of(struct flat_held *item)
 {
 	return container_of(item, struct flat_pin, unpinned);

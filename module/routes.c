@@ -143,7 +143,7 @@ static int find_listed(const struct flat_request *r, void *data)
 	return 0;
 }
 
-/* Called without device_lock(), but no driver can bind yet: match_driver is not set. */
+/* Called without device_lock(), but the PCI core does not allow a driver to bind yet. */
 static void function_comes(struct pci_dev *pdev)
 {
 	struct listed l = { .pdev = pdev };
@@ -244,7 +244,7 @@ static int function_of(const char *buf, bool may_have_options, struct flat_reque
 				    current->comm, task_tgid_nr(current));
 		return -EPERM;
 	}
-	/* of echo */
+	/* echo adds this. */
 	if (n > 0 && text[n - 1] == '\n')
 		text[n - 1] = '\0';
 	if (may_have_options)
@@ -297,7 +297,9 @@ static int release_by_hand(struct pci_dev *pdev, const struct flat_request *r)
 
 /*
  * claim, release: write a PCI address, such as 0000:00:04.0. For claim, options may follow, such as
- * 0000:00:04.0/wc=0+2/hold/fence: see struct flat_options. The errors of claim:
+ * 0000:00:04.0/wc=0+2/hold/fence: see struct flat_options.
+ *
+ * The errors of claim:
  * -EPERM	the caller has no CAP_SYS_RAWIO
  * -EINVAL	not a PCI address, or not options
  * -ENODEV	no such function, or it is being removed
@@ -305,8 +307,12 @@ static int release_by_hand(struct pci_dev *pdev, const struct flat_request *r)
  * -EINTR	a signal, while a bind or unbind of the function was running
  * -EEXIST	it is claimed already
  * -EBUSY	a driver is bound
- *		and those of flat_may_claim() and flat_wc_hold()
- * and of release: -EPERM, -EINVAL, -ENODEV, -EINTR, -EBUSY as above; -ENOENT it is not claimed
+ * -ENOMEM	no memory
+ * also the errors of flat_may_claim() and flat_wc_hold()
+ *
+ * and of release:
+ * -EPERM, -EINVAL, -ENODEV, -EINTR, -EBUSY as above
+ * -ENOENT	it is not claimed
  */
 static ssize_t claim_store(struct device *dev, struct device_attribute *attr, const char *buf,
 			   size_t count)
@@ -362,7 +368,7 @@ void flat_routes_start(void)
 		bind_overridden();
 }
 
-/* Waits for callbacks that are running: the module's, and the core's, which may use its ops. */
+/* Waits for running callbacks: the module's, and the core's, which may use the module's ops. */
 void flat_routes_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &bus_nb);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory of a dma-buf, as the pages of a pin. Programs can map a dma-buf, but the kernel pins
- * no pages of such maps: a driver attaches to the dma-buf, and its exporter keeps the memory where
- * it is. Here the module's own device attaches. No IOMMU is in front of it, so the exporter returns
- * physical addresses, and a function's bus addresses come from those, as for any other pin.
+ * The memory of a dma-buf, as the pages of a pin. Programs can mmap() a dma-buf, but the kernel
+ * pins no pages of such a mapping. Instead a driver attaches to the dma-buf, and the exporter keeps
+ * the memory where it is. Here the module's own device attaches. No IOMMU is in front of it, so the
+ * exporter returns physical addresses, and a function's bus addresses come from those, as for any
+ * other pin.
  *
- * The attachment is a static one: an exporter that moves its memory pins it, or refuses. It does
- * not accept registers of other devices, which an exporter may take away at any time.
+ * The attachment is a static one: an exporter that moves its memory pins it, or fails. The module
+ * does not accept registers of other devices, because an exporter may take these away at any time.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-direct.h>
@@ -39,7 +40,7 @@ MODULE_INFO(import_ns, "DMA_BUF");
 /* Steps before cond_resched(). */
 #define AT_ONCE 1024
 
-/* Ends attachments. An exporter may wait for its hardware meanwhile: no other work waits for it. */
+/* Ends attachments. Not flat_wq, because an exporter may wait for its hardware meanwhile. */
 static struct workqueue_struct *put_wq;
 
 /**
@@ -48,7 +49,7 @@ static struct workqueue_struct *put_wq;
  * @sgt:	the memory
  * @direction:	what the functions do with it
  * @work:	ends the attachment
- * @domain:	has a reference while @work waits or runs
+ * @domain:	the pin's domain while @work is queued or runs; a reference is held
  */
 struct flat_dmabuf {
 	struct dma_buf_attachment *attachment;
@@ -81,11 +82,11 @@ static struct device *attaching_device(void)
 			dev->dma_parms = &parms;
 	}
 	mutex_unlock(&lock);
-	/* The second line of flat_not_plain(): the address of a bounce buffer is of no use. */
+	/* As flat_not_plain(): a function must not get the address of a bounce buffer. */
 	return ret || is_swiotlb_force_bounce(dev) ? ERR_PTR(-EFAULT) : dev;
 }
 
-/* Exporters have different errors for memory that they do not give away. */
+/* Exporters return different errors for memory that they do not give to this device. */
 static int to_error(long err)
 {
 	return err == -ENOMEM || err == -EINTR || err == -ERESTARTSYS ? err : -EFAULT;
@@ -136,11 +137,11 @@ static void put_work(struct work_struct *work)
 	struct flat_domain *domain = d->domain;
 
 	put(d);
-	/* It holds the module. */
+	/* Until here the domain's reference keeps the module loaded. */
 	flat_domain_put(domain);
 }
 
-/* Is it memory of the machine? An exporter may return addresses of a device's. */
+/* Are these pages memory of the machine? An exporter may return addresses in a device's BAR. */
 static bool is_ram(u64 pfn, u64 n)
 {
 	u64 at;
@@ -154,7 +155,10 @@ static bool is_ram(u64 pfn, u64 n)
 	return true;
 }
 
-/* Appends @n pages from @first on to @p. Importers may look at addresses, but at no struct page. */
+/*
+ * Appends @n pages from @first on to @p. Uses the DMA addresses in the table, because an importer
+ * must not look at its struct pages.
+ */
 static int append_pages(const struct flat_dmabuf *d, struct flat_pages *p, u64 first, u64 n)
 {
 	struct scatterlist *sg;
@@ -193,7 +197,7 @@ static struct flat_dmabuf *get(struct dma_buf *buf, struct flat_pages *p, u64 fi
 	u64 end;
 	int ret;
 
-	/* As for a shared mapping. The kernel's other importers do not ask. */
+	/* A shared mapping needs the same. Other importers in the kernel do not check this. */
 	if (writable && !(buf->file->f_mode & FMODE_WRITE))
 		return ERR_PTR(-EFAULT);
 	if (check_add_overflow(first, n, &end) || end > PHYS_PFN(buf->size))
@@ -222,11 +226,11 @@ free:
  * @n:		number of pages
  * @writable:	the functions may write to them
  *
- * Returns the attachment, for flat_dmabuf_put(), or as an error pointer
+ * Returns the attachment, for flat_dmabuf_put(), or an error pointer:
  * -EBADF		@fd is not open
  * -EINVAL		it is no dma-buf
- * -EFAULT		the dma-buf is shorter, is not open for writing, or its exporter does not
- *			give its memory to devices in general, or has none
+ * -EFAULT		the dma-buf is shorter, is not open for writing, or is no memory of the
+ *			machine; or its exporter does not give its memory to devices in general
  * -EINTR, -ERESTARTSYS	a signal
  * -ENOMEM		no memory
  */
@@ -244,8 +248,8 @@ struct flat_dmabuf *flat_dmabuf_get(struct flat_pages *p, int fd, u64 first, u64
 }
 
 /*
- * Ends the attachment @d, which may be NULL. With a @domain, locks of VFIO or iommufd may be held,
- * under which the lock of a dma-buf must not be taken, so this happens later.
+ * Ends the attachment @d, which may be NULL. With a @domain, a work item does so: the caller may
+ * hold locks of VFIO or iommufd, under which the lock of a dma-buf must not be taken.
  */
 void flat_dmabuf_put(struct flat_dmabuf *d, struct flat_domain *domain)
 {
@@ -261,15 +265,15 @@ void flat_dmabuf_put(struct flat_dmabuf *d, struct flat_domain *domain)
 	queue_work(put_wq, &d->work);
 }
 
-/* Returns how many pages the attachment @d holds, which is all of its dma-buf. */
+/* Returns how many pages the attachment @d holds: those of the whole dma-buf. */
 unsigned long flat_dmabuf_pages(const struct flat_dmabuf *d)
 {
 	return PHYS_PFN(d->attachment->dmabuf->size);
 }
 
 /*
- * Returns how many pages of kernel memory the attachment @d takes. Most is the table of addresses,
- * which an exporter makes anew for each attachment, and which no memory cgroup is charged for.
+ * Returns how many pages of kernel memory the attachment @d needs. Most of them are the table of
+ * addresses. An exporter makes a table for each attachment, and no memory cgroup is charged for it.
  */
 unsigned long flat_dmabuf_overhead(const struct flat_dmabuf *d)
 {

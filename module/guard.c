@@ -52,7 +52,10 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	lockdep_assert_held(&guards_lock);
 	if (!guard)
 		return ERR_PTR(-ENOMEM);
-	/* Keeps dma_range_map and the buses above. Do not wait: an unbind may wait for us. */
+	/*
+	 * device_lock() keeps dma_range_map and the buses above. Do not wait for it: an unbind that
+	 * holds it may be waiting for this program.
+	 */
 	if (!device_trylock(&pdev->dev)) {
 		kfree(guard);
 		return ERR_PTR(-EBUSY);
@@ -196,8 +199,8 @@ static void quiesce(struct flat_guard *guard, unsigned long until)
 	driver = READ_ONCE(pdev->dev.driver);
 	if (is_for_user_space(driver)) {
 		/*
-		 * Wake the function up: it may be doing DMA all the same if it has no driver, and
-		 * otherwise may do so as soon as VFIO wakes it up.
+		 * Wake the function up. Without a driver it may be doing DMA although runtime PM
+		 * has suspended it. With one it may do so as soon as VFIO wakes it up.
 		 */
 		pm_runtime_get_sync(&pdev->dev);
 		stop_dma(pdev);
@@ -219,8 +222,8 @@ void flat_guard_pinned(struct flat_guard *guard)
 /**
  * flat_guard_unpinned() - uncount a pin whose memory is about to be given back
  * @guard:	the function's guard
- * @stop:	stop the function if this was the last pin. Without that, it is stopped if other
- *		pins have ended while this one was counted, or are held until there is none
+ * @stop:	if this was the function's last pin, stop the function. That is also done without
+ *		@stop if pins have ended while others were counted, or if files hold pins for it
  *
  * Returns whether files hold pins that have waited for this stop.
  */
@@ -244,7 +247,7 @@ bool flat_guard_unpinned(struct flat_guard *guard, bool stop)
 	return held;
 }
 
-/* A file holds a pin from now on. The caller has not yet called flat_guard_unpinned() for it. */
+/* Counts a pin that a file holds. Call it before flat_guard_unpinned() for that pin. */
 void flat_guard_hold(struct flat_guard *guard)
 {
 	atomic_long_inc(&guard->held);
@@ -275,7 +278,7 @@ void flat_guard_new_close(struct flat_closing *closing)
 	closing->until = jiffies + LOCK_WAIT;
 }
 
-/* Stops the function, because a file that has pins for it is closed. Once in each close. */
+/* Stops the function once in each close of a file that has pins for it. */
 void flat_guard_close(struct flat_guard *guard, const struct flat_closing *closing)
 {
 	mutex_lock(&guard->lock);

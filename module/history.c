@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The latest events of each claimed function: maps, unmaps, pins and stops, with their process.
- * They stay when the program has died, until the claim ends.
+ * They are kept until the claim ends, also when the program has died.
  */
 #include <linux/atomic.h>
 #include <linux/capability.h>
@@ -58,7 +58,10 @@ static const struct kernel_param_ops history_ops = {
 module_param_cb(history, &history_ops, &nr_events, 0644);
 MODULE_PARM_DESC(history, "number of events to keep of each function that is claimed from now on, up to 1048576; 0: none");
 
-/* Returns the history of a function that is being claimed, NULL if it has none, or -ENOMEM. */
+/*
+ * Makes the history of a function that is being claimed. Returns it, NULL if history= is 0, or
+ * -ENOMEM as an error pointer.
+ */
 struct flat_history *flat_history_new(struct pci_dev *pdev)
 {
 	unsigned int n = READ_ONCE(nr_events);
@@ -95,8 +98,8 @@ void flat_history_put(struct flat_history *history)
 }
 
 /*
- * Takes @history off its domain's list: the function joins another domain, the claim ends, or the
- * domain is freed. Caller holds flat_attach_lock.
+ * Removes @history from its domain's list: the function joins another domain, the claim ends, or
+ * the domain is freed. Caller holds flat_attach_lock.
  */
 void flat_history_leave(struct flat_history *history)
 {
@@ -169,7 +172,7 @@ void flat_record_event(struct flat_history *history, u32 type)
 	add(history, &e);
 }
 
-/* flat_record(), if the list is not empty. */
+/* The slow path of flat_record(): @histories is not empty. */
 void flat_record_in_all(struct list_head *histories, u32 type, u64 at, u64 address, u64 length)
 {
 	struct flatiommu_event e;
@@ -180,14 +183,14 @@ void flat_record_in_all(struct list_head *histories, u32 type, u64 at, u64 addre
 		add(h, &e);
 }
 
-/* Runs of pages that are recorded in one critical section. */
+/* Maximum number of runs to record in one critical section. */
 #define RUNS_AT_ONCE 64
 
 /*
  * Records an event for each of @n runs, from run @i on. @e->at is the address of the first page of
- * all runs. Does nothing if the ring is too short for the runs after these, which would overwrite
- * these events. If exactly those fill it, these are recorded all the same: then the reader sees
- * that events are lost.
+ * all runs. Does nothing if there are more runs after these than the ring has places: they would
+ * overwrite these events. If there are exactly as many, these runs are recorded all the same, so
+ * that the reader sees that events are lost.
  */
 static void add_runs(struct flat_history *h, const struct flatiommu_event *e,
 		     const struct flat_pages *pages, unsigned long i, unsigned long n)
@@ -257,7 +260,6 @@ void flat_record_pages_of(struct pci_dev *pdev, u32 type, u64 vaddr, const struc
 #define BATCH (PAGE_SIZE / sizeof(struct flatiommu_event))
 
 /* Returns the number of the oldest event that is kept. */
-
 static u64 oldest(const struct flat_history *h)
 {
 	lockdep_assert_held(&h->lock);
@@ -269,7 +271,7 @@ static const struct flatiommu_event *event_of(const struct flat_history *h, u64 
 	return &h->events[number % h->size];
 }
 
-/* May the caller read histories? 0 or -EPERM. */
+/* Returns 0 if the caller may read histories, else -EPERM. */
 static int may_read(const struct flat_file *f)
 {
 	return f->mm == current->mm && capable(CAP_SYS_RAWIO) ? 0 : -EPERM;
@@ -382,7 +384,7 @@ static bool concerns(const struct flatiommu_event *e, const struct flatiommu_who
 	       (e->type == FLATIOMMU_EVENT_REFUSE && overlaps(e->at, e->length, arg));
 }
 
-/* Events that are looked at in one critical section. */
+/* Maximum number of events to look at in one critical section. */
 #define EVENTS_AT_ONCE 256
 
 /*
@@ -437,7 +439,7 @@ int flat_read_who(struct flat_file *f, struct flatiommu_who *arg)
 	ret = may_read(f);
 	if (ret)
 		return ret;
-	/* Each event that is returned tells something about the address. */
+	/* Each event that this returns tells something about the physical address. */
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (!arg->nr_events || !arg->length ||

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * on_unmap=hold: memory that a program has unmapped or unpinned is held until the functions cannot
- * be writing to it any more. So if a driver unmaps too early, its own program has the damage, and
- * no other one.
+ * be writing to it any more. So a driver that unmaps too early damages only its own program.
  *
- * A domain holds the extents that were unmapped in it, and pins that it had; a file holds the other
+ * A domain holds the extents that were unmapped in it, and pins that it had. A file holds the other
  * pins. The module gets a reference to each folio of an extent. VFIO unpins the folio only after
- * that, so it cannot have been freed, and a folio with a reference is neither freed, split nor
- * moved. A pin is held as it is.
+ * that, so it cannot have been freed. A folio with a reference is neither freed, split nor moved. A
+ * pin is held as it is.
  *
- * It is given back at the end of the domain or the file, when the last other pin of its functions
- * has ended, when the program says QUIET, or at the limit.
+ * The memory is given back
+ * - at the end of the domain or the file,
+ * - if a file holds it: when its functions were stopped at the end of their last pins,
+ * - when the program calls QUIET,
+ * - at the limit.
  *
- * The limit counts bytes that were unmapped, also of a huge page that is held as a whole because of
- * a part of it. To count the page once, each unmap would have to find out whether another part of
- * it is held, in an index that needs memory, and an unmap must not fail. To count the page for each
- * part would give memory back early. Until it is given back, the program's memory cgroup is charged
- * for the whole page. A pin of a dma-buf counts with all of the dma-buf, as it holds all of it.
+ * The limit counts the bytes that were unmapped, even if a huge page is held as a whole because of
+ * a part of it. To count the whole page once, each unmap would have to find out whether another
+ * part is held. That needs an index, which needs memory, and an unmap must not fail. To count the
+ * whole page for each part would give memory back early. Until it is given back, the program's
+ * memory cgroup is charged for the whole page. A pin of a dma-buf holds all of the dma-buf, so all
+ * of that is counted.
  */
 #include <linux/capability.h>
 #include <linux/kernel.h>
@@ -49,13 +52,13 @@ static struct flat_choice on_hold_full = { { "oldest", "fence" } };
 static unsigned long hold_limit = 256UL << 20;
 
 /*
- * The innermost lock but flat_history.lock. It protects each struct flat_hold, and these. A walk
- * through what files hold drops it now and then. It also has flat_walk_lock, without which no hold
- * of a file ends.
+ * flat_holds_lock protects each struct flat_hold and the variables below. Only flat_history.lock
+ * may be taken while holding it. A walk through the holds of files (quiet.c) drops it now and then,
+ * so the walk also holds flat_walk_lock, which the end of a file's hold needs.
  */
 DEFINE_SPINLOCK(flat_holds_lock);
 DEFINE_MUTEX(flat_walk_lock);	/* see above */
-/* Those that hold something, so that a walk is no longer than what was paid for in memory. */
+/* Holds that have items. So a program cannot make walks long without memory that is held. */
 LIST_HEAD(flat_holds);
 static u64 held_bytes;
 static u64 released_at_limit;
@@ -96,13 +99,13 @@ static void put_extent(struct flat_extent *e)
 	flat_extent_free(e);
 }
 
-/* Are the item's pages accounted with the hold? Else the pin accounts them, or nothing does. */
+/* Are the item's pages accounted with the hold? If not, the pin accounts them, or nothing does. */
 static bool is_accounted_here(struct flat_held *item)
 {
 	return !item->is_pin || (!flat_pin_of(item)->nr_accounted && !flat_pin_of(item)->dmabuf);
 }
 
-/* An attachment holds all of its dma-buf. */
+/* Returns how many pages @item holds. A pin of a dma-buf holds all of the dma-buf. */
 static unsigned long pages_of(struct flat_held *item)
 {
 	const struct flat_extent *e;
@@ -142,7 +145,7 @@ static void change_bytes(struct flat_hold *hold, s64 by)
 	held_bytes += by;
 }
 
-/* Adds an item that the caller has unmapped. Returns an address space to be dropped, or NULL. */
+/* Adds an unmapped or unpinned item. Returns an address space to be dropped, or NULL. */
 static struct mm_struct *add(struct flat_hold *hold, struct flat_held *item, bool is_pin)
 {
 	struct mm_struct *old = NULL;
@@ -152,7 +155,7 @@ static struct mm_struct *add(struct flat_hold *hold, struct flat_held *item, boo
 	item->is_pin = is_pin;
 	pages = pages_of(item);
 	if (hold->mm != current->mm) {
-		/* Another program, for which pages are accounted until the next account(). */
+		/* Another program has items here, or its pages are accounted until account(). */
 		if (hold->accounted || !is_empty(hold) || !current->mm) {
 			hold->mixed = true;
 		} else {
@@ -168,7 +171,7 @@ static struct mm_struct *add(struct flat_hold *hold, struct flat_held *item, boo
 	if (!is_pin) {
 		hold->pages += pages;
 	} else if (flat_pin_of(item)->mm == hold->mm && !flat_pin_of(item)->dmabuf) {
-		/* It is accounted already. */
+		/* The pin has accounted the pages already. */
 		flat_pin_of(item)->nr_accounted = 0;
 		hold->pages += pages;
 		hold->accounted += pages;
@@ -176,11 +179,11 @@ static struct mm_struct *add(struct flat_hold *hold, struct flat_held *item, boo
 	return old;
 }
 
-/* The hold is empty. */
+/* Removes a hold that has become empty from the list. */
 static void is_over(struct flat_hold *hold)
 {
 	list_del_init(&hold->entry);
-	/* QUIET is for what is unmapped from now on. */
+	/* No item of another program is left: QUIET works for what is unmapped from now on. */
 	hold->mixed = false;
 }
 
@@ -198,7 +201,7 @@ static void move(struct flat_hold *hold, struct flat_held *item, struct flat_lot
 		is_over(hold);
 }
 
-/* As move(), for a pin, whose pages are accounted by the pin again. */
+/* As move(), for a pin. From now on the pin accounts its pages again. */
 void flat_hold_move_pin_locked(struct flat_hold *hold, struct flat_pin *p, struct flat_lot *lot)
 {
 	lockdep_assert_held(&flat_holds_lock);
@@ -210,7 +213,7 @@ void flat_hold_move_pin_locked(struct flat_hold *hold, struct flat_pin *p, struc
 	move(hold, &p->unpinned, lot);
 }
 
-/* Returns the hold's program with a reference, if its pages are not yet accounted as they are. */
+/* Returns the hold's address space with a reference if account() has to change its count. */
 static struct mm_struct *to_account(struct flat_hold *hold)
 {
 	struct mm_struct *mm = NULL;
@@ -228,8 +231,8 @@ static struct mm_struct *to_account(struct flat_hold *hold)
 }
 
 /*
- * Accounts what is held to its program, if its address space is not locked at this moment: the
- * caller of an unmap may have locked it. If it is, the next call does so.
+ * Accounts the pages that are held to their program. If the program's address space is locked at
+ * this moment, leaves that to the next call: the caller of an unmap may have locked it.
  */
 static void account(struct flat_hold *hold)
 {
@@ -249,12 +252,12 @@ static void account(struct flat_hold *hold)
 		hold->accounted = hold->pages;
 	}
 	spin_unlock(&flat_holds_lock);
-	/* Above RLIMIT_MEMLOCK, too, as an unmap must not fail. The next map or pin may. */
+	/* Ignore RLIMIT_MEMLOCK, because an unmap must not fail. The next map or pin may. */
 	if (more || less)
 		__account_locked_vm(mm, more + less, more, current, true);
 	flat_unlock_mm(mm);
 put:
-	/* VFIO's locks are held, which the end of an address space may need. */
+	/* The end of an address space may need locks of VFIO, which are held. */
 	mmput_async(mm);
 }
 
@@ -264,7 +267,7 @@ static void drop(struct mm_struct *mm)
 		mmdrop(mm);
 }
 
-/* An event of the functions of @d, for the memory of @e. */
+/* Records an event for the memory of @e in the histories of @d. */
 static void record(struct flat_domain *d, u32 type, const struct flat_extent *e)
 {
 	if (list_empty_careful(&d->histories))
@@ -292,7 +295,7 @@ void flat_hold_extents(struct flat_domain *d, struct flat_extent *gone)
 			flat_extent_free(gone);
 			continue;
 		}
-		/* Before anybody else can give it back. */
+		/* Record this first: once memory is in the hold, another task may release it. */
 		record(d, FLATIOMMU_EVENT_HOLD, gone);
 		spin_lock(&flat_holds_lock);
 		old = add(&d->hold, &gone->held, false);
@@ -337,7 +340,10 @@ static void end_item(struct flat_held *item, struct flat_domain *domain, bool at
 	put_extent(e);
 }
 
-/* Gives memory back. @at_limit: only because of the limit. No lock of the module's is held. */
+/*
+ * Gives the memory of @lot back. @at_limit: only because of the limit. Caller holds no lock of the
+ * module.
+ */
 void flat_lot_end(struct flat_lot *lot, bool at_limit)
 {
 	struct flat_held *item, *next;
@@ -355,7 +361,7 @@ void flat_lot_end(struct flat_lot *lot, bool at_limit)
 	mmdrop(lot->mm);
 }
 
-/* Gives the oldest memory back, until no more than @limit bytes are held. */
+/* Gives the oldest memory back, until at most @limit bytes are held. */
 static void trim(struct flat_hold *hold, u64 limit)
 {
 	struct flat_lot lot;
@@ -371,7 +377,7 @@ static void trim(struct flat_hold *hold, u64 limit)
 	} while (n == FLAT_HELD_AT_ONCE);
 }
 
-/* Is more held than the limit allows? Logs it. */
+/* Is more held than the limit allows? If so, logs it. */
 static bool is_full(struct flat_hold *hold, bool fence)
 {
 	bool full;
@@ -400,7 +406,7 @@ void flat_hold_limit_domain(struct flat_domain *d)
 	account(&d->hold);
 }
 
-/* Applies the limit, after a pin of @f was added. No lock of the module's is held. */
+/* Applies the limit, after a pin of @f was added. No lock of the module is held. */
 void flat_hold_limit_file(struct flat_file *f)
 {
 	bool fence = flat_chose_other(&on_hold_full);
@@ -432,7 +438,7 @@ void flat_hold_take_locked(struct flat_hold *hold, struct flat_lot *lot)
 	is_over(hold);
 }
 
-/* Takes all that is held, for flat_lot_end(). */
+/* Moves all that is held to @lot, for flat_lot_end(). */
 void flat_hold_take(struct flat_hold *hold, struct flat_lot *lot)
 {
 	spin_lock(&flat_holds_lock);
@@ -456,7 +462,7 @@ void flat_hold_end(struct flat_hold *hold)
 
 /**
  * flat_held_show() - bytes that are held, of all programs
- * @buf:	of a page
+ * @buf:	a page
  */
 ssize_t flat_held_show(char *buf)
 {
@@ -470,7 +476,7 @@ ssize_t flat_held_show(char *buf)
 
 /**
  * flat_held_released_show() - bytes that were given back at the limit since the module was loaded
- * @buf:	of a page
+ * @buf:	a page
  */
 ssize_t flat_held_released_show(char *buf)
 {

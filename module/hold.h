@@ -14,7 +14,7 @@ struct flat_pin;
 struct flatiommu_quiet;
 struct mm_struct;
 
-/* Steps of a walk, or items, in one critical section */
+/* Maximum number of steps of a walk, or of items, in one critical section. */
 #define FLAT_HELD_AT_ONCE 256
 
 /**
@@ -33,11 +33,12 @@ struct flat_held {
  * @domain:	the domain, or NULL: it is a file's
  * @is_mark:	it holds nothing: it marks how far a walk through the list has come
  * @items:	list of struct flat_held, oldest first
- * @walked:	items that were before those, while a walk goes through @items
- * @bytes:	bytes in both
- * @pages:	pages in both, without pins of dma-bufs, and pins that another program has made
- * @mm:		the program that has unmapped or unpinned the items, or that was the last one to do
- *		so, or NULL; a reference to the struct is held
+ * @walked:	while a walk goes through @items: items older than those, which the walk has passed
+ * @bytes:	bytes in both lists
+ * @pages:	pages in both lists, except those of pins of dma-bufs, and of pins that another
+ *		program has made
+ * @mm:		the program that has unmapped or unpinned the items, or did so last, or NULL; a
+ *		reference to the struct is held
  * @mixed:	other programs have unmapped or unpinned some of the items
  * @accounted:	pages that are accounted to @mm
  */
@@ -70,7 +71,7 @@ struct flat_lot {
 	unsigned long accounted;
 };
 
-/* See hold.c. The rest of the file takes these locks itself, but where it says _locked. */
+/* See hold.c. The functions below take these locks themselves, except those called *_locked. */
 extern spinlock_t flat_holds_lock;
 extern struct mutex flat_walk_lock;
 extern struct list_head flat_holds;

@@ -49,9 +49,9 @@ static int resize(struct flat_pages *p, unsigned long max)
 }
 
 /*
- * Makes room for the runs of all @total pages, assuming runs as long as those of the @n pages so
- * far. That may be a guess from few, so the array becomes at most 8 times as long. If there is no
- * memory for that, it becomes twice as long.
+ * Makes room for the runs of all @total pages, assuming that they are as long on average as the
+ * runs of the first @n pages. This may be a guess from few pages, so the array becomes at most 8
+ * times as long. If there is no memory for that, it becomes twice as long.
  */
 static noinline int grow(struct flat_pages *p, unsigned long n, unsigned long total)
 {
@@ -109,8 +109,8 @@ static noinline int add_huge(struct flat_pages *p, struct page *page, unsigned l
 
 /*
  * Appends pages that are pinned one by one, up to the first one of hugetlb. Sets *@added to the
- * number of pages appended. A page of hugetlb that follows the one before in memory is appended
- * like an ordinary page, which is right, too: it has a pin of its own.
+ * number of pages appended. A page of hugetlb that follows the previous page in memory is appended
+ * like an ordinary page. This is right, too, because it has a pin of its own.
  */
 static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned long total,
 		    int *added)
@@ -135,9 +135,9 @@ static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned l
 	return ret;
 }
 
-/* Most pages to pin in one call: their pointers fill a page. */
+/* Maximum number of pages to pin in one call: their pointers fill a page. */
 #define BATCH (PAGE_SIZE / sizeof(struct page *))
-/* Most pages to pin in one call with an array on the stack. */
+/* Maximum number of pages to pin in one call with an array on the stack. */
 #define FEW_PAGES 16
 
 /* May a transparent huge page be at @addr, maybe only after the pin has faulted it in? */
@@ -155,8 +155,8 @@ static unsigned long pages_at_once(unsigned long addr, unsigned long n, unsigned
 
 /*
  * Pins some pages from @addr on. A pin of any page of a huge page holds all of it, so a page that
- * may begin a huge page is pinned alone. *@huge: it may be one of hugetlb; set for the next call.
- * Returns 0, with p->n raised, or an error.
+ * may begin a huge page is pinned alone. *@huge: the first page may be one of hugetlb; this call
+ * sets it for the next call. Returns 0, with p->n raised, or an error.
  */
 static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long total, bool writable,
 		    bool *huge, struct page **pages, unsigned long room)
@@ -199,7 +199,7 @@ static void shrink(struct flat_pages *p)
 }
 
 /*
- * Appends @n pages of @total, from @pfn on, which somebody else holds. All pages of @p are such.
+ * Appends @n pages of @total, from @pfn on. Another object holds these pages, and all others of @p.
  * Returns 0 or -ENOMEM.
  */
 int flat_pages_add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigned long total)

@@ -10,7 +10,7 @@
  * @pfn:	frame number of the first page
  * @first:	index of the first page in the pin; the run ends where the next one begins
  *
- * Scattered memory has one for each page.
+ * Scattered memory has one run for each page.
  */
 struct flat_run {
 	unsigned long order : 6;
@@ -21,9 +21,9 @@ struct flat_run {
 #define FLAT_FEW_RUNS 4
 
 /**
- * struct flat_pages - pages that are pinned
+ * struct flat_pages - the pages of a pin
  * @n:		number of pages
- * @borrowed:	another object holds them, and no pin
+ * @borrowed:	another object holds them: they are not unpinned
  * @runs:	the pages as runs
  * @nr_runs:	number of runs
  * @max_runs:	number of runs that fit in @runs

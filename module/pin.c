@@ -35,7 +35,7 @@
 #include "pages.h"
 #include "pin.h"
 
-/* In the histories of the functions that it is for. */
+/* Records an event in the histories of the pin's functions. */
 void flat_pin_record(const struct flat_pin *p, u32 type)
 {
 	u64 vaddr = p->vaddr & PAGE_MASK;
@@ -47,7 +47,7 @@ void flat_pin_record(const struct flat_pin *p, u32 type)
 		flat_record_pages_of(p->guards[i]->pdev, type, vaddr, &p->pages);
 }
 
-/* Uncounts the pin in its guards. @stop, and what it returns: see flat_guard_unpinned(). */
+/* Uncounts the pin in its guards. For @stop and the return value see flat_guard_unpinned(). */
 bool flat_pin_uncount(struct flat_pin *p, bool stop)
 {
 	bool held = false;
@@ -113,8 +113,8 @@ static void unaccount(struct work_struct *work)
 }
 
 /*
- * As flat_pin_put(), for a pin of a domain in an unmap: iommufd may have locked the address space
- * that the pin is accounted to.
+ * As flat_pin_put(), for a pin of a domain in an unmap. Does not wait for the lock of the address
+ * space that the pin is accounted to: iommufd may have taken it.
  */
 void flat_pin_put_in_unmap(struct flat_pin *p)
 {
@@ -243,7 +243,7 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 	else
 		/* The function was removed while the memory was being pinned. */
 		ret = -ENODEV;
-	/* Nothing was written, so no program knows of the pin: that is no reason to stop. */
+	/* Nothing was written, so no program knows of the pin: do not stop the functions. */
 	if ((ret == -ERANGE || ret == -ENOMEM || ret == -ENODEV) && flat_pin_uncount(p, false))
 		flat_hold_quiet_pins();
 	arg->nr_segments = lookup.nr_segments;
@@ -252,8 +252,8 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 }
 
 /*
- * Ends a pin whose call fails. If a program may know of it, its functions are stopped, or the
- * domain holds it until the domain ends. This also happens to a program that is killed meanwhile.
+ * Ends a pin whose call fails, for example because the program is killed. If a program may know of
+ * the pin, its functions are stopped, or the domain holds it until the domain ends.
  */
 static void give_up(struct flat_pin *p)
 {
@@ -276,8 +276,8 @@ static int account(struct flat_pin *p, unsigned long pages)
 }
 
 /*
- * The exporter of a dma-buf accounts for its memory, as it sees fit. What the attachment takes is
- * accounted here: the pins of one dma-buf could take more than its memory.
+ * The exporter of a dma-buf accounts for its memory as it likes. The kernel memory of an attachment
+ * is accounted here, because many pins of one dma-buf could need more memory than it has.
  */
 static int get_pages(struct flat_pin *p, const struct flatiommu_pin *arg, unsigned long n)
 {
@@ -308,7 +308,7 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 		return -EPERM;
 	if (!arg->length || check_add_overflow(arg->vaddr, arg->length - 1, &last))
 		return -EINVAL;
-	/* The domain's pins never stop a function. */
+	/* The end of a domain's pin never stops a function. */
 	if (arg->flags & FLATIOMMU_PIN_VFIO && arg->flags & FLATIOMMU_PIN_NO_STOP)
 		return -EINVAL;
 	if (!(arg->flags & FLATIOMMU_PIN_DMABUF) &&
@@ -373,7 +373,7 @@ bool flat_pin_is_quiet(const struct flat_pin *p)
 	return true;
 }
 
-/* Is a pin that has guards for no function other than @pdevs? */
+/* Are all functions of @p, a pin that has guards, among @pdevs? */
 bool flat_pin_is_for(const struct flat_pin *p, struct pci_dev **pdevs, unsigned int n)
 {
 	unsigned int i;

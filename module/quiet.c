@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The end of a hold: the program says QUIET, or the functions were stopped. */
+/* The end of a hold: the program calls QUIET, or the functions were stopped. */
 #include <linux/capability.h>
 #include <linux/kernel.h>
 #include <linux/list.h>
@@ -20,14 +20,14 @@
 #include "hold.h"
 #include "pin.h"
 
-/* Does QUIET of the caller concern @hold? */
+/* Does the caller's QUIET apply to @hold? */
 static bool is_callers(const struct flat_hold *hold)
 {
 	lockdep_assert_held(&flat_holds_lock);
 	return hold->mm == current->mm && !hold->mixed;
 }
 
-/* Counts @steps in @done, and drops flat_holds_lock now and then. */
+/* Counts @steps in *@done. At every FLAT_HELD_AT_ONCE steps drops flat_holds_lock for a moment. */
 static void breathe(unsigned int *done, unsigned int steps)
 {
 	*done += steps;
@@ -58,9 +58,9 @@ static struct flat_hold *next_hold(struct flat_hold *mark, unsigned int *done)
 }
 
 /*
- * Moves pins of a file: those that are for none but @pdevs, or with @n == 0 those whose functions
- * have all been stopped since they were unpinned. Pins that are added meanwhile are left: the call
- * that adds one does so before it asks whether its functions are quiet.
+ * Moves pins from the hold of a file to @lot: pins whose functions are all among @pdevs or, with
+ * @n == 0, pins whose functions have all been stopped since UNPIN. Leaves pins that are added
+ * meanwhile: the call that adds one checks after that whether its functions are quiet.
  */
 static void walk(struct flat_hold *hold, struct pci_dev **pdevs, unsigned int n,
 		 struct flat_lot *lot, unsigned int *done)
@@ -85,7 +85,10 @@ static void walk(struct flat_hold *hold, struct pci_dev **pdevs, unsigned int n,
 	list_splice_init(&hold->walked, &hold->items);
 }
 
-/* walk() for the caller's pins, or with @n == 0 for all programs' pins. Returns how many bytes. */
+/*
+ * Gives back the pins that walk() selects: pins of the caller or, with @n == 0, of all programs.
+ * Returns the number of bytes.
+ */
 static u64 end_pins(struct pci_dev **pdevs, unsigned int n)
 {
 	struct flat_hold mark = { .is_mark = true }, *hold;
@@ -106,13 +109,13 @@ static u64 end_pins(struct pci_dev **pdevs, unsigned int n)
 	return lot.bytes;
 }
 
-/* A function was stopped when its last pin ended: gives back what files hold because of it. */
+/* Gives back pins that files hold, after a function was stopped at the end of its last pin. */
 void flat_hold_quiet_pins(void)
 {
 	end_pins(NULL, 0);
 }
 
-/* Takes all of the caller's next hold. Returns false if there is none. */
+/* Moves all items of the caller's next hold to @lot. Returns false if there is no such hold. */
 static bool take_next(struct flat_hold *mark, struct flat_lot *lot, unsigned int *done)
 {
 	struct flat_hold *hold;
@@ -123,7 +126,7 @@ static bool take_next(struct flat_hold *mark, struct flat_lot *lot, unsigned int
 			break;
 	if (hold) {
 		flat_hold_take_locked(hold, lot);
-		/* It has not ended, as its hold was in the list. */
+		/* The domain has not ended, because its hold was in the list. */
 		if (lot->domain)
 			refcount_inc(&lot->domain->refs);
 	}
@@ -131,7 +134,7 @@ static bool take_next(struct flat_hold *mark, struct flat_lot *lot, unsigned int
 	return hold;
 }
 
-/* All functions of the caller are done. Returns how many bytes were held. */
+/* QUIET for all functions of the caller. Returns how many bytes were held. */
 static u64 quiet_all(void)
 {
 	struct flat_hold mark = { .is_mark = true };
@@ -154,7 +157,7 @@ static u64 quiet_all(void)
 	return bytes;
 }
 
-/* As quiet_all(), for one domain, all of whose functions are done. */
+/* As quiet_all(), for one domain. All functions of the domain are done. */
 static u64 quiet_domain(struct flat_domain *d)
 {
 	struct flat_lot lot;

@@ -61,7 +61,7 @@ int flat_tell_pin(const struct flat_pin *p, const struct flat_bus_map *map,
 	return flat_segments_end(&s, arg, pos - start, ret);
 }
 
-/* Returns the guard of a function of the pin, or NULL. A function that was removed has none. */
+/* Returns the pin's guard of a function, or NULL if there is none or the function was removed. */
 static struct flat_guard *guard_of(struct flat_pin *p, const struct flatiommu_function *name)
 {
 	unsigned int i;

@@ -8,8 +8,9 @@
 #include "thp.h"
 
 /*
- * Returns the entry that maps the huge page at @addr, or one that maps none. Interrupts are off,
- * which keeps tables from being freed, but not entries from being cleared: each is read once.
+ * Returns the entry of the page table that maps the huge page at @addr, or one that maps nothing.
+ * Interrupts are off. This keeps tables from being freed, but not entries from being cleared, so
+ * each entry is read once.
  */
 static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
 {

@@ -17,7 +17,7 @@
 #include "hold.h"
 #include "pin.h"
 
-/* The program has unpinned it, and it is held from now on, by its domain or its file. */
+/* Records that the program has unpinned @p, and that a domain or file holds it from now on. */
 static void record_keep(struct flat_pin *p)
 {
 	flat_pin_record(p, FLATIOMMU_EVENT_UNPIN);
@@ -25,7 +25,7 @@ static void record_keep(struct flat_pin *p)
 	p->kept = true;
 }
 
-/* The domain holds the pin as memory that was unmapped, unless the domain has ended. */
+/* Moves an unpinned pin into its domain's hold or, if the domain has ended, drops it. */
 static void keep_or_put(struct flat_pin *p)
 {
 	struct flat_domain *d = p->domain;
@@ -47,8 +47,8 @@ static void keep_or_put(struct flat_pin *p)
 }
 
 /*
- * The domain does not hold the pin any more. As at an unmap, no function may be using it. @keep: if
- * one may be, the pin is kept as memory that was unmapped.
+ * Ends the domain's reference to the pin. As at an unmap, no function may be using the memory. With
+ * @keep, the domain's hold keeps the pin if a function is attached.
  */
 void flat_pin_let_go(struct flat_pin *p, bool keep)
 {
@@ -67,7 +67,7 @@ void flat_pin_let_go(struct flat_pin *p, bool keep)
 		flat_pin_put(p);
 }
 
-/* Lets go of all pins of @d, which the core frees: no function is or will be attached to it. */
+/* Lets all pins of @d go. The core frees @d: no function is attached to it, or will be. */
 void flat_let_pins_go(struct flat_domain *d)
 {
 	struct flat_pin *p;
@@ -84,8 +84,9 @@ void flat_let_pins_go(struct flat_domain *d)
 }
 
 /*
- * Ends a pin that has guards. A function that has other pins goes on, so the memory is held until
- * it is stopped. The end of a pin with FLATIOMMU_PIN_NO_STOP is the program's own business.
+ * Ends a pin that has guards, with hold. A function that has other pins is not stopped now, so the
+ * memory is held until it is. A pin with FLATIOMMU_PIN_NO_STOP is not held, because the program
+ * stops the functions itself.
  */
 static void end_pin_or_hold(struct flat_file *f, struct flat_pin *p)
 {
@@ -98,7 +99,7 @@ static void end_pin_or_hold(struct flat_file *f, struct flat_pin *p)
 		return;
 	}
 	record_keep(p);
-	/* Hold it first: the end of another pin, in this file or another one, may be the last. */
+	/* Hold the pin before it is uncounted: another thread may end the last pin meanwhile. */
 	for (i = 0; i < p->nr_guards; i++)
 		flat_guard_hold(p->guards[i]);
 	refcount_inc(&p->refs);
@@ -112,7 +113,7 @@ static void end_pin_or_hold(struct flat_file *f, struct flat_pin *p)
 	flat_hold_limit_file(f);
 }
 
-/* Is a pin that has guards held from its unpin on? */
+/* Is @p, a pin that has guards, to be held after its unpin? */
 static bool holds(const struct flat_pin *p)
 {
 	bool holds = flat_chose_other(&flat_on_unmap);
@@ -175,7 +176,7 @@ void flat_stop_pins(const struct flat_lot *lot)
 	close_held(lot, &closing);
 }
 
-/* The file is closed. Its functions may still be using the memory, so they are stopped first. */
+/* Ends all pins of a file. The functions may still be using the memory, so stops them first. */
 void flat_unpin_all(struct flat_file *f)
 {
 	struct flat_closing closing;
@@ -191,8 +192,8 @@ void flat_unpin_all(struct flat_file *f)
 	flat_lot_end(&lot, false);
 	flat_hold_end(&f->hold);
 	/*
-	 * They were stopped above, and are not once more, unless what another file holds waits for
-	 * the last pin: a program may have started them again.
+	 * The functions were stopped above, and are not stopped again, unless pins that another
+	 * file holds wait for the last pin: a program may have started the functions meanwhile.
 	 */
 	xa_for_each(&f->pins, id, p)
 		if (refcount_dec_and_test(&p->refs))

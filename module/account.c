@@ -15,7 +15,7 @@ int flat_account(struct mm_struct *mm, unsigned long pages)
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
 	ret = __account_locked_vm(mm, pages, true, current, false);
-	/* Mostly the limit suffices, and the question costs more than the rest. */
+	/* Ask only above the limit: capable() costs more than the rest. */
 	if (ret && capable(CAP_IPC_LOCK))
 		ret = __account_locked_vm(mm, pages, true, current, true);
 	mmap_write_unlock(mm);
@@ -31,7 +31,7 @@ void flat_unaccount(struct mm_struct *mm, unsigned long pages)
 	mmap_write_lock(mm);
 	__account_locked_vm(mm, pages, false, current, false);
 	mmap_write_unlock(mm);
-	/* The caller may hold locks of VFIO, which the end of an address space may need. */
+	/* The end of an address space may need locks of VFIO, which the caller may hold. */
 	mmput_async(mm);
 }
 
@@ -47,7 +47,7 @@ bool flat_try_unaccount(struct mm_struct *mm, unsigned long pages)
 		__account_locked_vm(mm, pages, false, current, false);
 		flat_unlock_mm(mm);
 	}
-	/* As above */
+	/* See flat_unaccount(). */
 	mmput_async(mm);
 	return locked;
 }

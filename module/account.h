@@ -6,7 +6,7 @@
 #include <linux/rwsem.h>
 #include <linux/types.h>
 
-/* mmap_write_trylock(), which newer kernels do not have. No mapping changes under it. */
+/* In place of mmap_write_trylock(), which newer kernels do not have. Callers change no mapping. */
 static inline bool flat_try_lock_mm(struct mm_struct *mm)
 {
 	return down_write_trylock(&mm->mmap_lock);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory within a function's reach, as a file.
+ * FLATIOMMU_ALLOC: memory that a function can reach, as a file.
  *
  * The end of the file stops no function. The file gives no bus addresses: a program gets those from
  * VFIO or PIN, which pins the pages. A pinned page stays until VFIO or PIN lets it go, which stops

@@ -13,7 +13,7 @@ static inline struct flat_domain *to_flat_domain(struct iommu_domain *domain)
 	return container_of(domain, struct flat_domain, domain);
 }
 
-/* Is memory of @d held from its unmap or unpin on, if a function is attached? */
+/* Is memory of @d held after its unmap or unpin, provided that a function is attached? */
 static inline bool flat_domain_holds(const struct flat_domain *d)
 {
 	return unlikely(flat_chose_other(&flat_on_unmap) || READ_ONCE(d->nr_hold));

@@ -43,7 +43,7 @@ dma_addr_t flat_bus_address_of(const struct flat_bus_map *map, phys_addr_t phys,
 static inline dma_addr_t flat_bus_address(const struct flat_bus_map *map, phys_addr_t phys,
 					  size_t size)
 {
-	/* The common case, and called for each page of a buffer. */
+	/* The common case is inline, because scattered memory needs a call for each page. */
 	if (map->same)
 		return phys;
 	return flat_bus_address_of(map, phys, size);

@@ -205,7 +205,7 @@ static void taint_kernel(void)
 /**
  * flat_claim_function() - put a function under a dummy IOMMU
  * @pdev:	the function; the caller holds its device_lock(), or it cannot be bound yet
- * @how:	how it was asked for, for the log
+ * @how:	how the claim came about, for the log
  * @binding:	a vfio driver is about to bind to it
  * @options:	of the claim
  *
@@ -253,8 +253,8 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 	if (ret)
 		goto put_claim;
 	/*
-	 * Without a parent. With one there would be a directory "iommu" in the function's, where
-	 * the core adds a link of that name.
+	 * No parent. With the function as the parent, sysfs would make a directory "iommu" in the
+	 * function's directory, where the core adds a link of that name.
 	 */
 	ret = iommu_device_sysfs_add(&claim->iommu, NULL, NULL, "flatiommu-%s",
 				     pci_name(pdev));
@@ -312,7 +312,7 @@ int flat_release_function(struct pci_dev *pdev)
 		pr_warn("%s: not released: it is not claimed\n", pci_name(pdev));
 		ret = -ENOENT;
 	} else if (find_going(&pdev->dev)) {
-		/* It may be off the bus: then unregistering would not detach it. */
+		/* The function may be off the bus. Unregistering would not detach it then. */
 		pr_warn("%s: not released: it is being removed, which releases it\n",
 			pci_name(pdev));
 		ret = -ENODEV;
@@ -381,8 +381,8 @@ static int ignore_event(struct notifier_block *nb, unsigned long event, void *da
 }
 
 /*
- * No claim is left: the core holds a reference to the module for each one. The module's notifier is
- * unregistered.
+ * Frees the memory of all claims. No claim is left, because the core holds a reference to the
+ * module for each one, and the module's notifier is unregistered.
  */
 void flat_claim_exit(void)
 {

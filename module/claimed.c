@@ -16,10 +16,10 @@
 DEFINE_MUTEX(flat_claims_lock);	/* see claim.c */
 LIST_HEAD(flat_claims);
 
-/* The same by function: a PIN asks for the claims of its functions. */
+/* The claims by function, because a PIN searches for the claims of its functions. */
 static DEFINE_HASHTABLE(claims_of, 8);
 
-/* Claims that have the option hold. Written under flat_claims_lock. */
+/* Number of claims that have the option hold. Written under flat_claims_lock. */
 static unsigned int nr_hold;
 
 void flat_list_claim(struct flat_claim *claim)
@@ -78,7 +78,7 @@ int flat_uses_bus_addresses(struct pci_dev *pdev)
 	bool translated = false;
 
 	mutex_lock(&flat_claims_lock);
-	/* A group of VFIO's no-IOMMU mode has no domain. A group of a real IOMMU stays. */
+	/* A group of VFIO's no-IOMMU mode has no domain. The group of a real IOMMU stays. */
 	if (!flat_claim_of(pdev) && pdev->dev.iommu_group)
 		translated = iommu_get_domain_for_dev(&pdev->dev);
 	mutex_unlock(&flat_claims_lock);
@@ -124,7 +124,7 @@ bool flat_claim_holds(struct pci_dev *pdev)
 	struct flat_claim *claim;
 	bool holds;
 
-	/* Mostly there is none, and no pin waits for the lock. */
+	/* Mostly no claim has the option. Then a pin does not wait for the lock. */
 	if (!READ_ONCE(nr_hold))
 		return false;
 	mutex_lock(&flat_claims_lock);
@@ -137,7 +137,7 @@ bool flat_claim_holds(struct pci_dev *pdev)
 /*
  * Returns the history of @pdev, which the caller puts, or an error pointer:
  * -ENOENT	it is not claimed
- * -ENODATA	no history is kept of it
+ * -ENODATA	it has no history
  */
 struct flat_history *flat_history_of(struct pci_dev *pdev)
 {
@@ -155,8 +155,9 @@ struct flat_history *flat_history_of(struct pci_dev *pdev)
 }
 
 /*
- * Returns an array of the histories of all claimed functions, or -ENOMEM. The caller puts each of
- * the @n histories and calls kvfree() on the array.
+ * Returns an array of the histories of all claimed functions, and sets *@n to its length, or
+ * returns -ENOMEM as an error pointer. The caller puts each history and calls kvfree() on the
+ * array.
  */
 struct flat_history **flat_all_histories(unsigned int *n)
 {

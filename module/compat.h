@@ -78,7 +78,7 @@ static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned 
 	mmap_read_lock(current->mm);
 	addr = untagged_addr(addr);
 	vma = find_vma(current->mm, addr);
-	/* It may be below a stack, which grows. Otherwise there is nothing to pin. */
+	/* @addr may be below a stack, which the pin makes grow. Otherwise the pin fails. */
 	if (!vma || vma->vm_start > addr) {
 		flags = FOLL_WRITE;
 	} else if (vma->vm_flags & VM_READ) {
@@ -113,7 +113,7 @@ static inline int flat_compat_alloc_range(unsigned long start, unsigned long end
 #endif
 }
 
-/* Makes @dev see the processor's caches, where the kernel keeps that of each device. */
+/* Marks @dev as coherent with the processor's caches, if the kernel keeps that for each device. */
 static inline void flat_compat_set_coherent(struct device *dev)
 {
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU) || \
@@ -127,7 +127,10 @@ static inline void flat_compat_set_coherent(struct device *dev)
 }
 
 #ifdef CONFIG_DMA_SHARED_BUFFER
-/* Up to 6.1 a dma-buf has no lock that an importer takes. Updates of 6.1 have these names, too. */
+/*
+ * Up to 6.1 a dma-buf has no lock that an importer takes, and no functions called *_unlocked.
+ * Updates of 6.1 have these functions, too.
+ */
 static inline struct sg_table *flat_compat_dmabuf_map(struct dma_buf_attachment *attachment,
 						      enum dma_data_direction direction)
 {
@@ -234,14 +237,14 @@ static inline int flat_compat_configure_dma(struct pci_dev *pdev)
 	if (dev_is_dma_coherent(&pdev->dev))
 		return 0;
 #endif
-	/* Nobody uses a map that the core has made as it added the function. */
+	/* Nothing uses the map that the core made when it added the function. */
 	kfree(pdev->dev.dma_range_map);
 	pdev->dev.dma_range_map = NULL;
 	if (IS_ENABLED(CONFIG_OF) && bridge->parent && bridge->parent->of_node)
 		ret = of_dma_configure_id(&pdev->dev, bridge->parent->of_node, true, NULL);
 	else if (has_acpi_companion(bridge))
 		ret = acpi_dma_configure_id(&pdev->dev, device_get_dma_attr(bridge), NULL);
-	/* Nor does anybody use this one: a bind makes a new one. */
+	/* Nothing uses this map, either: a bind makes a new one. */
 	kfree(pdev->dev.dma_range_map);
 	pdev->dev.dma_range_map = NULL;
 #endif
@@ -312,13 +315,13 @@ static inline struct bus_type *flat_compat_bus(unsigned int i)
 #endif
 	};
 
-	/* Newer kernels have them const. */
+	/* Newer kernels declare the buses const. */
 	return i < ARRAY_SIZE(buses) ? (struct bus_type *)buses[i] : NULL;
 }
 
 /*
- * Up to 6.7 the core does not clear bus->iommu_ops of these buses when the last IOMMU unregisters,
- * so that no other IOMMU driver could register. Caller excludes registrations.
+ * Up to 6.7 the core does not clear bus->iommu_ops of these buses when the last IOMMU unregisters.
+ * Without this call no other IOMMU driver could register. Caller excludes registrations.
  */
 static inline void flat_compat_forget_ops(const struct iommu_ops *ops)
 {

@@ -35,7 +35,7 @@ struct flat_declaration {
 };
 
 /**
- * struct flat_declared - a file has a declaration
+ * struct flat_declared - a declaration in the list of a file
  * @entry:	in the file's list of declarations; flat_attach_lock
  * @decl:	the declaration; other files of the program may have it, too
  */
@@ -50,7 +50,10 @@ struct flat_declared {
  */
 static u64 changes;
 
-/* Declarations or a domain's claims are about to change; caller holds flat_attach_lock. */
+/*
+ * Counts a change, just before declarations or a domain's claims change. Caller holds
+ * flat_attach_lock.
+ */
 void flat_declared_changes(void)
 {
 	lockdep_assert_held(&flat_attach_lock);
@@ -91,7 +94,10 @@ bool flat_is_declared(const struct flat_claim *claim, const struct mm_struct *mm
 bool flat_was_declared(const struct flat_domain *d, const struct mm_struct *mm)
 {
 	lockdep_assert_held(&d->lock);
-	/* It is the same mm: a file ends its declarations, a change, before it drops its mm. */
+	/*
+	 * An equal pointer is the same mm: before a file drops its mm it ends its declarations,
+	 * which counts as a change.
+	 */
 	return mm && d->declared_mm == mm && d->declared_at == READ_ONCE(changes);
 }
 
@@ -116,7 +122,7 @@ bool flat_all_declared(struct flat_domain *d, const struct mm_struct *mm)
 }
 
 /*
- * Takes its declarations off a claim that ends. They stay until the files that have them are
+ * Removes the declarations from a claim that ends. They exist until the files that have them are
  * closed.
  */
 void flat_forget_declarations(struct flat_claim *claim)
@@ -214,7 +220,7 @@ static struct flat_declared *new_declared(void)
 /*
  * Adds @new to the file's list. If the program has declared the function through another file,
  * @new gets that declaration, and *@spare gets the new one, to be freed. Returns whether the
- * program had not declared the function.
+ * function is newly declared.
  */
 static bool link_declared(struct flat_file *f, struct flat_claim *claim, struct flat_declared *new,
 			  struct flat_declaration **spare)
@@ -282,7 +288,7 @@ static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_
 	return ret;
 }
 
-/* Memory of one call, for each of its functions. */
+/* Memory that a DECLARE needs for each of its functions. */
 struct declaring {
 	struct flat_declared *new[FLATIOMMU_MAX_FUNCTIONS];
 	struct flat_declaration *spares[FLATIOMMU_MAX_FUNCTIONS];

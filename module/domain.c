@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The paging domain. It translates nothing. It accepts and remembers maps whose IOVA is the bus
- * address of the memory, and maps of programs that look the bus address up. VFIO unpins each page
- * that iova_to_phys() returns, so that returns 0 for an IOVA that is not mapped. Pins that a domain
- * holds (pin.c) have no IOVA.
+ * The paging domain. It translates nothing. It accepts and remembers bus-address maps, whose IOVA
+ * is the bus address of the memory, and look-up maps, of programs that look the bus address up.
+ * VFIO unpins each page that iova_to_phys() returns, so iova_to_phys() returns 0 for an IOVA that
+ * is not mapped. Pins that a domain holds (pin.c) have no IOVA.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
@@ -44,7 +44,8 @@ static struct mm_struct *own(struct mm_struct **owner)
 
 /*
  * Inserts a look-up map of a program that has declared all functions in @d. Only one program may
- * have look-up maps in a domain. If the owner changes, sets *@old to the one to be dropped.
+ * have look-up maps in a domain. If the owner changes, sets *@old to the old one, which the caller
+ * drops.
  */
 static int insert_lookup(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
@@ -69,8 +70,8 @@ static void record_map(struct flat_domain *d, const struct flat_extent *new)
 }
 
 /*
- * insert_lookup(), if flat_was_declared() did not find a declaration: searches the lists of
- * declarations. d->lock is not held.
+ * As insert_lookup(), if flat_was_declared() has returned false: searches the lists of declarations
+ * first, and records the map. Caller does not hold d->lock.
  */
 static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
@@ -87,7 +88,7 @@ static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, str
 	return ret;
 }
 
-/* Inserts a bus-address map. If the owner changes, sets *@old to the one to be dropped. */
+/* Inserts a bus-address map. If the owner changes, sets *@old to the old one, to be dropped. */
 static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
 	bool first = RB_EMPTY_ROOT(&d->extents.root) || !d->strict_mm;
@@ -133,7 +134,7 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 	new = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 	if (!new)
 		return ret;
-	/* For an unmap from the middle of an extent. VFIO unmaps from the ends, without it. */
+	/* An unmap from the middle of an extent needs the spare. VFIO unmaps from the ends. */
 	if (!READ_ONCE(d->extents.spare)) {
 		spare = flat_extent_alloc(gfp | __GFP_ACCOUNT);
 		if (!spare)
@@ -212,7 +213,7 @@ again:
 		goto again;
 	}
 	flat_extent_free(erased.part);
-	/* After the erase: go_on() does not start a function that was paused before that. */
+	/* Ask after the erase: from then on go_on() starts no function that was paused before. */
 	if (erased.parts && flat_is_attached(d)) {
 		flat_hold_extents(d, erased.gone);
 		flat_hold_limit_domain(d);
@@ -272,7 +273,7 @@ struct iommu_domain *flat_domain_alloc(void)
 
 	d->domain.type = IOMMU_DOMAIN_UNMANAGED;
 	d->domain.ops = &flat_paging_ops;
-	/* One size, so that the core makes one map call for a contiguous run of any length. */
+	/* One size, so that the core makes one map call for contiguous memory of any length. */
 	d->domain.pgsize_bitmap = PAGE_SIZE;
 	/* Below the last page: up to 6.17 type1 loses the pin of a map that ends at 2^64. */
 	d->domain.geometry.aperture_end = (1ULL << 57) - 1;
@@ -319,7 +320,7 @@ static void flat_domain_free(struct iommu_domain *domain)
 	struct flat_domain *d = to_flat_domain(domain);
 	struct flat_claim *claim, *next;
 
-	/* Functions that were blocked, and would have returned to this domain. */
+	/* The list may have blocked functions, which would have returned to this domain. */
 	spin_lock(&flat_attach_lock);
 	list_for_each_entry_safe(claim, next, &d->claims, attached)
 		flat_leave_domain(claim);

@@ -13,7 +13,7 @@
 #include "compat.h"
 #include "flatiommu.h"
 
-/* Allocates one vector for a moment, to read its message. No driver or program uses the vector. */
+/* Allocates a vector to read its message, and frees it. No driver or program uses the vector. */
 static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
 {
 	struct msi_msg msg = { };
@@ -28,11 +28,11 @@ static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
 /**
  * flat_find_doorbell() - the page that a function's MSIs are written to
  * @pdev:	the function; the caller holds its device_lock(). A driver is about to bind, but is
- *		not probed yet: the driver gets the devres entries that this leaves
+ *		not probed yet. The devres entries that this call leaves are freed with the driver's
  *
- * Only the interrupt controller knows the address. It writes it into the message of a vector. To
- * allocate one, this enables the function, because the vectors of MSI-X are in a BAR, but not its
- * bus mastering.
+ * Only the interrupt controller knows the address, and writes it into the message of a vector. The
+ * vectors of MSI-X are in a BAR. So to allocate a vector, this call enables the function, but not
+ * its bus mastering.
  *
  * Returns the address, or 0.
  */

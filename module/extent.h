@@ -12,7 +12,7 @@
  * struct flat_extent - one mapped, physically contiguous range
  * @node:	in a tree ordered by @iova, without overlaps
  * @next:	next one in a list of erased extents
- * @held:	the extent's part of a hold, after the unmap
+ * @held:	links the extent into a hold, after the unmap
  * @iova:	first byte
  * @last:	last byte
  * @phys:	CPU address of the first byte
@@ -46,8 +46,8 @@ struct flat_erased {
  * struct flat_extents - the maps of a domain
  * @root:	the extents
  * @spare:	an extent for an erase that cuts another one in two, or NULL
- * @last_found:	where the next search begins, or NULL: an unmap first asks for a range, and then
- *		erases it
+ * @last_found:	where the next search begins, or NULL: VFIO first asks where a range is, and then
+ *		unmaps it
  * @last_new:	the extent that was inserted last, or NULL: the next one mostly follows it
  * @behind:	the extent after @last_new in the tree, or NULL
  * @lookup:	bytes in look-up maps, whose IOVA is not the bus address

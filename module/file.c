@@ -126,7 +126,7 @@ static int do_pin(struct flat_file *f, union flat_arg *arg)
 {
 	bool dmabuf = arg->pin.flags & FLATIOMMU_PIN_DMABUF;
 
-	/* Of a program that was built with an older header it would be file descriptor 0. */
+	/* The struct of an older header ends before @dmabuf, which would be read as fd 0. */
 	if (dmabuf && arg->pin.size < offsetofend(struct flatiommu_pin, dmabuf))
 		return -EINVAL;
 	if (arg->pin.reserved || arg->pin.reserved_2 || (arg->pin.dmabuf && !dmabuf))
@@ -300,7 +300,7 @@ static int flat_open(struct inode *inode, struct file *file)
 	return nonseekable_open(inode, file);
 }
 
-/* No call runs any more. Functions may be doing DMA, see flat_unpin_all(). */
+/* No ioctl of this file runs any more. Functions may be doing DMA, see flat_unpin_all(). */
 static int flat_release(struct inode *inode, struct file *file)
 {
 	struct flat_file *f = file->private_data;

@@ -39,8 +39,8 @@ static bool parse_word(const char **s, const char *word)
 }
 
 /*
- * Parses the option at *@s, and moves *@s behind it. Returns 0, -EINVAL if it is none, or -EEXIST
- * if @options has it.
+ * Parses the option at *@s, and moves *@s behind it. Returns 0, -EINVAL if it is no option, or
+ * -EEXIST if @options has it already.
  */
 static int parse_option(const char **s, struct flat_options *options)
 {
@@ -123,7 +123,7 @@ int flat_get_function(const struct flatiommu_function *name, struct pci_dev **pd
  * @pdevs:	array of FLATIOMMU_MAX_FUNCTIONS; gets the functions, each with a reference, for
  *		flat_put_functions()
  *
- * Returns 0, or without any reference -EINVAL, -EFAULT, -EOPNOTSUPP or -ENODEV.
+ * Returns 0, or -EINVAL, -EFAULT, -EOPNOTSUPP or -ENODEV, and then holds no reference.
  */
 int flat_get_functions(u64 names, unsigned int n, struct pci_dev **pdevs)
 {

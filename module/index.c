@@ -55,7 +55,7 @@ bool flat_is_on_bus(struct pci_dev *pdev)
 	return xa_load(&functions, index_of_function(pdev)) == pdev || is_listed(pdev);
 }
 
-/* @pdev was added to the bus. */
+/* Adds @pdev, which has been added to the bus. */
 void flat_index_add(struct pci_dev *pdev)
 {
 	struct pci_dev *old = xa_store(&functions, index_of_function(pdev), pci_dev_get(pdev),
@@ -65,8 +65,8 @@ void flat_index_add(struct pci_dev *pdev)
 }
 
 /*
- * @pdev is being removed, or was removed. Called at both events: flat_index_fill() may add it in
- * between.
+ * Removes @pdev, which is being removed from the bus, or was. Called at both events, because
+ * flat_index_fill() may add @pdev in between.
  */
 void flat_index_remove(struct pci_dev *pdev)
 {
@@ -74,7 +74,7 @@ void flat_index_remove(struct pci_dev *pdev)
 		pci_dev_put(pdev);
 }
 
-/* Adds the functions that are on the bus. The notifier, which adds later ones, is registered. */
+/* Adds the functions that are on the bus. The notifier that adds later ones is registered. */
 void flat_index_fill(void)
 {
 	struct pci_dev *pdev = NULL;
@@ -88,7 +88,7 @@ void flat_index_fill(void)
 	}
 }
 
-/* The notifier is unregistered. */
+/* Empties the index. The notifier is unregistered. */
 void flat_index_exit(void)
 {
 	struct pci_dev *pdev;

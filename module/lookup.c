@@ -24,7 +24,7 @@ static bool is_hole(u64 iova, size_t size)
 	return region_intersects(iova, size, IORESOURCE_MEM, IORES_DESC_NONE) == REGION_DISJOINT;
 }
 
-/* Bytes to check at once: mostly the next map has the next IOVA. */
+/* Bytes to check at once, because the next map mostly has the next IOVA. */
 #define HOLE_SIZE BIT_ULL(40)
 
 /*
@@ -53,7 +53,7 @@ static bool was_hole(struct flat_hole *hole, u64 iova, size_t size)
  * @iova:	first byte
  * @size:	bytes
  *
- * Only if nothing is at these bus addresses: then a program that forgets the look-up reaches
+ * It may if nothing is at these bus addresses: then a program that forgets the look-up reaches
  * nothing. Below FLATIOMMU_LOOKUP_FIRST there may be memory that the kernel does not know of,
  * because of mem= and memmap=.
  */

@@ -109,7 +109,7 @@ static void __exit flat_exit(void)
 	misc_deregister(&flat_misc);
 	flat_routes_exit();
 	flat_claim_exit();
-	/* Its last work has dropped a domain, and may not have returned. */
+	/* The last work item of dmabuf.c has put a domain, and may not have returned yet. */
 	flat_dmabuf_exit();
 	destroy_workqueue(flat_wq);
 	flat_hold_exit();

@@ -7,8 +7,8 @@
 /**
  * struct flat_options - options of a claim
  * @wc_bars:	a bit for each BAR to be held write-combined
- * @hold:	on_unmap=hold, for what the function shares an I/O address space with
- * @fence:	on_refusal=fence, for the same
+ * @hold:	as on_unmap=hold, for this function and those that share its I/O address space
+ * @fence:	as on_refusal=fence, for the same functions
  */
 struct flat_options {
 	unsigned long wc_bars;

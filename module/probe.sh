@@ -4,7 +4,7 @@
 # Prints -DHAVE_NAME for each feature that the kernel headers have. Vendor kernels backport the
 # IOMMU API, so the headers are asked, not the version.
 
-# compat.h stops the build on this: make does not see an exit status.
+# compat.h stops the build if this is defined, because make does not see the exit status.
 give_up()
 {
 	echo "probe.sh: $1" >&2
@@ -16,9 +16,10 @@ flags=$*
 tmp=$(mktemp -d) || give_up "no temporary directory"
 trap 'rm -rf "$tmp"' EXIT
 
-# One file has all probes, as each compilation reads all of the headers. What is compiled after a line
-# marker is said to be in the file of that name: a feature is there if no error is in its file. An
-# error in a macro of the headers would be in theirs.
+# One file has all probes, because each compilation reads all of the headers. After a line marker,
+# the compiler reports errors as if they were in the file that the marker names. So the headers have
+# a feature if no error is in the file of that name. An error in a macro of a header would be
+# reported in the header.
 cat > "$tmp/probes.c" << 'END' || give_up "cannot write to $tmp"
 #include <linux/device.h>
 #include <linux/dma-buf.h>
@@ -93,7 +94,7 @@ LC_ALL=C $CC $flags -Werror -fsyntax-only -fmax-errors=0 -x c "$tmp/probes.c" 2>
 
 features=$(sed -n 's/^# 1 "\(.*\)"$/\1/p' "$tmp/probes.c")
 failed=$(sed -n 's/^\([^:]*\):[0-9:]* \(fatal \)\{0,1\}error: .*/\1/p' "$tmp/log" | sort -u)
-# The probes are worth nothing when the headers do not compile, or when everything does.
+# The probes are worth nothing if the headers do not compile, or if the wrong code of NOTHING does.
 if echo "$failed" | grep . | grep -qvxF "$features"; then
 	cat "$tmp/log" >&2
 	give_up "the kernel's headers do not compile, see above"

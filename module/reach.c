@@ -70,7 +70,7 @@ static struct page *alloc_block(const struct flat_reach *r, gfp_t zone, unsigned
 	page = alloc_pages_node(r->node, gfp, order);
 	if (!page || !order)
 		return page;
-	/* So that each page can be mapped and freed by itself. */
+	/* After this each page can be mapped and freed by itself. */
 	split_page(page, order);
 	put_each(page + n, (1UL << order) - n);
 	return page;
@@ -88,8 +88,8 @@ static bool can_be_cleared(struct page *page)
 }
 
 /*
- * Returns the end of these pages if they may be cleared. Else returns where the next lower range
- * must end to avoid the page that cannot be cleared.
+ * Returns the end of these pages if they can be cleared. Else returns the end of the next lower
+ * range, which avoids the page that cannot be cleared.
  */
 static unsigned long first_obstacle(unsigned long pfn, unsigned long n, int node)
 {
@@ -141,7 +141,7 @@ static struct page *alloc_range_of_node(const struct flat_reach *r, int node, un
 			return ERR_PTR(ret);
 		if (++busy == MAX_BUSY)
 			break;
-		/* More pages near one that cannot be moved often cannot be moved either. */
+		/* Pages near one that cannot be moved often cannot be moved, either. */
 		pfn = ALIGN_DOWN(pfn, pageblock_nr_pages);
 	}
 	return NULL;
@@ -227,7 +227,7 @@ int flat_reach_alloc(const struct flat_reach *r, struct page **pages, unsigned l
 	unsigned long done = 0, block = MAX_BLOCK;
 	struct page *page = NULL;
 
-	/* More than there are addresses. To find that out page by page would take minutes. */
+	/* More pages are wanted than there are addresses. A search by page would need minutes. */
 	if (n > PHYS_PFN(r->last) + 1)
 		return -ERANGE;
 	while (done < n && source < sources) {

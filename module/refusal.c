@@ -232,7 +232,7 @@ static void count_refusal(const struct flat_domain *d, enum cause cause)
 
 /**
  * flat_refusals_show() - processes that were refused a map
- * @buf:	of a page
+ * @buf:	a page
  *
  * One line for each process, latest first: its id, the number of refusals, the device and the cause
  * of the latest one, and the program's name, escaped.
@@ -253,7 +253,7 @@ ssize_t flat_refusals_show(char *buf)
 
 /**
  * flat_refusal_causes_show() - number of refused maps for each cause
- * @buf:	of a page
+ * @buf:	a page
  *
  * One line for each cause: its name, and the number since the module was loaded.
  */
@@ -279,7 +279,7 @@ void flat_refusal_exit(void)
 	}
 }
 
-/* For all domains together: a program may make many, one after another. */
+/* One limit for all domains together: a program may make many domains, one after another. */
 static DEFINE_RATELIMIT_STATE(log_limit, DEFAULT_RATELIMIT_INTERVAL, 5 * DEFAULT_RATELIMIT_BURST);
 
 static bool may_log(struct flat_domain *d)

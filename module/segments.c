@@ -7,7 +7,7 @@
 
 #include "segments.h"
 
-/* @buf begins with @n segments that are not copied yet. */
+/* From now on @s->buf begins with @n segments that are not copied yet. */
 static void set_buffered(struct flat_segments *s, unsigned int n)
 {
 	s->next = s->buf + n;

@@ -7,7 +7,7 @@
  * returns a write-combined one, for vfio-pci and its programs as well as for a kernel driver.
  *
  * The alias is never read or written. It stays where the BAR was at the claim, so a BAR must be
- * resized before.
+ * resized before the claim.
  */
 #include <linux/io.h>
 #include <linux/ioport.h>
@@ -52,7 +52,7 @@ static bool is_write_combined(void __iomem *alias)
 }
 #endif
 
-/* Returns true also if it cannot tell: a function in D3cold reads as all ones. */
+/* Returns true also if it cannot tell: a read from a function in D3cold returns all ones. */
 static bool may_have_msix_table(struct pci_dev *pdev, int bar)
 {
 	u32 table;

@@ -18,9 +18,9 @@
  * has changed nothing, unless its description says otherwise. flatiommu_reason() and the log hook
  * say why it failed and what to do about it, except for functions without a context and for the
  * data path. Functions never print, exit or abort. Outside the context they keep only the reason of
- * a thread's failure, and the handler of flatiommu_sigbus_install(). Pointers for results are
- * written on success only. They must not be NULL unless the description says so, and neither may
- * contexts, devices and buffers: -EINVAL.
+ * a thread's failure, and the handler of flatiommu_sigbus_install(). Results are written on success
+ * only. A NULL pointer for a result, a context, a device or a buffer is an error (-EINVAL), unless
+ * the description allows it.
  *
  * Threads: any thread may call any function at any time, as long as no thread uses an object that
  * another one closes or frees. Calls that open, close, quiet or reset devices of a context wait for
@@ -537,7 +537,7 @@ enum flatiommu_dma_pages {
 	FLATIOMMU_PAGES_SMALL,
 };
 
-/* Names of two of them in version 0.1.0. */
+/* Names of two of these kinds in version 0.1.0. */
 #define FLATIOMMU_PAGES_2M FLATIOMMU_PAGES_HUGE
 #define FLATIOMMU_PAGES_4K FLATIOMMU_PAGES_SMALL
 
@@ -666,8 +666,9 @@ FLATIOMMU_API int flatiommu_dma_free(struct flatiommu_dma *dma);
  * flatiommu_quiet() - says that no device of the context uses a buffer that was freed
  *
  * The kernel module may hold memory after it was freed, in case a device still writes to it (hold,
- * see flatiommu(4)). This call gives it back. So do the close of all devices, and the reset of a
- * device that is the only one of the context. Without hold, or with an IOMMU, it does nothing.
+ * see flatiommu(4)). This call gives the memory back. It is also given back when all devices are
+ * closed, and when the only device of the context is reset. Without hold, or with an IOMMU, this
+ * call does nothing.
  *
  * Errors: -EPERM the process has lost CAP_SYS_RAWIO.
  */
@@ -786,9 +787,10 @@ FLATIOMMU_API int flatiommu_dmabuf_import(struct flatiommu *flat, int dmabuf,
  * flatiommu_dmabuf_export() - gets a dma-buf of a buffer's memory, for other drivers
  * @dmabuf: the file descriptor, which is the caller's to close
  *
- * The buffer was allocated with FLATIOMMU_DMA_SHARED, with neither few address bits nor contiguous,
- * or imported from a dma-buf, which is then the one that is returned. The dma-buf keeps the memory,
- * also when the buffer is freed. The process needs access to /dev/udmabuf.
+ * The buffer was allocated with FLATIOMMU_DMA_SHARED, and its memory does not come from the module
+ * (as with few address bits or contiguous, without an IOMMU). Or it was imported from a dma-buf:
+ * the call returns a duplicate of that file descriptor. The dma-buf keeps the memory, also when the
+ * buffer is freed. The process needs access to /dev/udmabuf.
  *
  * Errors:
  * -EOPNOTSUPP	it is another buffer; or this kernel has no udmabuf

@@ -31,8 +31,8 @@ extern "C" {
 #endif
 
 /*
- * x86 keeps loads in order, and stores to memory and to uncached registers, too. So it is enough to
- * hold the compiler back, except for write-combined stores and for a store before a load. On arm64
+ * x86 keeps loads in order, and also stores to memory and to uncached registers. So a barrier for
+ * the compiler is enough, except for write-combined stores and for a store before a load. On arm64
  * devices are in the outer shareable domain.
  */
 
@@ -46,7 +46,7 @@ FLATIOMMU_INLINE void flatiommu_rmb(void)
 #endif
 }
 
-/** flatiommu_wmb() - the device sees stores to memory in the order before and after this */
+/** flatiommu_wmb() - the device sees stores to memory before this before those after it */
 FLATIOMMU_INLINE void flatiommu_wmb(void)
 {
 #ifdef __x86_64__
@@ -79,7 +79,7 @@ FLATIOMMU_INLINE void flatiommu_wc_flush(void)
 /*
  * One load and one store. On arm64 the address is a base register and nothing else: a hypervisor
  * cannot emulate accesses that change their base register or have two values (Arm ARM, ESR_ELx,
- * ISS.ISV), and compilers make such accesses of volatile ones in a loop.
+ * ISS.ISV), and a compiler may turn volatile accesses in a loop into such ones.
  */
 #ifdef __x86_64__
 #define FLATIOMMU_LOAD(type, instruction, reg, value) ((value) = *(const volatile type *)(reg))

@@ -11,8 +11,8 @@
  *   IOVA of your choice, and LOOKUP that IOVA. VFIO pins until the unmap;
  * - without VFIO, for any function that no IOMMU translates: PIN the memory, and LOOKUP the pin.
  *
- * An address space is that of a program. An I/O address space is what VFIO maps memory in: that of
- * a container, an IOAS or an HWPT.
+ * An address space is the memory of a program. An I/O address space is that of a container, an IOAS
+ * or an HWPT: VFIO maps memory in it.
  *
  * Opening the node needs CAP_SYS_RAWIO (EPERM).
  *
@@ -20,7 +20,7 @@
  * The call returns E2BIG if the struct is longer than the kernel knows and the rest is not zero, or
  * longer than a page, and EINVAL if it is shorter than its first version. Members called reserved
  * and unknown flags must be zero (EOPNOTSUPP). An unknown call returns ENOTTY. The kernel writes
- * members called out_*, and others where their description says so. A call that fails has changed
+ * members called out_*, and others if their description says so. A call that fails has changed
  * nothing, unless its description says otherwise.
  *
  * Errors of any call besides its own:
@@ -113,8 +113,9 @@ struct flatiommu_info {
 /* The function is declared through this file descriptor. */
 #define FLATIOMMU_STATE_DECLARED	0x8
 /*
- * Options of its claim, from FLATIOMMU_VERSION 5 on. Its I/O address space, and its pins, are
- * treated as with the module parameters on_unmap=hold and on_refusal=fence, whatever these are.
+ * Options of the function's claim, from FLATIOMMU_VERSION 5 on. The function's I/O address space
+ * and pins are treated as with on_unmap=hold or on_refusal=fence, whatever these module parameters
+ * are.
  */
 #define FLATIOMMU_STATE_HOLD		0x10
 #define FLATIOMMU_STATE_FENCE		0x20
@@ -188,7 +189,7 @@ struct flatiommu_declare {
  * The call may cover less than @length: the array was full, or the next byte is not mapped. Call
  * again for the rest. If a range is mapped or unmapped during the call, the result is that of some
  * moment during the call. The call does not see maps of other programs. If several programs have
- * mapped memory at bus addresses in one container, the call sees none of these maps.
+ * mapped memory at bus addresses in one I/O address space, the call sees none of these maps.
  *
  * Ioctl FLATIOMMU_LOOKUP. A call that fails may have written part of the array. Errors:
  * ENOENT	nothing is mapped at @start, or @start is after the end of the pin, or no such pin
@@ -473,17 +474,20 @@ struct flatiommu_event {
 /* Memory was pinned by FLATIOMMU_PIN, or was unpinned: given back, or held. */
 #define FLATIOMMU_EVENT_PIN	4
 #define FLATIOMMU_EVENT_UNPIN	5
-/* Bus mastering was cleared after a refusal. */
+/* Bus mastering was cleared after a map was refused or failed, or by on_hold_full=fence. */
 #define FLATIOMMU_EVENT_FENCE	6
-/* Bus mastering was cleared at the end of a pin, or as the function was detached. */
+/*
+ * Bus mastering was cleared at the end of a pin, or when the function was detached or, on some
+ * kernels, reset.
+ */
 #define FLATIOMMU_EVENT_STOP	7
-/* A program attached the function to an I/O address space, or it was detached. */
+/* A program attached the function to an I/O address space, or the function was detached. */
 #define FLATIOMMU_EVENT_ATTACH	8
 #define FLATIOMMU_EVENT_DETACH	9
 /*
- * Memory that was unmapped or unpinned is held from now on, and the end of that. HOLD comes after
- * the UNMAP or UNPIN: until RELEASE nobody but the program has the memory. From FLATIOMMU_VERSION 5
- * on.
+ * HOLD: memory that was unmapped or unpinned is held from now on. RELEASE: it is not held any more.
+ * HOLD comes after the UNMAP or UNPIN: until RELEASE nobody but the program has the memory. From
+ * FLATIOMMU_VERSION 5 on.
  */
 #define FLATIOMMU_EVENT_HOLD	10
 #define FLATIOMMU_EVENT_RELEASE	11
@@ -494,7 +498,7 @@ struct flatiommu_event {
  * @flags:	0
  * @function:	the function
  * @nr_events:	length of @events, not 0; set to the number written
- * @out_size:	number of events that are kept of the function, at most
+ * @out_size:	maximum number of events that are kept of the function
  * @first:	number of the first event that is wanted; set to the number of the first one that
  *		was written, which is higher if the wanted one is not kept any more. The first event
  *		since the claim has the number 0

@@ -267,6 +267,20 @@ if [[ -z $real ]]; then
 fi
 # shellcheck disable=SC2119
 start_udev
+if [[ -z $real ]]; then
+	diag "as if the module was not built for the kernel that boots"
+	rm -f /run/flatiommu/[m0-9]*
+	driverctl --nosave unset-override "$EDU"
+	modprobe -r -a vfio_pci flatiommu
+	mv "$extra/flatiommu.ko" /tmp
+	depmod
+	comes "$EDU"
+	is "$(driver_of "$EDU")" '' "udev leaves the function alone"
+	is "$(<"/sys/bus/pci/devices/$EDU/driver_override")" "(null)" "for its ordinary driver"
+	like "$(dmesg | tail -n 5)" "flatiommu: $EDU is not bound, as the module flatiommu is missing" "the log says why"
+	mv /tmp/flatiommu.ko "$extra"
+	depmod
+fi
 for which in "$EDU" --all; do
 	diag "as if after a reboot: no record, udev binds"
 	[[ $which != --all ]] || flatiommu bind --persist "$EDU" >/dev/null

@@ -136,6 +136,16 @@ rm module/*
 broken "no module, and headers" module problem "there is no flatiommu.ko" "make module && insmod module/flatiommu.ko" \
 	"${in_elsewhere[@]}"
 rmmod flatiommu
+rm module/*
+mkdir -p /usr/src/flatiommu-{0.0.9,9}
+echo 'BUILD_EXCLUSIVE_KERNEL="^[67]"' >/usr/src/flatiommu-0.0.9/dkms.conf
+echo 'BUILD_EXCLUSIVE_KERNEL="^(5|9\.)"' >/usr/src/flatiommu-9/dkms.conf
+broken "sources of DKMS that leave this kernel out" module problem "there is no flatiommu.ko" \
+	"make module && insmod module/flatiommu.ko" "${in_elsewhere[@]}"
+rmmod flatiommu
+rm -r module/* /usr/src/flatiommu-9
+like "$(line module . "${in_elsewhere[@]}" | jq -r .cure)" "dkms autoinstall && modprobe flatiommu$" "sources of DKMS for this kernel"
+rm -r /usr/src/flatiommu-0.0.9
 rmdir "/lib/modules/$(uname -r)/build"
 extra=/lib/modules/$(uname -r)/extra
 mkdir "$extra"
@@ -145,6 +155,10 @@ broken "one that depmod does not know" module warning "is not loaded" "insmod /l
 rmmod flatiommu
 depmod
 broken "one that is installed" module warning "is not loaded" "modprobe flatiommu" "${in_elsewhere[@]}"
+/bin/sed -i 's/\x00version=0/\x00version=9/' "$extra/flatiommu.ko"
+broken "a newer one that was installed meanwhile" module warning "flatiommu 0[^ ]* is loaded, and 9[^ ]* is installed" \
+	"flatiommu unbind --all && modprobe -r flatiommu && modprobe flatiommu" "${in_elsewhere[@]}"
+/bin/sed -i 's/\x00version=9/\x00version=0/' "$extra/flatiommu.ko"
 rmmod flatiommu
 /bin/sed -i 's/vermagic=[0-9]/vermagic=3/' "$extra/flatiommu.ko"
 if /bin/grep -qa ' modversions' "$MODULE"; then

@@ -1,28 +1,61 @@
 // SPDX-License-Identifier: MIT
 /* Commands for cures that load flatiommu.ko, or build it first, by DKMS or from its source. */
 #include <glob.h>
+#include <regex.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "modules.h"
 #include "packages.h"
 #include "sysfs.h"
 
+/* Does DKMS build by this dkms.conf for the running kernel? */
+static bool builds_here(const char *config)
+{
+	static const char key[] = "BUILD_EXCLUSIVE_KERNEL=\"";
+	char *text = file_text("%s", config), *pattern = text ? strstr(text, key) : NULL;
+	bool builds = true;
+	regex_t kernels;
+
+	if (pattern) {
+		pattern += strlen(key);
+		pattern[strcspn(pattern, "\"\n")] = 0;
+		if (!regcomp(&kernels, pattern, REG_EXTENDED | REG_NOSUB)) {
+			builds = !regexec(&kernels, kernel_release(), 0, NULL, 0);
+			regfree(&kernels);
+		}
+	}
+	free(text);
+	return builds;
+}
+
 /*
- * Finds the version of DKMS sources that a package has installed. Returns false if there are none.
+ * Finds the newest version of DKMS sources that a package has installed. Returns false if there
+ * are none for the running kernel.
  */
 static bool find_dkms(char *version, size_t size)
 {
 	static const char begin[] = "/usr/src/flatiommu-";
+	bool builds = false;
 	glob_t found;
+	size_t i;
 
 	if (glob("/usr/src/flatiommu-*/dkms.conf", 0, NULL, &found))
 		return false;
 	version[0] = 0;
-	snprintf(version, size, "%s", found.gl_pathv[0] + strlen(begin));
-	version[strcspn(version, "/")] = 0;
+	for (i = 0; i < found.gl_pathc; i++) {
+		char this[64];
+
+		snprintf(this, sizeof(this), "%s", found.gl_pathv[i] + strlen(begin));
+		this[strcspn(this, "/")] = 0;
+		if (strverscmp(this, version) < 0)
+			continue;
+		snprintf(version, size, "%s", this);
+		builds = builds_here(found.gl_pathv[i]);
+	}
 	globfree(&found);
-	return true;
+	return builds;
 }
 
 /*

@@ -18,14 +18,19 @@
 /*
  * A rule for each function. The rules are also the list of persistent functions. The rule sets the
  * override before udev loads drivers for the function. If a driver has it already, as one of an
- * initramfs may, the rule unbinds it.
+ * initramfs may, the rule unbinds it. If the module is missing, for example because it was removed
+ * or was not built for this kernel, the rule leaves the function to its ordinary driver.
  */
 #define RULE_FOR "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%19[^\"]\", ATTR{vendor}==\"0x%4x\", " \
 		 "ATTR{device}==\"0x%4x\""
 #define RULE "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", ATTR{vendor}==\"0x%04x\", " \
 	     "ATTR{device}==\"0x%04x\", DRIVER!=\"vfio-pci\", ATTR{driver_override}=\"vfio-pci\", " \
 	     "RUN{builtin}+=\"kmod load vfio-pci\", RUN+=\"/bin/sh -c 'cd /sys%%p && " \
-	     "{ [ ! -e driver ] || echo %%k >driver/unbind; }; echo %%k >/sys/bus/pci/drivers_probe'\"\n"
+	     "if [ -e iommu_group ] || [ -e /sys/module/flatiommu ]; then " \
+	     "[ ! -e driver ] || echo %%k >driver/unbind; " \
+	     "else echo >driver_override; " \
+	     "echo flatiommu: %%k is not bound, as the module flatiommu is missing >/dev/kmsg; fi; " \
+	     "echo %%k >/sys/bus/pci/drivers_probe'\"\n"
 
 int persist_check(struct tool *tool, bool without_iommu)
 {

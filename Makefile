@@ -7,7 +7,7 @@
 # make install-python   the Python module (DESTDIR=, pythondir=)
 # make uninstall        removes the installed files, with the same variables
 # make dist             a tarball, which builds without git, to build/dist
-# make deb              Debian's packages, to build/dist (ARCH=arm64: cross-built, after tests/vm/deps arm64)
+# make deb              Debian's packages, to build/dist (ARCH=arm64: cross-built, to build/dist/arm64, after tests/vm/deps arm64)
 # make rpm              RPM packages, to build/dist/rpm (RPM_FLAGS=--nodeps on Debian)
 # make check-packages   the packages, the tarball, containers and Secure Boot, in a minimal Debian in the emulated machine, and the
 #                       benches in short: an hour or more
@@ -33,6 +33,10 @@
 # make test-KERNEL-MACHINE          the tests of one machine on one kernel, such as test-6.1-amd64-pc
 
 comma := ,
+
+ifneq ($(words $(CURDIR)),1)
+$(error The path of this directory, "$(CURDIR)", has a blank, which Kbuild does not support: move the directory)
+endif
 
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -162,6 +166,8 @@ ldconfig = [ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || PATH=$$PATH:/usr/sbin:
 
 .PHONY: install
 install: lib tools man
+	# ldconfig would prefer the library of a newer version
+	rm -f $(DESTDIR)$(libdir)/$(soname).*
 	$(install) -m 755 -t $(DESTDIR)$(prefix)/sbin build/bin/flatiommu
 	$(install) -t $(DESTDIR)$(prefix)/share/bash-completion/completions tools/completion/flatiommu
 	$(install) -t $(DESTDIR)$(preload-dir) build/lib/$(preload)
@@ -175,9 +181,9 @@ install: lib tools man
 	sed 's,@prefix@,$(prefix),; s,@libdir@,$(libdir),; s,@includedir@,$(includedir),; s,@version@,$(version),' \
 		lib/libflatiommu.pc.in >build/lib/flatiommu.pc
 	$(install) -T build/lib/flatiommu.pc $(DESTDIR)$(libdir)/pkgconfig/libflatiommu.pc
-	for section in $(patsubst .%,%,$(sort $(suffix $(pages)))); do \
+	umask 022 && for section in $(patsubst .%,%,$(sort $(suffix $(pages)))); do \
 		mkdir -p $(DESTDIR)$(mandir)/man$$section && \
-		cp -P build/man/*.$$section $(DESTDIR)$(mandir)/man$$section || exit; \
+		cp -P --no-preserve=mode build/man/*.$$section $(DESTDIR)$(mandir)/man$$section || exit; \
 	done
 	$(install) -t $(DESTDIR)$(prefix)/lib/udev/rules.d packaging/60-flatiommu.rules
 	$(ldconfig)
@@ -210,12 +216,17 @@ uninstall:
 	cd build/uninstall && find . ! -type d -print0 | (cd $(DESTDIR)/ && xargs -0 rm -f)
 	cd build/uninstall && find . -depth -type d -path '*flatiommu*' -print0 | \
 		(cd $(DESTDIR)/ && xargs -0 rmdir --ignore-fail-on-non-empty 2>/dev/null || true)
+	rm -rf build/uninstall
+	rm -f $(DESTDIR)$(libdir)/$(soname).*
 	$(ldconfig)
 
 # A commit always gives the same bytes. Outside git, in an unpacked tarball, all files are packed. A repository above this
 # directory is another one.
 dist := flatiommu-$(version)
 epoch := $(shell { [ -e .git ] && git log -1 --format=%ct 2>/dev/null; } || stat -c %Y VERSION)
+# A repository of another user's: git refuses it, and untracked files must not be packed in its stead.
+git-refuses = $(if $(wildcard .git/HEAD),$(if $(shell git ls-files 2>/dev/null | head -n 1),, \
+	$(error git does not read this tree. Cure: git config --global --add safe.directory $(CURDIR))))
 dist-files = $(shell { [ -e .git ] && git ls-files 2>/dev/null; } || \
 	find . \( -path ./build -o -path ./.git \) -prune -o -type f ! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' \
 		! -name '.*.cmd' ! -name modules.order ! -name Module.symvers -printf '%P\n')
@@ -224,9 +235,10 @@ tarball := build/dist/$(dist).tar.gz
 
 .PHONY: dist
 dist:
-	mkdir -p build/dist
-	printf '%s\n' $(dist-files) | tar -c --no-recursion -T - --transform 's,^,$(dist)/,' --sort=name --format=ustar \
-		--mtime=@$(epoch) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX | gzip -9n >$(tarball)
+	$(git-refuses)mkdir -p build/dist
+	printf '%s\n' $(dist-files) | tar -cf $(tarball:.gz=) --no-recursion -T - --transform 's,^,$(dist)/,' --sort=name --format=ustar \
+		--mtime=@$(epoch) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
+	gzip -9nf $(tarball:.gz=)
 
 # Cross-built packages are linked to the libraries of tests/vm/sysroot, so build dependencies are not checked: -d.
 deb-cross := $(filter arm64,$(ARCH))
@@ -234,7 +246,9 @@ cross-deb = sysroot=$$(tests/vm/sysroot $(ARCH)) && export SYSROOT=$$sysroot CC=
 	LD=$(triplet-$(ARCH))-ld AR=$(triplet-$(ARCH))-ar OBJCOPY=$(triplet-$(ARCH))-objcopy && \
 	cp $$sysroot/shlibs build/deb/$(dist)/debian/shlibs.local &&
 
-# In a copy, because dpkg-buildpackage writes its results above the tree.
+# In a copy, because dpkg-buildpackage writes its results above the tree. Packages of other versions go, and those of another
+# architecture have a directory of their own: apt install build/dist/*.deb would install them, too.
+deb-dir := build/dist$(deb-cross:%=/%)
 .PHONY: deb
 deb: dist
 	rm -rf build/deb
@@ -242,7 +256,9 @@ deb: dist
 	tar -C build/deb -xf $(tarball)
 	$(if $(deb-cross),$(cross-deb)) cd build/deb/$(dist) && SOURCE_DATE_EPOCH=$(epoch) DEB_BUILD_OPTIONS=noautodbgsym \
 		dpkg-buildpackage -us -uc -b $(deb-cross:%=-d -a%) $(DEB_FLAGS)
-	mv build/deb/*.deb build/deb/*.changes build/deb/*.buildinfo build/dist
+	mkdir -p $(deb-dir)
+	rm -f $(deb-dir)/*.deb $(deb-dir)/*.changes $(deb-dir)/*.buildinfo
+	mv build/deb/*.deb build/deb/*.changes build/deb/*.buildinfo $(deb-dir)
 
 .PHONY: rpm
 rpm: dist
@@ -261,7 +277,7 @@ examples: $(examples)
 .SECONDEXPANSION:
 $(examples): build/bin/%: $$(wildcard examples/%.c examples/%/*.c examples/%/*.h) $(wildcard examples/*.h) build/lib/libflatiommu.a build/toolchain
 	mkdir -p $(@D)
-	$(CC) $(flags) -o $@ $(filter %.c %.a,$^)
+	$(CC) $(flags) $(LDFLAGS) -o $@ $(filter %.c %.a,$^)
 
 # The flatiommu command.
 tool-sources := $(wildcard tools/flatiommu/*.c)
@@ -270,12 +286,17 @@ tool-sources := $(wildcard tools/flatiommu/*.c)
 .PHONY: tools
 tools: build/bin/flatiommu preload
 
-build/bin/flatiommu: $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) build/lib/libflatiommu.a build/toolchain
+# The command has the directory of the library that it preloads, so another prefix links it again.
+build/preload-dir: FORCE
+	@mkdir -p $(@D)
+	@[ "$$(cat $@ 2>/dev/null)" = '$(preload-dir)' ] || echo '$(preload-dir)' >$@
+
+build/bin/flatiommu: build/preload-dir $(tool-sources) $(wildcard tools/flatiommu/*.h) $(shared) build/lib/libflatiommu.a build/toolchain
 	@printf '#include <%s>\n' pci/pci.h json-c/json.h | $(CC) $(CPPFLAGS) -fsyntax-only -x c - 2>/dev/null || \
 		{ echo "No libpci or json-c: install libpci-dev libjson-c-dev (Debian, Ubuntu), pciutils-devel json-c-devel" \
 			"(Fedora), pciutils-devel libjson-c-devel (openSUSE) or pciutils json-c (Arch)" >&2; exit 1; }
 	mkdir -p $(@D)
-	$(CC) $(flags) -DVERSION='"$(version)"' -DPRELOAD_DIRECTORY='"$(preload-dir)"' -o $@ $(tool-sources) \
+	$(CC) $(flags) $(LDFLAGS) -DVERSION='"$(version)"' -DPRELOAD_DIRECTORY='"$(preload-dir)"' -o $@ $(tool-sources) \
 		build/lib/libflatiommu.a -lpci -ljson-c
 
 .PHONY: clean

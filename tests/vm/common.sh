@@ -5,7 +5,10 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck disable=SC2034
 top=${here%/tests/vm}
 # Things that are expensive to make are made once and kept here. The cache may be removed at any time.
-cache=$(realpath -sm "${FLATIOMMU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatiommu}")
+home=${HOME:-$(getent passwd "$(id -u)" | cut -d : -f 6)}
+cache=$(realpath -sm "${FLATIOMMU_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/flatiommu}")
+# Tests run as nobody, too.
+umask 022
 # The scripts read apt's messages.
 export LC_ALL=C.UTF-8
 
@@ -20,6 +23,9 @@ die() {
 	say "$*"
 	exit 1
 }
+
+[[ -d ${TMPDIR:-/tmp} && -w ${TMPDIR:-/tmp} ]] ||
+	die "${TMPDIR:-/tmp} cannot be written: set TMPDIR to a directory that can"
 
 # triplet ARCHITECTURE: prints the prefix of its compiler's name
 triplet() {

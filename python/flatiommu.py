@@ -14,8 +14,12 @@ the errno and the reason of the library. Functions that are not wrapped are in f
 import asyncio
 import ctypes
 import errno
+import gc
+import math
 import os
 import select
+import time
+import weakref
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint, c_uint8
 from ctypes import c_uint16, c_uint32, c_uint64, c_void_p
 from enum import IntEnum
@@ -45,12 +49,38 @@ class EventKind(IntEnum):
     ADDED, REMOVED, BOUND, UNBOUND = range(1, 5)
 
 
+_UNSIGNED = (c_uint8, c_uint16, c_uint32, c_uint64, c_uint, c_size_t)
+_SIGNED = (c_int, c_int32, c_int64)
+
+
+def _fit(kind, value):
+    """The number, if a C integer of this kind can have it. ctypes would cut it without a word."""
+    if kind in _UNSIGNED + _SIGNED and isinstance(value, int):
+        bits = 8 * ctypes.sizeof(kind) - (kind in _SIGNED)
+        if not -(kind in _SIGNED) << bits <= value < 1 << bits:
+            raise OverflowError(f"{value:#x} does not fit into {bits} bits")
+    return value
+
+
+def _fitting(kind):
+    """The same, as a type of an argument: ctypes.ArgumentError."""
+    class Fitting(kind):
+        """What ctypes asks for."""
+        @classmethod
+        def from_param(cls, value):
+            """ctypes calls it for each argument."""
+            return kind.from_param(_fit(kind, value))
+    return Fitting if kind in _UNSIGNED + _SIGNED else kind
+
+
 class _Structure(ctypes.Structure):
     """A structure of the library's: a member that there is not is a mistake."""
     def __init__(self, **members):
-        for name in members:
-            if name not in (field[0] for field in self._fields_):
+        kinds = dict(self._fields_)
+        for name, value in members.items():
+            if name not in kinds:
                 raise TypeError(f"{type(self).__doc__} has no {name}")
+            _fit(kinds[name], value)
         super().__init__(**members)
 
 
@@ -201,7 +231,7 @@ for _size, _type in ((8, c_uint8), (16, c_uint16), (32, c_uint32), (64, c_uint64
     _CALLS[f"write{_size}"] = (None, c_void_p, _type)
 for _name, (_result, *_arguments) in _CALLS.items():
     _call = getattr(lib, "flatiommu_" + _name)
-    _call.restype, _call.argtypes = _result, _arguments
+    _call.restype, _call.argtypes = _result, [_fitting(_kind) for _kind in _arguments]
 
 version = lib.flatiommu_library_version().decode()
 rmb, wmb, mb, wc_flush = (getattr(lib, "flatiommu_" + _name)
@@ -227,7 +257,10 @@ class _Memory:
 
     def _make(self):
         address, length = self._where
-        self.memory = memoryview((ctypes.c_char * length).from_address(address)).cast("B")
+        array = (ctypes.c_char * length).from_address(address)
+        # each view of the memory, such as a slice or a NumPy array, keeps this object
+        self._array = weakref.ref(array)
+        self.memory = memoryview(array).cast("B")
 
     def _renew(self):
         """A view that another object has was not released, and is the one to be released later."""
@@ -237,8 +270,15 @@ class _Memory:
             self._make()
 
     def _release(self):
-        """BufferError, and nothing has changed, when another object has it, such as an array."""
+        """BufferError, and the memory stays, when another object has it, such as an array."""
         self.memory.release()
+        if self._array() is not None:
+            # it may be in a cycle that nobody uses any more
+            gc.collect()
+        array = self._array()
+        if array is not None:
+            self.memory = memoryview(array).cast("B")
+            raise BufferError("another object has a view of the memory")
 
 
 def functions(**match):
@@ -280,8 +320,12 @@ class _Polled(_Closed):
 
     def wait(self, timeout=None):
         """What read() returns, once there is something. timeout: in seconds, TimeoutError then."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        end = None if timeout is None else time.monotonic() + timeout
         while (value := self.read()) is None:
-            if not select.select([self], [], [], timeout)[0]:
+            left = None if end is None else math.ceil(1000 * max(0, end - time.monotonic()))
+            if not poll.poll(left):
                 raise TimeoutError(f"{self!r}: nothing in {timeout} s")
         return value
 
@@ -330,6 +374,12 @@ class Monitor(_Polled):
         return None if result == -errno.EAGAIN else _check(result, what="monitor") or event
 
 
+# As in C, a context ends when it is closed, and not when it is forgotten: devices use its memory.
+_contexts = set()
+# Objects with memory that the library could not unmap, so that a device may still reach it.
+_lost = []
+
+
 class Context(_Closed):
     """flatiommu_open_with(): devices, and the memory that all of them reach."""
     def __init__(self, backend=None):
@@ -337,6 +387,7 @@ class Context(_Closed):
         self._parts = []
         _check(lib.flatiommu_open_with(byref(Options(backend=_bytes(backend))), byref(self._flat)),
                what="flatiommu_open_with")
+        _contexts.add(self)
 
     def __repr__(self):
         return f"<Context {self.backend if self._flat else 'closed'}>"
@@ -407,10 +458,14 @@ class Context(_Closed):
             return
         _release(self._parts)
         flat, self._flat = self._flat, c_void_p()
+        # until the devices are stopped
+        held = [part._held for part in self._parts if isinstance(part, Buffer)]
         for part in self._parts:
             part._end()
         self._parts.clear()
         lib.flatiommu_close(flat)
+        _contexts.discard(self)
+        del held
 
 
 def _release(parts):
@@ -491,8 +546,10 @@ class Buffer(_Memory, _Closed):
         flat, held = self._context.handle, self._held
         self._release()
         self._context._parts.remove(self)
-        _check(lib.flatiommu_dma_free(self._end()), flat)
-        del held
+        result = lib.flatiommu_dma_free(self._end())
+        if result < 0:
+            _lost.append(held)
+        _check(result, flat)
 
 
 class Pool(_Whole):
@@ -772,10 +829,12 @@ class Device(_Whole):
 
     def irqs(self, irq, count, first=0):
         """flatiommu_irq_enable(): an Interrupt for each of the vectors"""
-        new = [Interrupt(self, Irq(irq), first + i) for i in range(count)]
+        new = []
         try:
+            for i in range(count):
+                new.append(Interrupt(self, Irq(irq), first + i))
             self._call("irq_enable", irq, first, count, (c_int * count)(*[i.fileno() for i in new]))
-        except Error:
+        except BaseException:
             for interrupt in new:
                 interrupt._end()
             raise

@@ -4,7 +4,8 @@
 
 here=${0%/*}
 export LD_LIBRARY_PATH=$here/../lib PYTHONPATH=$here/../python PYTHONDONTWRITEBYTECODE=1
-cases=(enumerates maps_registers reads_config_space says_why has_buffers has_pools has_peers has_interrupts monitors)
+cases=(enumerates maps_registers cuts_no_numbers reads_config_space says_why has_buffers keeps_memory_until_stopped has_pools has_peers
+	has_interrupts leaks_no_files monitors)
 
 modprobe vfio-pci
 insmod "$MODULE"

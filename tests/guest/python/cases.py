@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """cases.py NAME EDU TESTDEV SHM NVME: what python.t tests, each in a process of its own."""
 import asyncio
+import ctypes
 import errno
+import gc
 import mmap
 import os
 import pickle
+import resource
 import sys
+import weakref
 
 import flatiommu
 from flatiommu import Context, Error, Irq
@@ -136,6 +140,16 @@ def has_buffers():
         raises(BufferError, dma.close)
         taken.release()
         copies(regs, dma.address(), dma.address(4096))
+        for another in (lambda m: m[5:9], memoryview, (ctypes.c_char * 8).from_buffer):
+            view = another(dma.memory)
+            raises(BufferError, dma.close)
+            raises(BufferError, flat.close)
+            del view
+            copies(regs, dma.address(), dma.address(4096))
+        # one in a cycle, which nobody has any more
+        cycle = [dma.memory[:1]]
+        cycle.append(cycle)
+        del cycle
         dma.close()
         raises(ValueError, dma.address)
         # a context that is closed by its end only
@@ -144,6 +158,68 @@ def has_buffers():
         raises(BufferError, flat.close)
         assert regs.read32(0) == ID and len(dma.memory) == 4096
         taken.release()
+
+
+def cuts_no_numbers():
+    with Context() as flat:
+        edu = flat.open(EDU)
+        regs = edu.bar(0)
+        regs.write32(4, 0xffffffff)
+        for value in (1 << 32, -1):
+            raises(ctypes.ArgumentError, regs.write32, 4, value)
+        raises(ctypes.ArgumentError, regs.write8, 4, 256)
+        raises(ctypes.ArgumentError, regs.write64, FROM, 1 << 64)
+        raises(ctypes.ArgumentError, edu.irqs, Irq.MSI, 1, 1 << 32)
+        raises(OverflowError, flat.alloc, 4096, address_bits=(1 << 32) + 28)
+        raises(OverflowError, flat.alloc, 4096, node=1 << 31)
+        raises(OverflowError, flatiommu.functions, vendor=0x18086)
+        assert regs.read32(4) == 0
+
+
+def keeps_memory_until_stopped():
+    flat, own, seen = Context(), mmap.mmap(-1, 4096), []
+    flat.open(EDU)
+    flat.map(own)
+    forgotten = weakref.ref(flat)
+    close = flatiommu.lib.flatiommu_close
+
+    def closes(handle):
+        seen.append(raises(BufferError, own.close))
+        close(handle)
+    flatiommu.lib.flatiommu_close = closes
+    del flat
+    gc.collect()
+    forgotten().close()
+    assert len(seen) == 1
+    own.close()
+    # memory that the library says it cannot unmap
+    flatiommu.lib.flatiommu_close = close
+    free, own = flatiommu.lib.flatiommu_dma_free, mmap.mmap(-1, 4096)
+    with Context() as flat:
+        flat.open(EDU)
+        flatiommu.lib.flatiommu_dma_free = lambda dma: free(dma) or -errno.EIO
+        raises(Error, flat.map(own).close)
+        gc.collect()
+        raises(BufferError, own.close)
+        flatiommu.lib.flatiommu_dma_free = free
+
+
+def leaks_no_files():
+    with Context() as flat:
+        edu = flat.open(EDU)
+        before = os.listdir("/proc/self/fd")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(before) + 16, limits[1]))
+        assert raises(OSError, edu.irqs, Irq.MSI, 100).errno == errno.EMFILE
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert os.listdir("/proc/self/fd") == before
+        # an eventfd with a high number
+        files = [os.dup(0) for _ in range(1030)] if limits[0] > 1100 else []
+        irq = edu.irq(Irq.MSI)
+        irq.trigger()
+        assert irq.wait(10) == 1
+        for file in files:
+            os.close(file)
 
 
 def has_pools():

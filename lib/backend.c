@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The choice of a device's backend: of those that fit its group or node, the first that works. */
+/* Chooses a device's backend: the first one that works of those that fit its group or node. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ bool is_noiommu_cdev(const struct sysfs_function *f)
 
 bool has_iommu(const struct sysfs_function *f)
 {
-	/* The groups of all others have a name, also those of drivers that are not written yet. */
+	/* Only the groups of a real IOMMU have no name. */
 	return f->group >= 0 && !f->group_name[0] && !is_noiommu_cdev(f);
 }
 
@@ -49,7 +49,7 @@ static const struct candidate {
 /* A kernel may have no VFIO groups, though a function has an IOMMU group. */
 static bool has_vfio_groups(void)
 {
-	/* After another error it may exist. If not, open() fails. */
+	/* After another error than ENOENT there may be groups. If there are none, open() fails. */
 	return !access("/sys/class/vfio", F_OK) || errno != ENOENT;
 }
 

@@ -74,8 +74,8 @@ struct backend {
 
 /*
  * The backends in the order in which they are tried: iommufd before type1, because it does not
- * limit mappings and is the future of VFIO. BACKEND(name, function that says whether the backend
- * fits a device, reason for that in a message, whether it needs a VFIO character device).
+ * limit the number of mappings. BACKEND(name, function that returns true if the backend fits a
+ * device, reason for that in a message, true if it needs a VFIO character device).
  */
 #define BACKENDS(BACKEND)								\
 	BACKEND(iommu_iommufd, has_iommu, "its group has a real IOMMU", true)		\
@@ -97,15 +97,15 @@ extern const struct backend imported;
  */
 int choose_backend(struct flatiommu_device *device);
 
-/* These tell what is behind a function. */
+/* Does flatiommu.ko, Linux's no-IOMMU mode or a real IOMMU have the function? */
 bool is_flat(const struct sysfs_function *f);
 bool is_noiommu_group(const struct sysfs_function *f);
 bool is_noiommu_cdev(const struct sysfs_function *f);
 bool has_iommu(const struct sysfs_function *f);
 
 /*
- * The file devnode.c: /dev/flatiommu. After an error each one has called fail() and returns -errno,
- * except that flat_unpin() does not call fail().
+ * The file devnode.c: /dev/flatiommu. After an error each function has called fail() and returns
+ * -errno, unless its comment says otherwise.
  */
 int flat_open(struct flatiommu *flat);
 struct flatiommu_function flat_name(const struct flatiommu_device *device);
@@ -113,6 +113,7 @@ int flat_declare(struct flatiommu_device *device);
 int flat_look_up(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		 struct flatiommu_dma_segment *segments, size_t room);
 int flat_pin(struct flatiommu_device *device, struct buffer *buffer, uint32_t *pin);
+/* Does not call fail(). */
 int flat_unpin(struct flatiommu *flat, uint32_t pin);
 int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offset, size_t length,
 		     struct flatiommu_dma_segment *segments, size_t room);
@@ -123,20 +124,28 @@ int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offse
  */
 int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu_segment *segments,
 		 uint32_t *n);
-/* Looks a pin up from @offset after dma.memory on. @segments and @n as for flat_pin_all(). */
+/*
+ * Looks up bus addresses of a pin of flat_pin_all(), from @offset on, counted from dma.memory.
+ * @segments and @n are as for flat_pin_all().
+ */
 int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size_t length,
 		       struct flatiommu_segment *segments, uint32_t *n);
 /*
- * Is the pin for the device, too? Returns 0, -EXDEV if the device is in another I/O address space,
- * or -ENOENT, without fail(), if there is no such pin.
+ * Is the pin for the device, too? Returns
+ * 0		yes
+ * -ENOENT	there is no such pin: fail() was not called
+ * -EXDEV	no: the device is in another I/O address space
+ * or another -errno.
  */
 int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin);
 /* Sets a bit in *@bars for each BAR that the claim holds write-combined. */
 int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
-/* Says that all devices of the context are done with what was freed. Does not call fail(). */
+/*
+ * Tells the module that no device of the context uses freed memory any more. Does not call fail().
+ */
 int flat_quiet(struct flatiommu *flat);
 
-/* Let VFIO map the buffer: it succeeds, or its error has the cause. */
+/* The module did not pin the buffer, so VFIO maps it. If VFIO fails, its error has the cause. */
 #define PIN_NOT_POSSIBLE 1
 
 /* The file pinned.c. Are buffers pinned through /dev/flatiommu? */

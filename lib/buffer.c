@@ -214,7 +214,7 @@ static void do_not_find(struct flatiommu *flat, struct buffer *buffer)
 	pthread_mutex_unlock(&flat->lock);
 }
 
-/* Has a device that was opened meanwhile changed the IOVAs? Waits for one that is being opened. */
+/* Has a device that was opened meanwhile changed the IOVAs? Waits if a device is being opened. */
 static bool fewer_iovas(struct flatiommu *flat, unsigned int before)
 {
 	bool changed;
@@ -279,7 +279,7 @@ static int map_once(struct flatiommu *flat, struct buffer *buffer, const struct 
 	if (err)
 		goto out;
 	err = buffer->bus ? set_peer_segment(flat, buffer) : pin_buffer(flat, buffer);
-	/* type1 would map what the program sees of a device's memory, and nothing would hold it. */
+	/* type1 would map the program's mapping of a device's memory, but nothing would keep it. */
 	if (err == PIN_NOT_POSSIBLE && buffer->is_dmabuf && !backend->for_each_device)
 		err = explain_map(flat, buffer, -EFAULT);
 	if (err == PIN_NOT_POSSIBLE)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Capabilities as drivers check them, in the initial user namespace: for the library and the
+ * Capabilities in the initial user namespace, where drivers check them. For the library and the
  * command.
  */
 #ifndef LIB_CAPABILITY_H
@@ -26,7 +26,7 @@ static inline bool in_user_namespace(void)
 	return !stat("/proc/self/ns/user", &st) && st.st_ino != INITIAL_USER_NAMESPACE;
 }
 
-/* Has the process the capability in the initial user namespace? */
+/* Does the process have the capability in the initial user namespace? */
 static inline bool has_capability(unsigned int capability)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };

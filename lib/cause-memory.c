@@ -14,7 +14,7 @@
 
 #define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
-/* type1 and /dev/flatiommu count in VmLck, and iommufd in VmPin. */
+/* Returns the bytes that are pinned: VmLck has those of type1 and the module, VmPin iommufd's. */
 static unsigned long long locked_bytes(void)
 {
 	FILE *status = fopen("/proc/self/status", "re");

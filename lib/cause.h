@@ -26,14 +26,14 @@ int explain_open(struct flatiommu *flat, const char *name, const char *path, int
 
 /* Has this process the node @path open, in another context or without the library? */
 bool is_open_here(const char *path);
-/* Returns who has the node @path open, which can be open only once. */
+/* The node @path can be open only once. Returns a text that says which program has it open. */
 const char *why_busy(const char *path);
 /* As why_busy(), for a character device: one program must have all functions of its group. */
 const char *why_group_busy(const struct sysfs_function *function);
 
 /*
- * The call @step, which takes a device over, failed. @module, vfio_iommu_type1 or iommufd, is the
- * one that checks for safe interrupts.
+ * The call @step, which takes a device over, failed. @module, vfio_iommu_type1 or iommufd, checks
+ * for safe interrupts.
  */
 int explain_attach(struct flatiommu_device *device, const char *step, int err, const char *module);
 

@@ -7,10 +7,10 @@
 
 #include "sysfs.h"
 
-/* Longer paths are taken for cgroups without a limit. A thread may have a small stack. */
+/* Maximum of a path, because a thread may have a small stack. Longer ones count as unlimited. */
 #define LENGTH 512
 
-/* Finds where a hierarchy of cgroups of version 2 is mounted, and which directory of it is. */
+/* Finds a mount of cgroups of version 2: @root, a directory of the hierarchy, is at @point. */
 static bool find_mount(char *root, char *point)
 {
 	FILE *mounts = fopen("/proc/self/mountinfo", "re");
@@ -25,7 +25,7 @@ static bool find_mount(char *root, char *point)
 	return found;
 }
 
-/* Finds the directory of the process's cgroup, and the length of its part that is the mount. */
+/* Finds the directory of the process's cgroup. *@mount is the length of its mount point. */
 static bool find_cgroup(char *dir, size_t room, size_t *mount)
 {
 	FILE *file = fopen("/proc/self/cgroup", "re");
@@ -62,7 +62,7 @@ static uint64_t read_bytes(const char *dir, const char *name, uint64_t otherwise
 	return end == text ? otherwise : bytes;
 }
 
-/* Returns the cgroup's pages of files. The kernel gives them up before it kills a process. */
+/* Returns the bytes of the cgroup's page cache. The kernel frees it before it kills a process. */
 static uint64_t file_bytes(const char *dir)
 {
 	char path[LENGTH + 16], line[128];

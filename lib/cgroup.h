@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How much memory the process's cgroup, and those above it, leave it: cgroups of version 2 only. */
+/* Memory that the limits of the process's cgroup and its parents leave. Version 2 only. */
 #ifndef LIB_CGROUP_H
 #define LIB_CGROUP_H
 
@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * Returns the bytes, or UINT64_MAX if there is no limit or it cannot be seen. If they are fewer
- * than @wanted, memory of files counts as left, too. @where gets the directory of the cgroup that
- * leaves the least.
+ * Returns the bytes that are left, or UINT64_MAX if there is no limit or it cannot be read. If they
+ * are fewer than @wanted, the page cache counts as left, too. @where gets the directory of the
+ * cgroup that leaves the least.
  */
 uint64_t cgroup_left(uint64_t wanted, char *where, size_t size);
 

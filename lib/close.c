@@ -51,7 +51,7 @@ void drop_stopped_devices(struct flatiommu *flat)
 {
 	struct flatiommu_device *device;
 
-	/* First without open_lock: freeing a buffer must not wait for a device that is opened. */
+	/* First without open_lock: a free must not wait for a device that is being opened. */
 	pthread_mutex_lock(&flat->lock);
 	device = find_unneeded(flat);
 	pthread_mutex_unlock(&flat->lock);

@@ -8,7 +8,7 @@
 
 #include "internal.h"
 
-/* The mark is zero in a child. A child in a new PID namespace may have its parent's process ID. */
+/* The page is zero in a child. A child in a new PID namespace may have its parent's process ID. */
 static int make_mark(struct flatiommu *flat)
 {
 	char *page = mmap(NULL, small_page_size(), PROT_READ | PROT_WRITE,

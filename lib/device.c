@@ -201,7 +201,10 @@ static int join(struct flatiommu_device *device)
 	struct flatiommu *flat = device->flat;
 	int err;
 
-	/* What another thread pins from now on is pinned for this device, and needs it. */
+	/*
+	 * From now on other threads pin memory for this device, too. If it is the only one, there
+	 * are no earlier pins.
+	 */
 	if (list_device(device))
 		return 0;
 	err = join_pins(device);

@@ -155,7 +155,7 @@ static int look_up(struct flatiommu *flat, struct flatiommu_lookup *lookup,
 	return (int)lookup->nr_segments;
 }
 
-/* Returns any of the context's functions: the kernel admits only those with the same addresses. */
+/* Returns one of the context's functions, which all have the same bus addresses. */
 static struct flatiommu_function any_function(struct flatiommu *flat)
 {
 	struct flatiommu_function function;
@@ -200,7 +200,7 @@ int flat_look_up_pin(struct flatiommu_device *device, uint32_t pin, size_t offse
 	return look_up(device->flat, &lookup, segments, room);
 }
 
-/* The whole dma-buf, whose memory the kernel does not pin by the program's mapping of it. */
+/* Pin the whole dma-buf, by its file: the kernel pins no pages of a program's mapping of it. */
 static void name_dmabuf(const struct buffer *buffer, struct flatiommu_pin *arg)
 {
 	arg->flags |= FLATIOMMU_PIN_DMABUF;
@@ -267,7 +267,10 @@ int flat_quiet(struct flatiommu *flat)
 	unsigned int changed;
 
 	arg.nr_functions = list_functions(flat, functions, &changed);
-	/* Without devices nothing is held. If a call cannot name them all, their close ends it. */
+	/*
+	 * Without devices nothing is held. If there are too many for one call, the module holds the
+	 * memory until they are closed.
+	 */
 	return arg.nr_functions ? call(flat->devnode, FLATIOMMU_QUIET, &arg) : 0;
 }
 
@@ -336,7 +339,7 @@ int flat_pin_all(struct flatiommu *flat, struct buffer *buffer, struct flatiommu
 		*n = room;
 		err = pin_once(flat, buffer, segments, n, &again);
 	} while (again);
-	/* VFIO attaches to none, and may do without the others. */
+	/* VFIO attaches to no dma-buf, so do not try it. */
 	if (err < 0 && buffer->is_dmabuf)
 		return explain_dmabuf(flat, buffer, err);
 	/* An older module does not know the flag (EOPNOTSUPP) or the segments (E2BIG). */

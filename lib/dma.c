@@ -7,7 +7,7 @@
 #include "internal.h"
 #include "memory.h"
 
-#define HUGE_TRIES	4096	/* tries for memory within reach; mostly the pool has fewer pages */
+#define HUGE_TRIES	4096	/* tries for memory within reach; mostly there are fewer pages */
 #define DRAWN_SIZE	(64ul << 20)	/* bytes of ordinary memory to try */
 
 #define ACCESS_FLAGS (FLATIOMMU_DMA_READ_ONLY | FLATIOMMU_DMA_WRITE_ONLY)
@@ -131,7 +131,7 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 }
 
 /*
- * Allocates and maps memory until some is within the device's reach. Memory that is not is kept
+ * Allocates and maps memory until some is within the device's reach. Memory out of reach is kept
  * until then, or the kernel would return the same again. Ordinary memory is tried more than once
  * only if @draw.
  */
@@ -193,7 +193,7 @@ static enum flatiommu_dma_pages best_pages(struct flatiommu *flat, size_t length
 	return FLATIOMMU_PAGES_SMALL;
 }
 
-/* Tries kinds of pages, from the one that was asked for on. */
+/* Tries the kind of pages that the options name, and then the kinds after it in the enum. */
 static int alloc_kinds(struct flatiommu *flat, size_t length, bool draw,
 		       const struct flatiommu_dma_options *options, struct buffer **buffer,
 		       bool *no_pages)
@@ -353,7 +353,7 @@ static int map_memory(struct flatiommu *flat, void *memory, size_t length,
 	err = check_map_options(flat, "flatiommu_dma_map", length, options);
 	if (err)
 		return err;
-	/* Some backends could, and nothing would end it with the device. */
+	/* Some backends could map a BAR, but the map would not end with the device. */
 	if (is_bar(flat, memory, length))
 		return fail(flat, -EFAULT, "flatiommu_dma_map: %p is a BAR of a device, or goes on in one. Cure: flatiommu_bar_dma()",
 			    memory);

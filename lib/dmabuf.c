@@ -4,8 +4,8 @@
  * buffer, and a buffer becomes a dma-buf for other drivers, by udmabuf.
  *
  * The kernel pins no pages of a program's mapping of a dma-buf. On flatiommu.ko and with
- * noiommu-group the module attaches to it. VFIO attaches to none: type1 never, and iommufd only to
- * those of its own.
+ * noiommu-group the module attaches to it. VFIO does not: type1 attaches to none, and iommufd only
+ * to dma-bufs of VFIO.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ static int64_t dmabuf_size(struct flatiommu *flat, int fd)
 				      ERRNO(size ? -errno : -EINVAL));
 }
 
-/* A file of one's own and the memory, which the program reads and writes if it can. */
+/* Duplicates the file descriptor, and maps the memory: to write as well if the file allows it. */
 static int map_dmabuf(struct flatiommu *flat, struct buffer *buffer, int fd)
 {
 	int64_t size = dmabuf_size(flat, fd);
@@ -127,7 +127,7 @@ static int export(const struct buffer *buffer, int *dmabuf)
 		*dmabuf = ret;
 		return 0;
 	}
-	/* The module's own memory is a file, too, and udmabuf needs one of memfd_create(). */
+	/* udmabuf needs a file of memfd_create(). The file of the module's memory is none. */
 	if (buffer->file < 0 || fcntl(buffer->file, F_GET_SEALS) < 0)
 		return fail(buffer->flat, -EOPNOTSUPP, "the buffer at %p cannot be a dma-buf. Cure: "
 			    "allocate it with FLATIOMMU_DMA_SHARED, and neither with few address "

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * An IOMMU maps an address once, and several buffers may have the same page. So what is mapped is a
- * piece: memory at consecutive addresses, mapped by one call, with the number of its uses. A piece
- * stays until the last buffer that has a part of it is freed.
+ * An IOMMU maps an address once, and several buffers may have the same page. So buffers are mapped
+ * in pieces. A piece is memory at consecutive addresses, mapped by one call, with the number of its
+ * uses. It stays until the last buffer that has a part of it is freed.
  *
  * A page may move until it is pinned, and the map pins it. So its address is read before the map
  * and after it, and if it has changed, the map is undone and made again.
@@ -25,11 +25,11 @@
 #define ENTRY_PRESENT	(1ull << 63)
 #define ENTRY_FRAME	((1ull << 55) - 1)
 
-/* Pages that move as they are pinned stay then. */
+/* Maximum number of tries. Pages that move while they are pinned stay where they are then. */
 #define TRIES		16
 
 /**
- * struct piece - what one call of backend->map() has mapped
+ * struct piece - memory that one call of backend->map() has mapped
  * @place:	its physical addresses, in fault->pieces
  * @read_only:	devices only read it
  * @write_only:	devices only write to it
@@ -117,7 +117,7 @@ static int open_log(struct flatiommu *flat, const char *path)
 
 	if (fd < 0) {
 		err = -errno;
-		/* Faults come without it, too. */
+		/* Faults are reported without the log, too. */
 		fail(flat, err, VARIABLE "=%s: %s: faults are told without the buffer", path, ERRNO(err));
 	}
 	return fd;
@@ -189,7 +189,7 @@ bool is_translated(struct flatiommu *flat)
 	return translated;
 }
 
-/* Writes a line for each segment. Lines of several processes do not mix: a write has whole ones. */
+/* Writes a line for each segment. Each write has whole lines, so processes do not mix theirs. */
 static void write_log(const struct fault *fault, const char *what, const struct buffer *buffer)
 {
 	const char *memory = buffer->dma.memory;
@@ -248,7 +248,7 @@ static void populate(const struct buffer *buffer)
 		buffer->read_only ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
 }
 
-/* Are the pages where they were? Returns 1, 0, and then sets their addresses, or -errno. */
+/* Are the pages where they were? Sets their addresses in @job. Returns 1, 0 or -errno. */
 static int is_as_before(struct job *job, size_t at, size_t n)
 {
 	const struct fault *fault = job->flat->fault;
@@ -266,7 +266,7 @@ static int is_as_before(struct job *job, size_t at, size_t n)
 	return ret;
 }
 
-/* The part of the buffer that a piece is made of, for map() and unmap(). */
+/* Returns the part of the buffer that is in the piece, as a buffer for map() and unmap(). */
 static struct buffer part_of(const struct buffer *buffer, const struct piece *piece, size_t at)
 {
 	return (struct buffer){
@@ -297,7 +297,7 @@ static int map_piece(struct job *job, struct piece *piece, size_t at)
 	return same && same != -EAGAIN ? explain_addresses(job->flat, same) : -EAGAIN;
 }
 
-/* Makes a piece of the pages from @at on, up to one that is mapped or elsewhere. */
+/* Maps a piece: the pages from @at on, while they are consecutive and not mapped yet. */
 static int add_piece(struct job *job, size_t at)
 {
 	struct fault *fault = job->flat->fault;
@@ -418,7 +418,10 @@ static int set_segments(const struct job *job)
 	return 0;
 }
 
-/* Unmaps what no other buffer has. Returns 0, or the first error: that piece stays for good. */
+/*
+ * Unmaps the pieces that no other buffer has. Returns 0, or the first error: a piece with an error
+ * stays mapped.
+ */
 static int put_pieces(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
 {
 	int err = 0, ret;

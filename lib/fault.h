@@ -2,7 +2,7 @@
 /*
  * FLATIOMMU_FAULT in the environment: behind an IOMMU, buffers are mapped at their physical
  * addresses. So devices get the addresses that they get on a machine without an IOMMU, and an
- * address that is no buffer's faults.
+ * access to an address outside of all buffers faults.
  */
 #ifndef LIB_FAULT_H
 #define LIB_FAULT_H
@@ -19,7 +19,7 @@ struct flatiommu;
  * Returns 0, or calls fail() and returns -errno.
  */
 int fault_begin(struct flatiommu *flat, const struct backend *backend);
-/* There are no buffers any more, or this is a child's copy. */
+/* Call it when there are no buffers any more, or in a child. */
 void fault_end(struct flatiommu *flat);
 
 /* Is a device open, and may bus addresses differ from physical ones? */
@@ -32,11 +32,11 @@ bool is_translated(struct flatiommu *flat);
 int fault_map(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend);
 int fault_unmap(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend);
 /*
- * Writes to the file that flatiommu run reads that a buffer in a BAR is mapped or unmapped: @what
- * is "map" or "unmap".
+ * Writes a line about a buffer in a BAR to the file that flatiommu run reads. @what is "map" or
+ * "unmap".
  */
 void fault_tell(const struct flatiommu *flat, const char *what, const struct buffer *buffer);
-/* Frees what a buffer has here, in a child. */
+/* Frees the pieces of a buffer in a child. */
 void fault_forget(struct buffer *buffer);
 
 #endif

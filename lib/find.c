@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Finds the buffer that has a byte of the program's memory. */
+/* Finds the buffer that contains a byte of the program's memory. */
 #include "internal.h"
 
 #define buffer_at(place_)	\

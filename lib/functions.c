@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * PCI functions of the machine, from sysfs. Nothing here reads a file that asks for device_lock,
- * which an unbind holds until nobody has the function open: links, directories, modalias,
- * numa_node and names of groups do not.
+ * PCI functions of the machine, from sysfs. An unbind holds device_lock until no program has the
+ * function open, so this code reads only files that do not take device_lock: links, directories,
+ * modalias, numa_node and names of groups.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -39,7 +39,7 @@ static int read_ids(const char *bdf, struct flatiommu_function_info *info)
 	return 0;
 }
 
-/* By the links to them: the file with their number is one that waits. */
+/* Counts the links to virtual functions. sriov_numvfs has their number, but takes device_lock. */
 static uint32_t count_vfs(const char *bdf)
 {
 	const struct dirent *entry;
@@ -72,7 +72,7 @@ static uint32_t flags_of(const struct sysfs_function *f, bool is_vf)
 	return flags;
 }
 
-/* -ENODEV also for one that goes meanwhile, whichever of its files was the first to. */
+/* Returns -ENODEV also if the function is removed meanwhile, whichever file was missed first. */
 static int read_info(struct sysfs_function *f, struct flatiommu_function_info *info)
 {
 	struct flatiommu_function_info new = { 0 };
@@ -106,7 +106,7 @@ int flatiommu_function_get_info(const char *bdf, struct flatiommu_function_info 
 	return CALL_ALONE(read_info(&f, info));
 }
 
-/* @pf gets what match->pf is as sysfs has it, or "". */
+/* Converts match->pf, if it is set, to the form of sysfs in @pf. */
 static int check_match(const struct flatiommu_match *match, struct sysfs_function *pf)
 {
 	size_t i;
@@ -174,7 +174,7 @@ static int read_all(DIR *dir, const struct flatiommu_match *match, const struct 
 	}
 }
 
-/* Segments have four digits, or more where they need them. */
+/* A longer name has a higher segment: a segment has at least four digits. */
 static int by_address(const void *a, const void *b)
 {
 	const char *x = ((const struct flatiommu_function_info *)a)->name;

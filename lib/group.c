@@ -82,7 +82,7 @@ static void put_group(struct flatiommu *flat, struct group *group)
 	free(group);
 }
 
-/* VFIO refuses a token for a function that needs none. */
+/* VFIO returns -EINVAL for the token of a function that needs none. */
 static int get_device_fd(struct flatiommu_device *device, const struct group *group)
 {
 	char name[80];

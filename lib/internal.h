@@ -82,7 +82,7 @@ struct flatiommu {
 	unsigned int iovas_changed;	/* number of changes to the allowed IOVAs */
 	struct fault *fault;		/* of fault.c, or NULL; written under both locks */
 
-	/* In a page that is all zero in a forked child. */
+	/* A byte that is 1. Its page is all zero in a forked child. */
 	const char *ours;
 
 	pthread_mutex_t reason_lock;
@@ -97,7 +97,7 @@ struct region {
 	uint64_t offset;		/* in the device's file */
 	uint32_t flags;			/* VFIO_REGION_INFO_FLAG_* */
 	uint64_t bus;			/* address of a BAR of memory; 0: none, or not known */
-	struct area *areas;		/* parts that can be mapped; NULL: all, given the flag */
+	struct area *areas;		/* parts that can be mapped; NULL: @flags decides for all */
 	unsigned int nr_areas;
 };
 
@@ -127,7 +127,7 @@ struct flatiommu_device {
 	uint32_t flags;			/* VFIO_DEVICE_FLAGS_* */
 	/* The program has closed it; it is kept because buffers need a device: flat->lock. */
 	bool stopped;
-	unsigned int peer_buffers;	/* buffers that are of its BARs: flat->lock */
+	unsigned int peer_buffers;	/* number of buffers in its BARs: flat->lock */
 	struct region regions[NR_REGIONS];
 
 	/* Protects the command register and the members below. */
@@ -136,7 +136,7 @@ struct flatiommu_device {
 	struct view *views;
 	struct view *ended_views;	/* is_in_view() may still read them */
 	atomic_uint catching;		/* threads that may be in is_in_view(); no lock */
-	unsigned int enabled[NR_IRQS];	/* highest enabled vector of the kind, and 1 */
+	unsigned int enabled[NR_IRQS];	/* highest enabled vector of the kind plus 1; 0: none */
 };
 
 /* Memory pinned through /dev/flatiommu for a device, with noiommu-group. */
@@ -158,13 +158,13 @@ struct buffer {
 	uint64_t iova;			/* 0: none. flat->lock */
 	struct pin *pins;		/* one for each device, with noiommu-group */
 	uint32_t pin;			/* pin for all devices, see pinned.c; 0: none. flat->lock */
-	bool owned;			/* the library has allocated @pages */
+	bool owned;			/* the library has mapped @pages, and unmaps them */
 	bool read_only;			/* devices only read it */
 	bool write_only;		/* devices only write to it */
 	struct flatiommu_device *owner;	/* of the BAR, see peer.c; NULL: the buffer is memory */
 	struct view *view;		/* of the BAR */
 	uint64_t bus;			/* bus address of the BAR; 0: it is mapped at @iova */
-	uint64_t wanted;		/* IOVA of a BAR with @fault; 0: any */
+	uint64_t wanted;		/* IOVA of a BAR if flat->fault is set; 0: any */
 	struct piece **pieces;		/* of fault.c */
 	size_t nr_pieces;
 	int file;			/* the file of shared memory, or -1 */
@@ -178,8 +178,8 @@ static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
 
 /*
  * entry.c: every call of a program that has a context begins with enter() and ends with leave().
- * enter() refuses a forked child with -ECHILD. In between the thread cannot be cancelled, because
- * it may hold a lock.
+ * In a forked child enter() returns -ECHILD. Between the two the thread cannot be cancelled,
+ * because it may hold a lock.
  */
 struct entry {
 	struct flatiommu *flat;
@@ -196,7 +196,7 @@ bool is_ours(const struct flatiommu *flat);
 	refused_ ? refused_ : (__typeof__(what))leave(&entry_, what);	\
 })
 #define CALL_DEVICE(device, what) CALL((device) ? (device)->flat : NULL, what)
-/* The same for a call without a context: the thread is not cancelled within it. */
+/* As CALL(), for a call without a context: the thread is not cancelled within it. */
 #define CALL_ALONE(what) ({						\
 	__typeof__(what) ret_;						\
 	int state_;							\
@@ -235,9 +235,9 @@ void close_fd(int *fd);
 struct flatiommu_device *new_device(struct flatiommu *flat, const char *name);
 /* Reads the properties of a device, whose file is open. */
 int use_device(struct flatiommu_device *device);
-/* Returns whether it is the only one. */
+/* Lists a device. Returns true if it is the only one. */
 bool list_device(struct flatiommu_device *device);
-/* Both locks are held: so a thread with open_lock can read the list. */
+/* open_lock and flat->lock are held, so a thread that holds one of them can read the list. */
 void unlink_device(struct flatiommu_device *device);
 /* Detaches a device whose file is closed. open_lock is held. */
 void detach_device(struct flatiommu_device *device);
@@ -298,10 +298,10 @@ int check_room(struct flatiommu *flat, size_t length, enum flatiommu_dma_pages p
 /* dma.c */
 int check_dma_options(struct flatiommu *flat, size_t length,
 		      const struct flatiommu_dma_options *options);
-/* The same of memory that exists, for @call. */
+/* As check_dma_options(), for @call, which makes a buffer of memory that exists. */
 int check_map_options(struct flatiommu *flat, const char *call, size_t length,
 		      const struct flatiommu_dma_options *options);
-/* What devices do to the buffer, by the options' flags. */
+/* Sets @read_only and @write_only of the buffer by the options' flags. */
 void set_access(struct buffer *buffer, const struct flatiommu_dma_options *options);
 /* Is the buffer within @address_bits, and in one segment if FLATIOMMU_DMA_CONTIGUOUS is set? */
 int check_reach(struct flatiommu *flat, const struct buffer *buffer, uint32_t flags,
@@ -316,7 +316,7 @@ int map_new(struct flatiommu *flat, struct buffer *new, unsigned int address_bit
 /* buffer.c */
 /* Returns the highest address that has @bits bits; 0: any number of bits. */
 uint64_t last_address(unsigned int bits);
-/* Unmapping failed with @err, so devices may still reach the buffer: fails and leaks the memory. */
+/* Unmapping failed with @err, so devices may reach the buffer: calls fail(), leaks the memory. */
 void keep_memory(struct flatiommu *flat, struct buffer *buffer, int err);
 /* Frees a buffer. Returns 0, or -errno if the kernel did not unmap it: then its memory is kept. */
 int free_buffer(struct buffer *buffer);
@@ -353,19 +353,22 @@ int map_view(struct flatiommu_device *device, unsigned int bar, uint64_t offset,
 void unmap_view(struct flatiommu_device *device, struct view *view);
 /* Is a part of the memory a BAR of one of the context's devices? */
 bool is_bar(struct flatiommu *flat, const void *memory, size_t length);
-/* Is a BAR of the device mapped there? For signal handlers, too, while device->catching. */
+/*
+ * Is a BAR of the device mapped at @address? device->catching is not 0. Signal handlers may call
+ * it, too.
+ */
 bool is_in_view(struct flatiommu_device *device, uintptr_t address);
 int access_region(struct flatiommu_device *device, unsigned int region, uint64_t offset, void *data,
 		  size_t length, bool write);
 
 /* peer.c */
-/* Reads the bus addresses of an open device's BARs. Returns 0, or -errno and has called fail(). */
+/* Reads the bus addresses of an open device's BARs. Returns 0, or calls fail(), returns -errno. */
 int read_bar_addresses(struct flatiommu_device *device);
-/* Sets the one segment of a buffer that is not mapped. Returns the same. */
+/* Sets the segment of a buffer that needs no map. Returns 0, or calls fail(), returns -errno. */
 int set_peer_segment(struct flatiommu *flat, struct buffer *buffer);
 /* Ends the view of a buffer that is not mapped any more. */
 void drop_peer(const struct buffer *buffer);
-/* Returns the number of buffers that are of the device's BARs. */
+/* Returns the number of buffers in the device's BARs. */
 unsigned int count_peer_buffers(struct flatiommu_device *device);
 
 /* pool.c: frees all pools of the context, but not their buffers. */

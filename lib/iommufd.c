@@ -58,7 +58,7 @@ static int explain_bind(struct flatiommu_device *device, const char *path, int e
 	return explain_attach(device, "VFIO_DEVICE_BIND_IOMMUFD", err, "iommufd");
 }
 
-/* VFIO refuses a token for a function that needs none, and so do kernels without tokens here. */
+/* A token fails with -EINVAL if the function needs none, or the kernel knows none in this call. */
 static int bind_device(struct flatiommu_device *device)
 {
 	struct cdev_bind bind = { .argsz = sizeof(bind), .iommufd = device->flat->iommufd };
@@ -93,7 +93,7 @@ static int attach(struct flatiommu_device *device)
 	}
 	err = bind_device(device);
 	if (err) {
-		/* Close our file first, so that it is not taken for another program's. */
+		/* Close our file first, or is_open_here() would find it. */
 		close_fd(&device->fd);
 		return explain_bind(device, path, err);
 	}

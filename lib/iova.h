@@ -21,8 +21,9 @@ struct iova_space {
 };
 
 /*
- * Makes @ranges the allowed ones, all of them free. Returns 0, and the space owns @ranges, or
- * -ENOMEM, and nothing has changed.
+ * Makes @ranges the allowed ones, all of them free. Returns
+ * 0		the space owns @ranges
+ * -ENOMEM	nothing has changed
  */
 int iova_allow(struct iova_space *space, struct iova_range *ranges, size_t count);
 /*
@@ -31,7 +32,7 @@ int iova_allow(struct iova_space *space, struct iova_range *ranges, size_t count
  */
 int iova_alloc(struct iova_space *space, uint64_t size, uint64_t align, uint64_t phase,
 	       uint64_t min, uint64_t max, uint64_t *iova);
-/* Takes IOVAs that were allocated before iova_allow(). Returns 0 or -ENOMEM. */
+/* Allocates @size bytes from @iova on, whether they are free or not. Returns 0 or -ENOMEM. */
 int iova_take(struct iova_space *space, uint64_t iova, uint64_t size);
 void iova_free(struct iova_space *space, uint64_t iova, uint64_t size);
 void iova_end(struct iova_space *space);

@@ -142,7 +142,7 @@ size_t memory_size(size_t length, enum flatiommu_dma_pages pages,
 	size_t huge = huge_page_size(whole ? FLATIOMMU_PAGES_HUGE : pages);
 	size_t unit = huge ? huge : small_page_size();
 
-	/* Rounded up to pages, more would not be a valid size of a file. */
+	/* A larger length, rounded up to pages, would not be a valid size of a file. */
 	return length > SIZE_MAX / 4 ? length : (length + unit - 1) & ~(unit - 1);
 }
 

@@ -18,7 +18,7 @@ struct memory {
 /* Returns the size of huge pages of the kind, or 0 for ordinary pages. */
 size_t huge_page_size(enum flatiommu_dma_pages pages);
 
-/* Returns the bytes of memory that memory_get() takes for @length. */
+/* Returns the bytes of memory that memory_get() needs for @length. */
 size_t memory_size(size_t length, enum flatiommu_dma_pages pages,
 		   const struct flatiommu_dma_options *options);
 /*
@@ -37,7 +37,7 @@ void memory_put(const struct memory *memory);
  */
 int reach_get(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
 	      struct memory *memory);
-/* Gets length and number of the memory of such a file. Returns -errno for another file. */
+/* Gets length and number of the module's memory in @file. Returns -errno for another file. */
 int reach_identify(int file, uint64_t *length, uint64_t *id);
 
 #endif

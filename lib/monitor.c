@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The kernel reports events of PCI functions by netlink. The socket is all that a monitor has. */
+/* Monitors. A monitor is a netlink socket, on which the kernel reports events of PCI functions. */
 #include <errno.h>
 #include <linux/netlink.h>
 #include <stdio.h>
@@ -10,10 +10,10 @@
 
 #include "internal.h"
 
-/* The kernel's own, not those that udev has made of them. */
+/* The group of the kernel's own events. udev sends its versions of them to another group. */
 #define KERNEL_EVENTS 1
 
-/* Behind what the kernel puts there, which is 2048 bytes and a name. */
+/* More than the kernel's longest event, which has 2048 bytes and a name. */
 #define ROOM 8192
 
 static int open_monitor(void)
@@ -36,7 +36,7 @@ int flatiommu_monitor_open(void)
 	return CALL_ALONE(open_monitor());
 }
 
-/* The value of KEY= in a uevent, which ends with an empty string; "": there is none. */
+/* Returns the value of @key, such as "ACTION=", or "". A uevent ends with an empty string. */
 static const char *value_of(const char *text, const char *key)
 {
 	size_t length = strlen(key);
@@ -63,7 +63,7 @@ static uint32_t kind_of(const char *action)
 	return 0;
 }
 
-/* Is it about a function, and has it happened? An event that a person triggers has a mark. */
+/* Is it about a function, and has it happened? Events that a person triggers have SYNTH_UUID. */
 static bool parse(const char *text, struct flatiommu_monitor_event *event)
 {
 	struct flatiommu_monitor_event new = { .kind = kind_of(value_of(text, "ACTION=")) };
@@ -106,7 +106,7 @@ static int read_monitor(int monitor, struct flatiommu_monitor_event *event)
 			return errno == ENOBUFS ? -EOVERFLOW : -errno;
 		if (from.nl_family != AF_NETLINK)
 			return -ENOTSOCK;
-		/* Others than the kernel may send, too. */
+		/* Skip events that another process has sent, not the kernel. */
 		if (from.nl_pid)
 			continue;
 		text[n] = text[n + 1] = 0;

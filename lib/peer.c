@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Peers: a part of one device's BAR as a buffer for the other devices. Without an IOMMU they reach
- * it at its bus address, and there is nothing for the kernel to map or to pin. With one, type1 maps
- * it at an IOVA; iommufd takes BARs as dma-bufs alone, which are not made here.
+ * it at its bus address, and the kernel need not map or pin anything. With one, type1 maps it at an
+ * IOVA. iommufd would need a dma-buf of the BAR, which the library does not make.
  */
 #include <endian.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 #include "internal.h"
 
-/* A virtual function has no addresses in its config space. On x86 the bus has the processor's. */
+/* A virtual function has no addresses in its config space. On x86 the processor's are the same. */
 static int read_vf_addresses(struct flatiommu_device *device)
 {
 	uint64_t starts[NR_BARS] = { 0 };
@@ -30,7 +30,7 @@ static int read_vf_addresses(struct flatiommu_device *device)
 	return err;
 }
 
-/* As the device has them, before a program writes to VFIO's copy of them. */
+/* Called before the program can write to VFIO's copy of the addresses. */
 int read_bar_addresses(struct flatiommu_device *device)
 {
 	uint32_t bars[NR_BARS + 1] = { 0 };
@@ -70,7 +70,7 @@ int set_peer_segment(struct flatiommu *flat, struct buffer *buffer)
 	return 0;
 }
 
-/* Both are of this call's device, which its program does not close meanwhile. */
+/* Adds @more to the device's number of buffers. It stays open: a call uses it, or a buffer. */
 static void count(struct flatiommu_device *device, int more)
 {
 	pthread_mutex_lock(&device->flat->lock);
@@ -88,7 +88,7 @@ unsigned int count_peer_buffers(struct flatiommu_device *device)
 	return n;
 }
 
-/* Nobody reaches it any more. */
+/* No device reaches the BAR through the buffer any more. */
 void drop_peer(const struct buffer *buffer)
 {
 	struct flatiommu_device *device = buffer->owner;
@@ -99,7 +99,7 @@ void drop_peer(const struct buffer *buffer)
 	count(device, -1);
 }
 
-/* Is there a way to the others, and do they reach that far? */
+/* Can the other devices reach the BAR, and have they enough address bits? */
 static int check_way(struct flatiommu_device *device, const struct backend *backend,
 		     unsigned int bar, uint64_t offset, size_t length, unsigned int bits)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Buffers on flatiommu.ko. They are pinned through /dev/flatiommu, which pins a huge page at once,
- * where VFIO pins each 4 KiB of it, and returns the bus addresses in the same call. As with memory
- * that VFIO has mapped, the kernel holds it until the devices are stopped and reset, in whatever
- * order files are closed (FLATIOMMU_PIN_VFIO in linux/flatiommu.h). Memory that cannot be pinned,
- * such as memory of a device, is mapped by VFIO.
+ * Buffers on flatiommu.ko are pinned through /dev/flatiommu. It pins a huge page at once, while
+ * VFIO pins each 4 KiB of it, and it returns the bus addresses in the same call. As with memory
+ * that VFIO has mapped, the kernel unpins it only after the devices are stopped and reset, in
+ * whatever order files are closed (FLATIOMMU_PIN_VFIO in linux/flatiommu.h). VFIO maps memory that
+ * the module cannot pin, such as memory of a device.
  */
 #include <errno.h>
 #include <linux/flatiommu.h>

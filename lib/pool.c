@@ -30,9 +30,7 @@ struct flatiommu_pool {
 	size_t first[BUDDY_ORDERS];
 };
 
-/*
- * Is a block contiguous on the bus, and aligned to its size there? Its halves are known to be.
- */
+/* Is a block contiguous on the bus, and aligned to its size there? Each of its halves is. */
 static bool is_whole(const void *arg, size_t offset, unsigned int order)
 {
 	const struct flatiommu_dma *dma = arg;
@@ -218,7 +216,7 @@ static bool has_block(const struct buddy *buddy, unsigned int order)
 	return false;
 }
 
-/* Makes a chunk. *@none: it has no block of the order. */
+/* Makes a chunk. If it has no block of the order, frees it and sets *@none. */
 static int make_chunk(struct flatiommu_pool *pool, unsigned int order,
 		      const struct flatiommu_dma_options *options, struct chunk **chunk, bool *none)
 {
@@ -244,8 +242,8 @@ static int make_chunk(struct flatiommu_pool *pool, unsigned int order,
 }
 
 /*
- * Adds a chunk that has a free block of the order. grow_lock is held. Only if memory as it comes
- * has none, a contiguous chunk is asked for: it takes huge pages, or the module has to make room.
+ * Adds a chunk that has a free block of the order. grow_lock is held. Allocates a contiguous chunk
+ * only if an ordinary one has no such block: it needs huge pages, or the module has to make room.
  */
 static int grow(struct flatiommu_pool *pool, unsigned int order)
 {
@@ -288,7 +286,7 @@ static int grow_for(struct flatiommu_pool *pool, unsigned int order, struct chun
 	return err;
 }
 
-/* Was nothing written to the object since it was freed? If something was, the block stays taken. */
+/* Fails if the object was written to after it was freed. The block stays taken then. */
 static int check_poison(const struct flatiommu_pool *pool, const unsigned char *memory,
 			size_t length)
 {

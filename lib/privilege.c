@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Why a process may not do what it wants to. */
+/* Why this process has no CAP_SYS_RAWIO. */
 #include "capability.h"
 #include "internal.h"
 

@@ -2,7 +2,7 @@
 /*
  * Memory that was freed, and that the module holds because a device may still write to it: with
  * on_unmap=hold, or if a claim has the option hold. The module cannot see whether a driver has
- * stopped its device, so it is told.
+ * stopped its device, so the program has to tell it.
  */
 #include <errno.h>
 #include <linux/flatiommu.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Memory from the module that devices reach: FLATIOMMU_ALLOC of /dev/flatiommu. */
+/* Memory of the module, within the reach of the devices: FLATIOMMU_ALLOC of /dev/flatiommu. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/flatiommu.h>
@@ -26,7 +26,7 @@ static int open_flat(struct flatiommu *flat)
 	return fd < 0 ? fail(flat, -errno, "duplicating /dev/flatiommu: %s", ERRNO(-errno)) : fd;
 }
 
-/* Gets a file descriptor and a function for the call. All devices of a context see memory alike. */
+/* Gets a file descriptor and a function for the call: any, as all have the same bus addresses. */
 static int begin(struct flatiommu *flat, struct flatiommu_function *function, char *name,
 		 size_t size)
 {

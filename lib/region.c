@@ -119,8 +119,8 @@ int check_range(struct flatiommu_device *device, unsigned int index, uint64_t of
 }
 
 /*
- * Fails because an access failed with @err, or with 0 because the kernel has read nothing. Returns
- * -ENODEV if the device is gone, else -EIO.
+ * Calls fail() because an access failed. @err is its -errno, or 0 if the kernel has read nothing.
+ * Returns -ENODEV if the device is gone, else -EIO.
  */
 static int explain_access(struct flatiommu_device *device, const char *how, unsigned int index,
 			  uint64_t offset, int err)
@@ -283,7 +283,7 @@ bool is_bar(struct flatiommu *flat, const void *memory, size_t length)
 
 	pthread_mutex_lock(&flat->lock);
 	for (device = flat->devices; device && !found; device = device->next) {
-		/* A reset may hold its lock. */
+		/* Without device->lock, because a reset may hold it. */
 		atomic_fetch_add(&device->catching, 1);
 		found = meets_view(device, (uintptr_t)memory, length);
 		atomic_fetch_sub(&device->catching, 1);
@@ -292,7 +292,7 @@ bool is_bar(struct flatiommu *flat, const void *memory, size_t length)
 	return found;
 }
 
-/* device->lock is held, and so below. */
+/* device->lock is held here and in the functions down to map_view(). */
 static void list_view(struct flatiommu_device *device, struct view *view)
 {
 	view->next = device->views;
@@ -309,7 +309,7 @@ static void free_ended_views(struct flatiommu_device *device)
 	}
 }
 
-/* A thread that catches from now on does not find the view. An earlier one may still read it. */
+/* Threads that begin is_in_view() after this do not find the view. Others may still read it. */
 void unmap_view(struct flatiommu_device *device, struct view *view)
 {
 	struct view **link;

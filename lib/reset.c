@@ -102,7 +102,7 @@ static bool is_reset_too(const struct group *group, const struct vfio_pci_hot_re
 }
 
 /*
- * The groups' files prove that the functions are ours; VFIO refuses groups of other functions.
+ * The groups' files prove that the functions are ours; VFIO fails for groups of other functions.
  * Devices on iommufd have no group files: there the device's binding is the proof.
  */
 static int reset_all_of(struct flatiommu_device *device, const struct vfio_pci_hot_reset_info *info)
@@ -163,7 +163,7 @@ static int hot_reset(struct flatiommu_device *device)
 		return fail(device->flat, -EOPNOTSUPP, "%s: only the process that opened it can "
 			    "reset its bus",
 			    device->name);
-	/* Keeps groups, whose files the call needs, from being closed. */
+	/* The call needs the files of groups: open_lock keeps them open. */
 	pthread_mutex_lock(&device->flat->open_lock);
 	err = hot_reset_locked(device);
 	pthread_mutex_unlock(&device->flat->open_lock);

@@ -16,7 +16,7 @@
 
 #define TABLE_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-/* without the NUL at its end */
+/* Without the NUL at its end. */
 static const char magic[] = "flatdma1";
 
 struct table {
@@ -30,7 +30,7 @@ struct table {
 	uint64_t ino;
 };
 
-/* Sets @span, @dev and @ino of @table. Refuses a file that can shrink under us. */
+/* Sets @span, @dev and @ino of @table. Fails for a file that can shrink. */
 static int identify(int fd, struct table *table)
 {
 	struct stat st;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * SIGBUS of registers that the kernel has taken away, as an error of the call that used them. The
- * signal comes in the thread that accesses them, so that thread's own variable says where to go on.
- * The handler takes no lock and allocates nothing: the thread may be anywhere in the program.
+ * An access to registers that the kernel has taken away raises SIGBUS. flatiommu_sigbus_catch()
+ * makes an error of it. The signal comes in the thread of the access, so a variable of that thread
+ * says where to go on. The handler takes no lock and allocates nothing, because the thread may be
+ * anywhere in the program.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -18,21 +19,24 @@ struct guard {
 	sigjmp_buf back;
 };
 
-/* Where a thread is first to touch it, memory for it must be there: not in a signal handler. */
+/*
+ * initial-exec: each thread has memory for the variable when it begins. With other models the first
+ * access may allocate it, and that may be in the signal handler.
+ */
 static __attribute__((tls_model("initial-exec"))) _Thread_local struct guard *volatile guard;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool installed;
-static struct sigaction earlier;	/* as it was before; constant once @installed */
-static atomic_bool spent;		/* of SA_RESETHAND, which is for one signal */
+static struct sigaction earlier;	/* the program's action; constant once @installed */
+static atomic_bool spent;		/* @earlier has SA_RESETHAND, and has had its one signal */
 
-/* It comes from a process, or is of memory that was not accessed: nothing is there to do again. */
+/* Is it from a process, or about memory that was not accessed? Then no access is made again. */
 static bool is_sent(const siginfo_t *info)
 {
 	return info->si_code <= 0 || info->si_code == BUS_MCEERR_AO;
 }
 
-/* The program ends with what it would have ended with: as the access is made again, or at once. */
+/* Ends the program as without the handler: the access is made again, or the signal sent again. */
 static void die(int number, const siginfo_t *info)
 {
 	const struct sigaction usual = { .sa_handler = SIG_DFL };
@@ -62,18 +66,18 @@ static void handle(int number, siginfo_t *info, void *context)
 	for (here = is_sent(info) ? NULL : guard; here; here = here->outer) {
 		if (!is_in_view(here->device, (uintptr_t)info->si_addr))
 			continue;
-		/* Calls inside of it, for other devices, do not come to their end. */
+		/* The calls inside of @here, for other devices, do not return either. */
 		for (inner = guard; inner != here; inner = inner->outer)
 			atomic_fetch_sub(&inner->device->catching, 1);
 		guard = here->outer;
-		/* Blocked is what was; sigsetjmp() would be a system call each time. */
+		/* Restore the mask. sigsetjmp() does not save it: that is a system call. */
 		pthread_sigmask(SIG_SETMASK, &((ucontext_t *)context)->uc_sigmask, NULL);
 		siglongjmp(here->back, 1);
 	}
 	pass_on(number, info, context);
 }
 
-/* The earlier handler finds what it has asked for: its mask, its stack. */
+/* The earlier handler runs with the mask and on the stack that it has asked for. */
 static int install(void)
 {
 	struct sigaction action = { .sa_sigaction = handle };
@@ -98,7 +102,7 @@ int flatiommu_sigbus_install(void)
 	return err;
 }
 
-/* Whether it came to its end. */
+/* Returns true if @access has returned. */
 static bool run(struct flatiommu_device *device, int (*access)(void *arg), void *arg, int *result)
 {
 	struct guard here = { .outer = guard, .device = device };
@@ -127,7 +131,7 @@ static int say_dead(struct flatiommu_device *device)
 		    "(command register), or it is asleep or gone", device->name);
 }
 
-/* A result of @access is no failure of this call, and changes no reason. */
+/* An error that @access returns is no failure of this call, and changes no reason. */
 int flatiommu_sigbus_catch(struct flatiommu_device *device, int (*access)(void *arg), void *arg)
 {
 	int err = CALL_DEVICE(device, check(device, access)), cancel, result = 0;

@@ -27,7 +27,7 @@ int read_function(struct sysfs_function *f);
 int read_link(const struct sysfs_function *f, const char *name, char *text, size_t size);
 /* Returns the NUMA node, or -1. */
 int read_node(const struct sysfs_function *f);
-/* Reads where BARs are, as the processor has it. Returns 0 or -errno. */
+/* Reads the addresses of BARs, as the processor sees them. Returns 0 or -errno. */
 int read_resources(const struct sysfs_function *f, uint64_t *starts, unsigned int count);
 /* Reads the first line of a file. Returns 0 or -errno. */
 int read_line(const char *path, char *text, size_t size);

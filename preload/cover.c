@@ -12,7 +12,7 @@
 #include "raw.h"
 #include "variable.h"
 
-/* The namespace that run was started in is other programs', too. */
+/* Has run made this mount namespace? The one that run was started in is other programs', too. */
 static bool is_in_own_namespace(void)
 {
 	const char *left = getenv(RUN_VARIABLE);
@@ -27,7 +27,7 @@ static void cover(int groups)
 	struct statfs fs;
 	char path[64];
 
-	/* another one, if they are covered already */
+	/* Another file system: the groups are covered already. */
 	if (fstatfs(groups, &fs) || fs.f_type != SYSFS_MAGIC)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", groups);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sysfs that the program mounts shows the groups to the programs that it starts, also to those that
- * this library is not loaded into: in the mount namespace of flatiommu run they are covered there, too.
+ * A program may mount another sysfs. It shows the groups, also to programs without this library.
+ * In the mount namespace of flatiommu run, the library covers the groups there, too.
  */
 #ifndef PRELOAD_COVER_H
 #define PRELOAD_COVER_H
 
-/* Something was mounted at @point, which is relative to @dir as openat() has it. */
+/* Something was mounted at @point, which is relative to @dir as in openat(). */
 void cover_groups(int dir, const char *point);
 
 #endif

@@ -9,7 +9,7 @@
 
 /* For a read of the file itself: whole entries, just read. The lock is held. */
 void entries_answer(void *bytes, size_t n, uint64_t offset, bool own);
-/* For a buffer, which may have been read earlier, of any length. The lock is held. */
+/* For bytes that stdio may have read earlier: reads the entries again. The lock is held. */
 void entries_answer_anew(void *bytes, size_t n, uint64_t offset, bool own);
 
 #endif

@@ -42,7 +42,7 @@ bool files_any(void)
 
 static bool identify(int fd, struct stat *st)
 {
-	/* not newfstatat(), in which old kernels look the empty path up like a name */
+	/* Not newfstatat(): old kernels look its empty path up like a name. */
 	return raw(SYS_fstat, fd, st) == 0;
 }
 
@@ -79,7 +79,7 @@ static int add(int fd, const struct file *of)
 	for (i = 0; !file && i < MOST_FILES; i++)
 		if (!atomic_load(&files[i].fd))
 			file = &files[i];
-	/* Some may be closed: fclose() and the kernel do not call this library. */
+	/* Some files may be closed: fclose() and the kernel do not call this library. */
 	for (i = 0; !file && i < MOST_FILES; i++)
 		if (files_is(atomic_load(&files[i].fd) - 1) == FILES_NONE)
 			file = &files[i];

@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 /*
- * FILES_NONE: not a pagemap. FILES_OWN: the pagemap of this process. FILES_OTHERS: that of a
- * process that this one was forked from, whose addresses it cannot know.
+ * FILES_NONE: not a pagemap. FILES_OWN: the pagemap of this process. FILES_OTHERS: the pagemap of a
+ * process that this one was forked from. This process cannot know its addresses.
  */
 enum files { FILES_NONE, FILES_OWN, FILES_OTHERS };
 

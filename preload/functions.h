@@ -11,9 +11,9 @@ bool function_of(const char *text, struct flatiommu_function *function);
 /* Is a uio driver bound to it? */
 bool function_is_on_uio(const char *address);
 /*
- * Gets the function that a program runs if it opens this path for writing: a node of uio or of
- * VFIO's devices, or a file of sysfs with the function's config space. Registers are such a file
- * only if no uio driver has the function: secondary processes of DPDK open them, too.
+ * Gets the function that a program uses if it opens this path for writing: a node of uio or of
+ * VFIO's devices, or the function's config space or registers in sysfs. Registers count only if no
+ * uio driver has the function: secondary processes of DPDK open those, too.
  */
 bool function_behind(const char *path, struct flatiommu_function *function);
 /* Returns the number of the group whose node this path is, or NULL. */

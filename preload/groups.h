@@ -6,7 +6,7 @@
 #ifndef PRELOAD_GROUPS_H
 #define PRELOAD_GROUPS_H
 
-/* Returns the path to use instead of this one: mostly itself. */
+/* Returns the path to use instead of @path: mostly @path itself. */
 const char *groups_path(const char *path);
 
 #endif

@@ -44,7 +44,7 @@ static int opened(int fd, const char *path, int flags)
 	return -1;
 }
 
-/* Nobody maps files of sysfs and the like, to which programs write often. */
+/* Not true for files of sysfs and the like: programs write to them often, and do not map them. */
 static bool may_be_mapped(int fd)
 {
 	struct statfs fs;
@@ -129,7 +129,7 @@ INTERPOSER FILE *fopen64(const char *path, const char *mode) __attribute__((alia
 
 INTERPOSER int close(int fd)
 {
-	/* a file of this library: the program closes all file descriptors, and does not know it */
+	/* A file of this library, unknown to the program: it closes all file descriptors. */
 	if (node_has(fd)) {
 		errno = EBADF;
 		return -1;
@@ -188,13 +188,13 @@ static int duplicated(int fd, int to)
 	return -1;
 }
 
-/* Moves our file away if the program is about to put another one at its number. */
+/* Moves our file away if the program is about to put another file at its number. */
 static int make_way(int fd, int to)
 {
 	sigset_t before;
 	int ret = 0;
 
-	/* A child of vfork() has the parent's memory, but not its files: the parent's stay in place. */
+	/* A child of vfork() has the parent's memory, but not its files: do not move those. */
 	if (fd == to || !node_has(to) || raw(SYS_getpid) != own_pid())
 		return 0;
 	lock(&before);
@@ -237,7 +237,7 @@ INTERPOSER int fcntl(int fd, int cmd, ...)
 
 INTERPOSER int fcntl64(int fd, int cmd, ...) __attribute__((alias("fcntl")));
 
-/* Reads at @offset, or at the file's position if @offset is below 0. @own: this process's pagemap. */
+/* Reads at @offset; below 0: at the file's position. @own: it is this process's pagemap. */
 static ssize_t read_own(int fd, void *buf, size_t n, off_t offset, bool own)
 {
 	sigset_t before;
@@ -260,7 +260,7 @@ static ssize_t read_own(int fd, void *buf, size_t n, off_t offset, bool own)
 	return -1;
 }
 
-/* Reads as the kernel does: part by part, up to the first one that is not filled. */
+/* Reads as the kernel does: part by part, up to the first part that is not filled. */
 static ssize_t read_parts(int fd, const struct iovec *parts, int n, off_t offset, bool own)
 {
 	ssize_t sum = 0, ret = 0;
@@ -358,8 +358,8 @@ INTERPOSER ssize_t preadv64v2(int fd, const struct iovec *parts, int n, off_t of
 	__attribute__((alias("preadv2")));
 
 /*
- * stdio reads without these functions, and ahead. Entries in its buffer may be old, so they are
- * read again.
+ * stdio reads ahead, and without the functions of this file. Entries in its memory may be old, so
+ * they are read again.
  */
 static size_t read_stream(void *buf, size_t size, size_t n, FILE *file)
 {

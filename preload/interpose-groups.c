@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Calls that look for IOMMU groups, or mount a sysfs with more of them. open() and similar calls are in interpose-files.c. */
+/*
+ * Calls that look for IOMMU groups, or mount a sysfs, which shows them again. open() and similar
+ * calls are in interpose-files.c.
+ */
 #undef _FORTIFY_SOURCE
 #include "interpose.h"
 
@@ -93,7 +96,7 @@ INTERPOSER int mount(const char *source, const char *point, const char *type, un
 	return ret;
 }
 
-/* glibc has it since 2.36. */
+/* glibc has move_mount() since 2.36. */
 INTERPOSER int move_mount(int from_dir, const char *from, int dir, const char *point,
 			  unsigned int flags);
 

@@ -40,7 +40,7 @@ static bool may_be_pinned(struct pages pages)
 	return pages.start < pages.end && ranges_may_have(pages.start, pages.end);
 }
 
-/* Drops the pins of unmapped pages. A call that failed may have unmapped a part: look for it. */
+/* Drops the pins of unmapped pages. Not @all: the call has failed, but may have unmapped some. */
 static void end_pages(struct pages pages, bool all)
 {
 	if (all)
@@ -202,7 +202,7 @@ INTERPOSER int shmdt(const void *addr)
 	return ret;
 }
 
-/* With SHM_REMAP it takes the place of other mappings. */
+/* With SHM_REMAP it replaces other mappings. */
 INTERPOSER void *shmat(int id, const void *addr, int flags)
 {
 	const struct real *libc = real();

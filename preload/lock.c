@@ -10,26 +10,26 @@
 #include "raw.h"
 
 /**
- * struct own - what a child has anew: it is in a page that is 0 there
+ * struct own - variables that each process has for itself: their page is all 0 in a forked child
  * @pid:	ID of the process, or 0
- * @mutex:	the lock; 0 is an unlocked one. Another thread of the parent may have had its own
+ * @mutex:	the lock. 0 is an unlocked mutex, also if a thread of the parent held the parent's
  */
 struct own {
 	_Atomic pid_t pid;
 	pthread_mutex_t mutex;
 };
 
-static struct own *own;		/* or NULL: the kernel has no such pages */
+static struct own *own;		/* NULL: the kernel has no such pages */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pid_t owner;		/* the process whose pins these are */
 
 /*
  * A child has copies of private memory: fork() copies pinned pages at once, and the parent keeps
  * the pages that devices know. So the parent's addresses are not the child's, and the child pins
- * its own memory when it reads pagemap. Shared memory has the same frames in both. If another thread
- * of the parent was changing the tables, the child at most loses some of its memory. The parent's
- * node stays open in the child: a child that goes on as a daemon has the parent's files of devices,
- * too, and needs the parent's pins.
+ * its own memory when it reads pagemap. Shared memory has the same frames in both. If another
+ * thread of the parent was changing the tables, the child at most loses some of its memory. The
+ * parent's node stays open in the child: a child that goes on as a daemon has the parent's files of
+ * devices, too, and needs the parent's pins.
  */
 static void become_child(void)
 {
@@ -73,7 +73,7 @@ void lock(sigset_t *before)
 	if (!own && owner != own_pid())
 		pthread_mutex_init(&mutex, NULL);
 	pthread_mutex_lock(own ? &own->mutex : &mutex);
-	/* clone() and _Fork() call no fork handlers */
+	/* clone() and _Fork() call no fork handlers. */
 	if (owner != own_pid())
 		become_child();
 	errno = err;
@@ -101,8 +101,8 @@ __attribute__((constructor)) static void begin(void)
 	make_own();
 	owner = own_pid();
 	/*
-	 * A fork does not take the lock: malloc may take its own ones then, under which it unmaps
-	 * memory in another thread, which needs this lock.
+	 * A fork does not take this lock: malloc may take its own locks in a fork. Another thread,
+	 * which has one of those, may unmap memory and so wait for this lock.
 	 */
 	pthread_atfork(NULL, NULL, after_in_child);
 }

@@ -2,11 +2,15 @@
 /*
  * Memory is pinned for one function, which represents all: pagemap has one answer, so the others
  * must see memory at the same addresses. The end of these pins stops no function
- * (FLATIOMMU_PIN_NO_STOP). Each function that the program runs has a pin of its own, of a page of
- * this library (the anchor). When the file is closed, the kernel stops the function because of that
- * pin, before it unpins any of the program's memory. A child has the parent's node open, too, so
- * its end stops no function of a parent that lives. When the parent has ended, as that of a daemon
- * has, the child's own node gets pins for the parent's functions.
+ * (FLATIOMMU_PIN_NO_STOP).
+ *
+ * Each function that the program uses has a pin of its own, of a page of this library (the anchor).
+ * When the file is closed, the kernel stops the function because of that pin, before it unpins any
+ * of the program's memory.
+ *
+ * A child has the parent's node open, too, so the child's end stops no function of a parent that
+ * lives. If the parent has ended, as when a program becomes a daemon, the child's own node gets
+ * pins for the parent's functions.
  */
 #include "node.h"
 
@@ -31,7 +35,7 @@
  * struct used - a function that the program has opened
  * @function:	its address
  * @pin:	the pin that stops it, or 0: not yet tried, another program has it, or it has failed
- * @tried:	to pin for it
+ * @tried:	a pin was tried
  * @parent:	the process that this one was forked from, and that stops the function; or 0
  */
 struct used {
@@ -47,7 +51,7 @@ static int node = -1, map = -1;
 static int failure;			/* why there is no node, or no function */
 static bool may_try = true;
 static struct flatiommu_function told;	/* the function that represents all */
-static struct flatiommu_function odd;	/* sees memory elsewhere: there is no answer then */
+static struct flatiommu_function odd;	/* sees memory elsewhere, if is_odd: no answer then */
 static bool has_told, is_odd;
 static void *anchor;			/* the page of the pins that stop functions */
 static uint64_t anchor_address;
@@ -193,20 +197,20 @@ static int look_up(const struct flatiommu_function *function, uint64_t offset, u
 	return ret;
 }
 
-/* Does its pin stop it? A pin of a function that was unplugged does not stop the next one there. */
+/* Does a pin stop the function? A pin for an unplugged one does not stop the next one there. */
 static bool is_guarded(const struct used *u)
 {
 	anchor_answer.pin = u->pin;
 	return u->pin && !look_up(&u->function, 0, 1, 1, &anchor_answer);
 }
 
-/* Does a process live? One whose ID another one has now does. */
+/* Does a process live? Returns true, too, if another process has got its ID. */
 static bool is_alive(pid_t pid)
 {
 	return raw(SYS_kill, pid, 0) != -ESRCH;
 }
 
-/* Pins the anchor for a function, to stop it. If another program has it, that one stops it. */
+/* Pins the anchor for a function, to stop it. If another program has it, that program stops it. */
 static void guard(struct used *u)
 {
 	int ret;
@@ -228,7 +232,7 @@ static void guard(struct used *u)
 	}
 }
 
-/* Guards what a parent that has ended has left. */
+/* Pins the anchor for the functions of a parent that has ended. */
 static void guard_left(void)
 {
 	unsigned int i;
@@ -263,7 +267,7 @@ static int begin(void)
 		if (node < 0)
 			return failure = node;
 		nodes[nr_nodes] = node;
-		/* A fork in another thread may come in between. */
+		/* Another thread may fork between these two stores. */
 		__atomic_store_n(&nr_nodes, nr_nodes + 1, __ATOMIC_RELEASE);
 		find_function();
 	} else if (!has_told && may_try) {
@@ -305,7 +309,7 @@ int node_pin(uint64_t page, uint64_t pages, struct answer *answer)
 	if (ret)
 		return ret;
 	guard_left();
-	/* Before a child of vfork() does it, which has this memory, but files of its own. */
+	/* Before a child of vfork() opens it, which has this memory, but files of its own. */
 	open_map();
 	ret = pin_with(page, pages, answer);
 	if (ret != -ENODEV)
@@ -349,7 +353,7 @@ int node_read(uint64_t page, uint64_t *entries, size_t n)
 	return 0;
 }
 
-/* Is a function behind @path? Opens the node only for that of a group. */
+/* Does @path belong to a function? Opens the node if only the node knows it: for a group. */
 static bool is_function(const char *path, struct flatiommu_function *function)
 {
 	const char *group = group_behind(path);
@@ -423,7 +427,7 @@ int node_make_way(int fd)
 		node = to;
 	if (map == fd)
 		map = to;
-	/* The program's file takes its place. */
+	/* The program's call closes @fd. */
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Most segments of one call. */
+/* Maximum number of segments of one call. */
 #define NODE_SEGMENTS 512
 
 /**
@@ -43,18 +43,18 @@ void node_unpin(uint32_t pin);
 int node_read(uint64_t page, uint64_t *entries, size_t n);
 
 /*
- * Are all pages present, and are they all of @shared memory? Returns 1, 0, or -errno: then their
- * entries say it.
+ * Are all pages present? Sets *@shared if all of them are of shared memory. Returns 1, 0, or
+ * -errno: then their entries have to be read.
  */
 int node_are_present(uint64_t page, uint64_t pages, bool *shared);
 
-/* The program has opened @path. If that means that it runs a function, stop that at its end. */
+/* The program has opened @path. If it uses a function by that, stops the function at its end. */
 void node_uses(const char *path);
-/* Is this a file of the library, which the program must not close? */
+/* Is @fd a file of this library, which the program must not close? */
 bool node_has(int fd);
-/* Returns the first such file from @fd on, or -1. */
+/* Returns the first file of this library from @fd on, or -1. */
 int node_next(int fd);
-/* Moves such a file: the program is about to put another one at @fd. Returns 0 or -errno. */
+/* Moves this library's file: the program is about to use @fd. Returns 0 or -errno. */
 int node_make_way(int fd);
 /* In a child: the pins are those of @parent, and last as long as any process has the node open. */
 void node_forget(pid_t parent);

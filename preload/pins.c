@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every answer is true when it is given: the page is pinned at that address, and mapped. Most calls
- * that end a mapping are seen (interpose-memory.c), but not libc's own, such as free() of a large
- * block. So before a page of private memory is answered again, it is pinned once more, and the
- * frames are compared: the old frame is held, so if both are equal, the page is the same. A mapping
- * that has ended unseen is found then, or by a sweep. A sweep runs whenever twice as much is pinned
- * as the last one has left.
+ * Every answer is true when it is given: the page is pinned at that address, and mapped. The
+ * library sees most calls that end a mapping (interpose-memory.c), but not libc's own, such as in
+ * free() of a large block. So before a page of private memory is answered again, it is pinned once
+ * more, and the frames are compared: the old frame is still pinned, so if both are equal, the page
+ * is the same. This finds a mapping that has ended unseen, or a sweep does. A sweep runs whenever
+ * more than twice as much is pinned as the last sweep has left.
  */
 #include "pins.h"
 
@@ -14,10 +14,10 @@
 #include "node.h"
 #include "ranges.h"
 
-/* Pages of a huge page of 2 MiB and of 1 GiB. If a frame fits the larger size, that is tried. */
+/* Pages of a huge page of 2 MiB and of 1 GiB. If a frame fits one, a pin of all of it is tried. */
 #define HUGE	512u
 #define GIANT	(HUGE * HUGE)
-/* Most pages of one pin. */
+/* Maximum number of pages of one pin. */
 #define MOST	GIANT
 /* Segments of a look-up for few pages. */
 #define FEW_SEGMENTS 16u
@@ -27,10 +27,10 @@
 #define SLACK	(32 * HUGE)
 
 static struct answer fresh, old;
-/* The latest look-up, from this page of its pin on; window.pin is 0 if there is none. */
+/* The latest look-up, and its first page in the pin. window.pin is 0 if there is none. */
 static struct answer window;
 static uint64_t window_start;
-/* Its segment that was used last, and that segment's first page in the pin. */
+/* The index of its segment that was used last, and that segment's first page in the pin. */
 static unsigned int window_s;
 static uint64_t window_at;
 static uint64_t raw_entries[HUGE];
@@ -93,7 +93,7 @@ static struct pin *new_pin(uint64_t pages, bool shared)
 	return pin;
 }
 
-/* Is the page still shared? The pin has copied a file's private page that was not written to. */
+/* Is the page still shared? A pin copies a private page of a file, if nothing was written to it. */
 static bool is_shared_still(uint64_t page)
 {
 	uint64_t entry;
@@ -312,8 +312,8 @@ static void copy_window(uint64_t offset, uint64_t pages, struct answer *answer)
 }
 
 /*
- * Looks more pages up than are asked for: a huge page, or all that fit if the program goes on behind
- * the window. Returns 0 or -errno.
+ * Looks more pages up than are asked for: a huge page, or as many as fit if the program goes on
+ * after the window. Returns 0 or -errno.
  */
 static int move_window(const struct pin *pin, uint64_t offset, uint64_t pages)
 {
@@ -394,7 +394,7 @@ static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 	return ret;
 }
 
-/* Are the pages all present, and is there nothing else to be checked of them? */
+/* Can a sweep skip the rest of the range? Yes if it is present, and shared memory if @all. */
 static bool is_in_order(const struct range *range, uint64_t page, bool all)
 {
 	bool unused;
@@ -463,7 +463,7 @@ static struct range *pin_huge(uint64_t page, uint64_t size, struct range *part)
 	return keep(start, size, shared);
 }
 
-/* Is all of it in huge pages? */
+/* Does the answer have all @pages, in huge pages? */
 static bool is_of_huge(const struct answer *answer, uint64_t pages)
 {
 	unsigned int i;
@@ -615,8 +615,8 @@ static int64_t fill(const struct range *range, uint64_t page, uint64_t *entries,
 }
 
 /*
- * Answers some of @n entries, whose pages are present. @all: bits that they all have. Returns the
- * number of answers.
+ * Answers some of @n entries, whose pages are present. @all: bits that all entries have. Returns
+ * the number of answers.
  */
 static uint64_t answer(uint64_t page, uint64_t *entries, uint64_t n, uint64_t all)
 {
@@ -669,7 +669,7 @@ void pins_answer(uint64_t page, uint64_t *entries, size_t n)
 			end++;
 		if (i < end)
 			pins_drop(page + i, page + end);
-		/* in a swapped entry these bits are no frame, and programs do not check that */
+		/* In a swapped entry these bits are no frame, but programs do not check that. */
 		for (; i < end; i++)
 			entries[i] &= ~ENTRY_FRAME;
 	}

@@ -19,7 +19,7 @@
  */
 void pins_answer(uint64_t page, uint64_t *entries, size_t n);
 
-/* The pages from @start to @end are not the program's any more. */
+/* Ends the pins of pages from @start to @end: they are not the program's any more. */
 void pins_drop(uint64_t start, uint64_t end);
 /* The pages from @from to @end are at @to now. */
 void pins_move(uint64_t from, uint64_t end, uint64_t to);

@@ -2,7 +2,7 @@
 #ifndef PRELOAD_SAY_H
 #define PRELOAD_SAY_H
 
-/* Prints a line, given without a newline, on standard error; only the first MOST_LINES ones. */
+/* Prints a line on standard error, and adds a newline. Prints only the first MOST_LINES lines. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -7,9 +7,12 @@
 #include <stdint.h>
 
 /*
- * Are all pages from @start to @end present? @map: /proc/self/pagemap. Sets *@shared to whether all
- * of them are of shared memory. Returns 1, 0, or -errno if this kernel does not answer, or not in
- * short.
+ * Are all pages from @start to @end present? @map is /proc/self/pagemap. Sets *@shared if all of
+ * them are of shared memory. Returns
+ * 1		yes
+ * 0		no
+ * -E2BIG	the answer is too long
+ * or another -errno if this kernel does not answer.
  */
 int scan_present(int map, uint64_t start, uint64_t end, bool *shared);
 

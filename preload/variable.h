@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The environment variable by which programs, and the command, know that flatiommu run has started a
- * program: the mount namespace that run has left, as /proc/self/ns/mnt has it, if it hides the groups by
- * a namespace, and RUN_LIBRARY otherwise.
+ * flatiommu run sets this environment variable for the program that it starts. If run hides the
+ * groups by a mount namespace, the value is the one that it has left, as in /proc/self/ns/mnt,
+ * otherwise RUN_LIBRARY.
  */
 #ifndef PRELOAD_VARIABLE_H
 #define PRELOAD_VARIABLE_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * edu BDF [ADDRESS_BITS]: a whole driver, to be copied. QEMU's edu device (docs/specs/edu.txt) copies
- * 2 KiB into itself and out again by DMA, and says with an interrupt when it is done. It reaches 28
- * bits of addresses, unless QEMU was told otherwise (dma_mask=).
+ * edu BDF [ADDRESS_BITS]: a whole driver, to be copied. QEMU's edu device (docs/specs/edu.txt)
+ * copies 2 KiB into itself and out again by DMA, and interrupts when it is done. It has 28 address
+ * bits, unless QEMU's option dma_mask= says otherwise.
  */
 #include <errno.h>
 #include <flatiommu.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * from-uio BDF: what a driver on uio_pci_generic does, on VFIO, without a library; doc/from-uio.md has each call
- * beside the one that it replaces. QEMU's edu (docs/specs/edu.txt) copies 2 KiB into itself and out again.
+ * from-uio BDF: a driver of uio_pci_generic that was moved to VFIO, without a library.
+ * doc/from-uio.md has each call beside the one that it replaces. QEMU's edu (docs/specs/edu.txt)
+ * copies 2 KiB into itself and out again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +61,7 @@ static int map_registers(void)
 	return regs == MAP_FAILED ? -1 : 0;
 }
 
-/* was: mlock(), and /proc/self/pagemap. The IOVA is of the program's choice, its own address for example. */
+/* was: mlock(), and /proc/self/pagemap. The program chooses an IOVA from 2^46 on: its address. */
 static int map_memory(const char *bdf, char *memory, uint64_t *bus)
 {
 	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map), .size = SIZE,
@@ -101,7 +102,7 @@ static int set_bus_master(void)
 	return pwrite(device, &command, sizeof(command), at) == sizeof(command) ? 0 : -1;
 }
 
-/* was: read() of /dev/uioN, and INTx only; MSI-X is another index, and an eventfd for each vector */
+/* was: read() of /dev/uioN, INTx only. MSI-X has another index, and an eventfd for each vector. */
 static int enable_interrupt(void)
 {
 	char buffer[sizeof(struct vfio_irq_set) + sizeof(int)];

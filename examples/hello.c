@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* hello BDF: opens a function that is bound to vfio-pci, and says what it is and how it is reached. */
+/* hello BDF: opens a function that is bound to vfio-pci, and prints its properties. */
 #include <flatiommu.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>

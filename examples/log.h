@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line on stderr for a person: what went wrong, with which thing, and the cure. Threads may
- * call it. Needs _GNU_SOURCE, for the program's name.
+ * Prints one line on stderr for a person: the step that failed, with which thing, and the cure. Any
+ * thread may call it. Needs _GNU_SOURCE, for the program's name.
  */
 #ifndef EXAMPLE_LOG_H
 #define EXAMPLE_LOG_H

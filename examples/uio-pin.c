@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * uio-pin BDF: QEMU's edu on uio_pci_generic, with memory that /dev/flatiommu pins and gives bus addresses of,
- * instead of mlock and pagemap. Nothing else of it changes.
+ * uio-pin BDF: a driver of QEMU's edu on uio_pci_generic. /dev/flatiommu pins its memory and
+ * returns the bus addresses, instead of mlock() and pagemap. The rest of the driver is unchanged.
  *
- * The promise is weaker than VFIO's: when the process dies, the function's bus mastering is cleared and its
- * transactions are waited for before the memory is let go, but the function is not reset: what it was told
- * stays in it, and it goes on with that once bus mastering is set. So the next program resets it first.
+ * The promise is weaker than VFIO's. When the process dies, the kernel clears the function's bus
+ * mastering and waits for its transactions before it frees the memory, but does not reset the
+ * function. The function keeps its commands, and goes on with them once bus mastering is set. So
+ * the next program has to reset it first.
  */
 #include <fcntl.h>
 #include <linux/flatiommu.h>
@@ -28,7 +29,7 @@ static int open_file(const char *bdf, const char *name, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-/* docs/specs/edu.txt of QEMU: from, to, count, command; bit 0 of it is set until it is done */
+/* docs/specs/edu.txt of QEMU: from, to, count, command. Its bit 0 is set until it is done. */
 static void copy(volatile uint64_t *regs, uint64_t from, uint64_t to, uint64_t command)
 {
 	regs[0x80 / 8] = from;
@@ -62,7 +63,7 @@ int main(int argc, char **argv)
 	regs = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, registers, 0);
 	memory = mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	/* for as long as flat is open; was: mlock(), and /proc/self/pagemap */
+	/* Pinned for as long as flat is open; was: mlock(), and /proc/self/pagemap */
 	pin.vaddr = (uintptr_t)memory;
 	lookup.function = function;
 	if (regs == MAP_FAILED || memory == MAP_FAILED || ioctl(flat, FLATIOMMU_PIN, &pin) ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the broker and its workers share. */
+/* Definitions that the broker and its workers share. */
 #ifndef EXAMPLE_BROKER_H
 #define EXAMPLE_BROKER_H
 
@@ -8,7 +8,7 @@
 
 #define COPY_SIZE	1024
 
-/* What a worker gets, in one message on its stdin: all that it has of the device. */
+/* A worker gets these file descriptors in one message on its stdin, and no more of the device. */
 enum { FD_DEVICE, FD_MEMORY, FD_TABLE, FD_EVENT, NR_FDS };
 
 union fds_message {
@@ -16,7 +16,7 @@ union fds_message {
 	char space[CMSG_SPACE(NR_FDS * sizeof(int))];
 };
 
-/* The buffer. What a worker did lasts longer than itself. */
+/* The contents of the buffer. They outlive a worker. */
 struct shared {
 	char from[COPY_SIZE];
 	char to[COPY_SIZE];
@@ -24,7 +24,7 @@ struct shared {
 	uint32_t wanted;
 };
 
-/* The whole of a worker. Its exit status. */
+/* Runs a worker. Returns its exit status. */
 int work(void);
 
 #endif

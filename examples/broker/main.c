@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * broker BDF [ADDRESS_BITS [WORKERS]]: DMA and interrupts in processes without any privilege. The broker,
- * which is root, opens QEMU's edu device (docs/specs/edu.txt) and allocates memory, which is pinned for as
- * long as the broker lives. Workers, which are nobody, one after another, get file descriptors of both:
- * worker.c. Should one be killed, another one goes on where it was.
+ * broker BDF [ADDRESS_BITS [WORKERS]]: DMA and interrupts in processes without any privilege. The
+ * broker runs as root. It opens QEMU's edu device (docs/specs/edu.txt) and allocates memory, which
+ * is pinned for as long as the broker lives. Workers (worker.c) run as nobody, one after another,
+ * and get file descriptors of both. If a worker is killed, the next one goes on from there.
  */
 #include <errno.h>
 #include <flatiommu.h>
@@ -42,7 +42,7 @@ static int send_fds(int to, const int *fds)
 	return sendmsg(to, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* All file descriptors but these end at exec, and so do all capabilities. */
+/* execl() closes all file descriptors but the first three, and ends all capabilities. */
 static void become_worker(int from)
 {
 	if (dup2(from, STDIN_FILENO) < 0 || setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
@@ -52,7 +52,7 @@ static void become_worker(int from)
 	_exit(EXIT_FAILURE);
 }
 
-/* A worker's life. How it ended: see waitpid(); or -errno. */
+/* Starts a worker and waits for its end. Returns its status, as of waitpid(), or -errno. */
 static int employ(const int *fds)
 {
 	int sockets[2], status = 0, err;

@@ -42,7 +42,7 @@ static int receive_fds(int from, int *fds)
 	return 0;
 }
 
-/* The worker before may have been killed in the middle of a copy, which then goes on without it. */
+/* Waits for the copy of an earlier worker, which may have been killed before the copy was done. */
 static void settle(char *regs)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
@@ -71,7 +71,7 @@ static int copy(char *regs, int event, uint64_t from, uint64_t to, uint64_t comm
 	do {
 		if (poll(&wait, 1, 10000) != 1 || read(event, &count, sizeof(count)) < 0)
 			return -ETIMEDOUT;
-		/* An interrupt for a worker before may still have been on its way. */
+		/* The interrupt may be of an earlier worker's copy. */
 	} while (flatiommu_read64(regs + REG_DMA_COMMAND) & DMA_START);
 	flatiommu_write32(regs + REG_IRQ_ACK, flatiommu_read32(regs + REG_IRQ_STATUS));
 	return 0;

@@ -57,7 +57,7 @@ static int finish_oldest(struct nvme *n, struct ring *r)
 	return err;
 }
 
-/* After a failure: what is in flight still uses its part of the buffer. */
+/* After a failure: commands in flight still use their parts of the buffer, so waits for them. */
 static void drain(struct nvme *n, struct ring *r)
 {
 	for (; r->in_flight && !n->broken; r->in_flight--) {
@@ -83,7 +83,7 @@ static int write_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
-/* Returns how much came before the end of the file, or -errno. */
+/* Reads @size bytes, or fewer at the end of the file. Returns their number, or -errno. */
 static ssize_t read_all(int fd, char *data, size_t size)
 {
 	size_t have = 0;
@@ -157,7 +157,7 @@ static int short_block(const struct nvme *n, uint64_t tail)
 	return -EINVAL;
 }
 
-/* A regular file has a known size: refuse before the first block is written. */
+/* The size of a regular file is known: fail before the first block is written. */
 static int check_input(const struct nvme *n, uint64_t lba, int fd)
 {
 	struct stat st;
@@ -177,7 +177,7 @@ static int check_input(const struct nvme *n, uint64_t lba, int fd)
 	return check_range(n, lba, size / n->block_size);
 }
 
-/* Fills the next slot from the input. *blocks is 0 at its end. */
+/* Fills the next slot from the input. *@blocks is 0 at the end of the input. */
 static int next_input(const struct nvme *n, const struct ring *r, int fd, uint64_t lba,
 		      uint32_t *blocks)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks from the controller to a file, and from a file to the controller.
+ * Copies blocks from the controller to a file, and from a file to the controller.
  */
 #ifndef EXAMPLE_COPY_H
 #define EXAMPLE_COPY_H
@@ -10,7 +10,7 @@
 
 #include "nvme.h"
 
-/* Both end early with -EINTR once *stop is set. 0 or -errno, the cause named on stderr. */
+/* Return 0, -EINTR soon after *stop is set, or print the cause on stderr and return -errno. */
 int copy_read(struct nvme *n, uint64_t lba, uint64_t count, int fd,
 	      const volatile sig_atomic_t *stop);
 int copy_write(struct nvme *n, uint64_t lba, int fd, const volatile sig_atomic_t *stop);

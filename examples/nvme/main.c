@@ -2,11 +2,11 @@
 /*
  * A small NVMe driver in a process, on libflatiommu.
  *
- * One read, to the hardware: main() -> drive() -> run() -> copy_read() -> nvme_start() -> submit(), which
- * writes the doorbell; and back: nvme_finish() -> complete() -> reap().
+ * The way of a read to the hardware: main() -> drive() -> run() -> copy_read() -> nvme_start() ->
+ * submit(), which writes the doorbell. The way back: nvme_finish() -> complete() -> reap().
  *
- * It runs with an IOMMU and, with flatiommu, without one, and does not know which: set_prps() takes
- * the data buffer's segments as they are, one or many.
+ * The driver runs with an IOMMU and, with flatiommu, without one. It need not know which:
+ * set_prps() uses the segments that the data buffer has, one or many.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -76,7 +76,7 @@ static bool parse_number(const char *text, uint64_t *value)
 {
 	char *end;
 
-	/* strtoull() takes a minus sign and wraps around. */
+	/* strtoull() accepts a minus sign, and wraps around. */
 	if (text[0] < '0' || text[0] > '9')
 		return false;
 	errno = 0;
@@ -118,7 +118,7 @@ static int parse_command(struct options *o, int argc, char **argv)
 	return -EINVAL;
 }
 
-/* 0, -EINVAL, or 1 for --help. */
+/* Returns 0, -EINVAL, or 1 for --help. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option table[] = {
@@ -282,7 +282,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	err = drive(flat, &o);
-	/* Nothing of the device reaches the buffers any more: nvme_close(). */
+	/* After nvme_close() the device does not reach the buffers any more. */
 	flatiommu_close(flat);
 	if (err == -EINTR)
 		log_error("stopped by a signal");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * From the controller's reset to a command in its queue and back. nvme_spec.h says what "base",
- * "nvm" and "pcie" are.
+ * From the controller's reset to a command in its queue and back. In comments "base", "nvm" and
+ * "pcie" are the specifications that nvme_spec.h names.
  */
 #define _GNU_SOURCE 1
 #include "nvme.h"
@@ -33,7 +33,7 @@
 /* A list of one page is enough for a slot that has the whole data buffer. */
 static_assert(MAX_PAGES <= NVME_PAGE_SIZE / sizeof(__le64), "PRP list");
 
-/* The library knows why a call of it failed, but leaves it to its caller to say so. */
+/* Prints why a call of the library failed. The library itself prints nothing. */
 static int said(const struct nvme *n, int err)
 {
 	if (err)
@@ -61,8 +61,8 @@ static uint32_t cq_doorbell(const struct nvme *n, const struct nvme_queue *q)
 }
 
 /*
- * base 3.3.1: the command goes to the tail, the doorbell says so. The queue has one entry more
- * than there are commands in flight, so it cannot overtake its head.
+ * base 3.3.1: puts the command at the tail, and tells the controller by the doorbell. The queue has
+ * one entry more than there are commands in flight, so its tail cannot overtake its head.
  */
 static void submit(struct nvme *n, struct nvme_queue *q, struct nvme_sqe *sqe, uint16_t cid)
 {
@@ -75,7 +75,7 @@ static void submit(struct nvme *n, struct nvme_queue *q, struct nvme_sqe *sqe, u
 	flatiommu_write32(n->regs + sq_doorbell(n, q), q->sq_tail);
 }
 
-/* Takes every new completion. Returns how many, or -errno. */
+/* Collects all new completions. Returns their number, or -errno. */
 static int reap(struct nvme *n, struct nvme_queue *q)
 {
 	int count = 0;
@@ -88,7 +88,7 @@ static int reap(struct nvme *n, struct nvme_queue *q)
 		/* The phase tag flips on each round: base 3.3.3.2. */
 		if (NVME_STATUS_PHASE(status) != q->phase)
 			break;
-		/* The rest of the entry, and the data, may be read after the tag was seen only. */
+		/* Read the rest of the entry, and the data, only after the tag. */
 		flatiommu_rmb();
 		cid = from_le16(cqe->cid);
 		if (cid >= NVME_QDEPTH_MAX || !q->commands[cid].pending) {
@@ -110,7 +110,7 @@ static int reap(struct nvme *n, struct nvme_queue *q)
 	return count;
 }
 
-/* One sleep until the queue's vector fires. Without an interrupt the queue is not looked at. */
+/* Sleeps until the queue's vector fires. Reads the queue only after an interrupt. */
 static int reap_after_interrupt(struct nvme *n, struct nvme_queue *q, int64_t deadline)
 {
 	struct pollfd wait = { .fd = q->eventfd, .events = POLLIN };
@@ -120,7 +120,7 @@ static int reap_after_interrupt(struct nvme *n, struct nvme_queue *q, int64_t de
 
 	if (poll(&wait, 1, left > 0 ? (int)left : 0) < 0)
 		return errno == EINTR ? 0 : -errno;
-	/* First clear the eventfd, then look: what comes later sets it again. */
+	/* Clear the eventfd first, then look: a later interrupt sets it again. */
 	if (!(wait.revents & POLLIN) || read(q->eventfd, &fired, sizeof(fired)) != sizeof(fired))
 		return 0;
 	n->stats.wakeups++;
@@ -130,7 +130,7 @@ static int reap_after_interrupt(struct nvme *n, struct nvme_queue *q, int64_t de
 	return count;
 }
 
-/* What a function that is no more answers to every read. */
+/* All bits of a register were set: the function does not answer. */
 static int gone(const struct nvme *n)
 {
 	log_error("%s: does not answer (removed, or its link is down)", n->name);
@@ -155,7 +155,7 @@ static int lost_command(struct nvme *n, struct nvme_queue *q, uint16_t cid)
 	return -ETIMEDOUT;
 }
 
-/* Waits for one command; others of the queue that complete meanwhile are noted on the way. */
+/* Waits for one command. Records other commands of the queue that complete meanwhile. */
 static int complete(struct nvme *n, struct nvme_queue *q, uint16_t cid)
 {
 	struct nvme_command *command = &q->commands[cid];
@@ -227,7 +227,7 @@ static int wait_status(struct nvme *n, uint32_t mask, uint32_t value, int timeou
 	}
 }
 
-/* base 3.1.3.5, EN: clearing it is the controller reset; queues are gone once RDY follows. */
+/* base 3.1.3.5: clearing EN resets the controller. The queues are gone once RDY is clear, too. */
 static int disable(struct nvme *n)
 {
 	uint32_t cc = flatiommu_read32(n->regs + NVME_REG_CC);
@@ -236,7 +236,7 @@ static int disable(struct nvme *n)
 	return wait_status(n, NVME_CSTS_RDY, 0, n->ready_ms);
 }
 
-/* The controller is told one address of each, so they have to be contiguous: base 5.4, 5.5. */
+/* The controller gets one address for each queue, so queues are contiguous: base 5.4, 5.5. */
 static int init_queue(struct nvme *n, struct nvme_queue *q, uint16_t id, uint16_t entries)
 {
 	const struct flatiommu_dma_options contiguous = { .flags = FLATIOMMU_DMA_CONTIGUOUS };
@@ -340,7 +340,7 @@ static int identify_namespace(struct nvme *n)
 	return 0;
 }
 
-/* base 5.4 and 5.5 lay their first two dwords out in the same way. */
+/* base 5.4, 5.5: the first two dwords of both commands have the same layout. */
 static int create_queue(struct nvme *n, uint8_t opcode, const struct flatiommu_dma *dma,
 			uint32_t cdw11)
 {
@@ -377,7 +377,7 @@ static int create_io_queues(struct nvme *n)
 		return err;
 	if (n->vectors)
 		interrupts = (n->vectors > 1 ? IO_VECTOR : ADMIN_VECTOR) << 16 | NVME_CQ_INTERRUPTS;
-	/* The submission queue names its completion queue, which has to be there: base 5.5. */
+	/* The submission queue names its completion queue, which must exist: base 5.5. */
 	err = create_queue(n, NVME_ADMIN_CREATE_CQ, n->io.cq_dma, interrupts);
 	if (err)
 		return err;
@@ -389,7 +389,7 @@ static int create_io_queues(struct nvme *n)
 	return 0;
 }
 
-/* One vector a queue, or one for both on a function that has a single one. */
+/* One vector for each queue, or one for both if the function has only one. */
 static int enable_interrupts(struct nvme *n)
 {
 	int count, i, err;
@@ -422,7 +422,7 @@ static int enable_interrupts(struct nvme *n)
 	return 0;
 }
 
-/* What one command may carry: a part of the data buffer, MDTS, whole pages and whole blocks. */
+/* Most bytes of a command: a part of the data buffer, at most MDTS, whole pages, whole blocks. */
 static void limit_transfer(struct nvme *n)
 {
 	size_t size = DATA_SIZE / n->qdepth;
@@ -555,11 +555,11 @@ void nvme_close(struct nvme *n)
 	unsigned int i;
 
 	if (n->enabled) {
-		/* Should the shutdown fail, there is the controller reset: it stops DMA, too. */
+		/* If the shutdown fails, the controller reset stops DMA, too. */
 		shut_down(n);
 		disable(n);
 	}
-	/* From here on nothing of the function reaches memory, whatever came of that. */
+	/* From here on the function does not reach memory, even if both failed. */
 	flatiommu_bus_master(n->device, false);
 	flatiommu_irq_disable(n->device, FLATIOMMU_IRQ_MSIX);
 	for (i = 0; i < 2; i++) {
@@ -595,7 +595,7 @@ char *nvme_slot_data(const struct nvme *n, unsigned int slot)
 
 /*
  * base 4.1.1: one page is in PRP1; a second one is in PRP2; with more, PRP2 is the address of a
- * list of all but the first. So the pages may be anywhere, and no segment crosses one.
+ * list of all but the first. So the pages may be anywhere, and each segment lies in one page.
  */
 static int set_prps(struct nvme *n, unsigned int slot, struct nvme_sqe *sqe, size_t size)
 {

@@ -30,14 +30,14 @@ struct nvme_queue {
 	struct nvme_cqe *cq;
 	uint16_t sq_tail;
 	uint16_t cq_head;
-	uint16_t phase;		/* of a completion that is new: base 3.3.3.2 */
+	uint16_t phase;		/* phase tag of a new completion: base 3.3.3.2 */
 	int eventfd;		/* of its MSI-X vector; -1: polled */
 	struct nvme_command commands[NVME_QDEPTH_MAX];
 };
 
 struct nvme_stats {
 	uint64_t commands;
-	uint64_t irq_completions;	/* found because an interrupt said so */
+	uint64_t irq_completions;	/* found after an interrupt */
 	uint64_t wakeups;		/* reads of an eventfd that had fired */
 };
 
@@ -63,7 +63,7 @@ struct nvme {
 	int eventfds[2];
 	unsigned int vectors;		/* 0: polled */
 
-	unsigned int qdepth;		/* commands in flight, at most */
+	unsigned int qdepth;		/* maximum number of commands in flight */
 	size_t max_transfer;		/* bytes of one command: MDTS and the buffer's part */
 	size_t mdts_bytes;		/* SIZE_MAX: no limit */
 	char model[41];
@@ -78,17 +78,17 @@ struct nvme {
 	struct nvme_stats stats;
 };
 
-/* Every function returns 0 or -errno and has named the cause on stderr when it fails. */
+/* Functions return 0 or -errno. If the device is the cause, they also print it on stderr. */
 
-/* Looks at the registers only. */
+/* Reads registers only. */
 int nvme_probe(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *device);
 
-/* The buffers go with the context: flatiommu_close(), after nvme_close(). */
+/* After nvme_close(), flatiommu_close() frees the buffers. */
 int nvme_open(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *device,
 	      unsigned int qdepth, bool irq);
 void nvme_close(struct nvme *n);
 
-/* Call before I/O: says why a namespace cannot be read and written by this driver. */
+/* Call it before I/O: can this driver read and write the namespace? */
 int nvme_check_namespace(const struct nvme *n);
 
 /*
@@ -98,7 +98,7 @@ int nvme_check_namespace(const struct nvme *n);
 char *nvme_slot_data(const struct nvme *n, unsigned int slot);
 int nvme_start(struct nvme *n, unsigned int slot, uint8_t opcode, uint64_t lba, uint32_t blocks);
 int nvme_finish(struct nvme *n, unsigned int slot);
-/* Everything written is on the medium; no command may be in flight. */
+/* Makes sure that all written data is on the medium. No command may be in flight. */
 int nvme_flush(struct nvme *n);
 
 #endif

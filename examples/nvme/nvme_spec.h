@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the NVMe specifications define and this driver uses: registers, commands, completions.
+ * Definitions of the NVMe specifications that this driver uses: registers, commands, completions.
  *
  * "base" is the NVM Express Base Specification 2.0, "nvm" the NVM Command Set Specification 1.0,
  * "pcie" the NVMe over PCIe Transport Specification 1.0.
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* __le16 and friends are separate types for sparse; these are the only ways in and out. */
+/* For sparse, __le16 and the like are separate types. Only these functions convert them. */
 #ifdef __CHECKER__
 #define NVME_FORCE __attribute__((force))
 #else

@@ -5,8 +5,8 @@
  * Two cards that are wired to each other send each other frames, and each frame is compared with
  * what was sent. Each card has a thread that sends and a thread that receives.
  *
- * One frame, to the wire: main() -> run() -> send_frames() -> net_send() -> queue_put() ->
- * queue_notify(), which writes the doorbell; and back: receive_frames() -> net_receive() ->
+ * The way of a frame to the wire: main() -> run() -> send_frames() -> net_send() -> queue_put() ->
+ * queue_notify(), which writes the doorbell. The way back: receive_frames() -> net_receive() ->
  * queue_take().
  */
 #define _GNU_SOURCE 1
@@ -28,7 +28,7 @@
 
 #define EXIT_USAGE	2
 #define TIMEOUT_MS	20000
-/* On their way at once: fewer than a card has buffers for. */
+/* Maximum number of frames on their way: fewer than a card has buffers. */
 #define WINDOW		64
 #define ETHERTYPE	0x88b5	/* IEEE 802: for local experiments */
 #define HEADER		(6 + 6 + 2 + sizeof(uint64_t))
@@ -41,7 +41,7 @@ struct options {
 
 /**
  * struct direction - frames from one card to the other
- * @error: -errno of the first one that failed
+ * @error: -errno of the first thread that failed, or 0
  */
 struct direction {
 	struct net *from;
@@ -53,7 +53,7 @@ struct direction {
 	pthread_t receiver;
 };
 
-/* Threads that run look at the first, those that wait have the second, an eventfd. */
+/* Running threads read @stop. Waiting threads poll @stop_fd, an eventfd. */
 static atomic_bool stop;
 static int stop_fd;
 
@@ -89,7 +89,7 @@ static void usage(FILE *to)
 	      "The functions must be bound to vfio-pci.\n", to);
 }
 
-/* Any length that a frame may have, and bytes that are others in each frame. */
+/* Makes frame @number, which has its own length and bytes. Returns its length. */
 static size_t make_frame(uint8_t *frame, const uint8_t *from, const uint8_t *to, uint64_t number)
 {
 	uint64_t state = (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
@@ -230,7 +230,7 @@ static int drive(struct flatiommu *flat, const struct options *o)
 	struct flatiommu_pool *pool;
 	int err;
 
-	/* A pool can be made before there is a device, and its objects after. */
+	/* A pool needs no device; only its objects do. */
 	err = flatiommu_pool_create(flat, NULL, &pool);
 	if (err) {
 		log_error("%s", flatiommu_reason(flat));
@@ -250,7 +250,7 @@ static int drive(struct flatiommu *flat, const struct options *o)
 	return err;
 }
 
-/* 0, -EINVAL, or 1 for --help. */
+/* Returns 0, -EINVAL, or 1 for --help. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option table[] = {
@@ -273,7 +273,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 		case 'n':
 			errno = 0;
 			o->frames = strtoull(optarg, &end, 0);
-			/* strtoull() takes a minus sign and wraps around. */
+			/* strtoull() accepts a minus sign, and wraps around. */
 			if (optarg[0] < '0' || optarg[0] > '9' || errno || *end) {
 				log_error("--frames %s: not a number", optarg);
 				return -EINVAL;

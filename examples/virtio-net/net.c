@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * From the card's reset to a frame in its queue and back. virtio_spec.h says which specification
- * comments name.
+ * From the card's reset to a frame in its queue and back. Numbers in comments are sections of the
+ * specification that virtio_spec.h names.
  */
 #define _GNU_SOURCE 1
 #include "net.h"
@@ -18,7 +18,7 @@
 
 #define RESET_TIMEOUT_MS	1000
 
-/* The library knows why a call of it failed, but leaves it to its caller to say so. */
+/* Prints why a call of the library failed. The library itself prints nothing. */
 static int said(const struct net *n, int err)
 {
 	if (err)
@@ -39,7 +39,7 @@ static uint8_t status(const struct net *n)
 	return flatiommu_read8(n->common + VIRTIO_COMMON_STATUS);
 }
 
-/* 4.1.4.3.2: what was written stays; each step adds a bit. */
+/* 4.1.4.3.2: each step adds a bit, and clears none. */
 static void add_status(struct net *n, uint8_t bit)
 {
 	flatiommu_write8(n->common + VIRTIO_COMMON_STATUS, status(n) | bit);
@@ -84,7 +84,7 @@ static int find_structures(struct net *n)
 
 	while (!(err = flatiommu_capability(n->device, PCI_CAP_ID_VNDR, &cap))) {
 		err = said(n, flatiommu_config_read8(n->device, cap + VIRTIO_PCI_CAP_TYPE, &type));
-		/* The first of a kind counts. */
+		/* The first capability of a kind counts. */
 		if (!err && type == VIRTIO_PCI_COMMON && !n->common)
 			err = map_structure(n, cap, VIRTIO_COMMON_SIZE, &n->common);
 		else if (!err && type == VIRTIO_PCI_DEVICE && !n->config)
@@ -108,7 +108,7 @@ static int find_structures(struct net *n)
 	return -EOPNOTSUPP;
 }
 
-/* 4.1.4.3.2: 0 resets, and is read back when that is done. */
+/* 4.1.4.3.2: writing 0 resets the device. The status reads as 0 when the reset is done. */
 static int reset(struct net *n)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
@@ -143,8 +143,8 @@ static int negotiate(struct net *n)
 	uint64_t features = offered(n);
 
 	/*
-	 * 6.1: a device that does not offer this takes physical addresses, whatever IOMMU there is.
-	 * What the library gives would be another program's memory.
+	 * 6.1: a device that does not offer this uses physical addresses, even behind an IOMMU. The
+	 * library's addresses would then reach another program's memory.
 	 */
 	if (flatiommu_isolated(n->flat) && !(features & VIRTIO_F_ACCESS_PLATFORM)) {
 		log_error("%s: goes round the IOMMU that is in front of it. Cure: QEMU's option iommu_platform=on",
@@ -174,7 +174,7 @@ static int new_eventfd(void)
 	return -errno;
 }
 
-/* All at once: up to Linux 6.4 none can be added. */
+/* Enables all vectors at once: up to Linux 6.4 none can be added later. */
 static int open_vectors(struct net *n)
 {
 	unsigned int i;
@@ -188,7 +188,7 @@ static int open_vectors(struct net *n)
 					    n->eventfds));
 }
 
-/* 4.1.5.1.2.1: a vector of its own for the queue, or none */
+/* 4.1.5.1.2.1: gives the queue a vector of its own, or none. */
 static int set_vector(struct net *n, struct queue *q)
 {
 	uint16_t vector = q->eventfd < 0 ? VIRTIO_NO_VECTOR : q->number;
@@ -328,7 +328,7 @@ void net_close(struct net *n)
 {
 	unsigned int i;
 
-	/* Reset, or without bus mastering, it reaches no memory any more. */
+	/* A card that was reset, or has no bus mastering, does not reach memory. */
 	if (n->common)
 		flatiommu_write8(n->common + VIRTIO_COMMON_STATUS, 0);
 	if (n->device) {
@@ -343,8 +343,8 @@ void net_close(struct net *n)
 }
 
 /*
- * Waits until the queue may have a buffer, in steps after which the caller looks again.
- * Returns 0, -ETIMEDOUT, -ENODEV or -ECANCELED.
+ * Waits until the queue may have a buffer. If it has none, the caller waits again.
+ * Returns 0, -ETIMEDOUT, -ENODEV, -ECANCELED or another -errno.
  */
 static int wait_for(struct net *n, struct queue *q, int64_t deadline)
 {
@@ -370,13 +370,13 @@ static int wait_for(struct net *n, struct queue *q, int64_t deadline)
 	}
 	if (fds[1].revents)
 		return -ECANCELED;
-	/* First clear the eventfd, then look: what comes later sets it again. */
+	/* Clear the eventfd first, then look: a later interrupt sets it again. */
 	if (fds[2].revents && read(q->eventfd, &fired, sizeof(fired)) < 0 && errno != EAGAIN)
 		return -errno;
 	return 0;
 }
 
-/* The next buffer that the device has used, or -errno. */
+/* Waits for the next buffer that the device has used. Returns its number, or -errno. */
 static int take(struct net *n, unsigned int number, uint32_t *length, int timeout_ms)
 {
 	struct queue *q = &n->queues[number];

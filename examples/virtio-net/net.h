@@ -28,31 +28,37 @@ struct net {
 	uint8_t mac[6];
 	struct queue queues[VIRTIO_NET_QUEUES];
 	int eventfds[VIRTIO_NET_QUEUES];	/* of their vectors; -1: polled */
-	uint16_t nr_free;		/* of the queue to transmit */
+	uint16_t nr_free;		/* free buffers of the queue to transmit */
 	uint16_t free[QUEUE_ENTRIES];
-	int asked_for;			/* eventfd: the device is asked for */
-	int stop;			/* file descriptor: readable when waiting is to end */
+	int asked_for;			/* eventfd: the kernel asks for the device */
+	int stop;			/* file descriptor: readable if functions must not wait */
 };
 
-/* Every function returns 0 or -errno and has named the cause on stderr when it fails. */
+/*
+ * Functions return 0 or -errno. net_open() prints the cause on stderr; the others do so for -ENODEV
+ * and -EPROTO.
+ */
 
 /**
  * net_open() - resets the card and starts it
- * @pool: has its rings and frames, and is destroyed after net_close()
+ * @pool: the card's rings and frames are from it; destroy it after net_close()
  * @irq: an MSI-X vector for each queue; else queues are polled
- * @stop: what waits returns -ECANCELED when this file descriptor is readable
+ * @stop: if this file descriptor is readable, functions that wait return -ECANCELED
  */
 int net_open(struct net *n, struct flatiommu *flat, struct flatiommu_pool *pool, const char *bdf,
 	     bool irq, int stop);
 
-/** net_close() - stops the card; it knows a net_open() that failed, and one that never was */
+/** net_close() - stops the card, also if net_open() has failed or was not called */
 void net_close(struct net *n);
 
 /**
  * net_send() - puts a copy of a frame into the queue
  * @timeout_ms: how long to wait for room
  *
- * -ETIMEDOUT there was no room, -ENODEV the device is asked for or gone.
+ * Errors:
+ * -ETIMEDOUT	there was no room
+ * -ENODEV	the kernel asks for the device, or it is gone
+ * -ECANCELED	@stop of net_open() is readable
  */
 int net_send(struct net *n, const void *frame, size_t length, int timeout_ms);
 
@@ -61,7 +67,7 @@ int net_send(struct net *n, const void *frame, size_t length, int timeout_ms);
  * @frame: room for NET_FRAME_MAX bytes
  * @length: its length
  *
- * -ETIMEDOUT none came, -ENODEV the device is asked for or gone.
+ * Errors: as net_send(); -ETIMEDOUT no frame came.
  */
 int net_receive(struct net *n, void *frame, size_t *length, int timeout_ms);
 

@@ -43,7 +43,7 @@ void queue_put(struct queue *q, uint16_t id, uint32_t length, bool device_writes
 	q->in_flight[id] = true;
 }
 
-/* 2.7.13: the index after what it counts, and the doorbell after a look at the device's wish. */
+/* 2.7.13: the index comes after the entries. The doorbell comes last, if the device wants it. */
 void queue_notify(struct queue *q)
 {
 	flatiommu_wmb();

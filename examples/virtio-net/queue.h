@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A split virtqueue (2.7) whose descriptors have a buffer each, for good. One thread uses it.
+ * A split virtqueue (2.7). Each descriptor has a buffer of its own. Only one thread uses a queue.
  */
 #ifndef EXAMPLE_QUEUE_H
 #define EXAMPLE_QUEUE_H
@@ -18,11 +18,11 @@ struct queue {
 	struct virtio_descriptor *descriptors;
 	struct virtio_available *available;
 	struct virtio_used *used;
-	/* of these three, in this order */
+	/* memory of these three, in this order */
 	struct flatiommu_object parts[3];
 	struct flatiommu_object buffers[QUEUE_ENTRIES];
 	uint16_t entries;
-	uint16_t next;		/* what available->index is set to by queue_notify() */
+	uint16_t next;		/* queue_notify() sets available->index to it */
 	uint16_t seen;		/* used elements that queue_take() returned */
 	bool in_flight[QUEUE_ENTRIES];
 	uint16_t number;
@@ -31,26 +31,28 @@ struct queue {
 };
 
 /**
- * queue_init() - memory for a queue of @entries, at most QUEUE_ENTRIES; it goes with the pool
+ * queue_init() - allocates memory for a queue of @entries, at most QUEUE_ENTRIES; the pool frees it
  *
  * Returns 0 or -errno as flatiommu_pool_alloc().
  */
 int queue_init(struct queue *q, struct flatiommu_pool *pool, uint16_t number, uint16_t entries);
 
-/** queue_buffer() - QUEUE_BUFFER_SIZE bytes of the program's memory */
+/** queue_buffer() - returns the buffer, of QUEUE_BUFFER_SIZE bytes */
 void *queue_buffer(const struct queue *q, uint16_t id);
 
-/** queue_put() - the device may read @length bytes of the buffer, or write as many */
+/** queue_put() - lets the device read @length bytes of the buffer, or write at most as many */
 void queue_put(struct queue *q, uint16_t id, uint32_t length, bool device_writes);
 
-/** queue_notify() - tells the device of all that was put */
+/** queue_notify() - tells the device of all buffers that were put */
 void queue_notify(struct queue *q);
 
 /**
- * queue_take() - a buffer that the device has used
- * @length: bytes that it wrote
+ * queue_take() - takes a buffer that the device has used
+ * @length: bytes that the device wrote
  *
- * Returns its number, -EAGAIN none, or -EPROTO the device does not keep to the specification.
+ * Returns the buffer's number, or
+ * -EAGAIN	there is none
+ * -EPROTO	the device does not keep to the specification
  */
 int queue_take(struct queue *q, uint32_t *length);
 

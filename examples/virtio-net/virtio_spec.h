@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What "Virtual I/O Device (VIRTIO) Version 1.2" defines and this driver uses: registers, rings,
+ * Definitions of "Virtual I/O Device (VIRTIO) Version 1.2" that this driver uses: registers, rings,
  * frames. Comments name its sections.
  */
 #ifndef EXAMPLE_VIRTIO_SPEC_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 4.1.2: a device without the legacy interface has the first number, one with it may have the second. */
+/* 4.1.2: the first number; a device with the legacy interface may have the transitional one. */
 #define VIRTIO_VENDOR			0x1af4
 #define VIRTIO_DEVICE_NET		0x1041
 #define VIRTIO_DEVICE_NET_TRANSITIONAL	0x1000
@@ -72,14 +72,14 @@ static_assert(sizeof(struct virtio_descriptor) == 16, "2.7.5");
 
 #define VIRTIO_DESCRIPTOR_WRITE	2	/* the device writes to it */
 
-/* 2.7.6: which descriptors the device may use */
+/* 2.7.6: the descriptors that the device may use */
 struct virtio_available {
 	uint16_t flags;
 	uint16_t index;
 	uint16_t ring[];
 };
 
-/* 2.7.8: which ones it has used */
+/* 2.7.8: the descriptors that it has used */
 struct virtio_used_element {
 	uint32_t id;
 	uint32_t length;
@@ -93,7 +93,7 @@ struct virtio_used {
 
 #define VIRTIO_USED_NO_NOTIFY	1
 
-/* 5.1.6: what is before each frame */
+/* 5.1.6: the header before each frame */
 struct virtio_net_header {
 	uint8_t flags;
 	uint8_t gso_type;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The cost of a claim and of its release while N functions are claimed already, each in a group of its own, and the
- * memory that the kernel needs for one. Microseconds, on the machine many.
+ * The cost of a claim and of its release while N functions are claimed already, each in a group of
+ * its own, and the kernel's memory for a claim. Microseconds, on the machine many.
  */
 #include <errno.h>
 #include <glob.h>

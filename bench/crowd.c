@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * How long others can make a program wait. First: a map and unmap of one page while another program declares, through
- * CROWD files with one declaration each, in microseconds. Second: the longest time that an unmap of MANY extents, which
- * VFIO asks for in one call, holds the lock of the address space, by the kernel's function_graph tracer.
+ * How long other programs can make a program wait, in microseconds. First: a map and unmap of one
+ * page while another program has CROWD files with one declaration each. Second: the longest time
+ * that an unmap of MANY extents, in one call of VFIO, holds the lock of the domain, by the kernel's
+ * function_graph tracer.
  */
 #include <errno.h>
 #include <signal.h>
@@ -80,7 +81,10 @@ static void measure_crowd(void)
 	mem_free(page, PAGE);
 }
 
-/* Adds a function of another program: type1 then has a second page table, and unmaps from it in one call. */
+/*
+ * Adds a function of another program: type1 then has a second domain, and unmaps from that one in
+ * one call.
+ */
 static int join(void *arg)
 {
 	int own = flat_open(), ret = flat_declare(own, FN1), group = vfio_group(FN1);
@@ -95,7 +99,7 @@ static int join(void *arg)
 		pause();
 }
 
-/* Returns the longest call; the tracer has only those of 10 us or more. */
+/* Returns the time of the longest call. The tracer has only calls of 10 us or more. */
 static double longest(void)
 {
 	FILE *file = fopen(TRACING "trace", "r");

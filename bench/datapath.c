@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * The cost of the library in the data path: NVMe reads of 4 KiB, in random order, through the library, and
- * with VFIO's ioctls and known bus addresses. The loop and the controller are the same. callgrind counts the
- * instructions of the functions that submit a command and collect its completion, exactly. Waiting is not
- * counted.
+ * The cost of the library in the data path: NVMe reads of 4 KiB, in random order, through the
+ * library, and with VFIO's ioctls and known bus addresses. The loop and the controller are the
+ * same. callgrind counts the instructions of the functions that submit a command and collect its
+ * completion, exactly. Waiting is not counted.
  *
  *	raw		writes registers by a store; addresses are in an array
- *	kept		through the library, which gave the addresses once: they are in an array, too
+ *	kept		through the library; addresses, which it returned once, are in an array, too
  *	address		flatiommu_dma_address() of each command's page, in a buffer of one segment
  *	scattered	the same, in a buffer of many segments
  *	gather		flatiommu_dma_gather() of each command's page, in a buffer of one segment
@@ -26,7 +26,7 @@
 
 #define COMMANDS	4096u
 #define DEPTH		16u	/* commands in flight */
-#define ENTRIES		32u	/* of the queue, as lib/nvme.c makes it */
+#define ENTRIES		32u	/* of the queue, as tests/guest/lib/nvme.c makes it */
 #define BLOCKS		131072u	/* of the disk, which is empty */
 #define PAGE_BLOCKS	8u
 
@@ -173,7 +173,7 @@ static uint32_t next_lba(void)
 	return random % (BLOCKS / PAGE_BLOCKS) * PAGE_BLOCKS;
 }
 
-/* Completions are there before they are collected, so that each run has the same number of instructions. */
+/* Waits for each completion before it collects it, so all runs have as many instructions. */
 static int read_all(struct path *p, enum way way)
 {
 	unsigned int submitted, collected;

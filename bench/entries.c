@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The cost of reading /proc/self/pagemap, as drivers do, in a program that flatiommu run has started: from the kernel,
- * by system calls that the preloaded library does not see, and from the library, which pins the memory first. All memory is
- * of huge pages, and is new in each run. Microseconds.
+ * The cost of reading /proc/self/pagemap, as drivers do, in a program that flatiommu run has
+ * started: from the kernel, by system calls that the preloaded library does not see, and from the
+ * library, which pins the memory first. All memory is of huge pages, and is new in each run.
+ * Microseconds.
  *
  * Without arguments it binds a function, and starts itself by flatiommu run with the argument "measure".
  */
@@ -43,7 +44,7 @@ static const struct {
 	ssize_t (*read)(void *entries, size_t n, off_t offset);
 } ways[] = { { "kernel", from_kernel }, { "library", from_library } };
 
-/* Reads the entries of @size bytes in reads that are for @step bytes each, of which the first @part. */
+/* Each @step bytes of @size bytes of memory: reads the entries of the first @part bytes. */
 static double read_all(unsigned int way, size_t size, size_t step, size_t part, uint64_t *entries)
 {
 	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);

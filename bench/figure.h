@@ -30,7 +30,7 @@ static inline double now(void)
 	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
-/* Returns the number of NAME=NUMBER on the kernel's command line, or @otherwise. @name is " NAME=". */
+/* Returns NUMBER of NAME=NUMBER on the kernel's command line, or @otherwise. @name: " NAME=" */
 static inline unsigned long parameter(const char *name, unsigned long otherwise)
 {
 	char text[4096];
@@ -70,8 +70,8 @@ static inline double kernel_bytes(void)
 }
 
 /*
- * Prints a result. @which: the figure. @what: a thing that it is measured for, such as a kind of memory. @size: its
- * size. @way: the way that is measured. @values: one for each run.
+ * Prints a result. @which: the figure. @what: a thing that it is measured for, such as a kind of
+ * memory. @size: its size. @way: the way that is measured. @values: one for each run.
  */
 static inline void figure(const char *which, const char *what, size_t size, const char *way, const double *values,
 			  unsigned int count)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a pin of one page costs for the first and for the last function that the PCI core finds, in instructions, with as
- * many functions as the machine has: pc has few, many has many.
+ * The cost of a pin of one page, in instructions, for the first and for the last function of the
+ * machine that the PCI core finds. The machine pc has few functions, the machine many has many.
  */
 #include <errno.h>
 #include <glob.h>
@@ -21,7 +21,7 @@
 
 #define BRIDGE_CLASS 0x06
 
-/* The end of a pin stops the function, so functions with a driver are left alone. */
+/* Returns a function without a driver, because the end of a pin stops the function. */
 static const char *function_without_driver(const glob_t *found, bool last)
 {
 	char path[64];

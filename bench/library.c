@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * The cost of a buffer of the library: pinned, which is the default, and mapped by VFIO (FLATIOMMU_MAP=vfio).
- * Microseconds.
+ * The cost of a buffer of the library: pinned, which is the default, and mapped by VFIO
+ * (FLATIOMMU_MAP=vfio). Microseconds.
  *
  *	pinned, mapped			flatiommu_dma_map() of memory that is present
  *	pinned-free, mapped-free	flatiommu_dma_free() of it
- *	pinned-alloc, mapped-alloc	flatiommu_dma_alloc() of the same size; the kernel clears the memory
+ *	pinned-alloc, mapped-alloc	flatiommu_dma_alloc() of the same size, which clears memory
  *	clear				the clearing alone
  */
 #include <errno.h>

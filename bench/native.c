@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Bus addresses by Linux's own no-IOMMU mode (7.3), beside flatiommu on the same kernel. Microseconds.
+ * The cost of bus addresses by Linux's own no-IOMMU mode (7.3), beside flatiommu on the same
+ * kernel. Microseconds.
  *
- *	native		IOMMU_IOAS_MAP, and IOMMU_IOAS_NOIOMMU_GET_PA, which returns one run a call
+ *	native		IOMMU_IOAS_MAP, and IOMMU_IOAS_NOIOMMU_GET_PA for each segment
  *	map+lookup	IOMMU_IOAS_MAP on flatiommu, and LOOKUP
  *	pin		PIN with all segments
  */

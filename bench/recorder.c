@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The cost that a function's history adds to maps, unmaps and pins. Each is measured with the parameter history=0 and
- * with history=KEPT, each time on a new claim. Microseconds for a call.
+ * The cost that a function's history adds to maps, unmaps and pins. Each is measured with the
+ * parameter history=0 and with history=KEPT, each time on a new claim. Microseconds for a call.
  */
 #include <string.h>
 

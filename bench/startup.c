@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The steps before the first transfer, and the cost of a map when there are many already. Microseconds.
+ * The cost of the steps before the first transfer, and of a map when there are many already.
+ * Microseconds.
  *
  *	claim		one function
  *	bind		to vfio-pci

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * What two cost each other who work at the same time, each with a function of its own: microseconds for a round of one.
- * A round is a pin of PIECES scattered pages and its end, or a map of them and its unmap.
+ * The cost that two workers have for each other if they work at the same time, each with a function
+ * of its own. A round is a pin of PIECES scattered pages and its end, or a map of them and its
+ * unmap. Microseconds for a round of one worker.
  *
- *	alone		one of them
+ *	alone		one worker
  *	threads		two threads of a program, which share its address space
  *	processes	two programs
  *
- * The emulated machine runs its processors in turns, so without contention two need twice the time of one: the figure is
- * the time for each round of either. With a clock of instructions it has what they spend on waiting for locks.
+ * The emulated machine runs its processors in turns, so without contention two workers need twice
+ * the time of one. So the figure is the time divided by the rounds of both. With a clock of
+ * instructions it includes the waiting for locks.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -39,7 +41,7 @@ enum work { PIN, MAP, WORKS };
 
 static const char *const names[WORKS] = { "pins", "maps" };
 
-/* Both begin and end at the same time; shared by processes. */
+/* Both workers begin and end at the same time. It is in memory that processes share. */
 static pthread_barrier_t *barrier;
 
 struct worker {
@@ -55,7 +57,7 @@ static void pin_round(int flat, struct flatiommu_pin *arg, const struct flatiomm
 	must(flat_unpin(flat, arg->out_pin), "UNPIN");
 }
 
-/* Works RUNS times ROUNDS rounds, each time from a barrier to the next one. */
+/* Works ROUNDS rounds from a barrier to the next one: to warm up, and then RUNS times. */
 static int work(void *arg)
 {
 	const struct worker *w = arg;

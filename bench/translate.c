@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The cost of getting the bus addresses of memory that stays in its place: by FLATIOMMU_PIN and LOOKUP, and by
- * other ways that programs use. The ways take turns on the same memory, RUNS times. The memory is present before, except
- * that of the kinds "fresh": the kernel allocates and clears it in each run. Microseconds.
+ * The cost of getting the bus addresses of memory that stays in its place: by FLATIOMMU_PIN and
+ * LOOKUP, and by other ways that programs use. The ways take turns on the same memory, RUNS times.
+ * The memory is present before, except that of the kinds "fresh": the kernel allocates and clears
+ * it in each run. Microseconds.
  *
  *	pin		PIN with all segments
  *	pin+lookup	PIN, and LOOKUP of all segments
@@ -13,15 +14,15 @@
  *	map+lookup	VFIO_IOMMU_MAP_DMA of all, and LOOKUP
  *	strict		VFIO_IOMMU_MAP_DMA of each contiguous run at its bus address, which is known
  *	lookup-map	the map of map+lookup alone
+ *	iommu-map	as lookup-map, behind the IOMMU of the machine intel-iommu: its only way
  *	release		UNPIN
- *	floor-release	its kernel's part
- *	iommu-map	the same behind the IOMMU of the machine intel-iommu, where nothing else is measured
+ *	floor-release	the kernel's part of UNPIN
  *
- * translate.t WAY KIND is for a profile of one way, with memory of one kind.
+ * translate.t WAY KIND measures one way, with memory of one kind, for a profile.
  *
  * most=N on the kernel's command line: at most N MiB.
  *
- * Also the memory that the kernel needs for a segment of a pin, and of a map, including VFIO's own.
+ * It also measures the kernel's memory for a segment of a pin, and of a map, with that of VFIO.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,8 +46,8 @@
 #define MAX_STRICT 60000	/* type1 allows 65535 maps */
 #define MAX_EACH (16ul << 20)	/* bytes for the way each, which is slow */
 #define ONLY (256ul << 20)	/* bytes for a profile */
-#define QUICK 16		/* at most this many MiB with quick=1 */
-#define MOST 1024		/* MiB otherwise */
+#define QUICK 16		/* maximum MiB with quick=1 */
+#define MOST 1024		/* maximum MiB otherwise */
 #define MANY 1000		/* segments: so many that other allocations of the kernel do not matter */
 
 enum way { PIN, PIN_LOOKUP, PIN_ALONE, RELEASE, FLOOR, FLOOR_RELEASE, BULK, EACH, MAP_LOOKUP, STRICT, LOOKUP_MAP, WAYS };
@@ -85,7 +86,7 @@ struct memory {
 /* Parsed once, so that measuring does not include it. */
 static struct flatiommu_function function;
 
-/* Gives the pages of memory that is to be fresh back. */
+/* Frees the pages of memory that has to be fresh. */
 static void renew(struct memory *m)
 {
 	if (m->fresh)
@@ -248,7 +249,10 @@ static double lookup_map(struct memory *m)
 	return took;
 }
 
-/* Runs after map_lookup(), which has the addresses. Nothing moves the memory: it was pinned until a moment ago. */
+/*
+ * Runs after map_lookup(), which has the addresses. Nothing moves the memory: it was pinned until a
+ * moment ago.
+ */
 static double strict(struct memory *m)
 {
 	double start, took;
@@ -303,7 +307,7 @@ static void shuffle(unsigned int order[WAYS])
 	}
 }
 
-/* Ways that need memory which is there already, or whose cost does not depend on that. */
+/* Is the way measured with fresh memory? Others need present memory, or do not depend on it. */
 static bool is_for_fresh(enum way way)
 {
 	return way == PIN || way == FLOOR || way == BULK || way == MAP_LOOKUP || way == LOOKUP_MAP;
@@ -333,7 +337,7 @@ static void measure(const char *kind, char *addr, size_t size, size_t page_size,
 	memset(m.entries, 1, size / PAGE * sizeof(*m.entries));
 	if (floor_fd > 0)
 		must(ioctl(floor_fd, FLOOR_ROOM, size / PAGE) ? -errno : 0, "FLOOR_ROOM");
-	/* Each way once, to warm up; then in another order each time, because each way affects the next one. */
+	/* Warms up with each way. After that the order changes: a way affects the next one. */
 	start = now();
 	do {
 		for (way = 0; way < WAYS; way++)
@@ -365,7 +369,10 @@ static char *scattered(size_t size)
 	return mem_file_scattered(size / PAGE);
 }
 
-/* Faults huge pages in, in an order that makes neighbours here no neighbours on the bus, however the kernel allocates them. */
+/*
+ * Faults huge pages in, in an order in which neighbours here are no neighbours on the bus, however
+ * the kernel allocates them.
+ */
 static char *touch_apart(char *addr, size_t size)
 {
 	size_t first, at;
@@ -394,7 +401,10 @@ static char *transparent(size_t size)
 	return addr;
 }
 
-/* Huge pages that the kernel has split: each 2 MiB is still contiguous (Documentation/admin-guide/mm/transhuge.rst). */
+/*
+ * Huge pages that the kernel has split: each 2 MiB is still contiguous
+ * (Documentation/admin-guide/mm/transhuge.rst).
+ */
 static char *in_order(size_t size)
 {
 	size_t whole = size < HUGE_PAGE ? HUGE_PAGE : size;
@@ -459,7 +469,7 @@ static const struct kind {
 	{ "2 MiB, fresh", huge_2m, 16ul << 20, 2ul << 20, true },
 };
 
-/* All ways have the same memory: of each kind or of one, from the size of a page or a huge page on. */
+/* Measures all ways with the same memory: of each kind or of @only, from one page of it on. */
 static void measure_all(const char *only)
 {
 	static const size_t sizes[] = { 4096, 64 << 10, 1ul << 20, 16ul << 20, 256ul << 20, 1ul << 30 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The time from a device's interrupt until the thread that waits for it runs, in microseconds. The device is edu, which
- * interrupts when a register is written to. The thread sleeps in read() of an eventfd or of /dev/uioN. It has a
- * real-time priority: otherwise the scheduler decides, differently each time, which thread runs after the wake-up.
+ * The time from a device's interrupt until the thread that waits for it runs, in microseconds. The
+ * device is edu, which interrupts when a register is written to. The thread sleeps in read() of an
+ * eventfd or of /dev/uioN. It has a real-time priority: otherwise the scheduler decides,
+ * differently each time, which thread runs after the wake-up.
  *
  *	polling		no thread sleeps: a register is read until it shows the interrupt
  *	msi		VFIO on flatiommu.ko; on the machine intel-iommu, behind its IOMMU
@@ -40,7 +41,7 @@ static unsigned int rounds = 2;
 struct waiter {
 	pthread_t thread;
 	int fd;
-	size_t size;	/* of a read of it */
+	size_t size;	/* bytes of a read */
 	int told[2];
 	double woke;
 };

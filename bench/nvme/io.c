@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * nvme-io poll|irq BDF SIZE QDEPTH COUNT: COUNT reads of SIZE bytes with the driver of examples/nvme, QDEPTH at a
- * time. Reads of 4 KiB are at random places, longer ones are sequential. Prints the number of reads in a second.
+ * nvme-io poll|irq BDF SIZE QDEPTH COUNT: COUNT reads of SIZE bytes with the driver of
+ * examples/nvme, QDEPTH at a time. Reads of 4 KiB are at random places, longer reads are
+ * sequential. Prints the number of reads in a second.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Returns the next place: a random one, by a linear congruential generator, or the following one. */
+/* Returns the next place: random, by a linear congruential generator, or the following one. */
 static uint64_t next(struct load *l)
 {
 	if (l->blocks > 8)

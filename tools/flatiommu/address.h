@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of PCI functions by number, as people write them. */
+/* Addresses and IDs of PCI functions, as people write them. */
 #ifndef ADDRESS_H
 #define ADDRESS_H
 

@@ -2,8 +2,9 @@
 /*
  * flatiommu bind: hands functions to vfio-pci, all of them or none.
  *
- * First it checks all functions, and refuses what is dangerous. Then it prepares the machine and
- * binds each function. If a step fails, it undoes all of them with the functions of unbind.
+ * First it checks all functions, and fails if the bind would be dangerous. Then it prepares the
+ * machine and binds each function. If a step fails, it undoes all steps with the functions of
+ * unbind.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -155,7 +156,7 @@ static int check(struct tool *tool, struct json_object *warnings, const struct f
 	return ret;
 }
 
-/* Is SIGINT or SIGTERM pending? It is still to be delivered. */
+/* Has SIGINT, SIGTERM or SIGHUP come? They are blocked, and delivered later. */
 static bool is_interrupted(void)
 {
 	sigset_t pending;
@@ -165,7 +166,7 @@ static bool is_interrupted(void)
 		sigismember(&pending, SIGHUP));
 }
 
-/* Prints the function's group and its node in /dev/vfio. Returns false if it is gone. */
+/* Reads a function that was bound, and its node in /dev/vfio. Returns false if it is gone. */
 static bool read_bound(const char *address, struct function *f, char *node, size_t size)
 {
 	if (function_read(f, address))

@@ -149,7 +149,7 @@ static int give_to(struct tool *tool, struct json_object *changes, const char *a
 		if (!ret)
 			ret = probe(tool, address);
 	}
-	/* it may be gone by now */
+	/* the function may be gone by now */
 	if (function_read(&f, address))
 		return 0;
 	if (ret)
@@ -187,7 +187,7 @@ static int change_override(struct tool *tool, const char *address, const char *d
 	return ret || !strcmp(now, driver) ? ret : set_override(tool, address, driver);
 }
 
-/* Takes the function from its driver, sets an override that admits @driver, and ends the claim. */
+/* Unbinds the function, sets an override that admits @driver, and releases the function. */
 static int take_back(struct tool *tool, struct json_object *changes, struct function *f,
 		     const struct record *record, const char *driver)
 {

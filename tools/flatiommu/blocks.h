@@ -8,7 +8,10 @@
 #include "layers.h"
 #include "mounted.h"
 
-/* If the kernel does not name the holder, it is found by its backing file or device. */
+/*
+ * Adds the disks and the devices above them. A device that the kernel does not list among the
+ * holders is found by its backing file or device.
+ */
 int block_layers(struct layers *layers, const char *address, const struct mounts *mounts);
 
 /* Writes the command that stops a device that is made of others, or "". */

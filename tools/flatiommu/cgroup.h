@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How much of a resource a process may still use by its cgroup and those above it. */
+/* How much of a resource the limits of a process's cgroup, and of its parents, leave. */
 #ifndef CGROUP_H
 #define CGROUP_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* flatiommu claim, release: only give functions without a driver a dummy IOMMU, or take it away. */
+/* flatiommu claim, release: make and end claims of functions without a driver, and no more. */
 #include <errno.h>
 #include <stdio.h>
 

@@ -8,7 +8,7 @@
 
 #include "sysfs.h"
 
-/* Finds the signature of a member: its volume or array cannot be assembled without it. */
+/* Finds the signature of a member of a volume or an array, which cannot be assembled without it. */
 static const char *member(int fd)
 {
 	unsigned char block[4096 + 512];
@@ -18,7 +18,7 @@ static const char *member(int fd)
 	for (sector = 0; sector < 4 && n >= (ssize_t)(sector + 1) * 512; sector++)
 		if (!memcmp(block + sector * 512, "LABELONE", 8))
 			return "LVM";
-	/* version 1.1 is at the start, 1.2 after 4 KiB */
+	/* MD's version 1.1 is at the start, 1.2 after 4 KiB */
 	for (sector = 0; sector <= 8 && n >= (ssize_t)(sector + 1) * 512; sector += 8)
 		if (!memcmp(block + sector * 512, "\xfc\x4e\x2b\xa9", 4))
 			return "MD";

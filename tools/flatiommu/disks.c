@@ -30,7 +30,7 @@ static int names_add(struct names *names, const char *name)
 	return 0;
 }
 
-/* nvme0 of a subsystem's directory, but not nvme0n1 */
+/* Is it a controller such as nvme0, not a disk such as nvme0n1? */
 static bool is_controller(const char *name)
 {
 	int end = 0;

@@ -5,7 +5,7 @@
 
 #include "sysfs.h"
 
-/* Finds the controllers, such as nvme0, that lead to a multipath NVMe disk. Others have none. */
+/* Finds the controllers, such as nvme0, of a multipath NVMe disk. Other disks have none. */
 void disk_controllers(struct names *controllers, const char *disk);
 
 /* Finds the disks and partitions that belong to the function. */

@@ -14,7 +14,7 @@
 
 #define PATIENCE 2000
 
-/* The number of vectors is after the first 64 bytes, which are all that every user may read. */
+/* Config space. Most users may read only its first 64 bytes, but the vectors are after these. */
 struct config {
 	unsigned char byte[256];
 };

@@ -330,7 +330,7 @@ static void check_refusals(struct doctor *doctor)
 	}
 }
 
-/* Claims that are known not to have the option hold. */
+/* Returns the number of claims that are not known to have the option hold. */
 static unsigned int count_without_hold(const struct doctor *doctor)
 {
 	unsigned int n = 0;

@@ -59,7 +59,7 @@ static void say_unsigned(struct doctor *doctor, const char *module, const char *
 	say(doctor, PROBLEM, "%s is not signed, and this kernel loads signed modules only", module);
 }
 
-/* Says it if the module is signed with a key that firmware does not know. The cure enrolls it. */
+/* Reports a module that is signed with a key unknown to firmware. The cure imports the key. */
 static bool say_unknown_key(struct doctor *doctor, const char *module)
 {
 	struct signing_key key;

@@ -21,7 +21,7 @@
 #include "sysfs.h"
 
 #define NR_BARS 6
-/* Most vectors of a kind to try: a device may have more than a program may open eventfds. */
+/* Maximum of vectors of a kind to try: a device may have more than a program may have files. */
 #define TRIED_VECTORS 32
 
 /**

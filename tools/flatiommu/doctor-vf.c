@@ -12,7 +12,7 @@
 #include "persist.h"
 #include "sysfs.h"
 
-/* Files in which users have virtual functions made at boot, and the words for that. */
+/* Files that make virtual functions at boot, and a word that these files then have. */
 static const struct {
 	const char *files, *word;
 } makers[] = {

@@ -52,7 +52,7 @@ struct doctor {
 void say(struct doctor *doctor, enum verdict verdict, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The command that cures the problem of the next line. It needs root: sudo is added for others. */
+/* Sets the cure of the next line, a command for root: other users get it with sudo. */
 void mend(struct doctor *doctor, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* As mend(), for a command that users run in their own shell, without sudo. */
@@ -63,7 +63,7 @@ struct check {
 	void (*run)(struct doctor *doctor);
 };
 
-/* The last one is empty. */
+/* The last check is empty. */
 extern const struct check machine_checks[], function_checks[];
 
 /* Is flatiommu useful on this machine, because no function has an IOMMU? */
@@ -93,13 +93,13 @@ void check_sriov(struct doctor *doctor);
 /* The cure if too little memory may be locked. */
 void mend_memlock(struct doctor *doctor);
 
-/* Is the device at the address the one that bind --persist was asked for? */
+/* Is the device at the address still the one of bind --persist? */
 void check_persistent(struct doctor *doctor);
 
 /* Attaches doctor->subject, tries it and detaches it. */
 void doctor_try(struct doctor *doctor);
 
-/* Format of a module's name. */
+/* A format: its argument is the name of a module. */
 #define ALLOW_INTERRUPTS "/sys/module/%s/parameters/allow_unsafe_interrupts"
 
 #endif

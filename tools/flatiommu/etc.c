@@ -26,7 +26,7 @@ int etc_write(struct tool *tool, struct json_object *changes, const char *direct
 
 int etc_remove(struct tool *tool, struct json_object *changes, const char *path)
 {
-	/* unlink() has EROFS also for a file that is not there */
+	/* unlink() returns EROFS also for a missing file */
 	if (!file_exists("%s", path))
 		return 0;
 	if (!unlink(path))

@@ -109,7 +109,7 @@ enum fault_record fault_parse_record(struct fault *fault, const char *record)
 	return fault_parse(fault, text) ? FAULT_ONE : FAULT_NONE;
 }
 
-/* Bytes between the page of @address and the pages of the memory; 0 if it is one of them. */
+/* Returns the bytes between the page of @address and the pages of the memory, or 0 if it is one. */
 static unsigned long long distance(const struct near *near, unsigned long long address)
 {
 	unsigned long long page = address & ~(PAGE - 1), start = near->address & ~(PAGE - 1);
@@ -137,7 +137,7 @@ void near_find(struct near *near, const char *path, unsigned long long address)
 			continue;
 		other.freed = !strcmp(word, "unmap");
 		this = distance(&other, address);
-		/* The latest line is how it is now. */
+		/* At the same distance the latest line counts. */
 		if (this <= least) {
 			*near = other;
 			least = this;

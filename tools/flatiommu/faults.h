@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Accesses that IOMMUs have blocked, from the kernel's log, and the memory that was meant. */
+/* Accesses that IOMMUs have blocked, from the kernel's log, and the buffers near to them. */
 #ifndef FAULTS_H
 #define FAULTS_H
 
@@ -10,7 +10,7 @@
 /**
  * struct fault - an access that an IOMMU has blocked
  * @function:	the function that made it, or a bridge above it
- * @address:	its address; Intel's IOMMUs report that of the page
+ * @address:	its address; Intel's IOMMUs report only the address of the page
  * @write:	it was a write
  * @reason:	the IOMMU's reason, or ""
  */
@@ -25,8 +25,8 @@ struct fault {
 bool fault_parse(struct fault *fault, const char *line);
 
 /*
- * Kinds of records in the kernel's log. FAULT_SOME: an interrupt reports faults. FAULT_ONE: one of
- * them, unless there were too many in a short time.
+ * Kinds of records in the kernel's log. FAULT_SOME: an interrupt has reported faults. FAULT_ONE:
+ * one of these faults. The kernel leaves these records out if there are too many in a short time.
  */
 enum fault_record { FAULT_NONE, FAULT_SOME, FAULT_ONE };
 
@@ -40,7 +40,7 @@ enum fault_record fault_parse_record(struct fault *fault, const char *record);
  * @memory:	its address in the process
  * @pid:	the process
  * @freed:	the buffer was freed
- * @found:	there is one
+ * @found:	a buffer was found
  */
 struct near {
 	unsigned long long address, length, memory;

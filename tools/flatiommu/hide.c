@@ -13,12 +13,12 @@
 #include "mountinfo.h"
 #include "sysfs.h"
 
-/* In a sysfs. */
+/* The path in a sysfs. */
 #define GROUPS "/kernel/iommu_groups"
 
 static char place[PATH_MAX];
 
-/* @root: the directory of the sysfs that is mounted at @point */
+/* Hides the groups in a mount of sysfs: its directory @root is mounted at @point. */
 static int hide_in(const char *root, const char *point)
 {
 	size_t above = strcmp(root, "/") ? strlen(root) : 0;
@@ -28,7 +28,7 @@ static int hide_in(const char *root, const char *point)
 		return 0;
 	if (snprintf(place, sizeof(place), "%s%s", point, &GROUPS[above]) >= (int)sizeof(place))
 		return 0;
-	/* They are hidden already, or another file system is mounted above the point. */
+	/* The groups are hidden already, or another file system is mounted over @point. */
 	if (statfs(place, &fs) || fs.f_type != SYSFS_MAGIC)
 		return 0;
 	return mount("flatiommu", place, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -42,7 +42,7 @@ int hide_groups(const char **where)
 	int ret;
 
 	*where = place;
-	/* /proc need not be there */
+	/* Without asking /proc, which may be missing. */
 	ret = hide_in("/", "/sys");
 	while (!ret && mountinfo_next(&rest, &m))
 		if (!strcmp(m.type, "sysfs"))

@@ -47,7 +47,7 @@ static int try_it(const void *arg, int answer)
 	if (ret || !attempt->takes)
 		return ret;
 	ret = file_write(address, PCI_DEVICES "/%s/driver/unbind", address);
-	/* it may have gone by itself */
+	/* the driver may have been unbound meanwhile */
 	return ret == -ENOENT || ret == -ENODEV ? 0 : ret;
 }
 

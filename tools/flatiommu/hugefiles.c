@@ -66,7 +66,7 @@ unsigned long long hugetlbfs_page_size(const struct mountinfo *m)
 }
 
 /**
- * struct file - a file that holds huge pages
+ * struct file - a file with huge pages
  * @pages:	number of pages
  * @used:	a program has it mapped
  */

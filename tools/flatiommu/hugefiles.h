@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Users of huge pages: programs, and files in hugetlbfs, which hold their pages until they are
- * removed, also after their programs have ended.
+ * Users of huge pages: programs, and files in hugetlbfs. A file keeps its pages until it is
+ * removed, also after its program has ended.
  */
 #ifndef HUGEFILES_H
 #define HUGEFILES_H
@@ -27,8 +27,8 @@ void hugeusers_read(struct hugeusers *users);
 void hugeusers_free(struct hugeusers *users);
 
 /**
- * struct hugefiles - files that hold huge pages and that no program has mapped
- * @pages:	number of pages that they hold
+ * struct hugefiles - files with huge pages that no program has mapped
+ * @pages:	number of their pages
  * @dpdk:	part of @pages in files that DPDK and SPDK remove when they start
  * @names:	for a shell: "/hugepages/left* /hugepages/x", or ""
  */
@@ -41,7 +41,7 @@ struct hugefiles {
 void hugefiles_read(struct hugefiles *files, const char *pid, unsigned long long size,
 		    const struct hugeusers *users);
 
-/* Page size of a mount, 0 if it is not hugetlbfs. */
+/* Returns the page size of a mount, or 0 if it is not hugetlbfs. */
 unsigned long long hugetlbfs_page_size(const struct mountinfo *mount);
 
 #endif

@@ -17,12 +17,15 @@ struct signing_key {
 };
 
 /*
- * Gets the key that has signed @module. If that cannot be seen, if no key has, or if @module is
- * NULL: the key that DKMS uses. Returns whether a signature was seen.
+ * Gets the key of this machine that has signed @module, and returns true. If none has, if that
+ * cannot be seen, or if @module is NULL: gets the key that DKMS uses, and returns false.
  */
 bool key_of(struct signing_key *key, const char *module);
 
-/* Has firmware or shim the certificate? Also true if they have no readable list. */
+/*
+ * Has firmware or shim the certificate? Also true if the certificate cannot be read, or the machine
+ * has no EFI variables.
+ */
 bool key_is_known(const struct signing_key *key);
 
 #endif

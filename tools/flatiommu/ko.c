@@ -197,7 +197,7 @@ void flat_put_options(struct json_object *o, const struct function *f)
 	put_bool(o, "fence", asked.fence);
 }
 
-/* Appends what snprintf() would write. */
+/* Appends @text, after @between if @buf is not empty. */
 static void append(char *buf, size_t size, const char *between, const char *text)
 {
 	size_t len = strlen(buf);
@@ -205,7 +205,7 @@ static void append(char *buf, size_t size, const char *between, const char *text
 	snprintf(buf + len, size - len, "%s%s", len ? between : "", text);
 }
 
-/* "2+4", or "". */
+/* Writes "2+4", or "". */
 static void bars_text(char *buf, size_t size, struct json_object *bars)
 {
 	size_t i, n = bars ? json_object_array_length(bars) : 0;
@@ -217,7 +217,7 @@ static void bars_text(char *buf, size_t size, struct json_object *bars)
 
 static const char *const words[] = { "hold", "fence" };
 
-/* @wc comes before the BARs, @separator between two options. */
+/* Writes the options: @wc is before the BARs, @separator between two options. */
 static void list_options(char *buf, size_t size, struct json_object *o, const char *wc,
 			 const char *separator)
 {
@@ -269,7 +269,7 @@ static const struct {
 	{ "no-bus-address", "map at the bus address, or " DECLARE },
 };
 
-/* The latest process of this number is another one if it has another name. */
+/* Does the process live? If its ID has another name now, that is another process. */
 static bool is_there(const char *pid, const char *name)
 {
 	char now[32];
@@ -277,7 +277,7 @@ static bool is_there(const char *pid, const char *name)
 	return !file_read(now, sizeof(now), "/proc/%s/comm", pid) && !strcmp(now, name);
 }
 
-/* If flatiommu run has started the program, to use run is not the cure. */
+/* Sets the cure again: it is not flatiommu run if that has started the program. */
 static void put_cure_of_started(struct json_object *o)
 {
 	const char *pid = get_string(o, "pid"), *name = get_string(o, "name");

@@ -17,8 +17,8 @@ bool flat_is_loaded(void);
 /**
  * struct options - options of a claim, by the options of the command
  * @wc:		BARs to hold write-combined, such as 2+4, or NULL
- * @hold:	NULL: without
- * @fence:	NULL: without
+ * @hold:	not NULL: the option hold
+ * @fence:	not NULL: the option fence
  */
 struct options {
 	const char *wc, *hold, *fence;
@@ -46,10 +46,10 @@ int flat_info(int file, struct function *function);
  */
 void flat_put_options(struct json_object *o, const struct function *function);
 
-/* Describes these for people: "write-combined: BAR 2+4, hold", or "". */
+/* Writes these options for people: "write-combined: BAR 2+4, hold", or "". */
 void options_text(char *buf, size_t size, struct json_object *o);
 
-/* Writes them as a claim has them after the address: "/wc=2+4/hold", or "". */
+/* Writes these options in the form for a claim, after the address: "/wc=2+4/hold", or "". */
 void options_of_claim(char *buf, size_t size, struct json_object *o);
 
 /* Returns FLATIOMMU_VERSION of the loaded module, or -errno. */

@@ -41,7 +41,7 @@ struct json_object *layers_chain(const struct layers *layers, size_t i, const ch
 
 	for (at = i; at != BOTTOM; at = layers->layer[at].below)
 		depth++;
-	/* fill the array from its end: a layer knows only the one below it */
+	/* fill the array from its end: a layer knows only the layer below it */
 	if (last)
 		json_object_array_put_idx(chain, depth, json_object_new_string(last));
 	for (at = i; at != BOTTOM; at = layers->layer[at].below)

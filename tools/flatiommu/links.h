@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Links to VFIO's nodes by the functions' addresses, in /dev/vfio/by-path and
- * /dev/vfio/devices/by-path. With packaging/60-flatiommu.rules udev makes them. These functions do
- * if udev does not run, as in an initramfs.
+ * /dev/vfio/devices/by-path. With packaging/60-flatiommu.rules udev makes them. These functions
+ * make them if udev does not run, as in an initramfs.
  */
 #ifndef LINKS_H
 #define LINKS_H

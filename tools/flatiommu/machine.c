@@ -143,7 +143,7 @@ static void restore_node(struct json_object *changes, const char *text)
 	note(changes, FLAT_NODE ": its mode is %o again", mode);
 }
 
-/* Has the driver a function? Its module could be unloaded all the same: that unbinds them. */
+/* Has the driver a function? The kernel would unload its module, and so unbind the function. */
 static bool drives_functions(const char *driver)
 {
 	struct names names;

@@ -222,7 +222,7 @@ static int parse_flag(struct tool *tool, const struct command *command, struct a
 	return flag->takes && !value ? 2 : 1;
 }
 
-/* Returns 1 if the usage was asked for. */
+/* Parses the arguments. Returns 0, 1 if the user asks for the usage, or -errno. */
 static int parse(struct tool *tool, const struct command *command, struct args *args, char **argv)
 {
 	bool options = true, help = false;

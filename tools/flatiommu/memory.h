@@ -21,7 +21,7 @@
  * @more:	pages that the kernel makes on demand, if it can
  * @allowed:	bytes that the process may still use by its cgroups, or ~0ULL
  * @limit:	the file with that limit
- * @files:	files that hold pages that no program uses
+ * @files:	files with pages that no program uses
  */
 struct pool {
 	unsigned long long size, total, free, here, more, allowed;
@@ -32,7 +32,7 @@ struct pool {
 #define POOLS_MAX 8
 
 /**
- * struct memory - what a process can get
+ * struct memory - memory that a process can get
  * @pool:	one for each size of huge pages
  * @nr_pools:	number of @pool
  * @users:	programs that have huge pages: "dpdk-testpmd[123]", or ""
@@ -90,7 +90,7 @@ unsigned long long hugepages_to_reserve(void);
 /* A command that reserves them. */
 #define RESERVE_HUGEPAGES "echo %llu >/proc/sys/vm/nr_hugepages"
 
-/* May this process lock that many bytes? */
+/* May this process lock @bytes? */
 bool may_lock(unsigned long long bytes);
 
 #endif

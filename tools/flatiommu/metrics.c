@@ -147,7 +147,7 @@ static void memory_metrics(struct json_object *status)
 	sample("pins", number(status, "pins"), NULL);
 }
 
-/* They exist only for root, and while the module is loaded. */
+/* Prints refusals. They are known only to root, and while the module is loaded. */
 static void refusals_metrics(struct json_object *programs, struct json_object *causes)
 {
 	if (!programs || !causes)

@@ -7,7 +7,7 @@
 
 #include "tool.h"
 
-/* For show() */
+/* A text function of show(). */
 void metrics_text(const struct tool *tool, struct json_object *status);
 
 #endif

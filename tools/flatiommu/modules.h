@@ -28,8 +28,8 @@ struct module_file {
 
 /**
  * struct module_files - the files of flatiommu.ko that were found
- * @fit:	one for the running kernel; its path is "" if there is none
- * @unfit:	one for another kernel, if it is installed for this one or if there is no other
+ * @fit:	a file for the running kernel; its path is "" if there is none
+ * @unfit:	a file for another kernel, if it is installed for this one or there is no other file
  */
 struct module_files {
 	struct module_file fit, unfit;

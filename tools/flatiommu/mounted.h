@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Mounts of block devices and of the host's file systems, in all mount namespaces that are seen. */
+/* Mounts of block devices and of the host's file systems, in all visible mount namespaces. */
 #ifndef MOUNTED_H
 #define MOUNTED_H
 
@@ -11,7 +11,7 @@
  * struct mount - a mounted file system
  * @number:	device number of its files (st_dev); with btrfs, not that of a block device
  * @source:	device number of the mounted device, or 0
- * @tag:	with 9p and virtiofs: the tag of what is mounted, else NULL
+ * @tag:	with 9p and virtiofs: the tag of the host's file system, else NULL
  * @is_9p:	it is 9p
  * @where:	the directory
  * @options:	options of the file system

@@ -9,7 +9,7 @@ enum movable {
 	MOVABLE_UNSEEN,	/* the machine has ZONE_MOVABLE, and only root sees its pages */
 };
 
-/* @size is that of the smallest huge pages. */
+/* @size: bytes of the smallest huge pages */
 enum movable movable_read(unsigned long long size);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "tool.h"
 
-/* Decimal or 0x..., with K, M or G for powers of 1024. */
+/* Parses a number: decimal or 0x..., with K, M or G for powers of 1024. */
 int parse_number(struct tool *tool, unsigned long long *number, const char *text);
 
 #endif

@@ -29,7 +29,7 @@ struct column {
 /* @columns ends with an empty one; the last column may be of any length. */
 void show_table(struct json_object *rows, const struct column *columns);
 
-/* Text between these is coloured when it goes to a terminal. */
+/* Text after a call of colour() has the colour if it goes to a terminal, until the next call. */
 enum colour { PLAIN, GREEN, YELLOW, RED, BOLD, FAINT };
 void colour(FILE *to, enum colour colour);
 

@@ -34,7 +34,7 @@ int past_open(struct tool *tool, const char *command)
 			 has_capability(CAP_SYS_RAWIO) ? strerror(-file) : lack);
 }
 
-/* Room for @n events. */
+/* Makes room for @n events. */
 static int grow(struct past *past, size_t n)
 {
 	struct flatiommu_event *events = realloc(past->events, n * sizeof(*events));
@@ -71,7 +71,7 @@ static int read_history(int file, const char *address, struct past *past)
 		arg.events = (uintptr_t)(past->events + past->n);
 		if (ioctl(file, FLATIOMMU_HISTORY, &arg))
 			return -errno;
-		/* new events may push some of the rest out meanwhile */
+		/* later events may be lost, too, if new ones push them out meanwhile */
 		if (!past->n)
 			past->lost = arg.first;
 		past->n += arg.nr_events;
@@ -210,7 +210,7 @@ static const char *const types[] = {
 	[FLATIOMMU_EVENT_RELEASE] = "release",
 };
 
-/* Where there is none, or it is hidden. */
+/* Adds an address, or null if it is 0: there is none, or it is hidden. */
 static void put_address_or_null(struct json_object *o, const char *key, unsigned long long address)
 {
 	if (address)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Events of functions that the module has kept. */
+/* Events of functions, which the module keeps. */
 #ifndef PAST_H
 #define PAST_H
 
@@ -13,10 +13,10 @@
 /**
  * struct past - events, in the order in which they were recorded
  * @events:	to be freed
- * @n:		how many
- * @kept:	how many the module keeps of a function
- * @lost:	how many of a function were recorded before these, and are not kept any more
- * @since:	events before this time may be lost; 0: none is
+ * @n:		number of @events
+ * @kept:	number of events that the module keeps of a function
+ * @lost:	number of earlier events of the function, which the module does not keep any more
+ * @since:	events before this time may be lost; 0: no event is
  */
 struct past {
 	struct flatiommu_event *events;
@@ -29,25 +29,25 @@ struct past {
 /* Opens /dev/flatiommu for @command, or fails. Returns the file. */
 int past_open(struct tool *tool, const char *command);
 
-/* All that is kept of a function; @address as the module has it. */
+/* Gets all events that the module keeps of a function. */
 int past_of(struct tool *tool, int file, const char *address, struct past *past);
 
-/* All events of the memory at a physical address. */
+/* Gets all events of the memory at a physical address. */
 int past_who(struct tool *tool, int file, unsigned long long address, struct past *past);
 
-/* The function that an event is of. */
+/* Writes the address of an event's function. */
 void event_device(char *buf, size_t size, const struct flatiommu_event *event);
 
-/* The time of an event by the clock that people use, or NULL for 0. */
+/* Writes a time in local time. Returns @buf, or NULL if @boot_time is 0. */
 const char *event_time(char *buf, size_t size, unsigned long long boot_time);
 
-/* The name of the process, without what a terminal would obey. */
+/* Writes the name of an event's process, made printable. */
 void event_process(char *buf, size_t size, const struct flatiommu_event *event);
 
-/* As JSON, in @array. */
+/* Adds an event to @array. */
 void put_event(struct json_object *array, const struct flatiommu_event *event);
 
-/* Copies an array of put_event() as rows of a table: null, and a process with its id. */
+/* Copies an array of put_event() as rows of a table, which has processes as NAME[ID]. */
 struct json_object *event_rows(struct json_object *events);
 
 #endif

@@ -31,8 +31,8 @@ enum behind {
  * @being_unbound:	vfio-pci is being unbound, and the kernel waits for a program to close it
  * @wc_bars:	a bit for each BAR that its claim holds write-combined, -1 if the options of the
  *		claim are not read yet
- * @hold:	option of its claim, as @wc_bars
- * @fence:	another one
+ * @hold:	its claim has the option hold; read with @wc_bars
+ * @fence:	its claim has the option fence; read with @wc_bars
  */
 struct function {
 	char address[PCI_ADDRESS_SIZE];
@@ -85,8 +85,8 @@ bool is_of_vfio(const struct function *function);
 const char *behind_name(enum behind behind);
 
 /*
- * The node that a program opens to use a function on vfio-pci: its group's node or, on a kernel
- * without VFIO groups, its own. "" if it has neither.
+ * Writes the node that a program opens to use a function on vfio-pci: the node of its group or, on
+ * a kernel without VFIO groups, of the function. "" if there is neither.
  */
 void function_node(const struct function *function, char *path, size_t size);
 /*
@@ -100,7 +100,7 @@ bool has_vfio_groups(void);
  */
 bool is_noiommu_cdev(const struct function *function);
 
-/* Number of virtual functions that it has now. */
+/* Returns the number of virtual functions that it has now. */
 unsigned int nr_vfs(const struct function *function);
 /* Gets the address of a virtual function, from number 0 on. Returns false if there is none. */
 bool function_vf(char *address, size_t size, const struct function *function, unsigned int index);

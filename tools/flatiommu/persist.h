@@ -13,7 +13,7 @@
 
 #define PERSIST_RULES "/etc/udev/rules.d/99-flatiommu-bind.rules"
 
-/* Checks whether it is possible, before anything is changed. */
+/* Checks that bindings can survive a reboot here, before anything is changed. */
 int persist_check(struct tool *tool, bool without_iommu);
 
 int persist_add(struct tool *tool, struct json_object *changes, const struct functions *functions,
@@ -28,7 +28,7 @@ bool is_persistent(const char *address);
 /* Writes the ids, such as "1b36:0010", of the device that is bound at this address at boot. */
 bool persistent_id(char *id, size_t size, const char *address);
 
-/* The addresses at which a device is bound at boot; names_free() them. */
+/* Gets the addresses at which a device is bound at boot, for names_free(). */
 void persistent_read(struct names *addresses);
 
 #endif

@@ -7,7 +7,7 @@
 #include "output.h"
 #include "sysfs.h"
 
-/* Is it a node, or a device's file? That has the function's address, if the kernel tells it. */
+/* Is it a node or a device's file? The kernel may tell the address of the file's function. */
 static bool is_dma_node(const char *node)
 {
 	return !strncmp(node, "/dev/vfio/", 10) || !strcmp(node, "/dev/iommu") ||

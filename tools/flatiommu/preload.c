@@ -14,7 +14,7 @@
 static bool is_there(char *path, size_t size, const char *directory)
 {
 	if (snprintf(path, size, "%s/" PRELOAD_NAME, directory) < (int)size && !access(path, R_OK) &&
-	    /* for the dynamic linker these end the name */
+	    /* the dynamic linker would end the name at these characters */
 	    !strpbrk(path, " :"))
 		return true;
 	*path = '\0';
@@ -96,7 +96,7 @@ static const char *reason_of(int fd)
 		return "it is a 32-bit program";
 	if (is_static(fd))
 		return "it is static";
-	/* Then the dynamic linker preloads nothing from a directory of ours. */
+	/* Into the following programs the dynamic linker preloads nothing from our directory. */
 	if (fstat(fd, &st))
 		return NULL;
 	if (st.st_mode & S_ISUID && st.st_uid != geteuid())
@@ -126,7 +126,7 @@ int preload_set(const char *path)
 	char *list;
 	int ret;
 
-	/* behind those of the user: AddressSanitizer wants to be the first one */
+	/* after the user's libraries: AddressSanitizer must be the first one */
 	if (asprintf(&list, "%s%s%s", others ? others : "", others && *others ? ":" : "", path) < 0)
 		return -ENOMEM;
 	ret = setenv("LD_PRELOAD", list, 1) ? -errno : 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* For examining the machine as another process, with its view and its rights. */
+/* Lets a command examine the machine with the view and the rights of another process. */
 #ifndef PROCESS_H
 #define PROCESS_H
 

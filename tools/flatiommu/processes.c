@@ -86,7 +86,7 @@ static int read_files(struct processes *processes, int pid, const char *director
 	return ret;
 }
 
-/* Reads the files of other threads: they have them still if the first thread has ended. */
+/* Reads the files of other threads: these still have files if the first thread has ended. */
 static int read_threads(struct processes *processes, int pid)
 {
 	struct names threads, fds;

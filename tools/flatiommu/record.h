@@ -19,7 +19,7 @@
  * @driver:	its driver, or ""
  * @override:	its driver_override, or ""
  * @claimed:	it was claimed
- * @probe:	it was not bind that has bound it: any driver may have it after unbind
+ * @probe:	another tool has bound it, not bind: any driver may have it after unbind
  * @vendor:	its id, with @device: another device may be plugged in there later
  */
 struct record {

@@ -9,7 +9,7 @@
  * struct routes - routes through an interface
  * @carries_default:	the default route goes through it
  * @n:		number of other routes, without those that an address brings with it
- * @first:	one of these
+ * @first:	one of these other routes
  */
 struct routes {
 	bool carries_default;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel writes what an IOMMU blocks to its log, and libflatiommu writes its buffers to a file
- * that FLATIOMMU_FAULT names (lib/fault.c).
+ * The kernel logs the accesses that an IOMMU blocks, and libflatiommu writes its buffers to the
+ * file that FLATIOMMU_FAULT names (lib/fault.c).
  */
 #include "run-fault.h"
 
@@ -40,8 +40,8 @@
  * @buffers:	path of the file with the library's buffers
  * @faults:	number of faults
  * @undescribed: number of interrupts for faults that the log has not described
- * @nr_told:	number of different faults, which are told once
- * @told:	these
+ * @nr_told:	number of different faults; each is told once
+ * @told:	the different faults
  */
 struct watch {
 	int log, signals;
@@ -128,7 +128,7 @@ static bool is_told(const struct watch *watch, const struct fault *fault)
 	return false;
 }
 
-/* Does a program have it? Another driver's faults are not the program's. */
+/* May the program have the function? Faults of functions with other drivers are not reported. */
 static bool is_program_s(const struct fault *fault)
 {
 	struct function f;
@@ -186,7 +186,7 @@ static void read_log(struct watch *watch)
 	}
 }
 
-/* The terminal signals the program, too. Another process has signalled this one alone. */
+/* Passes on signals from processes. The terminal has signalled the program, too. */
 static void read_signals(struct watch *watch)
 {
 	struct signalfd_siginfo info;
@@ -223,7 +223,7 @@ static int report(struct watch *watch)
 			watch->nr_told, EXIT_FAULT);
 		return EXIT_FAULT;
 	}
-	/* as shells have it */
+	/* as shells do */
 	if (WIFSIGNALED(watch->status))
 		return 128 + WTERMSIG(watch->status);
 	return WEXITSTATUS(watch->status);

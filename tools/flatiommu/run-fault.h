@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* flatiommu run --fault: reports what an IOMMU blocks while a program runs. */
+/* flatiommu run --fault: reports the accesses that an IOMMU blocks while a program runs. */
 #ifndef RUN_FAULT_H
 #define RUN_FAULT_H
 
@@ -15,7 +15,7 @@
 int check_faults(struct tool *tool, const struct functions *functions);
 
 /*
- * Forks. In the child, which is to become the program, sets *@child and returns 0. In the parent,
+ * Forks. In the child, which then becomes the program, sets *@child and returns 0. In the parent,
  * returns when the child has ended: its exit status, EXIT_FAULT, or -errno after tool_fail().
  */
 int watch_faults(struct tool *tool, bool *child);

@@ -186,7 +186,7 @@ static int check_program(struct tool *tool, const struct args *args,
 			 way->why_not);
 		ret = need_capability(tool, CAP_SYS_ADMIN, "CAP_SYS_ADMIN", why);
 	}
-	/* A file's own capabilities would do, but then no library is preloaded. */
+	/* Capabilities of the program's file would be enough, but exclude the preloaded library. */
 	if (!ret && has_library(way) && !is_kept(CAP_SYS_RAWIO)) {
 		cure(tool, "sudo flatiommu run -- PROGRAM; in a service: AmbientCapabilities=CAP_SYS_RAWIO CAP_IPC_LOCK");
 		ret = tool_fail(tool, -EPERM,
@@ -196,8 +196,8 @@ static int check_program(struct tool *tool, const struct args *args,
 }
 
 /*
- * Hides the groups. Other processes do not see this: what is mounted in the new namespace stays
- * there. What they mount and unmount is seen here.
+ * Hides the groups in a new mount namespace. Other processes do not see its mounts, but their
+ * mounts and unmounts take effect in it, too.
  */
 static int enter_namespace(struct tool *tool, struct way *way)
 {
@@ -218,7 +218,7 @@ static int enter_namespace(struct tool *tool, struct way *way)
 	ret = mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ? -errno : hide_groups(&where);
 	if (!ret)
 		return 0;
-	/* AppArmor and seccomp filters of containers allow one and not the other. */
+	/* AppArmor and seccomp filters of containers may allow unshare() but not mount(). */
 	way->left[0] = '\0';
 	if (has_library(way))
 		return 0;
@@ -292,8 +292,8 @@ static int execute(const struct args *args)
 }
 
 /*
- * Behind an IOMMU. Without groups to see, the program uses physical addresses, as it does without
- * an IOMMU, and type1 maps them.
+ * Runs the program behind an IOMMU. As it sees no groups, it uses physical addresses, as it does
+ * without an IOMMU, and type1 maps them.
  */
 static int run_fault(struct tool *tool, const struct args *args, const struct functions *functions)
 {

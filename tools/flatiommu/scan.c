@@ -39,7 +39,7 @@ static void add_driver(struct functions *functions, const char *driver)
 	names_free(&names);
 }
 
-/* Finds functions by their drivers: a directory needs four system calls, a link of each one. */
+/* Reads drivers' directories, four system calls each, or functions' links if these are fewer. */
 static void find_drivers(struct functions *functions)
 {
 	struct names drivers;

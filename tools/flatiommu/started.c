@@ -11,7 +11,7 @@
 #include "preload.h"
 #include "sysfs.h"
 
-/* The value of a variable of a process's environment, to be freed, or NULL. */
+/* Returns the value of a variable in a process's environment, to be freed, or NULL. */
 static char *variable_of(const char *pid, const char *name)
 {
 	size_t size = 0, len = strlen(name);
@@ -42,7 +42,7 @@ static bool has_text(const char *text, const char *fmt, const char *pid)
 	return has;
 }
 
-/* @list: LD_PRELOAD */
+/* Is the library that @list (LD_PRELOAD) names in the process's root directory? */
 static bool is_in_root(const char *pid, char *list)
 {
 	char path[PATH_MAX], *word, *rest;
@@ -83,14 +83,14 @@ void started_read(struct started *started, const char *pid)
 	char *value = variable_of(pid, RUN_VARIABLE);
 	struct names groups;
 
-	/* or its environment was taken away, and it is in the namespace that run has made */
+	/* without that environment, the process may be in the namespace that run has made */
 	started->by_run = value || has_text(" - tmpfs flatiommu ", "/proc/%.20s/mountinfo", pid);
 	free(value);
 	if (!started->by_run)
 		return;
 	started->why_not = why_not(pid);
 	names_read(&groups, "/proc/%.20s/root/sys/kernel/iommu_groups", pid);
-	/* which the library hides */
+	/* the library would hide them */
 	started->groups = groups.n && started->why_not;
 	names_free(&groups);
 }

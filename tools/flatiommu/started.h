@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs that flatiommu run has started, and what of that they have lost. */
+/* Programs that flatiommu run has started, and why they may see IOMMU groups nevertheless. */
 #ifndef STARTED_H
 #define STARTED_H
 
@@ -10,7 +10,7 @@
  * struct started - how a process was started
  * @by_run:	by flatiommu run, or by a program that run has started
  * @groups:	the process sees IOMMU groups nevertheless
- * @why_not:	why the library is not loaded that would hide them, or NULL
+ * @why_not:	why the library, which would hide them, is not loaded, or NULL
  */
 struct started {
 	bool by_run, groups;
@@ -18,8 +18,8 @@ struct started {
 };
 
 /*
- * Fills @started in, for a process or "self". If the caller may not look at the process, it is as if
- * run had not started it.
+ * Reads how a process, or "self", was started. @by_run is false, and nothing else is set, also if
+ * the caller may not look at the process.
  */
 void started_read(struct started *started, const char *pid);
 

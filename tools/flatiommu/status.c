@@ -210,8 +210,8 @@ static long long kib(struct json_object *o, const char *key)
 }
 
 /*
- * VFIO itself refuses maps beyond RLIMIT_MEMLOCK or dma_entry_limit, so the module does not count
- * them. Only this output shows that a program went on without the map.
+ * Maps beyond RLIMIT_MEMLOCK or dma_entry_limit fail in VFIO, so the module does not count them.
+ * Only this output shows that a program went on without such a map.
  */
 static void processes_status_text(struct json_object *processes)
 {
@@ -248,7 +248,7 @@ static void refusals_text(struct json_object *refusals)
 	}
 }
 
-/* Nothing, unless memory is or was held. */
+/* Prints nothing, unless memory is or was held. */
 static void held_text(struct json_object *what)
 {
 	long long held = kib(what, "held"), released = kib(what, "held_released_at_limit");

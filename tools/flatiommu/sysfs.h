@@ -14,7 +14,7 @@
 /* Reads the beginning of a file, without white space at its end. */
 int file_read(char *buf, size_t size, const char *fmt, ...) printf_like(3);
 
-/* Replaces what is no printable ASCII: programs and labels may have any names. */
+/* Replaces bytes that are not printable ASCII: programs and labels may have any names. */
 void make_printable(char *text);
 
 /* Reads the name of a process, made printable; "" if it is gone. */

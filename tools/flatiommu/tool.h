@@ -14,7 +14,7 @@
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /**
- * struct tool - the state of one run of the command
+ * struct tool - the state of the command
  * @json:	print JSON
  * @pretty:	print JSON with line breaks
  * @error:	message of tool_fail(), or ""

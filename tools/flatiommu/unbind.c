@@ -110,7 +110,7 @@ static int check_one(struct tool *tool, const struct function *f, struct process
 	bool found;
 	int ret;
 
-	/* on a kernel without VFIO groups, only an open file shows it */
+	/* on a kernel without VFIO groups, only an open file shows that an unbind waits */
 	if (f->being_unbound || (!*f->driver && is_open(f, processes)))
 		return fail_waiting(tool, f->address);
 	ret = find_record(tool, &record, f, &found);
@@ -169,7 +169,7 @@ static int wait_unused(struct tool *tool, struct functions *functions)
 		if (ret)
 			break;
 	}
-	/* What was waited for is no reason of a later failure. */
+	/* The reason to wait is no reason of a later failure. */
 	if (!ret)
 		*tool->error = *tool->cure = 0;
 	return ret;
@@ -186,7 +186,7 @@ static int unbind_one(struct tool *tool, struct json_object *changes, const stru
 		note(changes, "%s: the function that was bound is not there any more", f->address);
 	}
 	ret = find_record(tool, &record, f, &found);
-	/* Without the rule nothing else would tell a later unbind, if this one is interrupted. */
+	/* Once the rule is removed, only a record tells a later unbind, if this is interrupted. */
 	if (!ret && found && record.probe)
 		ret = record_save(tool, &record);
 	if (!ret)

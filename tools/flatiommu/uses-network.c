@@ -140,7 +140,7 @@ static void find_port(const struct view *view, size_t i)
 		else if (file_exists(NET "/%s/bridge", upper))
 			kind = "the bridge ";
 		use_say(&use, "%s is in %s%s", lower, kind, upper);
-		/* Open vSwitch lets no port go in this way */
+		/* a port of Open vSwitch cannot be removed in this way */
 		if (!strcmp(upper, "ovs-system"))
 			use_cure(&use, "ovs-vsctl del-port %s", lower);
 		else
@@ -223,7 +223,7 @@ static bool is_veth(const char *interface)
 	return !ret && !strcmp(info.driver, "veth");
 }
 
-/* Has it an interface below it in this namespace? Then its iflink is a number of this one. */
+/* Is there an interface below it in this namespace? Then its iflink is an index in it. */
 static bool has_lower(const char *interface)
 {
 	struct names names;
@@ -285,7 +285,7 @@ static void look_elsewhere(const struct look *look, const struct namespace *name
 	view.own = view.interfaces.n;
 	add_moved(&view, own, nr_own);
 	look_at_view(&view);
-	/* in the namespace of process 1 the interface was not moved: that is no use */
+	/* an interface in the namespace of process 1 was not moved there: do not report it */
 	for (i = 0; i < view.interfaces.n; i++) {
 		struct use use = { .kind = "namespace" };
 

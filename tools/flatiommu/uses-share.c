@@ -11,8 +11,8 @@
 #include "use.h"
 
 /*
- * Is the mount one of the virtio device? Up to Linux 6.8 that of virtiofs does not tell its tag, so
- * any mount may be.
+ * Is the mount of the virtio device? Up to Linux 6.8 a virtiofs device does not tell its tag, so
+ * any mount of virtiofs may be.
  */
 static bool is_of(const struct mount *mount, const char *driver, const char *device)
 {

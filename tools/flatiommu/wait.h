@@ -9,7 +9,7 @@
 
 #include "sysfs.h"
 
-/* Maximum seconds for a look, and for a driver to bind or unbind. */
+/* Time limits for a step that only looks, and for a driver to bind or unbind. */
 #define LOOK_SECONDS 3
 #define CHANGE_SECONDS 30
 

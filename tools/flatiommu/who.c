@@ -18,13 +18,14 @@
 
 /**
  * struct verdict - what a function may do to the memory
- * @holds:	maps and pins of it
- * @kept:	maps and pins of it that have ended, and whose memory the module holds
- * @running:	nothing has stopped the function since it was last given memory
+ * @holds:	number of its maps and pins of the memory
+ * @kept:	number of those that have ended, but whose memory the module holds
+ * @running:	nothing has stopped the function since its latest attach, map or pin
  * @refused:	the latest refusal of a map at this address
- * @held:	the latest map or pin of the memory; with @holds == 0 its hold
- * @let_go:	the end of the last one, or NULL: the function has the memory
- * @was_running: it was running then
+ * @held:	the latest map or pin of the memory; if @holds is 0, the latest hold
+ * @let_go:	the end of the last map, pin or hold; NULL: the memory is mapped, pinned or held,
+ *		or never was
+ * @was_running: the function was running at @let_go or @refused
  * @stopped:	the first stop after that, or NULL
  */
 struct verdict {
@@ -40,10 +41,10 @@ static bool is_in(unsigned long long start, unsigned long long length, unsigned 
 	return address >= start && address - start < length;
 }
 
-/* The end of a map or pin, or of what was held after that. */
+/* Records the end of a map, a pin or a hold. */
 static void end_one(struct verdict *v, unsigned int *count, const struct flatiommu_event *e)
 {
-	/* its beginning may be lost */
+	/* the event of its beginning may be lost */
 	if (*count)
 		--*count;
 	if (v->holds || v->kept)
@@ -102,7 +103,7 @@ static void add_event(struct verdict *v, const struct flatiommu_event *e,
 	}
 }
 
-/* Puts the state, and the event that it is because of. */
+/* Puts the state, and the event that led to it. */
 static void put_state(struct json_object *o, const struct verdict *v)
 {
 	const struct flatiommu_event *because = v->holds || v->kept ? v->held :
@@ -200,7 +201,7 @@ static void who_text(const struct tool *tool, struct json_object *what)
 	json_object_put(rows);
 }
 
-/* The functions that have events, each once: they come in a row. */
+/* Judges each function that has events, once: the events of a function follow each other. */
 static int judge_all(struct tool *tool, int file, const struct past *past,
 		     unsigned long long address, struct json_object *functions)
 {

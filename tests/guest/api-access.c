@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The library: memory that devices only read, or only write to, and an IOMMU that keeps them to it. */
+/* The library: buffers that devices only read, or only write to. An IOMMU blocks other accesses. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The library: functions of the machine by class, ID and physical function, also while one is being
- * unbound, and a file descriptor that tells of those that come and go.
+ * The library: lists of functions by class, ID and physical function, also while one is being
+ * unbound, and a file descriptor that reports functions that come and go.
  */
 #include <errno.h>
 #include <fcntl.h>

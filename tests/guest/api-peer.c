@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The library: a device writes to another one's BAR and reads from it, at the bus address that the
- * library tells, and a device whose BAR is a buffer is not closed before that is freed.
+ * The library: a device writes to another device's BAR and reads from it, at the bus address that
+ * the library returns. A device cannot be closed while its BAR is a buffer.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The library: memory for devices that reach only a part of it, or that need it contiguous. */
+/* The library: memory for devices that reach only a part of memory, or need contiguous memory. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>

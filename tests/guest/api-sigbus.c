@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The library: registers that the kernel takes away are an error of those who ask, in any thread,
- * and every other SIGBUS is for the handler that was there before. Each test is a child, as it
- * changes what the process does with signals.
+ * The library: an access to registers that the kernel has taken away is an error of
+ * flatiommu_sigbus_catch(), in any thread. Every other SIGBUS gets to the earlier handler. Each
+ * test runs in a child, because it changes the handlers of the process.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 #!/bin/bash
-# DPDK and libflatiommu in one process, each with functions of its own: both work, whichever closes first, and the library
-# is refused a function that DPDK has.
+# DPDK and libflatiommu in one process, each with functions of its own: both work, whichever closes
+# first, and the library cannot open a function that DPDK has.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

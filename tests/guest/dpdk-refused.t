@@ -1,6 +1,7 @@
 #!/bin/bash
-# testpmd goes on when a map is refused while it runs. Each such map is counted and explained, by the module or, if
-# VFIO itself refuses it, by the command; and with on_refusal=fence the card writes nothing.
+# testpmd goes on when a map fails while it runs. Each such map is counted and explained: by the
+# module if it refuses the map, or by the command if VFIO fails it. With on_refusal=fence the card
+# writes nothing.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

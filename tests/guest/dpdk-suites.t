@@ -1,6 +1,7 @@
 #!/bin/bash
-# The DPDK of later Debians, each in a root directory with its own C library: started by flatiommu run, it chooses
-# physical addresses, and packets arrive; by itself it is refused, and the log says why; dpdk-devbind needs a first claim.
+# The DPDK of later Debians, each in a root directory with its own C library: started by flatiommu
+# run, it chooses physical addresses, and packets arrive. Without run its maps are refused, and the
+# log says why. dpdk-devbind needs a first claim.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Each operation of the module is repeated. In each round the next one of its allocations and copies fails,
- * those of the kernel's functions included, until a round has no failure any more. After a failure everything
- * is given back, and the next attempt works. This needs the fault injection of a debug kernel, fail-nth in
- * Documentation/fault-injection/fault-injection.rst.
+ * Each operation of the module is repeated. In each round the next one of its allocations and
+ * copies fails, those of the kernel's functions included, until a round has no failure any more.
+ * After a failure everything is given back, and the next attempt works. This needs the fault
+ * injection of a debug kernel, fail-nth in Documentation/fault-injection/fault-injection.rst.
  */
 #include <errno.h>
 #include <fcntl.h>

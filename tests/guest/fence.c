@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * on_refusal=fence, and the option fence of a claim: after a refused map the devices of the program do no more DMA. With
- * warn they go on.
+ * on_refusal=fence, and the option fence of a claim: after a refused map the program's functions do
+ * no more DMA. With on_refusal=warn they go on.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * The calls of /dev/flatiommu, and those of VFIO, of memory and of sysfs around them, in any order with
- * arguments that are right, nearly right or random. A sequence is a process with two threads, which ends
- * or is killed. After it everything must be as before. On the kernel's command line, for
- * FLATIOMMU_APPEND="..." tests/vm/run: fuzz_calls=N, fuzz_seed=S, fuzz_sequence=N calls of a thread; with the
- * same seed each thread makes the same calls; the order between the threads varies.
+ * The calls of /dev/flatiommu, and those of VFIO, of memory and of sysfs around them, in any order
+ * with arguments that are right, nearly right or random. A sequence is a process with two threads,
+ * which ends or is killed. After it everything must be as before. On the kernel's command line, for
+ * FLATIOMMU_APPEND="..." tests/vm/run: fuzz_calls=N, fuzz_seed=S, fuzz_sequence=N calls of a
+ * thread. With the same seed each thread makes the same calls; the order between the threads
+ * varies.
  *
- * KCOV does not guide it. Lines that 40,000 calls do not reach (tests/coverage, after a run of this test alone)
- * need a lack of memory, a function that sees memory differently, unmaps that VFIO does not make, or another
- * user's processes; failures.c, range.c, parts.c and lookup.c have these.
+ * KCOV does not guide it. Lines that 40,000 calls do not reach (tests/coverage, after this test
+ * alone) need a lack of memory, a function that sees memory differently, unmaps that VFIO does not
+ * make, or another user's processes; failures.c, range.c, parts.c and lookup.c have these.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The history of a function: each map, unmap, pin and stop is in it with its process, for who may see that, also when
- * the program has died, and no more of them than it keeps.
+ * The history of a function has each map, unmap, pin and stop with its process, also after the
+ * program has died, and at most as many as it keeps. Programs without the privilege cannot read it.
  */
 #include <errno.h>
 #include <linux/capability.h>

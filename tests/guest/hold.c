@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * on_unmap=hold, and the option hold of a claim: memory that a program unmaps or unpins while its device still writes to
- * it is given to nobody else before the device is known to be quiet. With free it is. On the kernel's command line:
- * hold_rounds=N.
+ * on_unmap=hold, and the option hold of a claim: memory that a program unmaps or unpins while its
+ * device still writes to it gets to no other program before the device is known to be quiet. With
+ * on_unmap=free it does. On the kernel's command line: hold_rounds=N.
  */
 #include <errno.h>
 #include <linux/capability.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A page table that iommufd keeps after its device was closed and released. */
+/* A domain, a HWPT of iommufd, that exists after its function was closed and released. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Unexpected ends: programs are killed and devices unplugged under DMA, claims race with all events that
- * they depend on, and the machine sleeps. Memory of a killed program is allocated again at once, and its new
- * contents must not change. On the kernel's command line: life_kills=N, life_unplugs=N, life_seconds=N of races,
- * life_seed=S.
+ * Unexpected ends: programs are killed and devices unplugged under DMA, claims race with all events
+ * that they depend on, and the machine sleeps. Memory of a killed program is allocated again at
+ * once, and its new contents must not change. On the kernel's command line: life_kills=N,
+ * life_unplugs=N, life_seconds=N of races, life_seed=S.
  */
 #include <errno.h>
 #include <sched.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Maps that a container accepts, maps that it refuses and how, and that all of them can be undone.
+ * Maps that a container accepts, and maps that it refuses, with their errors. Each map can be
+ * undone.
  */
 #include <errno.h>
 #include <linux/if_packet.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory in ZONE_MOVABLE, on the machine that has it: pinning a page moves it, so an address that
- * was looked up before is refused, and one that was looked up after is accepted.
+ * Memory in ZONE_MOVABLE, on the machine that has it: pinning a page moves it, so a map at an
+ * address that was looked up before is refused, and at one that was looked up after is accepted.
  */
 #include <string.h>
 #include <unistd.h>

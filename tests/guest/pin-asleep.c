@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory pinned for a function that its program has put to sleep through VFIO. The end of the pin clears bus mastering of
- * the sleeping function, too: otherwise DMA would go on when VFIO wakes it up.
+ * Memory pinned for a function that its program has put to sleep through VFIO. The end of the pin
+ * clears bus mastering of the sleeping function, too: otherwise DMA would go on when VFIO wakes it
+ * up.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* PIN of dma-bufs: of memory, which a module of the test exports, and of all that a device must not get. */
+/* PIN of dma-bufs: of memory, which a module of the test exports, and of others, which fails. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * FLATIOMMU_PIN_VFIO: memory that is given back like memory that VFIO has mapped. In whatever order files are closed, and
- * whatever process has them, it stays pinned until VFIO has stopped the functions. Neither its end nor the file's stops one.
+ * FLATIOMMU_PIN_VFIO: memory that is given back like memory that VFIO has mapped. It stays pinned
+ * until VFIO has stopped the functions, in whatever order files are closed, and whichever process
+ * has them. Neither the end of such a pin nor the close of its file stops a function.
  */
 #include <errno.h>
 #include <linux/capability.h>

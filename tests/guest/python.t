@@ -1,5 +1,6 @@
 #!/bin/bash
-# Python drives a device through the library: registers, memory, interrupts with asyncio, peers; and what fails says why.
+# Python drives a device through the library: registers, memory, interrupts with asyncio, peers.
+# Calls that fail say why.
 . "${0%/*}/lib.sh"
 
 here=${0%/*}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A reset of a function, and one of the two functions that share a slot. */
+/* Resets of a function alone, and of the two functions that share a slot. */
 #include <errno.h>
 #include <linux/vfio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 #!/bin/bash
-# flatiommu run hides IOMMU groups wherever its program looks: in the sysfs of a network namespace, in a chroot, and in those
-# that are mounted later; and no message tells somebody to use flatiommu run who has used it.
+# flatiommu run hides IOMMU groups wherever its program looks: in the sysfs of a network namespace,
+# in a chroot, and in a sysfs that is mounted later. No message advises flatiommu run for a program
+# that run has started.
 . "${0%/*}/lib.sh"
 
 before=$(iommus)

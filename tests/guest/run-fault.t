@@ -1,6 +1,7 @@
 #!/bin/bash
-# flatiommu run --fault: behind an IOMMU a driver has physical addresses, and each access that is none of its buffers' is
-# told, with the buffer beside it. Without an IOMMU the same program runs with the same kind of addresses.
+# flatiommu run --fault: behind an IOMMU a driver has physical addresses, and each access outside of
+# its buffers is reported, with the nearest buffer. Without an IOMMU the same program runs with the
+# same kind of addresses.
 . "${0%/*}/lib.sh"
 
 fault=66

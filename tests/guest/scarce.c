@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory for devices of few address bits, on a machine where most memory is out of their reach, and the rest is in
- * use and fragmented: each allocation of the library succeeds.
+ * Memory for devices of few address bits, on a machine where most memory is out of their reach, and
+ * the rest is in use and fragmented: each allocation of the library succeeds.
  */
 #include <errno.h>
 #include <flatiommu.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The machine sleeps, and only its memory stays powered: the functions lose their registers, and the kernel restores
- * config space. Mapped and pinned memory stays at its addresses.
+ * The machine sleeps, and only its memory stays powered: the functions lose their registers, and
+ * the kernel restores config space. Mapped and pinned memory stays at its addresses.
  */
 #include <errno.h>
 #include <stdio.h>

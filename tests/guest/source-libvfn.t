@@ -1,5 +1,6 @@
 #!/bin/bash
-# libvfn chooses its IOVAs itself, from 64 KiB on: it is refused, ends cleanly, and is told why; vfntool binds and gives back.
+# libvfn chooses its IOVAs itself, from 64 KiB on: its maps are refused, with the reason, and it
+# ends cleanly. vfntool binds and gives back.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 . "${0%/*}/source.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Linux's own selftests of VFIO, unmodified: devices, interrupts, resets and iommufd work; those that choose IOVAs are refused.
+# Linux's own selftests of VFIO, unmodified: devices, interrupts, resets and iommufd work. Maps of
+# tests that choose IOVAs are refused.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 . "${0%/*}/source.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# uPCIe's NVMe driver, unmodified: by type1 it maps at physical addresses by itself, which is what flatiommu accepts.
+# uPCIe's NVMe driver, unmodified: by type1 it maps at physical addresses by itself, and flatiommu
+# accepts these maps.
 . "${0%/*}/lib.sh"
 . "${0%/*}/peers.sh"
 . "${0%/*}/source.sh"

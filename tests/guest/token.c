@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * VF tokens: the library opens virtual functions whose physical function is on vfio-pci, in each of
- * VFIO's ways, and explains refusals of the kernel.
+ * VFIO's ways, and explains errors of the kernel.
  */
 #include <errno.h>
 #include <flatiommu.h>

@@ -1,6 +1,6 @@
 #!/bin/bash
-# flatiommu doctor on set-ups that were broken on purpose: it says what is wrong, and the cure that it
-# prints, run as printed, cures it.
+# flatiommu doctor on set-ups that were broken on purpose: it names the problem, and the cure, run
+# as printed, solves it.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
 export TERM=dumb

@@ -1,6 +1,6 @@
 #!/bin/bash
-# history and who: a driver that has let its memory go and does not stop its device writes to memory of another program,
-# and is found by doc/troubleshooting.md's steps alone.
+# history and who: a driver that frees its memory and does not stop its device writes to memory of
+# another program. The steps of doc/troubleshooting.md alone find the driver.
 . "${0%/*}/lib.sh"
 export TERM=dumb
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Programs that do not trust each other. A drives edu and has memory mapped and pinned for it. B has
- * CAP_SYS_RAWIO and /dev/flatiommu, and none of A's files. C has A's file of /dev/flatiommu, and no capability.
- * The table has a line for each thing that B or C could learn, stop or use up. After each of them A goes on as before.
+ * Programs that do not trust each other. A drives edu and has memory mapped and pinned for it. B
+ * has CAP_SYS_RAWIO and /dev/flatiommu, and none of A's files. C has A's file of /dev/flatiommu,
+ * and no capability. The table has a line for each thing that B or C could learn, stop or use up.
+ * After each of them A goes on as before.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 #!/bin/bash
-# The example's driver of virtio cards: two of them send each other frames, which arrive as they were sent, with an IOMMU
-# and without; it ends when a card is asked for, when it is killed, and with a card that goes round the IOMMU.
+# The example's driver of virtio cards: two cards send each other frames, which arrive as they were
+# sent, with an IOMMU and without. The driver ends when the kernel asks for a card, when it is
+# killed, and with a card that ignores the IOMMU.
 # shellcheck source=tests/guest/lib.sh
 . "${0%/*}/lib.sh"
 # shellcheck source=tests/guest/peers.sh

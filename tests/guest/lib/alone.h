@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* For tests of pins: edu as VFIO opens it, with nothing mapped, and /dev/flatiommu. edu can do DMA. */
+/* Set-up for tests of pins: /dev/flatiommu, and edu by VFIO: nothing is mapped, it can do DMA. */
 #ifndef TEST_ALONE_H
 #define TEST_ALONE_H
 

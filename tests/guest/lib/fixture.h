@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The set-up that most tests of the module have: the module, and devices that are claimed. */
+/* Set-up for most tests of the module: loads the module, and claims functions. */
 #ifndef TEST_FIXTURE_H
 #define TEST_FIXTURE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For every test program: cmocka with TAP, results as errno, child processes.
+ * Helpers for every test program: cmocka with TAP, results as errno, child processes.
  *
  * The functions of this directory return 0, a result, or -errno. They do not fail the test
  * themselves, so that child processes can use them, too.

@@ -108,7 +108,7 @@ static int alloc_once(struct flatiommu *flat, size_t length, enum flatiommu_dma_
 		free(new);
 		return err;
 	}
-	/* fork() would copy pinned memory. The kernel never refuses this advice. */
+	/* fork() would copy pinned memory. This advice never fails. */
 	if (memory.file < 0)
 		madvise(memory.addr, memory.size, MADV_DONTFORK);
 	new->dma = (struct flatiommu_dma){

@@ -177,7 +177,7 @@ static int explain_get_pa(struct flatiommu *flat, const char *memory, int err)
 		    ERRNO(err), why ? ": " : "", why ? why : "");
 }
 
-/* Returns one run of memory for each call. On a PC the bus address is the physical address. */
+/* Returns one segment for each call. On a PC the bus address is the physical address. */
 static int get_pa(struct flatiommu *flat, struct buffer *buffer, size_t offset,
 		  struct flatiommu_dma_segment *segments, size_t room)
 {

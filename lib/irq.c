@@ -109,7 +109,7 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 	unsigned int i;
 	int ret;
 
-	/* The kernel would take any negative number for -1. */
+	/* To the kernel any negative number would mean -1. */
 	for (i = 0; i < count; i++)
 		if (eventfds[i] < -1)
 			return fail(device->flat, -EBADF, "%s: %s: %d is no eventfd", device->name,

@@ -97,7 +97,7 @@ static void *map_memory(const struct memory *memory, enum flatiommu_dma_pages pa
 	if (pages == FLATIOMMU_PAGES_TRANSPARENT) {
 		addr = map_aligned(memory->size, huge_page_size(FLATIOMMU_PAGES_HUGE), flags,
 				   memory->file);
-		/* Only advice: kernels without transparent huge pages refuse it. */
+		/* Only advice: it fails on kernels without transparent huge pages. */
 		if (addr != MAP_FAILED)
 			madvise(addr, memory->size, MADV_HUGEPAGE);
 		return addr;

@@ -31,9 +31,11 @@ int memory_get(size_t length, enum flatiommu_dma_pages pages,
 void memory_put(const struct memory *memory);
 
 /*
- * The file reach.c: allocates memory from the module that the context's devices reach. It ignores
- * @options->pages. Returns 0, or calls fail() and returns -errno; returns -EOPNOTSUPP without
- * fail() if the module does not give such memory. The caller does not hold the context's lock.
+ * The file reach.c: allocates memory of the module, within the reach of the context's devices.
+ * Ignores @options->pages. The caller does not hold the context's lock. Returns
+ * 0		@memory is set
+ * -EOPNOTSUPP	the module does not give such memory; mostly without fail()
+ * or calls fail() and returns another -errno.
  */
 int reach_get(struct flatiommu *flat, size_t length, const struct flatiommu_dma_options *options,
 	      struct memory *memory);

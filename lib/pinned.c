@@ -153,7 +153,7 @@ static uint32_t any_pin(struct flatiommu *flat)
 	return pin;
 }
 
-/* One I/O address space holds all pins, so it is enough to check one of them. */
+/* All pins are in one I/O address space, so it is enough to check one of them. */
 int join_pins(struct flatiommu_device *device)
 {
 	uint32_t pin;

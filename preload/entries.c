@@ -41,7 +41,7 @@ void entries_answer(void *bytes, size_t n, uint64_t offset, bool own)
 		answer(page, bytes, n / SIZE, own);
 		return;
 	}
-	/* a buffer of any alignment */
+	/* the program's memory may have any alignment */
 	for (done = 0; done + SIZE <= n; done += part) {
 		part = min((n - done) / SIZE, AT_ONCE) * SIZE;
 		memcpy(entries, (char *)bytes + done, part);

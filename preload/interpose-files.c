@@ -305,7 +305,7 @@ INTERPOSER ssize_t pread(int fd, void *buf, size_t n, off_t offset)
 INTERPOSER ssize_t pread64(int fd, void *buf, size_t n, off_t offset)
 	__attribute__((alias("pread")));
 
-/* If the buffer is too small, libc's function ends the program. */
+/* If the memory is too small, libc's function ends the program. */
 INTERPOSER ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);
 INTERPOSER ssize_t __pread_chk(int fd, void *buf, size_t n, off_t offset, size_t size);
 

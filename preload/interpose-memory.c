@@ -186,7 +186,7 @@ INTERPOSER void *sbrk(intptr_t more)
 	return before;
 }
 
-/* Only the kernel knows the length of the segment, so all pins are checked. */
+/* Only the kernel knows the length of the shared memory, so all pins are checked. */
 INTERPOSER int shmdt(const void *addr)
 {
 	const struct real *libc = real();

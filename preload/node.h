@@ -18,7 +18,7 @@
 
 /**
  * struct answer - addresses of pages
- * @pin:	the pin that holds them
+ * @pin:	the pin that they are in
  * @pages:	number of pages in the segments; may be less than was asked for
  * @nr:		number of segments
  * @segments:	the segments, of whole pages

@@ -218,7 +218,7 @@ static int renew(struct range *range)
 }
 
 /*
- * @dropped pages beside the range were dropped, and its pin may still hold them. To unpin them, the
+ * @dropped pages beside the range were dropped, but may still be in its pin. To unpin them, the
  * range is pinned anew: now if they are a large part of the pin, else later with more of them. If
  * that fails, the old pin stays. All pages must be present, because a pin would allocate them.
  */

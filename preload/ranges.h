@@ -35,7 +35,7 @@ struct pin {
  * struct range - pages of the program's memory, all of them of one pin
  * @start:	number of the first page
  * @end:	number of the page after the last one
- * @pin:	the pin that holds the pages
+ * @pin:	the pin that the pages are in
  * @offset:	index of the first page in the pin
  * @left:	for the table, like the members after it
  */

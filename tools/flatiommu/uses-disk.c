@@ -358,7 +358,7 @@ void look_at_disks(const struct look *look)
 		find_openers(&place);
 		find_membership(&place);
 	}
-	/* only if nothing was found: the uses above also hold the layer and the whole disk */
+	/* only if nothing was found: a disk with one of the uses above cannot be opened either */
 	for (place.i = 0; place.i < layers.n && !json_object_array_length(look->uses); place.i++)
 		find_held(&place);
 	find_contents(look, &layers);

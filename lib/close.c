@@ -137,8 +137,9 @@ static int close_device(struct flatiommu_device *device)
 			    peers);
 	err = stop_device(device);
 
-	if (!err && device->flags & VFIO_DEVICE_FLAGS_RESET && may_be_kept(device) &&
-	    !call(device->fd, VFIO_DEVICE_RESET, NULL))
+	device->was_reset = !err && device->flags & VFIO_DEVICE_FLAGS_RESET &&
+			    may_be_kept(device) && !call(device->fd, VFIO_DEVICE_RESET, NULL);
+	if (device->was_reset)
 		device_is_quiet(device);
 	if (unlink_or_keep(device))
 		return 1;

@@ -36,7 +36,26 @@ int begin_command(struct flatiommu_device *device)
 			    device->name);
 	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
 	command &= (uint16_t)~PCI_COMMAND_MASTER;
-	return write_command(device, command);
+	err = write_command(device, command);
+	return err ? err : set_intx(device, false);
+}
+
+/*
+ * VFIO allows INTx at an open and again after MSI. A driver that polls would then leave the line
+ * asserted. Other devices may share it, and the kernel disables a line that nobody serves.
+ */
+int set_intx(struct flatiommu_device *device, bool on)
+{
+	uint16_t command;
+	int err = read_command(device, &command);
+
+	if (err || is_gone(command))
+		return err;
+	/* VFIO writes the device's register only if this bit changes. */
+	err = write_command(device, command & (uint16_t)~PCI_COMMAND_INTX_DISABLE);
+	if (!err && !on)
+		err = write_command(device, command | PCI_COMMAND_INTX_DISABLE);
+	return err;
 }
 
 void wait_for_transactions(struct flatiommu_device *device)

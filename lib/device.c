@@ -178,6 +178,16 @@ static struct flatiommu_device *take_known(struct flatiommu *flat, const struct 
 	return device;
 }
 
+/* As VFIO does when it opens a device. Only a reset that may succeed later is an error. */
+static int reset_again(struct flatiommu_device *device)
+{
+	if (!(device->flags & VFIO_DEVICE_FLAGS_RESET) ||
+	    call(device->fd, VFIO_DEVICE_RESET, NULL) != -EAGAIN)
+		return 0;
+	return fail(device->flat, -EAGAIN, "%s: it is being bound, unbound or reset. Cure: try again",
+		    device->name);
+}
+
 /* Opens a kept device again. Ends FLATIOMMU_IRQ_REQUEST, which was enabled before the close. */
 static int open_again(struct flatiommu_device *device)
 {
@@ -185,7 +195,10 @@ static int open_again(struct flatiommu_device *device)
 
 	pthread_mutex_lock(&device->lock);
 	disable_irqs(device, true);
-	err = begin_command(device);
+	/* The reset at the close may have failed, or another device was still open then. */
+	err = device->was_reset ? 0 : reset_again(device);
+	if (!err)
+		err = begin_command(device);
 	pthread_mutex_unlock(&device->lock);
 	if (err) {
 		pthread_mutex_lock(&device->flat->lock);

@@ -133,6 +133,8 @@ struct flatiommu_device {
 	/* Protects the command register and the members below. */
 	pthread_mutex_t lock;
 	bool was_master;		/* for unmap() in noiommu.c */
+	bool was_reset;			/* since it was stopped */
+	bool intx_signals;		/* INTx has an eventfd */
 	struct view *views;
 	struct view *ended_views;	/* is_in_view() may still read them */
 	atomic_uint catching;		/* threads that may be in is_in_view(); no lock */
@@ -250,6 +252,8 @@ void forget_device(struct flatiommu_device *device);
  * the program asks for it.
  */
 int begin_command(struct flatiommu_device *device);
+/* Allows the device to assert INTx, or forbids it. A device that is gone is no error. */
+int set_intx(struct flatiommu_device *device, bool on);
 /* For these two, device->lock is held. */
 int set_bus_master(struct flatiommu_device *device, bool on);
 bool is_bus_master(struct flatiommu_device *device);

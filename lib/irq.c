@@ -154,7 +154,14 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 			    "after the %u that are enabled. Cure: disable them, and enable %u at "
 			    "once",
 			    device->name, names[irq], *enabled, end);
-	err = set_eventfds(device, irq, first, count, eventfds);
+	if (irq == FLATIOMMU_IRQ_INTX && eventfds[0] >= 0)
+		err = set_intx(device, true);
+	if (!err)
+		err = set_eventfds(device, irq, first, count, eventfds);
+	if (!err && irq == FLATIOMMU_IRQ_INTX)
+		device->intx_signals = eventfds[0] >= 0;
+	if (irq == FLATIOMMU_IRQ_INTX && !device->intx_signals)
+		set_intx(device, false);
 	if (err)
 		return err;
 	/* FLATIOMMU_IRQ_ERROR and _REQUEST are enabled only while they have an eventfd. */
@@ -212,9 +219,14 @@ static int disable_locked(struct flatiommu_device *device, enum flatiommu_irq ir
 
 	if (device->enabled[irq])
 		err = set_action(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0);
-	if (!err)
-		device->enabled[irq] = 0;
-	return err;
+	if (err)
+		return err;
+	if (device->enabled[irq] && irq <= FLATIOMMU_IRQ_MSIX) {
+		device->intx_signals = false;
+		set_intx(device, false);
+	}
+	device->enabled[irq] = 0;
+	return 0;
 }
 
 /* Disables vectors of an imported device that another process has enabled, if there are any. */
@@ -266,8 +278,11 @@ static int act(struct flatiommu_device *device, enum flatiommu_irq irq, uint32_t
 	if (vector >= device->enabled[irq])
 		err = fail(device->flat, -ENXIO, "%s: vector %u of %s is not enabled", device->name, vector,
 			   names[irq]);
-	else
+	else if (irq != FLATIOMMU_IRQ_INTX || action != VFIO_IRQ_SET_ACTION_TRIGGER ||
+		 device->intx_signals)
 		err = set_action(device, irq, action, vector, 1);
+	else
+		err = 0;	/* kernels without the fix of CVE-2024-26812 would crash */
 	pthread_mutex_unlock(&device->lock);
 	return err;
 }

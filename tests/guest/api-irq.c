@@ -2,7 +2,9 @@
 /* The library: interrupts as eventfds, and a device that is pulled out. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -120,6 +122,47 @@ static void receives_intx(void **state)
 	edu_raise(regs, 1);
 	assert_int_equal(event_wait(events[0]), 1);
 	edu_acknowledge(regs, 1);
+	close_events();
+}
+
+/* May the function assert INTx, by its own register? VFIO shows the program another value. */
+static bool may_assert_intx(const char *bdf)
+{
+	char path[64];
+	uint16_t command;
+	int config;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	config = expect_good(open(path, O_RDONLY | O_CLOEXEC));
+	assert_int_equal(pread(config, &command, sizeof(command), PCI_COMMAND), sizeof(command));
+	close(config);
+	return !(command & PCI_COMMAND_INTX_DISABLE);
+}
+
+/* The line may be shared, so a device asserts it only while its interrupts are handled. */
+static void asserts_intx_for_its_handler(void **state)
+{
+	struct flatiommu_device *edu;
+	int none = -1;
+	void *regs;
+
+	(void)state;
+	make_events();
+	edu = api_open_edu(EDU, &regs);
+	assert_false(may_assert_intx(EDU));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_INTX, 0, 1, events));
+	assert_true(may_assert_intx(EDU));
+	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_IRQ_INTX));
+	assert_false(may_assert_intx(EDU));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_INTX, 0, 1, &none));
+	assert_false(may_assert_intx(EDU));
+	expect(0, flatiommu_irq_trigger(edu, FLATIOMMU_IRQ_INTX, 0));
+	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_IRQ_INTX));
+	expect(0, flatiommu_irq_enable(edu, FLATIOMMU_IRQ_MSI, 0, 1, events));
+	expect(0, flatiommu_irq_disable(edu, FLATIOMMU_IRQ_MSI));
+	assert_false(may_assert_intx(EDU));
+	expect(0, flatiommu_reset(edu));
+	assert_false(may_assert_intx(EDU));
 	close_events();
 }
 
@@ -319,6 +362,7 @@ int main(void)
 		API_TEST(counts_vectors),
 		API_TEST(receives_msi),
 		API_TEST(receives_intx),
+		API_TEST(asserts_intx_for_its_handler),
 		API_TEST(enables_any_subset),
 		API_TEST(adds_vectors_where_the_kernel_can),
 		API_TEST(refuses_bad_vectors),

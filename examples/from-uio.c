@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <flatiommu/mmio.h>
 #include <linux/flatiommu.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
@@ -61,16 +62,16 @@ static int map_registers(void)
 	return regs == MAP_FAILED ? -1 : 0;
 }
 
-/* was: mlock(), and /proc/self/pagemap. The program chooses an IOVA from 2^46 on: its address. */
+/* was: mlock(), and /proc/self/pagemap. The program chooses an IOVA, which is only a key. */
 static int map_memory(const char *bdf, char *memory, uint64_t *bus)
 {
 	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map), .size = SIZE,
 		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)memory, .iova = (uintptr_t)memory };
+		.vaddr = (uintptr_t)memory, .iova = FLATIOMMU_LOOKUP_FIRST };
 	struct flatiommu_segment segment;
 	struct flatiommu_declare declare = { .size = sizeof(declare), .nr_functions = 1 };
 	struct flatiommu_lookup lookup = { .size = sizeof(lookup), .nr_segments = 1,
-		.start = (uintptr_t)memory, .length = SIZE, .segments = (uintptr_t)&segment };
+		.start = map.iova, .length = SIZE, .segments = (uintptr_t)&segment };
 	unsigned int segment_number, bus_number, slot, function;
 	int flat = open("/dev/flatiommu", O_RDWR | O_CLOEXEC);
 
@@ -120,14 +121,15 @@ static int copy(uint64_t from, uint64_t to, uint64_t command)
 	struct pollfd wait = { .fd = irq, .events = POLLIN };
 	uint64_t count;
 
-	*(volatile uint64_t *)(regs + 0x80) = from;
-	*(volatile uint64_t *)(regs + 0x88) = to;
-	*(volatile uint64_t *)(regs + 0x90) = HALF;
-	*(volatile uint64_t *)(regs + 0x98) = command | 5;
+	/* Accesses with the order that a device needs, on every architecture. */
+	flatiommu_write64(regs + 0x80, from);
+	flatiommu_write64(regs + 0x88, to);
+	flatiommu_write64(regs + 0x90, HALF);
+	flatiommu_write64(regs + 0x98, command | 5);
 	errno = ETIMEDOUT;
 	if (poll(&wait, 1, 10000) != 1 || read(irq, &count, sizeof(count)) != sizeof(count))
 		return -1;
-	*(volatile uint32_t *)(regs + 0x64) = *(volatile uint32_t *)(regs + 0x24);
+	flatiommu_write32(regs + 0x64, flatiommu_read32(regs + 0x24));
 	return 0;
 }
 

@@ -9,6 +9,7 @@
  * the next program has to reset it first.
  */
 #include <fcntl.h>
+#include <flatiommu/mmio.h>
 #include <linux/flatiommu.h>
 #include <linux/pci_regs.h>
 #include <stdint.h>
@@ -29,15 +30,52 @@ static int open_file(const char *bdf, const char *name, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-/* docs/specs/edu.txt of QEMU: from, to, count, command. Its bit 0 is set until it is done. */
-static void copy(volatile uint64_t *regs, uint64_t from, uint64_t to, uint64_t command)
+static int change_command(int config, uint16_t set, uint16_t clear)
 {
-	regs[0x80 / 8] = from;
-	regs[0x88 / 8] = to;
-	regs[0x90 / 8] = SIZE;
-	regs[0x98 / 8] = command | 1;
-	while (regs[0x98 / 8] & 1)
+	uint16_t command;
+
+	if (pread(config, &command, sizeof(command), PCI_COMMAND) != sizeof(command))
+		return -1;
+	command = (uint16_t)((command | set) & ~clear);
+	return pwrite(config, &command, sizeof(command), PCI_COMMAND) == sizeof(command) ? 0 : -1;
+}
+
+/*
+ * docs/specs/edu.txt of QEMU: bit 0 of the command is set until the copy is done. All ones: the
+ * device is gone.
+ */
+static int settle(char *regs)
+{
+	uint64_t command;
+
+	while ((command = flatiommu_read64(regs + 0x98)) & 1 && command != UINT64_MAX)
 		usleep(1000);
+	return command == UINT64_MAX ? -1 : 0;
+}
+
+/*
+ * Ends what an earlier program has started, before the function may reach memory again. A function
+ * may have no reset of its own. Then only its own registers can stop it: edu ends by itself.
+ */
+static int start_anew(const char *bdf, int config, char *regs)
+{
+	int reset;
+
+	if (change_command(config, PCI_COMMAND_MEMORY, PCI_COMMAND_MASTER))
+		return -1;
+	reset = open_file(bdf, "reset", O_WRONLY);
+	if (reset >= 0 && write(reset, "1", 1) != 1)
+		return -1;
+	return settle(regs) ? -1 : change_command(config, PCI_COMMAND_MASTER, 0);
+}
+
+static int copy(char *regs, uint64_t from, uint64_t to, uint64_t command)
+{
+	flatiommu_write64(regs + 0x80, from);
+	flatiommu_write64(regs + 0x88, to);
+	flatiommu_write64(regs + 0x90, SIZE);
+	flatiommu_write64(regs + 0x98, command | 1);
+	return settle(regs);
 }
 
 int main(int argc, char **argv)
@@ -48,11 +86,9 @@ int main(int argc, char **argv)
 		.functions = (uintptr_t)&function, .length = 2 * SIZE };
 	struct flatiommu_lookup lookup = { .size = sizeof(lookup), .flags = FLATIOMMU_LOOKUP_PIN,
 		.nr_segments = 1, .length = 2 * SIZE, .segments = (uintptr_t)&segment };
-	uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	unsigned int bus, slot, fn;
 	int flat = open("/dev/flatiommu", O_RDWR | O_CLOEXEC), registers, config;
-	volatile uint64_t *regs;
-	char *memory;
+	char *regs, *memory;
 
 	if (argc != 2 || sscanf(argv[1], "%x:%x:%x.%x", &function.segment, &bus, &slot, &fn) != 4)
 		return 2;
@@ -68,13 +104,16 @@ int main(int argc, char **argv)
 	lookup.function = function;
 	if (regs == MAP_FAILED || memory == MAP_FAILED || ioctl(flat, FLATIOMMU_PIN, &pin) ||
 	    (lookup.pin = pin.out_pin, ioctl(flat, FLATIOMMU_LOOKUP, &lookup)) ||
-	    pwrite(config, &command, sizeof(command), PCI_COMMAND) != sizeof(command)) {
+	    start_anew(argv[1], config, regs)) {
 		perror("uio-pin");
 		return 1;
 	}
 	memset(memory, 0xa5, SIZE);
-	copy(regs, segment.address, DEVICE_MEMORY, 0);
-	copy(regs, DEVICE_MEMORY, segment.address + SIZE, 2);
+	if (copy(regs, segment.address, DEVICE_MEMORY, 0) ||
+	    copy(regs, DEVICE_MEMORY, segment.address + SIZE, 2)) {
+		fputs("uio-pin: the device is gone\n", stderr);
+		return 1;
+	}
 	printf("copied %s\n", memcmp(memory, memory + SIZE, SIZE) ? "wrongly" : "there and back");
 	return memcmp(memory, memory + SIZE, SIZE) != 0;
 }

@@ -42,21 +42,26 @@ static int receive_fds(int from, int *fds)
 	return 0;
 }
 
-/* Waits for the copy of an earlier worker, which may have been killed before the copy was done. */
-static void settle(char *regs)
+/*
+ * Waits for the copy of an earlier worker, which may have been killed before the copy was done.
+ * Returns 0, -ENODEV or -ETIMEDOUT.
+ */
+static int settle(char *regs)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
-
 	uint64_t command;
+	unsigned int i;
 
-	for (;;) {
-		command = flatiommu_read64(regs + REG_DMA_COMMAND);
+	for (i = 0; (command = flatiommu_read64(regs + REG_DMA_COMMAND)) & DMA_START; i++) {
 		/* All ones: the device is gone. */
-		if (!(command & DMA_START) || command == UINT64_MAX)
-			break;
+		if (command == UINT64_MAX)
+			return -ENODEV;
+		if (i == 10000)
+			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
 	flatiommu_write32(regs + REG_IRQ_ACK, flatiommu_read32(regs + REG_IRQ_STATUS));
+	return 0;
 }
 
 static int copy(char *regs, int event, uint64_t from, uint64_t to, uint64_t command)
@@ -84,7 +89,8 @@ static int copy_all(const struct flatiommu_dma *dma, char *regs, int event)
 	uint64_t to = flatiommu_dma_address(dma, offsetof(struct shared, to));
 	int err = 0;
 
-	settle(regs);
+	if (!err)
+		err = settle(regs);
 	while (!err && shared->done < shared->wanted) {
 		memset(shared->from, (int)shared->done + 1, COPY_SIZE);
 		err = copy(regs, event, from, DEVICE_MEMORY, 0);

@@ -7,6 +7,7 @@
 #include "copy.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -83,13 +84,37 @@ static int write_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
-/* Reads @size bytes, or fewer at the end of the file. Returns their number, or -errno. */
-static ssize_t read_all(int fd, char *data, size_t size)
+/* Returns 0, -EINTR after a signal, or -ENODEV if the kernel asks for the device. */
+static int go_on(const struct nvme *n, const volatile sig_atomic_t *stop)
 {
+	if (*stop)
+		return -EINTR;
+	if (!nvme_is_asked_for(n))
+		return 0;
+	log_error("%s: is asked for: stopping", n->name);
+	return -ENODEV;
+}
+
+/*
+ * Reads @size bytes, or fewer at the end of the file. Returns their number, or -errno: also if a
+ * signal comes, or the kernel asks for the device, while there is no input.
+ */
+static ssize_t read_all(const struct nvme *n, int fd, char *data, size_t size)
+{
+	struct pollfd fds[] = {
+		{ .fd = fd, .events = POLLIN },
+		{ .fd = n->asked_for, .events = POLLIN },
+	};
+	const volatile sig_atomic_t running = 0;
 	size_t have = 0;
 
 	while (have < size) {
-		ssize_t done = read(fd, data + have, size - have);
+		ssize_t done = poll(fds, 2, -1);
+
+		if (done > 0 && fds[1].revents)
+			return go_on(n, &running);
+		if (done > 0)
+			done = read(fd, data + have, size - have);
 
 		if (done < 0) {
 			int err = -errno;
@@ -128,9 +153,10 @@ int copy_read(struct nvme *n, uint64_t lba, uint64_t count, int fd,
 
 	err = check_range(n, lba, count);
 	while (!err && (lba < end || r.in_flight)) {
-		if (*stop) {
-			err = -EINTR;
-		} else if (lba < end && r.in_flight < n->qdepth) {
+		err = go_on(n, stop);
+		if (err)
+			break;
+		if (lba < end && r.in_flight < n->qdepth) {
 			uint64_t blocks = n->max_transfer / n->block_size;
 
 			if (blocks > end - lba)
@@ -182,7 +208,7 @@ static int next_input(const struct nvme *n, const struct ring *r, int fd, uint64
 		      uint32_t *blocks)
 {
 	char *data = nvme_slot_data(n, free_slot(n, r));
-	ssize_t size = read_all(fd, data, n->max_transfer);
+	ssize_t size = read_all(n, fd, data, n->max_transfer);
 
 	if (size < 0)
 		return (int)size;
@@ -203,9 +229,10 @@ int copy_write(struct nvme *n, uint64_t lba, int fd, const volatile sig_atomic_t
 	if (err)
 		return err;
 	while (!err && (more || r.in_flight)) {
-		if (*stop) {
-			err = -EINTR;
-		} else if (more && r.in_flight < n->qdepth) {
+		err = go_on(n, stop);
+		if (err)
+			break;
+		if (more && r.in_flight < n->qdepth) {
 			uint32_t blocks = 0;
 
 			err = next_input(n, &r, fd, lba, &blocks);
@@ -221,6 +248,8 @@ int copy_write(struct nvme *n, uint64_t lba, int fd, const volatile sig_atomic_t
 	if (!err)
 		return nvme_flush(n);
 	drain(n, &r);
+	if (lba > first && !n->broken)
+		nvme_flush(n);
 	if (lba > first)
 		log_error("blocks %llu to %llu may have been written, the rest has not",
 			  (unsigned long long)first, (unsigned long long)lba - 1);

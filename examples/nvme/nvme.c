@@ -90,7 +90,7 @@ static int reap(struct nvme *n, struct nvme_queue *q)
 			break;
 		/* Read the rest of the entry, and the data, only after the tag. */
 		flatiommu_rmb();
-		cid = from_le16(cqe->cid);
+		cid = from_le16(*(volatile __le16 *)&cqe->cid);
 		if (cid >= NVME_QDEPTH_MAX || !q->commands[cid].pending) {
 			log_error("%s: queue %u completed command %u, which is not in flight",
 				  n->name, q->id, cid);
@@ -441,7 +441,7 @@ int nvme_probe(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *
 	void *regs;
 	int err;
 
-	*n = (struct nvme){ .flat = flat, .device = device, .eventfds = { -1, -1 } };
+	*n = (struct nvme){ .flat = flat, .device = device, .eventfds = { -1, -1 }, .asked_for = -1 };
 	n->name = flatiommu_device_name(device);
 	n->admin.eventfd = -1;
 	n->io.eventfd = -1;
@@ -466,6 +466,28 @@ int nvme_probe(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *
 	n->ready_ms = (int)(NVME_CAP_TO(n->cap) + 1) * 500;
 	n->shutdown_ms = SHUTDOWN_MIN_MS;
 	return 0;
+}
+
+/* An unbind waits until the program closes the device. */
+static int watch_requests(struct nvme *n)
+{
+	if (flatiommu_irq_vectors(n->device, FLATIOMMU_IRQ_REQUEST) < 1)
+		return 0;
+	n->asked_for = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (n->asked_for < 0) {
+		int err = -errno;
+
+		log_error("eventfd: %s", strerror(-err));
+		return err;
+	}
+	return said(n, flatiommu_irq_enable(n->device, FLATIOMMU_IRQ_REQUEST, 0, 1, &n->asked_for));
+}
+
+bool nvme_is_asked_for(const struct nvme *n)
+{
+	struct pollfd asked = { .fd = n->asked_for, .events = POLLIN };
+
+	return poll(&asked, 1, 0) == 1;
 }
 
 static int check_capabilities(struct nvme *n)
@@ -523,7 +545,9 @@ int nvme_open(struct nvme *n, struct flatiommu *flat, struct flatiommu_device *d
 	err = check_capabilities(n);
 	if (err)
 		return err;
-	err = start_controller(n, irq);
+	err = watch_requests(n);
+	if (!err)
+		err = start_controller(n, irq);
 	if (err)
 		nvme_close(n);
 	return err;
@@ -539,12 +563,13 @@ static int shut_down(struct nvme *n)
 
 	if (n->broken)
 		return -EIO;
+	/* If a queue cannot be deleted, the controller must save its cache all the same. */
 	if (n->has_io_sq)
 		err = admin_command(n, &sq);
 	if (!err && n->has_io_cq)
-		err = admin_command(n, &cq);
-	if (err)
-		return err;
+		admin_command(n, &cq);
+	if (n->broken)
+		return -EIO;
 	cc = flatiommu_read32(n->regs + NVME_REG_CC) & ~NVME_CC_SHN_MASK;
 	flatiommu_write32(n->regs + NVME_REG_CC, cc | NVME_CC_SHN_NORMAL);
 	return wait_status(n, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_DONE, n->shutdown_ms);
@@ -566,6 +591,11 @@ void nvme_close(struct nvme *n)
 		if (n->eventfds[i] >= 0)
 			close(n->eventfds[i]);
 	}
+	if (n->asked_for >= 0) {
+		flatiommu_irq_disable(n->device, FLATIOMMU_IRQ_REQUEST);
+		close(n->asked_for);
+	}
+	n->asked_for = -1;
 	n->enabled = false;
 }
 

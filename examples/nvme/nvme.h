@@ -61,6 +61,7 @@ struct nvme {
 	struct nvme_queue admin;
 	struct nvme_queue io;
 	int eventfds[2];
+	int asked_for;			/* eventfd: the kernel asks for the device; -1: it does not */
 	unsigned int vectors;		/* 0: polled */
 
 	unsigned int qdepth;		/* maximum number of commands in flight */
@@ -98,6 +99,8 @@ int nvme_check_namespace(const struct nvme *n);
 char *nvme_slot_data(const struct nvme *n, unsigned int slot);
 int nvme_start(struct nvme *n, unsigned int slot, uint8_t opcode, uint64_t lba, uint32_t blocks);
 int nvme_finish(struct nvme *n, unsigned int slot);
+/* Does the kernel ask for the device, for an unbind? */
+bool nvme_is_asked_for(const struct nvme *n);
 /* Makes sure that all written data is on the medium. No command may be in flight. */
 int nvme_flush(struct nvme *n);
 

@@ -51,10 +51,14 @@ static int gone(const struct net *n)
 	return -ENODEV;
 }
 
-/* Maps the structure that a capability describes: 4.1.4. */
-static int map_structure(struct net *n, unsigned int cap, size_t size, char **registers)
+/*
+ * Maps the structure that a capability describes: 4.1.4. Returns 0, 1 if it cannot be used, so that
+ * a later capability of its kind counts, or -errno.
+ */
+static int map_structure(struct net *n, unsigned int cap, size_t size, char **registers,
+			 uint32_t *length)
 {
-	uint32_t offset, length;
+	uint32_t offset;
 	void *memory;
 	uint8_t bar;
 	int err;
@@ -63,14 +67,21 @@ static int map_structure(struct net *n, unsigned int cap, size_t size, char **re
 	if (!err)
 		err = flatiommu_config_read32(n->device, cap + VIRTIO_PCI_CAP_OFFSET, &offset);
 	if (!err)
-		err = flatiommu_config_read32(n->device, cap + VIRTIO_PCI_CAP_LENGTH, &length);
+		err = flatiommu_config_read32(n->device, cap + VIRTIO_PCI_CAP_LENGTH, length);
 	if (err)
 		return said(n, err);
-	if (bar > 5 || length < size) {
+	/* 4.1.4.1: reserved values are ignored. */
+	if (bar > 5)
+		return 1;
+	if (*length < size) {
 		log_error("%s: the capability at 0x%x is not one of virtio 1.2 (4.1.4)", n->name, cap);
 		return -EPROTO;
 	}
-	err = said(n, flatiommu_bar_map(n->device, bar, offset, length, 0, &memory));
+	err = flatiommu_bar_map(n->device, bar, offset, *length, 0, &memory);
+	/* The BAR has I/O ports. */
+	if (err == -EOPNOTSUPP)
+		return 1;
+	said(n, err);
 	if (!err)
 		*registers = memory;
 	return err;
@@ -79,24 +90,26 @@ static int map_structure(struct net *n, unsigned int cap, size_t size, char **re
 static int find_structures(struct net *n)
 {
 	unsigned int cap = 0;
+	uint32_t length;
 	uint8_t type;
 	int err;
 
 	while (!(err = flatiommu_capability(n->device, PCI_CAP_ID_VNDR, &cap))) {
 		err = said(n, flatiommu_config_read8(n->device, cap + VIRTIO_PCI_CAP_TYPE, &type));
-		/* The first capability of a kind counts. */
+		/* The first capability of a kind that can be used counts. */
 		if (!err && type == VIRTIO_PCI_COMMON && !n->common)
-			err = map_structure(n, cap, VIRTIO_COMMON_SIZE, &n->common);
+			err = map_structure(n, cap, VIRTIO_COMMON_SIZE, &n->common, &length);
 		else if (!err && type == VIRTIO_PCI_DEVICE && !n->config)
-			err = map_structure(n, cap, sizeof(n->mac), &n->config);
+			err = map_structure(n, cap, sizeof(n->mac), &n->config, &length);
 		else if (!err && type == VIRTIO_PCI_NOTIFY && !n->notify) {
-			err = map_structure(n, cap, sizeof(uint16_t), &n->notify);
+			err = map_structure(n, cap, sizeof(uint16_t), &n->notify,
+					    &n->notify_length);
 			if (!err)
 				err = said(n, flatiommu_config_read32(n->device,
 						cap + VIRTIO_PCI_CAP_NOTIFY_MULTIPLIER,
 						&n->notify_multiplier));
 		}
-		if (err)
+		if (err < 0)
 			return err;
 	}
 	if (err != -ENOENT)
@@ -151,7 +164,8 @@ static int negotiate(struct net *n)
 			  n->name);
 		return -EOPNOTSUPP;
 	}
-	n->features = features & (VIRTIO_F_VERSION_1 | VIRTIO_F_ACCESS_PLATFORM | VIRTIO_NET_F_MAC);
+	n->features = features & (VIRTIO_F_VERSION_1 | VIRTIO_F_ACCESS_PLATFORM |
+				  VIRTIO_F_ORDER_PLATFORM | VIRTIO_NET_F_MAC);
 	flatiommu_write32(n->common + VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 1);
 	flatiommu_write32(n->common + VIRTIO_COMMON_DRIVER_FEATURE, (uint32_t)(n->features >> 32));
 	flatiommu_write32(n->common + VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 0);
@@ -166,12 +180,12 @@ static int negotiate(struct net *n)
 
 static int new_eventfd(void)
 {
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), err = errno;
 
 	if (fd >= 0)
 		return fd;
-	log_error("an eventfd: %s", strerror(errno));
-	return -errno;
+	log_error("an eventfd: %s", strerror(err));
+	return -err;
 }
 
 /* Enables all vectors at once: up to Linux 6.4 none can be added later. */
@@ -220,6 +234,12 @@ static int start_queue(struct net *n, struct flatiommu_pool *pool, uint16_t numb
 		return said(n, err);
 	flatiommu_write16(n->common + VIRTIO_COMMON_QUEUE_SIZE, entries);
 	offset = flatiommu_read16(n->common + VIRTIO_COMMON_QUEUE_NOTIFY_OFF);
+	/* 4.1.4.4 */
+	if ((uint64_t)offset * n->notify_multiplier + sizeof(uint16_t) > n->notify_length) {
+		log_error("%s: queue %u has its doorbell outside of the registers for it", n->name,
+			  number);
+		return -EPROTO;
+	}
 	q->doorbell = n->notify + (size_t)offset * n->notify_multiplier;
 	flatiommu_write64_lh(n->common + VIRTIO_COMMON_QUEUE_DESC, q->parts[0].address);
 	flatiommu_write64_lh(n->common + VIRTIO_COMMON_QUEUE_DRIVER, q->parts[1].address);
@@ -254,6 +274,24 @@ static int check_kind(struct net *n)
 		return 0;
 	log_error("%s: [%04x:%04x] is not a virtio network card", n->name, vendor, device);
 	return -EINVAL;
+}
+
+/* 5.1.4. The generation changes if the device changes its configuration meanwhile: 2.5.1. */
+static void read_mac(struct net *n)
+{
+	uint8_t generation;
+	unsigned int i;
+
+	if (!(n->features & VIRTIO_NET_F_MAC)) {
+		/* A local address. */
+		memcpy(n->mac, (const uint8_t[]){ 2, 0, 0, 0, 0, 1 }, sizeof(n->mac));
+		return;
+	}
+	do {
+		generation = flatiommu_read8(n->common + VIRTIO_COMMON_GENERATION);
+		for (i = 0; i < sizeof(n->mac); i++)
+			n->mac[i] = flatiommu_read8(n->config + i);
+	} while (generation != flatiommu_read8(n->common + VIRTIO_COMMON_GENERATION));
 }
 
 static void fill_queues(struct net *n)
@@ -291,8 +329,7 @@ static int start(struct net *n, struct flatiommu_pool *pool, bool irq)
 		err = said(n, flatiommu_bus_master(n->device, true));
 	if (err)
 		return err;
-	for (i = 0; i < sizeof(n->mac); i++)
-		n->mac[i] = flatiommu_read8(n->config + i);
+	read_mac(n);
 	fill_queues(n);
 	add_status(n, VIRTIO_STATUS_DRIVER_OK);
 	queue_notify(&n->queues[VIRTIO_NET_RECEIVE]);
@@ -354,10 +391,15 @@ static int wait_for(struct net *n, struct queue *q, int64_t deadline)
 		{ .fd = q->eventfd, .events = POLLIN },
 	};
 	int64_t left = deadline - now_ms();
+	uint8_t now = status(n);
 	uint64_t fired;
 
-	if (status(n) == VIRTIO_STATUS_GONE)
+	if (now == VIRTIO_STATUS_GONE)
 		return gone(n);
+	if (now & VIRTIO_STATUS_NEEDS_RESET) {
+		log_error("%s: has failed and needs a reset (2.1.2)", n->name);
+		return -EIO;
+	}
 	if (left <= 0)
 		return -ETIMEDOUT;
 	if (q->eventfd < 0)

@@ -22,6 +22,7 @@ struct net {
 	const char *name;		/* of the device, for a person */
 	char *common;			/* registers: 4.1.4.3 */
 	char *notify;
+	uint32_t notify_length;
 	uint32_t notify_multiplier;
 	char *config;			/* 5.1.4 */
 	uint64_t features;

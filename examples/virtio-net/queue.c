@@ -43,10 +43,13 @@ void queue_put(struct queue *q, uint16_t id, uint32_t length, bool device_writes
 	q->in_flight[id] = true;
 }
 
-/* 2.7.13: the index comes after the entries. The doorbell comes last, if the device wants it. */
+/*
+ * 2.7.13: the index comes after the entries, and after the driver's reads from buffers that it gives
+ * back. The doorbell comes last, if the device wants it.
+ */
 void queue_notify(struct queue *q)
 {
-	flatiommu_wmb();
+	flatiommu_mb();
 	*(volatile uint16_t *)&q->available->index = htole16(q->next);
 	flatiommu_mb();
 	if (!(le16toh(*(volatile uint16_t *)&q->used->flags) & VIRTIO_USED_NO_NOTIFY))
@@ -62,8 +65,9 @@ int queue_take(struct queue *q, uint32_t *length)
 		return -EAGAIN;
 	/* The element, and the buffer, are read after the index. */
 	flatiommu_rmb();
-	id = le32toh(used->id);
-	*length = le32toh(used->length);
+	/* Each is read once, and so checked as it is used. */
+	id = le32toh(*(const volatile uint32_t *)&used->id);
+	*length = le32toh(*(const volatile uint32_t *)&used->length);
 	if (id >= q->entries || !q->in_flight[id] || *length > QUEUE_BUFFER_SIZE)
 		return -EPROTO;
 	q->in_flight[id] = false;

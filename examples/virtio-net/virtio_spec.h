@@ -35,6 +35,7 @@
 #define VIRTIO_COMMON_CONFIG_VECTOR		16	/* 16 bits */
 #define VIRTIO_COMMON_NUM_QUEUES		18
 #define VIRTIO_COMMON_STATUS			20	/* 8 bits */
+#define VIRTIO_COMMON_GENERATION		21
 #define VIRTIO_COMMON_QUEUE_SELECT		22	/* 16 bits */
 #define VIRTIO_COMMON_QUEUE_SIZE		24
 #define VIRTIO_COMMON_QUEUE_VECTOR		26
@@ -59,6 +60,7 @@
 #define VIRTIO_NET_F_MAC		(UINT64_C(1) << 5)
 #define VIRTIO_F_VERSION_1		(UINT64_C(1) << 32)
 #define VIRTIO_F_ACCESS_PLATFORM	(UINT64_C(1) << 33)
+#define VIRTIO_F_ORDER_PLATFORM		(UINT64_C(1) << 36)
 
 /* 2.7.5: a descriptor */
 struct virtio_descriptor {

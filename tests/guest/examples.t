@@ -159,6 +159,23 @@ killed_reader() {
 	disk "after the last one was killed"
 }
 
+# An unbind ends a program that waits for its input.
+asked_writer() {
+	local fifo=/tmp/fifo input writer
+	mkfifo $fifo
+	exec {input}<>$fifo
+	nvme "$NVME" write 0 <$fifo 2>/tmp/asked &
+	writer=$!
+	until_true 30 eval '[[ -n $(vfio_users) ]]'
+	unbind "$NVME"
+	wait $writer
+	isnt $? 0 "nvme, waiting for its input: an unbind ends it"
+	like "$(</tmp/asked)" "is asked for: stopping" "and it says why"
+	exec {input}>&-
+	rm $fifo /tmp/asked
+	probe "$NVME"
+}
+
 take() {
 	local device
 	for device in "$NVME" "$EDU"; do
@@ -206,6 +223,7 @@ else
 	all $iommu-type1
 fi
 killed_reader
+asked_writer
 
 if ! has_iommu; then
 	give_back release

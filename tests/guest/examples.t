@@ -129,6 +129,10 @@ vfio_users() {
 	find /proc/[0-9]*/fd \( -lname '/dev/vfio/*' -o -lname '/dev/iommu' -o -lname /dev/flatiommu \) 2>/dev/null
 }
 
+vfio_is_used() {
+	[[ -n $(vfio_users) ]]
+}
+
 # In the middle of reads, as most of the disk is still to come when the first MiB is there.
 killed_reader() {
 	local i nvme wrong='' fifo=/tmp/fifo started=/tmp/started groups
@@ -166,7 +170,7 @@ asked_writer() {
 	exec {input}<>$fifo
 	nvme "$NVME" write 0 <$fifo 2>/tmp/asked &
 	writer=$!
-	until_true 30 eval '[[ -n $(vfio_users) ]]'
+	until_true 30 vfio_is_used
 	unbind "$NVME"
 	wait $writer
 	isnt $? 0 "nvme, waiting for its input: an unbind ends it"

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "functions.h"
 #include "lock.h"
 #include "node.h"
 #include "raw.h"
@@ -114,6 +116,36 @@ bool files_may_be(const char *path, int flags)
 		!strncmp(last, "resource", 8) || (*last >= '0' && *last <= '9'));
 }
 
+bool files_is_device(int fd, int flags)
+{
+	struct stat st;
+
+	return (flags & O_ACCMODE) != O_RDONLY && identify(fd, &st) && S_ISCHR(st.st_mode);
+}
+
+/* Replaces the path of a node of uio or VFIO by the kernel's name of it: links have other names. */
+static void name_device(int fd, char *path, size_t size)
+{
+	char link[64], to[256], *name;
+	struct stat st;
+
+	if (!identify(fd, &st) || !S_ISCHR(st.st_mode))
+		return;
+	snprintf(link, sizeof(link), "/sys/dev/char/%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	if (raw_readlink(link, to, sizeof(to)))
+		return;
+	name = strrchr(to, '/');
+	if (!name)
+		return;
+	*name++ = '\0';
+	if (!strcmp(last_of(to), "uio"))
+		snprintf(path, size, "/dev/%s", name);
+	else if (!strcmp(last_of(to), "vfio"))
+		snprintf(path, size, "/dev/vfio/%s", name);
+	else if (!strcmp(last_of(to), "vfio-dev"))
+		snprintf(path, size, "/dev/vfio/devices/%s", name);
+}
+
 /* Cuts "/NAME" off the end. Returns false if the path does not end so. */
 static bool cut_last(char *path, const char *name)
 {
@@ -149,18 +181,41 @@ static bool is_own(char *path)
 		       (int)sizeof(link) && !raw(SYS_faccessat, AT_FDCWD, link, F_OK);
 }
 
+static bool path_of(int fd, char *path, size_t size)
+{
+	char link[32];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return !raw_readlink(link, path, size);
+}
+
+/* Files of functions that the program got with exec(). */
+static bool is_inherited(const char *number)
+{
+	int fd = atoi(number);
+	long flags = raw(SYS_fcntl, fd, F_GETFL);
+	char path[512];
+
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || !path_of(fd, path, sizeof(path)))
+		return true;
+	name_device(fd, path, sizeof(path));
+	node_uses(path);
+	return true;
+}
+
 int files_opened(int fd, int flags)
 {
 	struct file file = { .process = own_pid() };
-	char link[32], path[512];
+	static bool has_looked;
 	struct statfs fs;
 	struct stat st;
+	char path[512];
 	int ret = 0;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (raw_readlink(link, path, sizeof(path)))
+	if (!path_of(fd, path, sizeof(path)))
 		return 0;
 	if (strcmp(last_of(path), "pagemap")) {
+		name_device(fd, path, sizeof(path));
 		if ((flags & O_ACCMODE) != O_RDONLY)
 			node_uses(path);
 		return 0;
@@ -172,9 +227,13 @@ int files_opened(int fd, int flags)
 		file.inode = st.st_ino;
 		ret = add(fd, &file);
 	}
-	if (!ret)
-		node_retry();
-	return ret;
+	if (ret)
+		return ret;
+	if (!has_looked)
+		each_name("/proc/self/fd", is_inherited);
+	has_looked = true;
+	node_retry();
+	return 0;
 }
 
 int files_duplicated(int fd, int to)

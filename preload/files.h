@@ -21,6 +21,8 @@ enum files files_is(int fd);
 
 /* Could a file that was opened by this name be a pagemap, or a file of a function? */
 bool files_may_be(const char *path, int flags);
+/* Was a device opened for writing, by whatever name? */
+bool files_is_device(int fd, int flags);
 /* Adds a file that was opened. After an error the program must not get it. The lock is held. */
 int files_opened(int fd, int flags);
 /* Adds @to, a duplicate of @fd. Returns and lock as for files_opened(). */

@@ -99,15 +99,15 @@ struct entry {
 	char name[];
 };
 
-void functions_each(bool (*each)(const char *address))
+void each_name(const char *directory, bool (*each)(const char *name))
 {
 	_Alignas(struct entry) char buffer[4096];
-	int directory = raw_open(DEVICES, O_RDONLY | O_DIRECTORY);
+	int fd = raw_open(directory, O_RDONLY | O_DIRECTORY);
 	long n, at;
 
-	if (directory < 0)
+	if (fd < 0)
 		return;
-	while ((n = raw(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {
+	while ((n = raw(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
 		for (at = 0; at < n; ) {
 			const struct entry *entry = (const void *)(buffer + at);
 
@@ -117,5 +117,10 @@ void functions_each(bool (*each)(const char *address))
 		}
 	}
 close:
-	raw_close(directory);
+	raw_close(fd);
+}
+
+void functions_each(bool (*each)(const char *address))
+{
+	each_name(DEVICES, each);
 }

@@ -20,7 +20,9 @@ bool function_behind(const char *path, struct flatiommu_function *function);
 const char *group_behind(const char *path);
 /* Gets the first function of a group. @node is /dev/flatiommu. */
 bool function_of_group(const char *number, int node, struct flatiommu_function *function);
-/* Calls @each with the address of every function, until it returns false. */
+/* Calls @each with every name in a directory, until it returns false. */
+void each_name(const char *directory, bool (*each)(const char *name));
+/* The same with the address of every function. */
 void functions_each(bool (*each)(const char *address));
 
 #endif

@@ -3,6 +3,7 @@
 #undef _FORTIFY_SOURCE
 #include "interpose.h"
 
+#include <linux/close_range.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -13,6 +14,7 @@
 #include "lock.h"
 #include "node.h"
 #include "raw.h"
+#include "say.h"
 
 #define MODE_OF(flags, last)						\
 	({								\
@@ -33,7 +35,7 @@ static int opened(int fd, const char *path, int flags)
 	sigset_t before;
 	int ret;
 
-	if (fd < 0 || !files_may_be(path, flags))
+	if (fd < 0 || !(files_may_be(path, flags) || files_is_device(fd, flags)))
 		return 0;
 	lock(&before);
 	ret = files_opened(fd, flags);
@@ -44,15 +46,18 @@ static int opened(int fd, const char *path, int flags)
 	return -1;
 }
 
-/* Not true for files of sysfs and the like: programs write to them often, and do not map them. */
+/*
+ * May the file's pages be memory of a device? Not those of a disk: programs write to logs often, and a
+ * later sweep finds their pages as well.
+ */
 static bool may_be_mapped(int fd)
 {
 	struct statfs fs;
 	struct stat st;
 
 	return raw(SYS_fstat, fd, &st) >= 0 && S_ISREG(st.st_mode) &&
-	       raw(SYS_fstatfs, fd, &fs) >= 0 && fs.f_type != SYSFS_MAGIC &&
-	       fs.f_type != PROC_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC;
+	       raw(SYS_fstatfs, fd, &fs) >= 0 &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
 }
 
 static int end_open(int fd, const char *path, int flags)
@@ -134,6 +139,8 @@ INTERPOSER int close(int fd)
 		errno = EBADF;
 		return -1;
 	}
+	if (fd == STDERR_FILENO)
+		say_to_nobody();
 	if (files_any())
 		files_closed(fd);
 	return real()->close(fd);
@@ -144,6 +151,8 @@ INTERPOSER int close_range(unsigned int first, unsigned int last, int flags)
 	long ret;
 	int own;
 
+	if (first <= STDERR_FILENO && last >= STDERR_FILENO && !(flags & CLOSE_RANGE_CLOEXEC))
+		say_to_nobody();
 	/* skip our files; they have close-on-exec already */
 	while (first <= last && first <= INT32_MAX) {
 		own = node_next((int)first);
@@ -175,6 +184,9 @@ static int duplicated(int fd, int to)
 {
 	sigset_t before;
 	int ret = 0;
+
+	if (to == STDERR_FILENO)
+		say_again();
 
 	if (to < 0 || to == fd || !files_any() || files_is(fd) == FILES_NONE)
 		return to;

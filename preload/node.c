@@ -16,6 +16,7 @@
 
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -45,6 +46,13 @@ struct used {
 	pid_t parent;
 };
 
+/* A file of this library. Its number may be another file's by now. */
+struct own {
+	dev_t device;
+	ino_t inode;
+};
+
+static struct own own_node, own_map;
 static int nodes[MOST_NODES];
 static unsigned int nr_nodes;
 static int node = -1, map = -1;
@@ -89,6 +97,23 @@ static int move_up(int fd)
 		return fd;
 	raw_close(fd);
 	return (int)high;
+}
+
+/* Puts the file's identity into @own. */
+static int know(int fd, struct own *own)
+{
+	struct stat st;
+
+	if (fd >= 0 && !raw(SYS_fstat, fd, &st))
+		*own = (struct own){ st.st_dev, st.st_ino };
+	return fd;
+}
+
+static bool is_own(int fd, const struct own *own)
+{
+	struct stat st;
+
+	return !raw(SYS_fstat, fd, &st) && st.st_dev == own->device && st.st_ino == own->inode;
 }
 
 static int pin_for(const struct flatiommu_function *function, void *memory, uint64_t length,
@@ -263,7 +288,7 @@ static int begin(void)
 		may_try = false;
 		if (nr_nodes == MOST_NODES)
 			return failure = -EMFILE;
-		node = move_up(raw_open(NODE, O_RDWR));
+		node = know(move_up(raw_open(NODE, O_RDWR)), &own_node);
 		if (node < 0)
 			return failure = node;
 		nodes[nr_nodes] = node;
@@ -283,7 +308,7 @@ static int begin(void)
 static int open_map(void)
 {
 	if (map < 0)
-		map = move_up(raw_open("/proc/self/pagemap", O_RDONLY));
+		map = know(move_up(raw_open("/proc/self/pagemap", O_RDONLY)), &own_map);
 	return map < 0 ? map : 0;
 }
 
@@ -353,6 +378,23 @@ int node_read(uint64_t page, uint64_t *entries, size_t n)
 	return 0;
 }
 
+uint64_t node_count_there(uint64_t page, uint64_t n, bool *there)
+{
+	/* What mincore() does not write for pages after one that is not mapped at all. */
+	enum { UNKNOWN = 2 };
+	static unsigned char states[512];
+	uint64_t i;
+
+	if (n > sizeof(states))
+		n = sizeof(states);
+	memset(states, UNKNOWN, n);
+	raw(SYS_mincore, page << node_page_shift(), n << node_page_shift(), states);
+	*there = states[0] != UNKNOWN && states[0] & 1;
+	for (i = 1; i < n && states[i] == states[0] && states[i] != UNKNOWN; i++)
+		;
+	return i;
+}
+
 /* Does @path belong to a function? Opens the node if only the node knows it: for a group. */
 static bool is_function(const char *path, struct flatiommu_function *function)
 {
@@ -394,7 +436,8 @@ void node_uses(const char *path)
 		guard(&used[i]);
 }
 
-int node_next(int fd)
+/* Returns the lowest number from @fd on that a file of this library had at first, or -1. */
+static int next_of(int fd)
 {
 	int next = map >= fd ? map : -1;
 	unsigned int i;
@@ -407,7 +450,33 @@ int node_next(int fd)
 
 bool node_has(int fd)
 {
-	return fd >= 0 && node_next(fd) == fd;
+	return fd >= 0 && next_of(fd) == fd && (is_own(fd, &own_node) || is_own(fd, &own_map));
+}
+
+int node_next(int fd)
+{
+	int next;
+
+	while ((next = next_of(fd)) >= 0 && !node_has(next))
+		fd = next + 1;
+	return next;
+}
+
+bool node_is_lost(void)
+{
+	unsigned int i;
+
+	if (node < 0 || is_own(node, &own_node))
+		return false;
+	if (!is_own(map, &own_map))
+		map = -1;
+	node = -1;
+	nr_nodes = 0;
+	has_told = false;
+	may_try = true;
+	for (i = 0; i < nr_used; i++)
+		used[i].pin = 0;
+	return true;
 }
 
 int node_make_way(int fd)
@@ -436,7 +505,7 @@ void node_forget(pid_t parent)
 	unsigned int i;
 
 	node = -1;
-	if (map >= 0)
+	if (map >= 0 && is_own(map, &own_map))
 		raw_close(map);
 	map = -1;
 	has_told = false;

@@ -43,13 +43,24 @@ void node_unpin(uint32_t pin);
 int node_read(uint64_t page, uint64_t *entries, size_t n);
 
 /*
- * Are all pages present? Sets *@shared if all of them are of shared memory. Returns 1, 0, or
- * -errno: then their entries have to be read.
+ * Are all pages present, and of the same kind? Sets *@shared if that is shared memory. Returns 1, 0,
+ * or -errno: then their entries have to be read.
  */
 int node_are_present(uint64_t page, uint64_t pages, bool *shared);
 
+/*
+ * Counts pages that are alike, from @page on, at least 1 of @n. Sets *@there if they are in memory,
+ * also if they are not mapped now. Private pages that are not mapped are not there.
+ */
+uint64_t node_count_there(uint64_t page, uint64_t n, bool *there);
+
 /* The program has opened @path. If it uses a function by that, stops the function at its end. */
 void node_uses(const char *path);
+/*
+ * Has the program closed this library's files, by a call that the library does not see? Then the
+ * kernel has ended all pins. The caller forgets them, and the next pin begins anew.
+ */
+bool node_is_lost(void);
 /* Is @fd a file of this library, which the program must not close? */
 bool node_has(int fd);
 /* Returns the first file of this library from @fd on, or -1. */

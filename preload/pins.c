@@ -2,10 +2,10 @@
 /*
  * Every answer is true when it is given: the page is pinned at that address, and mapped. The
  * library sees most calls that end a mapping (interpose-memory.c), but not libc's own, such as in
- * free() of a large block. So before a page of private memory is answered again, it is pinned once
- * more, and the frames are compared: the old frame is still pinned, so if both are equal, the page
- * is the same. This finds a mapping that has ended unseen, or a sweep does. A sweep runs whenever
- * more than twice as much is pinned as the last sweep has left.
+ * free() of a large block, and not those that a program makes without libc. So before a page is
+ * answered again, it is pinned once more, and the frames are compared: the old frame is still
+ * pinned, so if both are equal, the page is the same. This finds a mapping that has ended unseen, or
+ * a sweep does. A sweep runs whenever more than twice as much is pinned as the last sweep has left.
  */
 #include "pins.h"
 
@@ -177,28 +177,39 @@ static size_t count_present(const uint64_t *entries, size_t n, uint64_t *all)
 	return i;
 }
 
-/* Are the entries all present? And are they all of @shared memory? */
+/* Counts entries at the beginning that are all of shared memory, or all of private memory. */
+static uint64_t count_of_kind(const uint64_t *entries, uint64_t n)
+{
+	uint64_t i;
+
+	for (i = 1; i < n && !((entries[i] ^ entries[0]) & ENTRY_SHARED); i++)
+		;
+	return i;
+}
+
+/* Are all pages present, and all of @shared memory or all of private memory? */
 static bool are_present(uint64_t page, uint64_t pages, bool *shared)
 {
-	uint64_t at, n, all = ~0ull;
+	uint64_t at, n;
 	int ret = node_are_present(page, pages, shared);
 
 	if (ret >= 0)
 		return ret;
 	for (at = 0; at < pages; at += n) {
 		n = min(pages - at, HUGE);
-		if (node_read(page + at, raw_entries, n))
+		if (node_read(page + at, raw_entries, n) ||
+		    !(all_of(raw_entries, n) & ENTRY_PRESENT) || count_of_kind(raw_entries, n) < n)
 			return false;
-		all &= all_of(raw_entries, n);
-		if (!(all & ENTRY_PRESENT))
+		if (!at)
+			*shared = raw_entries[0] & ENTRY_SHARED;
+		else if (*shared != !!(raw_entries[0] & ENTRY_SHARED))
 			return false;
 	}
-	*shared = all & ENTRY_SHARED;
 	return true;
 }
 
 /* Pins the range anew, and puts its old pin. Returns 0 or -errno. */
-static int renew(struct range *range)
+static int renew(struct range *range, bool shared)
 {
 	uint64_t pages = range->end - range->start;
 	struct pin *before = range->pin, *pin;
@@ -207,7 +218,7 @@ static int renew(struct range *range)
 	ret = node_pin(range->start, pages, &fresh);
 	if (ret)
 		return ret;
-	pin = new_pin(pages, before->shared);
+	pin = new_pin(pages, shared);
 	if (!pin)
 		return -ENOMEM;
 	range->pin = pin;
@@ -229,7 +240,7 @@ static void let_go_beside(struct range *range, uint64_t dropped)
 
 	if (pin->live < pin->pages && (dropped >= pin->pages / 64 || pin->live <= pin->pages / 2) &&
 	    are_present(range->start, range->end - range->start, &shared))
-		renew(range);
+		renew(range, shared);
 }
 
 void pins_drop(uint64_t start, uint64_t end)
@@ -359,7 +370,7 @@ static int look_up(const struct range *range, uint64_t page, uint64_t pages, str
 }
 
 /*
- * Are the mapped pages still the pinned ones? For at most HUGE pages. Returns 1, 0, or -errno if it
+ * Are the mapped pages still the pinned ones? Returns 1, 0, or -errno if it
  * cannot be found out.
  */
 static int is_as_it_was(const struct range *range, uint64_t page, uint64_t pages)
@@ -384,7 +395,11 @@ static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 {
 	int ret;
 
-	pages = min(pages, HUGE);
+	/* As many as can be compared at once. */
+	ret = look_up(range, page, min(pages, MOST), &old);
+	if (ret)
+		return ret;
+	pages = old.pages;
 	while ((ret = is_as_it_was(range, page, pages)) <= 0 && pages > 1)
 		pages /= 2;
 	if (ret > 0)
@@ -394,13 +409,62 @@ static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 	return ret;
 }
 
-/* Can a sweep skip the rest of the range? Yes if it is present, and shared memory if @all. */
+/*
+ * Pins 1 to @n pages of a range anew, and then puts the range's old pin. Returns 0 or -errno.
+ */
+static int replace(uint64_t page, uint64_t n, bool shared)
+{
+	int ret = node_pin(page, n, &fresh);
+
+	if (ret && n > 1) {
+		n = 1;
+		ret = node_pin(page, n, &fresh);
+	}
+	if (ret)
+		return ret;
+	if (cut(page) || cut(page + n)) {
+		node_unpin(fresh.pin);
+		return -ENOMEM;
+	}
+	end_range(ranges_at(page));
+	return keep(page, n, shared) ? 0 : -ENOMEM;
+}
+
+/*
+ * Drops pages of [page, end) that are not mapped, and not there any more. The kernel unmaps a page of
+ * shared memory before it finds out that the page is pinned, and so cannot be swapped out or moved.
+ */
+static void drop_absent(uint64_t page, uint64_t end)
+{
+	struct range *range;
+	int64_t same;
+	uint64_t n;
+	bool there;
+
+	for (; page < end && (range = ranges_from(page)) && range->start < end; page += n) {
+		if (page < range->start)
+			page = range->start;
+		n = min(end, range->end) - page;
+		there = false;
+		if (range->pin->shared)
+			n = node_count_there(page, n, &there);
+		if (!there) {
+			pins_drop(page, page + n);
+		} else {
+			/* If the function of the pin is gone, pin the page for another one. */
+			same = look_up(range, page, 1, &old) ? replace(page, 1, true) :
+			       check(range, page, n);
+			n = same > 0 ? (uint64_t)same : 1;
+		}
+	}
+}
+
+/* Can a sweep skip the rest of the range? */
 static bool is_in_order(const struct range *range, uint64_t page, bool all)
 {
 	bool unused;
 
-	return (!all || range->pin->shared) &&
-	       node_are_present(page, range->end - page, &unused) > 0;
+	return !all && node_are_present(page, range->end - page, &unused) > 0;
 }
 
 void pins_sweep(bool all)
@@ -425,8 +489,8 @@ void pins_sweep(bool all)
 			for (absent = i; i < n && !(raw_entries[i] & ENTRY_PRESENT); i++)
 				;
 			n = i;
-			pins_drop(page + absent, page + n);
-		} else if (all && !range->pin->shared) {
+			drop_absent(page + absent, page + n);
+		} else if (all) {
 			same = check(range, page, n);
 			n = same > 0 ? (uint64_t)same : 1;
 		}
@@ -565,28 +629,6 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 	return 0;
 }
 
-/*
- * Pins 1 to @n pages of a range anew, and then puts the range's old pin. Returns 0 or -errno.
- */
-static int replace(uint64_t page, uint64_t n)
-{
-	bool shared = ranges_at(page)->pin->shared;
-	int ret = node_pin(page, n, &fresh);
-
-	if (ret && n > 1) {
-		n = 1;
-		ret = node_pin(page, n, &fresh);
-	}
-	if (ret)
-		return ret;
-	if (cut(page) || cut(page + n)) {
-		node_unpin(fresh.pin);
-		return -ENOMEM;
-	}
-	end_range(ranges_at(page));
-	return keep(page, n, shared) ? 0 : -ENOMEM;
-}
-
 /* Writes consecutive frames into entries. No frame is beyond the bits of ENTRY_FRAME. */
 static void write_frames(uint64_t *entries, uint64_t frame, size_t n)
 {
@@ -615,6 +657,21 @@ static int64_t fill(const struct range *range, uint64_t page, uint64_t *entries,
 }
 
 /*
+ * Counts pages that are the pinned ones by their entries: with CAP_SYS_ADMIN these have the frames,
+ * which mostly are the bus addresses' as well.
+ */
+static uint64_t count_same(const struct range *range, uint64_t page, const uint64_t *entries,
+			   uint64_t n)
+{
+	uint64_t frame = range->pin->frame + range->offset + (page - range->start), i = 0;
+
+	if (range->pin->frame != NO_FRAME)
+		while (i < n && (entries[i] & ENTRY_FRAME) == frame + i)
+			i++;
+	return i;
+}
+
+/*
  * Answers some of @n entries, whose pages are present. @all: bits that all entries have. Returns
  * the number of answers.
  */
@@ -628,8 +685,8 @@ static uint64_t answer(uint64_t page, uint64_t *entries, uint64_t n, uint64_t al
 		if (range)
 			n = min(n, range->start - page);
 		if (!(all & ENTRY_SHARED))
-			all = all_of(entries, n);
-		done = pin_more(page, n, all & ENTRY_SHARED, &range);
+			n = count_of_kind(entries, n);
+		done = pin_more(page, n, entries[0] & ENTRY_SHARED, &range);
 		if (done)
 			goto refuse;
 	}
@@ -637,9 +694,9 @@ static uint64_t answer(uint64_t page, uint64_t *entries, uint64_t n, uint64_t al
 	if (range->pin->made != serial) {
 		/* If the function of the pin is gone, pin the pages for another one. */
 		if (look_up(range, page, 1, &old))
-			done = replace(page, n);
-		else
-			done = range->pin->shared ? (int64_t)n : check(range, page, n);
+			done = replace(page, count_of_kind(entries, n), entries[0] & ENTRY_SHARED);
+		else if (!(done = (int64_t)count_same(range, page, entries, n)))
+			done = check(range, page, n);
 		if (done < 0)
 			goto refuse;
 		if (!done)
@@ -657,18 +714,29 @@ refuse:
 
 void pins_answer(uint64_t page, uint64_t *entries, size_t n)
 {
-	size_t i = 0, end;
+	size_t i = 0, end, again = SIZE_MAX;
+	const struct range *left;
 	uint64_t all;
 
 	serial++;
+	if (node_is_lost())
+		pins_forget();
 	while (i < n) {
 		end = i + count_present(entries + i, n - i, &all);
 		while (i < end)
 			i += answer(page + i, entries + i, end - i, all);
 		while (end < n && !(entries[end] & ENTRY_PRESENT))
 			end++;
-		if (i < end)
-			pins_drop(page + i, page + end);
+		if (i < end) {
+			drop_absent(page + i, page + end);
+			left = ranges_from(page + i);
+			/* Their check has mapped those that are left. */
+			if (left && left->start < page + end && i != again &&
+			    !node_read(page + i, entries + i, end - i)) {
+				again = i;
+				continue;
+			}
+		}
 		/* In a swapped entry these bits are no frame, but programs do not check that. */
 		for (; i < end; i++)
 			entries[i] &= ~ENTRY_FRAME;

@@ -16,7 +16,7 @@
  * @pages:	number of pinned pages
  * @live:	number of these pages that are in ranges
  * @frame:	frame of the first page if the pages are contiguous, else NO_FRAME
- * @shared:	shared memory, which libc never unmaps by itself
+ * @shared:	shared memory: the kernel may unmap its pages for a while, though they are pinned
  * @made:	number of the call of pins_answer() that made it
  */
 struct pin {
@@ -51,7 +51,10 @@ struct range {
 struct range *ranges_from(uint64_t page);
 /* Returns the range that contains the page, or NULL. */
 struct range *ranges_at(uint64_t page);
-/* May there be a range in [start, end)? The lock is not needed if none is being added there. */
+/*
+ * May there be a range in [start, end)? The lock is not needed: if another thread is adding one there,
+ * such as by reading ahead, the next answer of these pages finds that they have changed.
+ */
 bool ranges_may_have(uint64_t start, uint64_t end);
 /* Adds a range, which overlaps no other one. */
 void ranges_add(struct range *range);

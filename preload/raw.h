@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* Returns the result, or -errno. */
-#define raw(...) raw_end(errno, syscall(__VA_ARGS__))
+#define raw(...) ({ int before_ = errno; raw_end(before_, syscall(__VA_ARGS__)); })
 
 static inline long raw_end(int before, long ret)
 {

@@ -40,10 +40,11 @@ int scan_present(int map, uint64_t start, uint64_t end, bool *shared)
 
 	if (n < 0)
 		return (int)n;
-	*shared = true;
+	*shared = n > 0 && regions[0].categories & IS_FILE;
 	for (i = 0; i < n && regions[i].start == start; i++) {
+		if (*shared != !!(regions[i].categories & IS_FILE))
+			return 0;
 		start = regions[i].end;
-		*shared &= !!(regions[i].categories & IS_FILE);
 	}
 	if (start == end)
 		return 1;

@@ -60,7 +60,7 @@ like "$(flatiommu run --check -- /tmp/another)" "pagemap is the kernel's.*: it i
 	"a program that the dynamic linker preloads nothing for is known"
 
 diag "what is told"
-for what in kinds ends forks refusals; do
+for what in kinds ends forks refusals lost; do
 	is "$(flatiommu run -- reader $what 2>/tmp/said)" ok "$what"
 	diag "$(</tmp/said)"
 	is "$(pins)" "$pinned" "$what: nothing stays pinned"

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../preload/say.h"
 #include "pagemap/node.h"
 
 #define PAGE 4096ul
@@ -292,8 +293,26 @@ static void groups(void)
 	CHECK(!access("/sys/kernel", F_OK) && access("/sys/kernel/iommu_groupsx", F_OK));
 }
 
+/* A line that nobody reads ends no program, and none goes into a file that is at its number. */
+static void lines(void)
+{
+	int pipes[2], before = dup(STDERR_FILENO), file = memfd_create("lines", 0);
+	struct stat st;
+
+	CHECK(!pipe(pipes) && !close(pipes[0]) && dup2(pipes[1], STDERR_FILENO) == STDERR_FILENO);
+	say("nobody reads this");
+	CHECK(!close(STDERR_FILENO) && dup(file) == STDERR_FILENO);
+	say("this is a file of the program's");
+	CHECK(!fstat(file, &st) && !st.st_size);
+	CHECK(dup2(before, STDERR_FILENO) == STDERR_FILENO);
+	close(pipes[1]);
+	close(before);
+	close(file);
+}
+
 int main(void)
 {
+	lines();
 	files();
 	memory();
 	forks();

@@ -66,8 +66,11 @@ static int open_program(const char *name)
 	}
 }
 
-/* Is it a static program? A script is not: its interpreter is dynamic as a rule. */
-static bool is_static(int fd)
+/*
+ * Reads the name of the program's dynamic linker. Returns false if the program is static. A script is
+ * not: its interpreter is dynamic as a rule.
+ */
+static bool read_linker(int fd, char *linker, size_t size)
 {
 	Elf64_Phdr header;
 	Elf64_Ehdr elf;
@@ -75,27 +78,34 @@ static bool is_static(int fd)
 
 	if (pread(fd, &elf, sizeof(elf), 0) != sizeof(elf) || memcmp(elf.e_ident, ELFMAG, SELFMAG) ||
 	    elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_phentsize != sizeof(header))
-		return false;
+		return true;
 	for (i = 0; i < elf.e_phnum; i++) {
 		if (pread(fd, &header, sizeof(header), (off_t)(elf.e_phoff + (Elf64_Off)i * sizeof(header))) !=
 		    sizeof(header))
-			return false;
-		if (header.p_type == PT_INTERP)
-			return false;
+			return true;
+		if (header.p_type == PT_INTERP) {
+			pread(fd, linker, header.p_filesz < size ? header.p_filesz : size - 1,
+			      (off_t)header.p_offset);
+			return true;
+		}
 	}
-	return true;
+	return false;
 }
 
 static const char *reason_of(int fd)
 {
 	unsigned char ident[EI_NIDENT];
+	char linker[64] = "";
 	struct stat st;
 
 	if (pread(fd, ident, sizeof(ident), 0) == sizeof(ident) && !memcmp(ident, ELFMAG, SELFMAG) &&
 	    ident[EI_CLASS] != ELFCLASS64)
 		return "it is a 32-bit program";
-	if (is_static(fd))
+	if (!read_linker(fd, linker, sizeof(linker)))
 		return "it is static";
+	/* Our library needs functions of glibc: with another C library no program would start. */
+	if (strstr(linker, "/ld-musl"))
+		return "its C library is musl";
 	/* Into the following programs the dynamic linker preloads nothing from our directory. */
 	if (fstat(fd, &st))
 		return NULL;

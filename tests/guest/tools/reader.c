@@ -221,6 +221,23 @@ static void kinds(void)
 	is_told_and_pinned(page + 100 * PAGE, 200 * PAGE, true);
 }
 
+/* A program that closes all files without libc closes those of the library, too, and has their numbers then. */
+static void lost(void)
+{
+	char *page = map(4 * PAGE, MAP_PRIVATE);
+	uint64_t entries[4];
+	int fd;
+
+	read_bulk(page, entries, 4);
+	CHECK(!syscall(SYS_close_range, 3, ~0u, 0));
+	fd = fcntl(0, F_DUPFD, 500);
+	CHECK(fcntl(0, F_DUPFD, 500) > fd);
+	memset(entries, 0, sizeof(entries));
+	read_bulk(page, entries, 4);
+	CHECK(frame(page) == (entries[0] & FRAME) && !moves(page));
+	CHECK(!close(fd));
+}
+
 /* What ends a mapping lets go. */
 static void ends(void)
 {
@@ -255,6 +272,13 @@ static void ends(void)
 	page = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	read_bulk(page, entries, 64);
 	CHECK(pinned() == before + 64);
+	/* the kernel unmaps pages before it finds that they are pinned, and a sweep comes then */
+	CHECK(!madvise(page, 64 * PAGE, MADV_PAGEOUT));
+	CHECK(!ftruncate(fd, 128 * PAGE) && !ftruncate(fd, 64 * PAGE));
+	CHECK(pinned() == before + 64);
+	CHECK(!madvise(page, 64 * PAGE, MADV_PAGEOUT));
+	read_bulk(page, entries, 64);
+	CHECK(pinned() == before + 64 && frame(page + 5 * PAGE) == (entries[5] & FRAME));
 	CHECK(!ftruncate(fd, 32 * PAGE));
 	CHECK(pinned() == before + 32);
 	CHECK(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 32 * PAGE));
@@ -506,6 +530,8 @@ int main(int argc, char **argv)
 
 	if (!strcmp(what, "kinds"))
 		kinds();
+	else if (!strcmp(what, "lost"))
+		lost();
 	else if (!strcmp(what, "ends"))
 		ends();
 	else if (!strcmp(what, "forks"))

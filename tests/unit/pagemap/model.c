@@ -25,13 +25,14 @@ unsigned int (*model_next)(unsigned int limit);
  * struct page - of the program's memory
  * @frame:	0 for none
  * @hole:	there is none, but a pin would make one
- * @shared:	libc unmaps it never by itself
+ * @shared:	the kernel may unmap it for a while
+ * @unmapped:	it has done so
  * @stubborn:	it cannot be pinned
  * @told:	the program knows the frame, and has not let go of it
  */
 static struct page {
 	uint64_t frame;
-	bool hole, shared, stubborn, told;
+	bool hole, shared, unmapped, stubborn, told;
 } pages[PAGES];
 
 /* What a pin holds: frames, one after another. */
@@ -109,6 +110,7 @@ int node_pin(uint64_t page, uint64_t n, struct answer *answer)
 		if (!pages[at + i].frame)
 			pages[at + i].frame = ++next_frame;
 		pages[at + i].hole = false;
+		pages[at + i].unmapped = false;
 		pin->frames[i] = pages[at + i].frame;
 		held[pin->frames[i]]++;
 	}
@@ -152,7 +154,7 @@ int node_read(uint64_t page, uint64_t *entries, size_t n)
 		uint64_t at = page + i - BASE;
 
 		/* what is not there may be somewhere else */
-		entries[i] = at < PAGES && pages[at].frame ?
+		entries[i] = at < PAGES && pages[at].frame && !pages[at].unmapped ?
 			     ENTRY_PRESENT | (pages[at].shared ? ENTRY_SHARED : 0) : at & 1;
 	}
 	return 0;
@@ -165,13 +167,27 @@ int node_are_present(uint64_t page, uint64_t n, bool *shared)
 
 	if (model_next(2))
 		return -ENOTTY;
-	*shared = true;
-	for (i = at; i < at + n; i++) {
-		if (i >= PAGES || !pages[i].frame)
+	*shared = at < PAGES && pages[at].shared;
+	for (i = at; i < at + n; i++)
+		if (i >= PAGES || !pages[i].frame || pages[i].unmapped || *shared != pages[i].shared)
 			return 0;
-		*shared &= pages[i].shared;
-	}
 	return 1;
+}
+
+uint64_t node_count_there(uint64_t page, uint64_t n, bool *there)
+{
+	uint64_t at = page - BASE, i;
+
+	CHECK(n && at + n <= PAGES);
+	*there = pages[at].frame;
+	for (i = 1; i < n && !pages[at + i].frame == !pages[at].frame && model_next(8); i++)
+		;
+	return i;
+}
+
+bool node_is_lost(void)
+{
+	return false;
 }
 
 void node_say(int err, uint64_t page, uint64_t n)
@@ -227,10 +243,14 @@ static void check_held(void)
 static void read_pages(unsigned int at, unsigned int n)
 {
 	static uint64_t entries[PAGES];
+	static bool unmapped[PAGES];
 	unsigned int i;
 
 	if (n > PAGES - at)
 		n = PAGES - at;
+	/* of these the kernel says that they are not present */
+	for (i = 0; i < n; i++)
+		unmapped[i] = pages[at + i].unmapped && !pages[at + i].told;
 	node_read(BASE + at, entries, n);
 	pins_answer(BASE + at, entries, n);
 	for (i = 0; i < n; i++) {
@@ -240,7 +260,7 @@ static void read_pages(unsigned int at, unsigned int n)
 		      (entries[i] & ENTRY_FRAME) == page->frame);
 		/* where there is no limit all that can be pinned is */
 		CHECK(entries[i] & ENTRY_PRESENT ||
-		      !page->frame || page->stubborn || limit != UINT32_MAX);
+		      !page->frame || page->stubborn || unmapped[i] || limit != UINT32_MAX);
 		page->told |= entries[i] >> 63;
 	}
 	check_held();
@@ -294,12 +314,12 @@ void model_step(void)
 		pins_drop(BASE + at, BASE + at + n);
 		break;
 	case 4:
-		/* libc unmaps, and maybe maps again, what is private */
-		for (i = at; i < at + n && pages[i].frame && !pages[i].shared; i++)
+		/* libc or the program unmaps, and maybe maps again, and nobody sees it */
+		for (i = at; i < at + n && pages[i].frame; i++)
 			;
 		unmap(at, i - at);
 		if (model_next(2))
-			map(at, i - at, false, model_next(2));
+			map(at, i - at, model_next(2), model_next(2));
 		break;
 	case 5:
 		/* a file was truncated, or has a hole */
@@ -315,6 +335,12 @@ void model_step(void)
 		/* which is no reason to fill it */
 		for (i = at; i < at + n; i++)
 			CHECK(!pages[i].frame);
+		break;
+	case 12:
+		/* the kernel tries to swap out or to move */
+		for (i = at; i < at + n; i++)
+			pages[i].unmapped = pages[i].frame && pages[i].shared && model_next(4);
+		pins_sweep(model_next(2));
 		break;
 	case 6:
 		i = model_next(PAGES);

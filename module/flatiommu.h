@@ -147,7 +147,7 @@ struct flat_hole {
  * @extents:	the maps; @lock
  * @hole:	IOVAs that look-up maps may have; @lock
  * @unmaps:	number of unmaps, and of pins that the domain has let go; @lock
- * @pins:	pins that the domain holds, see pin.c; @lock
+ * @pins:	pins that belong to the domain, see pin.c; @lock
  * @hold:	memory that was unmapped from the domain, or unpinned, and is held
  * @histories:	histories of functions whose last attach was to this domain; flat_attach_lock and
  *		@lock

@@ -210,7 +210,7 @@ static void add_runs(struct flat_history *h, const struct flatiommu_event *e,
 }
 
 /**
- * flat_record_pages() - record an event for each run of pages that a domain holds
+ * flat_record_pages() - record an event for each run of pages of a pin that belongs to a domain
  * @d:		the domain; no lock is held
  * @type:	type of the events
  * @vaddr:	address of the first page in the program

@@ -260,11 +260,12 @@ struct flatiommu_lookup {
  *
  * - The functions are declared through this file descriptor, the caller has taken them over through
  *   VFIO, and they share an I/O address space.
- * - This I/O address space holds the memory until UNPIN or until its own end. It ends when VFIO has
- *   closed all functions in it, and so stopped and reset them, or when iommufd has detached them or
- *   moved them elsewhere. The pin is also for functions that join the I/O address space later.
- * - The file holds the memory as well, as long as it is open.
- * - If the call fails after segments were written, the I/O address space keeps the memory.
+ * - This I/O address space keeps the memory pinned until UNPIN or until its own end. It ends when
+ *   VFIO has closed all functions in it, and so stopped and reset them, or when iommufd has detached
+ *   them or moved them elsewhere; one of IOMMU_HWPT_ALLOC, when the program destroys it. The pin is
+ *   also for functions that join the I/O address space later.
+ * - The file keeps the memory pinned as well, as long as it is open.
+ * - If the call fails after segments were written, the I/O address space keeps the memory pinned.
  * - A module that does not know the flag returns EOPNOTSUPP.
  *
  * With FLATIOMMU_PIN_DMABUF the memory is that of a dma-buf. Pages of a mapping of a dma-buf cannot
@@ -272,15 +273,15 @@ struct flatiommu_lookup {
  *
  * - The exporter is any driver that gives memory of the machine to devices in general, such as
  *   udmabuf and the dma-heaps.
- * - The exporter holds all memory of the dma-buf, and keeps it where it is, until the pin ends. The
+ * - The exporter keeps all memory of the dma-buf where it is until the pin ends. The
  *   memory does not count against RLIMIT_MEMLOCK. The attachment and its table of addresses do,
  *   also while the pin is held after UNPIN: a page for each, or more for a long table.
  * - @dmabuf is open for writing, unless FLATIOMMU_PIN_READ_ONLY is set.
  * - The call does not wait until other devices have finished with the memory, and adds no fence.
  * - With FLATIOMMU_PIN_VFIO the memory may be given back shortly after UNPIN.
  *
- * With FLATIOMMU_PIN_NO_STOP the pin only holds the memory and returns its addresses: the program
- * that runs the functions stops them. The flag is for a program that does not run them itself, such
+ * With FLATIOMMU_PIN_NO_STOP the pin only keeps the memory in place and returns its addresses: the
+ * program that runs the functions stops them. The flag is for a program that does not run them itself, such
  * as a secondary process. If the same file has a pin without the flag, for example of one page,
  * that pin stops its functions before any memory of the file is given back.
  *

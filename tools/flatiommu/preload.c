@@ -67,8 +67,8 @@ static int open_program(const char *name)
 }
 
 /*
- * Reads the name of the program's dynamic linker. Returns false if the program is static. A script is
- * not: its interpreter is dynamic as a rule.
+ * Reads the name of the program's dynamic linker. Returns false if the program is static. A script
+ * is not: its interpreter is dynamic as a rule.
  */
 static bool read_linker(int fd, char *linker, size_t size)
 {
@@ -80,14 +80,17 @@ static bool read_linker(int fd, char *linker, size_t size)
 	    elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_phentsize != sizeof(header))
 		return true;
 	for (i = 0; i < elf.e_phnum; i++) {
-		if (pread(fd, &header, sizeof(header), (off_t)(elf.e_phoff + (Elf64_Off)i * sizeof(header))) !=
-		    sizeof(header))
+		if (pread(fd, &header, sizeof(header),
+			  (off_t)(elf.e_phoff + (Elf64_Off)i * sizeof(header))) != sizeof(header))
 			return true;
-		if (header.p_type == PT_INTERP) {
-			pread(fd, linker, header.p_filesz < size ? header.p_filesz : size - 1,
-			      (off_t)header.p_offset);
+		if (header.p_type != PT_INTERP)
+			continue;
+		if (header.p_filesz < size)
+			size = header.p_filesz;
+		if (pread(fd, linker, size, (off_t)header.p_offset) < 0 || !size)
 			return true;
-		}
+		linker[size - 1] = '\0';
+		return true;
 	}
 	return false;
 }

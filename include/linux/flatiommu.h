@@ -261,9 +261,9 @@ struct flatiommu_lookup {
  * - The functions are declared through this file descriptor, the caller has taken them over through
  *   VFIO, and they share an I/O address space.
  * - This I/O address space keeps the memory pinned until UNPIN or until its own end. It ends when
- *   VFIO has closed all functions in it, and so stopped and reset them, or when iommufd has detached
- *   them or moved them elsewhere; one of IOMMU_HWPT_ALLOC, when the program destroys it. The pin is
- *   also for functions that join the I/O address space later.
+ *   VFIO has closed all functions in it, and so stopped and reset them, or when iommufd has
+ *   detached them or moved them elsewhere; one of IOMMU_HWPT_ALLOC, when the program destroys it.
+ *   The pin is also for functions that join the I/O address space later.
  * - The file keeps the memory pinned as well, as long as it is open.
  * - If the call fails after segments were written, the I/O address space keeps the memory pinned.
  * - A module that does not know the flag returns EOPNOTSUPP.
@@ -281,9 +281,9 @@ struct flatiommu_lookup {
  * - With FLATIOMMU_PIN_VFIO the memory may be given back shortly after UNPIN.
  *
  * With FLATIOMMU_PIN_NO_STOP the pin only keeps the memory in place and returns its addresses: the
- * program that runs the functions stops them. The flag is for a program that does not run them itself, such
- * as a secondary process. If the same file has a pin without the flag, for example of one page,
- * that pin stops its functions before any memory of the file is given back.
+ * program that runs the functions stops them. The flag is for a program that does not run them
+ * itself, such as a secondary process. If the same file has a pin without the flag, for example of
+ * one page, that pin stops its functions before any memory of the file is given back.
  *
  * Ioctl FLATIOMMU_PIN. If the array of segments or the struct cannot be written, the memory is
  * given back as by UNPIN, unless FLATIOMMU_PIN_VFIO is set. Errors:

@@ -271,7 +271,10 @@ if [[ -z $real ]]; then
 	diag "as if the module was not built for the kernel that boots"
 	rm -f /run/flatiommu/[m0-9]*
 	driverctl --nosave unset-override "$EDU"
+	unbind "$EDU"
+	echo "$EDU" >/sys/class/misc/flatiommu/release
 	modprobe -r -a vfio_pci flatiommu
+	fails "the module is not loaded" test -e /sys/module/flatiommu
 	mv "$extra/flatiommu.ko" /tmp
 	depmod
 	comes "$EDU"

@@ -121,7 +121,8 @@ at=$(said "[.events[] | select(.pid == $pid and .event == \"map\")][-1].address"
 ask MAPPER unmap >/dev/null
 like "$(flatiommu who "$at")" "$EDU: since .* mapper\[$pid\] has let it go, and it is held: nobody else has it, and the device may still write to it" \
 	"a device had it, and it is held"
-is "$(said '.functions[0].state' who "$at")" held "as JSON"
+# an earlier program may have had the memory
+is "$(said ".functions[] | select(.pid == $pid) | .state" who "$at")" held "as JSON"
 like "$(flatiommu history "$EDU")" " hold +mapper\[$pid\] +0x[0-9a-f]+ +$at " "history has that"
 kill "$pid"
 wait "$pid" 2>/dev/null

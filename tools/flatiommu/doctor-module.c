@@ -106,10 +106,10 @@ void check_module(struct doctor *doctor)
 		file_read(loaded, sizeof(loaded), "/sys/module/flatiommu/version");
 		module_find(&files);
 		if (*files.fit.version && strcmp(files.fit.version, loaded)) {
+			mend(doctor, "flatiommu unbind --all && modprobe -r flatiommu && modprobe flatiommu");
 			say(doctor, WARNING,
 			    "flatiommu %s is loaded, and %s is installed: it is used after all functions were given back and the module was loaded again",
 			    loaded, files.fit.version);
-			mend(doctor, "flatiommu unbind --all && modprobe -r flatiommu && modprobe flatiommu");
 			return;
 		}
 		say(doctor, OK, "flatiommu is loaded; %u functions are claimed",

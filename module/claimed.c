@@ -232,6 +232,6 @@ void flat_claim_finds_doorbell(struct pci_dev *pdev)
 	mutex_lock(&flat_claims_lock);
 	claim = flat_claim_of(pdev);
 	if (claim)
-		WRITE_ONCE(claim->doorbell, doorbell);
+		WRITE_ONCE(claim->doorbell, flat_keep_doorbell(doorbell));
 	mutex_unlock(&flat_claims_lock);
 }

@@ -108,13 +108,14 @@ static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct 
 }
 
 /*
- * Is this the map of the doorbell? The core makes that map when a program enables the first MSI,
- * and never unmaps it. It belongs to no program, and d->bus_map does not apply to it.
+ * Is this the map of a doorbell? The core makes that map when a program enables the first MSI, and
+ * iommufd also before it attaches a function that has used MSIs. Nothing unmaps it. It belongs to
+ * no program, and d->bus_map does not apply to it.
  */
-static bool is_doorbell(const struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size)
+static bool is_doorbell(u64 iova, phys_addr_t phys, size_t size)
 {
-	lockdep_assert_held(&d->lock);
-	return d->doorbell && iova == d->doorbell && phys == iova && size == PAGE_SIZE;
+	return flat_compat_needs_doorbell() && phys == iova && size == PAGE_SIZE &&
+	       flat_is_doorbell(iova);
 }
 
 /*
@@ -147,7 +148,7 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 
 	spin_lock(&d->lock);
 	bus = flat_bus_address(&d->bus_map, phys, size);
-	if (is_doorbell(d, iova, phys, size))
+	if (is_doorbell(iova, phys, size))
 		ret = flat_extents_insert(&d->extents, new);
 	else if (zero || bus == DMA_MAPPING_ERROR)
 		ret = -EADDRNOTAVAIL;

@@ -13,6 +13,44 @@
 #include "compat.h"
 #include "flatiommu.h"
 
+/*
+ * The doorbells that were found. There is one for each interrupt controller, so none is forgotten.
+ * Written under flat_claims_lock, and read without a lock, because maps are made under locks of the
+ * core. 0 ends the list.
+ */
+static u64 doorbells[64];
+
+/**
+ * flat_keep_doorbell() - make a doorbell known to flat_is_doorbell()
+ * @doorbell:	its address, or 0
+ *
+ * Returns @doorbell, or 0 if there is no room for it.
+ */
+u64 flat_keep_doorbell(u64 doorbell)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&flat_claims_lock);
+	for (i = 0; doorbell && i < ARRAY_SIZE(doorbells); i++) {
+		if (!doorbells[i])
+			WRITE_ONCE(doorbells[i], doorbell);
+		if (doorbells[i] == doorbell)
+			return doorbell;
+	}
+	return 0;
+}
+
+/* Is a doorbell of a claimed function at @address? Needs no lock. */
+bool flat_is_doorbell(u64 address)
+{
+	unsigned int i;
+
+	for (i = 0; address && i < ARRAY_SIZE(doorbells); i++)
+		if (READ_ONCE(doorbells[i]) == address)
+			return true;
+	return false;
+}
+
 /* Allocates a vector to read its message, and frees it. No driver or program uses the vector. */
 static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
 {

@@ -247,6 +247,8 @@ struct iommu_domain *flat_domain_alloc(void);
 void flat_domain_put(struct flat_domain *d);
 
 /* doorbell.c */
+u64 flat_keep_doorbell(u64 doorbell);
+bool flat_is_doorbell(u64 address);
 u64 flat_find_doorbell(struct pci_dev *pdev);
 void flat_get_doorbell_region(const struct flat_claim *claim, struct list_head *head);
 

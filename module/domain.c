@@ -108,17 +108,6 @@ static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct 
 }
 
 /*
- * Is this the map of a doorbell? The core makes that map when a program enables the first MSI, and
- * iommufd also before it attaches a function that has used MSIs. Nothing unmaps it. It belongs to
- * no program, and d->bus_map does not apply to it.
- */
-static bool is_doorbell(u64 iova, phys_addr_t phys, size_t size)
-{
-	return flat_compat_needs_doorbell() && phys == iova && size == PAGE_SIZE &&
-	       flat_is_doorbell(iova);
-}
-
-/*
  * Inserts a map. Refuses the zero page (@zero) even at its own bus address: up to 6.1 a read-only
  * pin of memory that was never written to gets that page, and the program's first write then goes
  * to another one.
@@ -148,9 +137,7 @@ static int insert(struct flat_domain *d, u64 iova, phys_addr_t phys, size_t size
 
 	spin_lock(&d->lock);
 	bus = flat_bus_address(&d->bus_map, phys, size);
-	if (is_doorbell(iova, phys, size))
-		ret = flat_extents_insert(&d->extents, new);
-	else if (zero || bus == DMA_MAPPING_ERROR)
+	if (zero || bus == DMA_MAPPING_ERROR)
 		ret = -EADDRNOTAVAIL;
 	else if (bus == iova)
 		ret = insert_strict(d, new, &old);
@@ -175,14 +162,31 @@ free:
 	return ret;
 }
 
+/*
+ * Is this the map of a doorbell? The core makes that map when a program enables the first MSI, and
+ * iommufd also before it attaches a function that has used MSIs. The core neither unmaps it nor
+ * asks where it is, and it belongs to no program: so it is no extent. Memory of programs is mapped
+ * without IOMMU_MMIO.
+ */
+static bool is_doorbell(u64 iova, phys_addr_t phys, size_t size, int prot)
+{
+	return flat_compat_needs_doorbell() && prot & IOMMU_MMIO && phys == iova &&
+	       size == PAGE_SIZE && flat_is_doorbell(iova);
+}
+
 static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
 			  size_t pgsize, size_t pgcount, int prot, gfp_t gfp, size_t *mapped)
 {
 	struct flat_domain *d = to_flat_domain(domain);
 	bool zero = FLAT_PINS_ZERO_PAGE && !(prot & IOMMU_WRITE) && flat_is_zero_page(phys);
 	size_t size = pgsize * pgcount;
-	int ret = insert(d, iova, phys, size, zero, gfp);
+	int ret;
 
+	if (is_doorbell(iova, phys, size, prot)) {
+		*mapped = size;
+		return 0;
+	}
+	ret = insert(d, iova, phys, size, zero, gfp);
 	if (!ret) {
 		*mapped = size;
 		trace_flat_map(d->name, iova, phys, size);

@@ -18,7 +18,7 @@
 
 DEFINE_SPINLOCK(flat_attach_lock);
 
-/* Does @claim's function have the bus addresses and the doorbell of @d's functions? */
+/* Does @claim's function have the bus addresses of @d's functions, and their doorbell or none? */
 static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
 {
 	u64 doorbell = READ_ONCE(claim->doorbell);
@@ -58,7 +58,8 @@ static int adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
 	if (!d->bus_known &&
 	    (flat_bus_map_is_plain(&map) || RB_EMPTY_ROOT(&d->extents.root))) {
 		swap(d->bus_map, map);
-		d->doorbell = READ_ONCE(claim->doorbell);
+		if (flat_compat_needs_doorbell())
+			d->doorbell = flat_doorbell(claim);
 		strscpy(d->name, pci_name(claim->pdev), sizeof(d->name));
 		d->bus_known = true;
 	} else if (!d->bus_known || !fits(d, claim)) {

@@ -51,6 +51,11 @@ bool flat_is_doorbell(u64 address)
 	return false;
 }
 
+static bool has_msis(const struct pci_dev *pdev)
+{
+	return pdev->msi_cap || pdev->msix_cap;
+}
+
 /* Allocates a vector to read its message, and frees it. No driver or program uses the vector. */
 static u64 doorbell_of(struct pci_dev *pdev, unsigned int type)
 {
@@ -79,7 +84,7 @@ u64 flat_find_doorbell(struct pci_dev *pdev)
 	u64 doorbell = 0;
 	int ret;
 
-	if (!pdev->msi_cap && !pdev->msix_cap)
+	if (!has_msis(pdev))
 		return 0;
 	pm_runtime_get_sync(&pdev->dev);
 	ret = pci_enable_device(pdev);
@@ -96,10 +101,27 @@ u64 flat_find_doorbell(struct pci_dev *pdev)
 	return doorbell;
 }
 
+/**
+ * flat_doorbell() - the doorbell of a domain whose first function is this one
+ * @claim:	the function's claim
+ *
+ * A function without MSIs needs none. But type1 tells the core about the doorbell of a domain only
+ * once, with the first function, and one with MSIs may join later. So a function without MSIs has
+ * the doorbell that was found first.
+ *
+ * Returns the address, or 0.
+ */
+u64 flat_doorbell(const struct flat_claim *claim)
+{
+	if (has_msis(claim->pdev))
+		return READ_ONCE(claim->doorbell);
+	return READ_ONCE(doorbells[0]);
+}
+
 /* For flat_get_resv_regions(). */
 void flat_get_doorbell_region(const struct flat_claim *claim, struct list_head *head)
 {
-	u64 doorbell = READ_ONCE(claim->doorbell);
+	u64 doorbell = flat_doorbell(claim);
 	struct iommu_resv_region *region;
 
 	if (!doorbell)

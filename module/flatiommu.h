@@ -66,8 +66,9 @@ struct flat_wc_bar {
  * @suspect:	since the claim, a program that may not take the function over has tried to do so
  *		through iommufd: see may_be_reset()
  * @binder:	the task that is binding a driver to the function, or NULL. Only compared
- * @doorbell:	address of the page that the function's MSIs are written to, or 0. Written under
- *		flat_claims_lock, before a driver that gives functions to programs is probed
+ * @doorbell:	address of the page that the function's MSIs are written to, or 0: it has no MSIs,
+ *		or this machine has none for it. Written under flat_claims_lock, before a driver
+ *		that gives functions to programs is probed
  * @paused:	the function was stopped when it was blocked. The next attach to @domain starts it
  *		again if nothing was unmapped meanwhile, see @unmaps; flat_attach_lock
  * @unmaps:	@domain's count of unmaps when the function was paused; flat_attach_lock
@@ -138,9 +139,9 @@ struct flat_hole {
  * @name:	address of the function that was attached first, for the log; written once under
  *		@lock
  * @bus_map:	how its functions see memory; written once under @lock, at the first attach
- * @doorbell:	the doorbell of its first function, or 0. A function with another one cannot be
- *		attached, because the core is told only one. Written once under @lock, at the
- *		first attach
+ * @doorbell:	flat_doorbell() of its first function. A function with another one cannot be
+ *		attached, because the core is told only one. A function without MSIs can. Written
+ *		once under @lock, at the first attach
  * @bus_known:	@bus_map, @doorbell and @name are set; @lock
  * @lock:	only flat_holds_lock and flat_history.lock may be taken while holding it. Do not
  *		allocate or touch user memory while holding it
@@ -250,6 +251,7 @@ void flat_domain_put(struct flat_domain *d);
 u64 flat_keep_doorbell(u64 doorbell);
 bool flat_is_doorbell(u64 address);
 u64 flat_find_doorbell(struct pci_dev *pdev);
+u64 flat_doorbell(const struct flat_claim *claim);
 void flat_get_doorbell_region(const struct flat_claim *claim, struct list_head *head);
 
 /* busmaster.c */

@@ -337,7 +337,8 @@ FLATIOMMU_API int flatiommu_monitor_read(int monitor, struct flatiommu_monitor_e
  * -ENODEV	no such function
  * -ENXIO	it is not bound to vfio-pci
  * -EOPNOTSUPP	no backend is possible for it, or the forced one is not
- * -EXDEV	it needs another backend than the devices that are open in this context
+ * -EXDEV	it needs another backend than the devices that are open in this context, or cannot
+ *		share their buffers
  * -EBUSY	it is open already, in this context or elsewhere
  * -ENOENT	/dev/flatiommu or /dev/vfio/vfio is missing
  * -EPERM, -EACCES	the process may not; interrupts are not safe, and VFIO was not told to

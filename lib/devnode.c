@@ -394,9 +394,10 @@ int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin)
 	if (err == -ENOENT)
 		return err;
 	if (err == -ENODEV)
-		return fail(device->flat, -EXDEV, "%s: its bus addresses differ from those of the "
-			    "context's other devices. Cure: open it in a context of its own",
-			    device->name);
+		return fail(device->flat, -EXDEV, "%s: its bus addresses, or the page of its MSIs, "
+			    "differ from those of the context's other devices. Cure: open it in a "
+			    "context of its own; if it is only the page of its MSIs, opening all "
+			    "devices before the first buffer helps, too", device->name);
 	return err ? explain_lookup(device->flat, 0, err) : 0;
 }
 

@@ -286,7 +286,7 @@ static void join(void **state, bool pinned)
 	each_fails(&op, true);
 	if (pinned) {
 		fault_answer(FLATIOMMU_LOOKUP, -ENODEV);
-		api_refused(-EXDEV, "its bus addresses differ from those of the context's other devices",
+		api_refused(-EXDEV, "or the page of its MSIs, differ from those of the context's other devices",
 			    run_open_testdev());
 	}
 	/* Where they are in the devices' address space is not forgotten. */

@@ -41,6 +41,17 @@ static u64 last_of_moved_windows(struct pci_dev *pdev)
 	return last;
 }
 
+/*
+ * Returns the highest bus address that the bridges above @pdev forward, or 0 if there is no limit.
+ * On arm64 with ACPI the kernel has U64_MAX then; older kernels have U64_MAX - 1.
+ */
+u64 flat_bus_limit(struct pci_dev *pdev)
+{
+	u64 limit = READ_ONCE(pdev->dev.bus_dma_limit);
+
+	return limit < U64_MAX - 1 ? limit : 0;
+}
+
 /**
  * flat_bus_map_copy() - copy how a function sees memory
  * @map:	gets the copy, for flat_bus_map_drop()
@@ -54,7 +65,7 @@ int flat_bus_map_copy(struct flat_bus_map *map, struct pci_dev *pdev)
 	unsigned int n = count_regions(regions);
 
 	map->regions = NULL;
-	map->limit = pdev->dev.bus_dma_limit;
+	map->limit = flat_bus_limit(pdev);
 	map->mmio_last = last_of_moved_windows(pdev);
 	map->mmio = !map->mmio_last && !n;
 	map->same = map->mmio && !map->limit;
@@ -76,7 +87,7 @@ bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev)
 	const struct bus_dma_region *a = map->regions, *b = pdev->dev.dma_range_map;
 	unsigned int n = count_regions(b), i;
 
-	if (map->limit != pdev->dev.bus_dma_limit || count_regions(a) != n ||
+	if (map->limit != flat_bus_limit(pdev) || count_regions(a) != n ||
 	    map->mmio_last != last_of_moved_windows(pdev))
 		return false;
 	for (i = 0; i < n; i++)

@@ -11,7 +11,7 @@ struct pci_dev;
  * struct flat_bus_map - how a PCI function sees memory
  * @regions:	copy of the function's dma_range_map, ended by an entry of size 0;
  *		NULL if bus addresses are CPU addresses
- * @limit:	highest bus address that the bridges above the function forward; 0: no limit
+ * @limit:	flat_bus_limit() of the function
  * @mmio:	the bus addresses of BARs, too, are their CPU addresses
  * @mmio_last:	highest bus address of a PCI window that has another CPU address, or 0
  * @same:	all bus addresses are CPU addresses: no @regions, no @limit, and @mmio
@@ -24,6 +24,7 @@ struct flat_bus_map {
 	bool same;
 };
 
+u64 flat_bus_limit(struct pci_dev *pdev);
 int flat_bus_map_copy(struct flat_bus_map *map, struct pci_dev *pdev);
 bool flat_bus_map_is_plain(const struct flat_bus_map *map);
 bool flat_bus_map_fits(const struct flat_bus_map *map, struct pci_dev *pdev);

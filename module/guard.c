@@ -92,7 +92,7 @@ static bool sees_memory_as_before(const struct flat_guard *guard)
 	bool fits;
 
 	if (flat_bus_map_is_plain(&guard->bus_map) && !READ_ONCE(pdev->dev.dma_range_map) &&
-	    !READ_ONCE(pdev->dev.bus_dma_limit))
+	    !flat_bus_limit(pdev))
 		return true;
 	if (!device_trylock(&pdev->dev))
 		return false;

@@ -28,8 +28,13 @@ static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
 	       (!doorbell || doorbell == d->doorbell);
 }
 
-/*
- * The first attached function decides how the domain sees memory and which doorbell it has.
+/**
+ * flat_adopt_bus_map() - let a domain see memory as a function does
+ * @d:		the domain
+ * @claim:	the function's claim; a driver is bound to the function
+ *
+ * The first function decides how the domain sees memory and which doorbell it has: the one that the
+ * domain is made for or, if the core does not tell that, the one that is attached first.
  *
  * Returns
  * 0		success
@@ -37,7 +42,7 @@ static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
  *		are not CPU addresses, and @d has maps already
  * -ENOMEM	no memory
  */
-static int adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
+int flat_adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
 {
 	struct flat_bus_map map;
 	bool known;
@@ -241,7 +246,7 @@ FLAT_ATTACH_DEV(flat_domain_attach)
 	/* Programs of vhost-vdpa attach a paging domain first, not the blocked one as VFIO does. */
 	if (!claim->judged && !flat_may_take_over(claim))
 		return -EPERM;
-	ret = adopt_bus_map(d, claim);
+	ret = flat_adopt_bus_map(d, claim);
 	if (ret == -EINVAL)
 		pr_warn_ratelimited("%s: not attached: its bus addresses, or the page of its MSIs, differ from those of the functions that share its I/O address space\n",
 				    pci_name(claim->pdev));

@@ -25,6 +25,7 @@ static inline bool flat_domain_fences(const struct flat_domain *d)
 	return flat_chose_other(&flat_on_refusal) || READ_ONCE(d->nr_fence);
 }
 
+int flat_adopt_bus_map(struct flat_domain *d, struct flat_claim *claim);
 bool flat_may_take_over(struct flat_claim *claim);
 void flat_pause(struct flat_claim *claim);
 int flat_attach(struct flat_claim *claim, enum flat_attachment attachment,

@@ -136,12 +136,11 @@ struct flat_hole {
  * @declared_mm: the address space that had declared all functions when flat_all_declared() last
  *		returned true; only compared. @lock
  * @declared_at: count of changes at that moment, see flat_was_declared(); @lock
- * @name:	address of the function that was attached first, for the log; written once under
- *		@lock
- * @bus_map:	how its functions see memory; written once under @lock, at the first attach
+ * @name:	address of its first function, for the log; written as @bus_map
+ * @bus_map:	how its functions see memory; written once under @lock, see flat_adopt_bus_map()
  * @doorbell:	flat_doorbell() of its first function. A function with another one cannot be
  *		attached, because the core is told only one. A function without MSIs can. Written
- *		once under @lock, at the first attach
+ *		as @bus_map
  * @bus_known:	@bus_map, @doorbell and @name are set; @lock
  * @lock:	only flat_holds_lock and flat_history.lock may be taken while holding it. Do not
  *		allocate or touch user memory while holding it

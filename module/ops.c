@@ -166,9 +166,21 @@ static struct iommu_domain flat_blocked_domain = {
 };
 
 #ifdef HAVE_DOMAIN_ALLOC_PAGING
+/* iommufd may map memory before the first attach, so the domain needs @dev's bus addresses now. */
 static struct iommu_domain *flat_domain_alloc_paging(struct device *dev)
 {
-	return flat_domain_alloc();
+	struct iommu_domain *domain = flat_domain_alloc();
+	int ret;
+
+	/* Up to 6.10 the core does not say for which function. */
+	if (IS_ERR(domain) || !dev)
+		return domain;
+	ret = flat_adopt_bus_map(to_flat_domain(domain), dev_iommu_priv_get(dev));
+	if (ret) {
+		flat_domain_put(to_flat_domain(domain));
+		return ERR_PTR(ret);
+	}
+	return domain;
 }
 #else
 static struct iommu_domain *flat_domain_alloc_type(unsigned int type)

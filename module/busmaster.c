@@ -27,6 +27,8 @@ static bool clear_master(struct pci_dev *pdev)
 	if (!(command & PCI_COMMAND_MASTER))
 		return false;
 	pci_write_config_byte(pdev, PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
+	/* The answer pushes the function's posted writes to memory: PCI 3.0 section 3.2.5. */
+	pci_read_config_byte(pdev, PCI_COMMAND, &command);
 	return true;
 }
 

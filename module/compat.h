@@ -220,9 +220,9 @@ static inline bool flat_compat_is_added(struct pci_dev *pdev)
  * Configures a function's DMA from firmware's description: whether it is coherent, and which IOMMU
  * is in front of the function. That IOMMU then makes a group for the function. Up to 6.14 the
  * driver core does this only when a driver binds. From 6.15 on it does so when the function is
- * added, but not for the functions that ACPI finds at boot: the core listens too late for these,
- * and they look as if they were not coherent. On x86 the description says nothing about single
- * functions.
+ * added, but not for the functions that ACPI finds at boot: the core listens too late for these.
+ * They look as if they were not coherent, except on riscv64, where a device is coherent until it is
+ * configured. On x86 the description says nothing about single functions.
  *
  * Caller holds device_lock(), or no driver can bind yet. Returns 0, or -EPROBE_DEFER if the IOMMU's
  * driver is not there yet.
@@ -234,7 +234,7 @@ static inline int flat_compat_configure_dma(struct pci_dev *pdev)
 	struct device *bridge = &pci_find_host_bridge(pdev->bus)->dev;
 
 #ifdef HAVE_DOMAIN_COOKIE
-	if (dev_is_dma_coherent(&pdev->dev))
+	if (!IS_ENABLED(CONFIG_ARCH_DMA_DEFAULT_COHERENT) && dev_is_dma_coherent(&pdev->dev))
 		return 0;
 #endif
 	/* Nothing uses the map that the core made when it added the function. */

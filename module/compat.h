@@ -96,7 +96,7 @@ static inline unsigned int flat_compat_pin_to_read(unsigned long addr, unsigned 
 /*
  * Allocates the pages from @start to @end, which must be of one zone, by moving their contents
  * away. Each page gets a reference of its own. No memory cgroup is charged for them. Returns 0,
- * -EBUSY, -EINTR or another error.
+ * -EBUSY, -EINTR, -EOPNOTSUPP if the kernel has no such function, or another error.
  */
 static inline int flat_compat_alloc_range(unsigned long start, unsigned long end)
 {

@@ -6,6 +6,7 @@
  */
 #include <linux/gfp.h>
 #include <linux/hugetlb.h>
+#include <linux/ktime.h>
 #include <linux/log2.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
@@ -24,8 +25,13 @@ static const gfp_t zones[] = { 0, GFP_DMA32, GFP_DMA };
 #define RANGES		ARRAY_SIZE(zones)
 #define MAX_BLOCK	MAX_ORDER_NR_PAGES	/* pages: largest piece of a zone */
 
-/* Give up after this many ranges that cannot be cleared: each may take milliseconds. */
+/*
+ * Give up after this many ranges that cannot be cleared. Each may take milliseconds. But a range
+ * that belongs to CMA fails at once, and CMA may have thousands of them.
+ */
 #define MAX_BUSY	128
+#define MAX_QUICK	16384
+#define QUICK		(100 * NSEC_PER_USEC)
 
 /* Pages to zero, check or free before cond_resched(). */
 #define AT_ONCE		256
@@ -117,7 +123,9 @@ static struct page *alloc_range_of_node(const struct flat_reach *r, int node, un
 	unsigned long first = node_start_pfn(node), end = node_end_pfn(node);
 	unsigned long last = PFN_DOWN(flat_bus_map_last(r->map, r->last));
 	unsigned long step = roundup_pow_of_two(n), pfn = min(end, last + 1), obstacle;
-	unsigned int busy = 0;
+	unsigned int busy = 0, quick = 0;
+	bool is_quick;
+	u64 began;
 	int ret;
 
 	while (pfn >= first + n) {
@@ -134,12 +142,16 @@ static struct page *alloc_range_of_node(const struct flat_reach *r, int node, un
 			pfn = obstacle;
 			continue;
 		}
+		began = ktime_get_ns();
 		ret = flat_compat_alloc_range(pfn, pfn + n);
 		if (!ret)
 			return pfn_to_page(pfn);
 		if (ret == -EINTR)
 			return ERR_PTR(ret);
-		if (++busy == MAX_BUSY)
+		is_quick = ktime_get_ns() - began < QUICK;
+		quick += is_quick;
+		busy += !is_quick;
+		if (ret == -EOPNOTSUPP || busy == MAX_BUSY || quick == MAX_QUICK)
 			break;
 		/* Pages near one that cannot be moved often cannot be moved, either. */
 		pfn = ALIGN_DOWN(pfn, pageblock_nr_pages);

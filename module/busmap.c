@@ -118,25 +118,46 @@ void flat_bus_map_drop(struct flat_bus_map *map)
 	map->regions = NULL;
 }
 
-static dma_addr_t to_bus(const struct bus_dma_region *r, phys_addr_t phys, size_t size)
+static const struct bus_dma_region *find_region(const struct bus_dma_region *r, phys_addr_t phys)
 {
 	for (; r->size; r++)
 		if (phys >= r->cpu_start && phys - r->cpu_start < r->size)
-			return size <= r->size - (phys - r->cpu_start) ?
-			       r->dma_start + (phys - r->cpu_start) : DMA_MAPPING_ERROR;
-	return DMA_MAPPING_ERROR;
+			return r;
+	return NULL;
 }
 
-/* The slow path of flat_bus_address(): a map with regions, a limit or moved windows. */
-dma_addr_t flat_bus_address_of(const struct flat_bus_map *map, phys_addr_t phys, size_t size)
+/* As flat_bus_address_up_to(). Firmware may describe one range in several pieces. */
+static dma_addr_t to_bus(const struct bus_dma_region *regions, phys_addr_t phys, u64 *size)
 {
+	const struct bus_dma_region *r = find_region(regions, phys);
 	dma_addr_t bus;
+	u64 done;
 
-	if (!map->mmio && region_intersects(phys, size, IORESOURCE_SYSTEM_RAM,
+	if (!r)
+		return DMA_MAPPING_ERROR;
+	bus = r->dma_start + (phys - r->cpu_start);
+	do {
+		done = min(*size, r->size - (phys - r->cpu_start));
+		r = find_region(regions, phys + done);
+	} while (r && done < *size && r->dma_start + (phys + done - r->cpu_start) == bus + done);
+	*size = done;
+	return bus;
+}
+
+/* The slow path of flat_bus_address_up_to(): a map with regions, a limit or moved windows. */
+dma_addr_t flat_bus_address_slow(const struct flat_bus_map *map, phys_addr_t phys, u64 *size)
+{
+	dma_addr_t bus = phys;
+
+	if (!map->mmio && region_intersects(phys, *size, IORESOURCE_SYSTEM_RAM,
 					    IORES_DESC_NONE) != REGION_INTERSECTS)
 		return DMA_MAPPING_ERROR;
-	bus = map->regions ? to_bus(map->regions, phys, size) : phys;
-	if (map->limit && (bus > map->limit || size - 1 > map->limit - bus))
+	if (map->regions)
+		bus = to_bus(map->regions, phys, size);
+	if (!map->limit || bus == DMA_MAPPING_ERROR)
+		return bus;
+	if (bus > map->limit)
 		return DMA_MAPPING_ERROR;
+	*size = min(*size, map->limit - bus + 1);
 	return bus;
 }

@@ -23,7 +23,7 @@
 int flat_tell_pin(const struct flat_pin *p, const struct flat_bus_map *map,
 		  struct flatiommu_lookup *arg)
 {
-	u64 start, end, pos, next, bus;
+	u64 start, end, pos, next, size, bus;
 	struct flat_segments s;
 	unsigned long i;
 	int ret;
@@ -37,21 +37,25 @@ int flat_tell_pin(const struct flat_pin *p, const struct flat_bus_map *map,
 	start = offset_in_page(p->vaddr) + arg->start;
 	end = start + min(arg->length, p->length - arg->start);
 	i = flat_pages_find(&p->pages, start >> PAGE_SHIFT);
-	for (pos = start; !ret && pos < end; pos = next, i++) {
+	for (pos = start; !ret && pos < end; pos += size) {
 		const struct flat_run *run = &p->pages.runs[i];
 
-		next = min(PFN_PHYS(flat_pages_end(&p->pages, i)), end);
-		bus = flat_bus_address(map, PFN_PHYS(run->pfn - run->first) + pos, next - pos);
+		next = PFN_PHYS(flat_pages_end(&p->pages, i));
+		size = min(next, end) - pos;
+		bus = flat_bus_address_up_to(map, PFN_PHYS(run->pfn - run->first) + pos, &size);
 		if (bus == DMA_MAPPING_ERROR) {
 			ret = pos > start ? 0 : -ERANGE;
 			break;
 		}
 		/* No FLATIOMMU_SEGMENT_MMIO: only memory can be pinned. */
-		if (!flat_segments_add(&s, bus, next - pos, 0)) {
+		if (!flat_segments_add(&s, bus, size, 0)) {
 			ret = flat_segments_flush(&s, false);
-			if (ret || !flat_segments_add(&s, bus, next - pos, 0))
+			if (ret || !flat_segments_add(&s, bus, size, 0))
 				break;
 		}
+		/* The rest of the run may have another bus address, or none. */
+		if (pos + size == next)
+			i++;
 		if (!(i % RUNS_AT_ONCE)) {
 			cond_resched();
 			if (fatal_signal_pending(current))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A function that sees memory at other addresses than the processor, and only part of it: the first
- * half of a huge page is at BUS. No DMA here, because QEMU's device would access BUS.
+ * half of a huge page is at BUS, described in two pieces. No DMA here, because QEMU's device would
+ * access BUS.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -121,6 +122,9 @@ static void looks_a_pin_up(void **state)
 	expect(1, flat_lookup_pin(alone.flat, EDU, pin, PAGE, HALF - PAGE, &segment, 1));
 	assert_int_equal(segment.address, BUS + PAGE);
 	assert_int_equal(segment.length, HALF - PAGE);
+	/* What it reaches of a huge page is told. */
+	expect(1, flat_lookup_pin(alone.flat, EDU, pin, PAGE, HUGE_PAGE - PAGE, &segment, 1));
+	assert_int_equal(segment.length, HALF - PAGE);
 	expect(-ERANGE, flat_lookup_pin(alone.flat, EDU, pin, HALF, PAGE, &segment, 1));
 	expect(0, flat_unpin(alone.flat, pin));
 	expect_pins_back();
@@ -196,6 +200,8 @@ static void reaches_no_more_than_its_bus(void **state)
 	expect_refused(own, FN1, memory + HALF, bus + HALF, PAGE, &unreachable);
 	expect(0, flat_pin(alone.flat, FN1, memory, HUGE_PAGE, 0, &pin));
 	assert_int_equal(flat_address_in_pin(alone.flat, FN1, pin, HALF - 1), bus + HALF - 1);
+	expect(1, flat_lookup_pin(alone.flat, FN1, pin, 0, HUGE_PAGE, &segment, 1));
+	assert_int_equal(segment.length, HALF);
 	expect(-ERANGE, flat_lookup_pin(alone.flat, FN1, pin, HALF, PAGE, &segment, 1));
 	expect(0, flat_unpin(alone.flat, pin));
 	vfio_close(&other);

@@ -2,7 +2,8 @@
 /*
  * For tests/guest/range.c: a PCI function gets a range of memory at another bus address than the
  * processor's, as some boards' device trees have it. The driver core frees what describes it when
- * the function's driver goes, so that nothing is left to be undone.
+ * the function's driver goes, so that nothing is left to be undone. Two entries describe the range,
+ * as they may on such boards.
  */
 #include <linux/dma-direct.h>
 #include <linux/errno.h>
@@ -34,15 +35,18 @@ static int __init range_init(void)
 	struct pci_dev *pdev;
 	int ret = -EBUSY;
 
-	if (!size)
+	if (size < 2)
 		return -EINVAL;
 	/* an entry of size 0 ends it */
-	map = kcalloc(2, sizeof(*map), GFP_KERNEL);
+	map = kcalloc(3, sizeof(*map), GFP_KERNEL);
 	if (!map)
 		return -ENOMEM;
-	map->cpu_start = cpu;
-	map->dma_start = bus;
-	map->size = size;
+	map[0].cpu_start = cpu;
+	map[0].dma_start = bus;
+	map[0].size = size / 2;
+	map[1].cpu_start = cpu + size / 2;
+	map[1].dma_start = bus + size / 2;
+	map[1].size = size - size / 2;
 	pdev = get_function(function);
 	if (!pdev) {
 		kfree(map);

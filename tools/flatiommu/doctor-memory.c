@@ -81,10 +81,15 @@ static void find_place(struct place *best, unsigned long long size)
 	free(text);
 }
 
+/* A mount on top of another one hides it: only pages of the default size are at /dev/hugepages. */
 static void mend_mount(struct doctor *doctor, unsigned long long size)
 {
-	const char *dir = size == 1 << 30 ? "/dev/hugepages1G" : "/dev/hugepages";
+	char dir[64] = "/dev/hugepages";
 
+	if (size != default_hugepage())
+		snprintf(dir, sizeof(dir), "/dev/hugepages%llu%c",
+			 size >> 30 ? size >> 30 : size >> 20 ? size >> 20 : size >> 10,
+			 size >> 30 ? 'G' : size >> 20 ? 'M' : 'K');
 	mend(doctor, "mkdir -p %s && mount -t hugetlbfs -o pagesize=%lluK hugetlbfs %s", dir, size >> 10, dir);
 }
 

@@ -276,6 +276,15 @@ static unsigned long long meminfo(const char *text, const char *key)
 	return line ? strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
 }
 
+unsigned long long default_hugepage(void)
+{
+	char *text = file_text("/proc/meminfo");
+	unsigned long long size = meminfo(text, "Hugepagesize:");
+
+	free(text);
+	return size;
+}
+
 unsigned long long hugepages_to_reserve(void)
 {
 	unsigned long long available, size, bytes = 1ULL << 30;

@@ -75,6 +75,9 @@ const char *size_text(unsigned long long size, char *buf, size_t len);
 /* Bytes of all huge pages that are reserved, in all sizes. */
 unsigned long long hugepage_bytes(void);
 
+/* Bytes of a huge page of the default size, which a mount has without pagesize=, or 0. */
+unsigned long long default_hugepage(void);
+
 /* Maximum number of type1's mappings for a process; ~0ULL if type1 is not loaded. */
 unsigned long long entry_limit(void);
 

@@ -16,6 +16,7 @@
 #include "record.h"
 #include "sysfs.h"
 
+#define DEVICE_TREE "/sys/firmware/devicetree/base"
 #define NOIOMMU_MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 static bool has_command_line(const char *word)
@@ -76,35 +77,68 @@ static bool has_iommufd(void)
  */
 static bool has_idle_smmu(void)
 {
-	return any_file("/sys/firmware/devicetree/base/*/iommu-map") ||
-	       any_file("/sys/firmware/devicetree/base/*/*/iommu-map") ||
-	       any_file("/sys/firmware/devicetree/base/*/*/*/iommu-map") ||
+	return any_file(DEVICE_TREE "/*/iommu-map") ||
+	       any_file(DEVICE_TREE "/*/*/iommu-map") ||
+	       any_file(DEVICE_TREE "/*/*/*/iommu-map") ||
 	       any_file("/sys/bus/platform/devices/arm-smmu*");
 }
 
+static bool is_disabled(const char *node)
+{
+	char status[16];
+
+	return !file_read(status, sizeof(status), "%s/status", node) && strcmp(status, "okay") &&
+	       strcmp(status, "ok");
+}
+
 /*
- * Coherence is a property of the host bridge, and so of all functions: dma-coherent in the device
- * tree, or _CCA in ACPI.
+ * Is the host bridge there, and its DMA not coherent? The nearest node above that says so decides,
+ * as in the kernel. Changes @node.
+ */
+static bool is_incoherent(char *node)
+{
+	bool coherent = false, known = false;
+
+	for (;; *strrchr(node, '/') = 0) {
+		if (is_disabled(node))
+			return false;
+		if (!known) {
+			coherent = file_exists("%s/dma-coherent", node);
+			known = coherent || file_exists("%s/dma-noncoherent", node);
+		}
+		if (!strcmp(node, DEVICE_TREE))
+			return !coherent;
+	}
+}
+
+/*
+ * Coherence is a property of the host bridge, and so of all functions behind it: dma-coherent in
+ * the device tree, or _CCA in ACPI. Names the first bridge that is not coherent. Behind an IOMMU
+ * flatiommu has no part in it.
  */
 static void check_coherence(struct doctor *doctor)
 {
-	static const char *const bridges[] = {
-		"/sys/firmware/devicetree/base/pcie@*", "/sys/firmware/devicetree/base/*/pcie@*",
-		"/sys/firmware/devicetree/base/*/*/pcie@*",
-	};
-	char property[128];
+	glob_t nodes = { 0 };
+	char name[64];
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(bridges); i++) {
-		snprintf(property, sizeof(property), "%s/dma-coherent", bridges[i]);
-		if (!any_file(bridges[i]) || any_file(property))
+	if (!is_wanted(doctor))
+		return;
+	glob(DEVICE_TREE "/pcie@*", 0, NULL, &nodes);
+	glob(DEVICE_TREE "/*/pcie@*", GLOB_APPEND, NULL, &nodes);
+	glob(DEVICE_TREE "/*/*/pcie@*", GLOB_APPEND, NULL, &nodes);
+	for (i = 0; i < nodes.gl_pathc; i++) {
+		char *node = nodes.gl_pathv[i];
+
+		snprintf(name, sizeof(name), "%s", strrchr(node, '/') + 1);
+		if (!is_incoherent(node))
 			continue;
-		/* at the root of the tree, it is for all devices */
-		snprintf(property, sizeof(property), "%s/../dma-coherent", bridges[i]);
-		if (!any_file(property) && !file_exists("/sys/firmware/devicetree/base/dma-coherent"))
-			say(doctor, PROBLEM,
-			    "PCI's DMA is not coherent with the processor's caches, says the device tree: neither VFIO nor flatiommu works on such functions, only drivers in the kernel do");
+		say(doctor, PROBLEM,
+		    "DMA behind %s is not coherent with the processor's caches, says the device tree: neither VFIO nor flatiommu works on such functions, only drivers in the kernel do",
+		    name);
+		break;
 	}
+	globfree(&nodes);
 }
 
 static void check_iommu(struct doctor *doctor)

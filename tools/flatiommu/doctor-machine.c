@@ -222,13 +222,20 @@ static void check_vfio(struct doctor *doctor)
 	}
 }
 
-/* type1 and iommufd each have a parameter that allows unsafe interrupts. */
+/*
+ * type1 and iommufd each have a parameter that allows unsafe interrupts. On arm64 neither needs it
+ * where the interrupt controller knows which device sends an MSI. No file says whether it does.
+ */
 static void check_interrupts(struct doctor *doctor)
 {
 	static const char *const modules[] = { "vfio_iommu_type1", "iommufd" };
+	struct utsname uts;
 	char value[8];
+	bool arm;
 	size_t i;
 
+	uname(&uts);
+	arm = !strcmp(uts.machine, "aarch64");
 	for (i = 0; i < ARRAY_SIZE(modules); i++) {
 		if (file_read(value, sizeof(value), ALLOW_INTERRUPTS, modules[i]))
 			continue;
@@ -236,10 +243,11 @@ static void check_interrupts(struct doctor *doctor)
 			say(doctor, OK, "%s allows unsafe interrupts", modules[i]);
 		} else if (doctor->behind[BEHIND_FLATIOMMU]) {
 			mend(doctor, "echo Y >" ALLOW_INTERRUPTS, modules[i]);
-			say(doctor, PROBLEM,
+			say(doctor, arm ? WARNING : PROBLEM,
 			    "%s does not allow unsafe interrupts: it refuses functions that are "
-			    "claimed (EPERM)",
-			    modules[i]);
+			    "claimed (EPERM)%s",
+			    modules[i],
+			    arm ? ", unless the machine's MSIs are isolated, as by a GICv3 ITS" : "");
 		} else {
 			say(doctor, OK, "%s does not allow unsafe interrupts; bind does it if needed",
 			    modules[i]);

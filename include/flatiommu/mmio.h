@@ -4,9 +4,11 @@
  *
  * Registers are little endian, as PCI's are, and so is the processor. Each call is one access of
  * that width, which the compiler neither leaves out nor repeats. Any thread may call these
- * functions; they return no error. If the PCI function is gone, reads return all bits set. If its
- * memory space is off (command register) or it sleeps (D3hot), the kernel takes the mapping away,
- * and an access raises SIGBUS, which flatiommu_sigbus_catch() turns into an error.
+ * functions; they return no error. If the PCI function is gone, reads return all bits set: on x86,
+ * and on arm64 if the host bridge answers so. With other host bridges a read may raise SIGBUS, or
+ * end in an SError, which may stop the machine. If the function's memory space is off (command
+ * register) or it sleeps (D3hot), the kernel takes the mapping away, and an access raises SIGBUS,
+ * which flatiommu_sigbus_catch() turns into an error.
  */
 #ifndef FLATIOMMU_MMIO_H
 #define FLATIOMMU_MMIO_H

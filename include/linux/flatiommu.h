@@ -123,9 +123,10 @@ struct flatiommu_info {
 #define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
 
 /*
- * Lowest IOVA of look-up maps, 2^46. No machine has memory from here on, not even memory that the
- * kernel was told to leave alone (mem=, memmap=). On x86 mmap() returns addresses above it, unless
- * the stack has no limit. Any other number from here on will do as well.
+ * Lowest IOVA of look-up maps, 2^46. No x86 machine has memory from here on, not even memory that
+ * the kernel was told to leave alone (mem=, memmap=); there mmap() returns addresses above it,
+ * unless the stack has no limit. An arm64 machine may have memory from here on: maps where the
+ * kernel knows of memory or a window are refused. Any other number from here on will do as well.
  */
 #define FLATIOMMU_LOOKUP_FIRST 0x400000000000ull
 

@@ -753,7 +753,9 @@ static void irq_fails(struct flatiommu_device *device, enum flatiommu_irq kind)
 	static const struct operation ops[] = {
 		{ .name = "flatiommu_irq_vectors", .run = run_irq_vectors },
 		{ .name = "flatiommu_irq_enable", .run = run_irq_enable, .after = irq_disable },
-		{ .name = "flatiommu_irq_disable", .before = irq_enable, .run = run_irq_disable },
+		/* Its vectors are disabled, even if INTx cannot be forbidden then. */
+		{ .name = "flatiommu_irq_disable", .before = irq_enable, .run = run_irq_disable,
+		  .has_other_ways = true },
 		{ .name = "flatiommu_irq_trigger", .before = irq_enable, .run = run_irq_trigger,
 		  .after = irq_disable },
 		{ .name = "flatiommu_irq_mask", .before = irq_enable, .run = run_irq_mask,

@@ -221,7 +221,7 @@ static int disable_locked(struct flatiommu_device *device, enum flatiommu_irq ir
 		err = set_action(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0);
 	if (err)
 		return err;
-	if (device->enabled[irq] && irq <= FLATIOMMU_IRQ_MSIX) {
+	if (irq <= FLATIOMMU_IRQ_MSIX && device->enabled[irq]) {
 		device->intx_signals = false;
 		set_intx(device, false);
 	}

@@ -38,7 +38,7 @@ struct pci_dev;
  * @pages:	the memory
  * @dmabuf:	holds @pages if they are of a dma-buf, else NULL. The kernel memory of the
  *		attachment is accounted, also while the pin is held
- * @domain:	the domain that the pin belongs to, or belonged to until its end; a reference is held.
+ * @domain:	the domain that the pin belongs to, or belonged to until its end, with a reference;
  *		NULL: the pin has guards
  * @held:	in @domain->pins; @domain->lock
  * @kept:	the program has unpinned it, and it is or was held

@@ -185,9 +185,6 @@ static int duplicated(int fd, int to)
 	sigset_t before;
 	int ret = 0;
 
-	if (to == STDERR_FILENO)
-		say_again();
-
 	if (to < 0 || to == fd || !files_any() || files_is(fd) == FILES_NONE)
 		return to;
 	lock(&before);
@@ -226,11 +223,15 @@ INTERPOSER int dup(int fd)
 
 INTERPOSER int dup2(int fd, int to)
 {
+	if (to == STDERR_FILENO)
+		say_again();
 	return make_way(fd, to) ? -1 : duplicated(fd, real()->dup2(fd, to));
 }
 
 INTERPOSER int dup3(int fd, int to, int flags)
 {
+	if (to == STDERR_FILENO)
+		say_again();
 	return make_way(fd, to) ? -1 : duplicated(fd, real()->dup3(fd, to, flags));
 }
 

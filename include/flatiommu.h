@@ -983,7 +983,8 @@ FLATIOMMU_API int flatiommu_sigbus_catch(struct flatiommu_device *device,
  * @length: bytes. 1, 2 and 4 bytes, naturally aligned, are one access
  *
  * Errors: -ENXIO no such region; -ERANGE beyond its end; -EIO the device does not answer; -ENODEV
- * it is gone. After -EIO and -ENODEV a part may have been read.
+ * it is gone. After -EIO and -ENODEV a part may have been read. Mostly, reads of a device that is
+ * gone succeed and return all bits set, and some registers of config space come from VFIO.
  */
 FLATIOMMU_API int flatiommu_region_read(struct flatiommu_device *device, unsigned int region,
 					uint64_t offset, void *data, size_t length);
@@ -1034,7 +1035,7 @@ enum flatiommu_irq {
 	FLATIOMMU_IRQ_ERROR,	/* PCIe reported an error of the device: reset it */
 	/*
 	 * The kernel asks for the device, or it is being pulled out: close it and, if it is the
-	 * context's last one, free the buffers.
+	 * context's last one, free the buffers and destroy the pools, which keep buffers.
 	 */
 	FLATIOMMU_IRQ_REQUEST,
 };

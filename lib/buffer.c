@@ -200,7 +200,7 @@ static void unlist_buffer(struct flatiommu *flat, struct buffer *buffer, bool ke
 /* Lets flatiommu_dma_find() find the buffer: after it is mapped and until it is unmapped. */
 static void let_find(struct flatiommu *flat, struct buffer *buffer)
 {
-	buffer->place.start = (uintptr_t)buffer->dma.memory;
+	buffer->place.start = untagged(buffer->dma.memory);
 	buffer->place.end = buffer->place.start + buffer->dma.length;
 	pthread_mutex_lock(&flat->lock);
 	place_insert(&flat->places, &buffer->place);

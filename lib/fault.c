@@ -25,6 +25,9 @@
 #define ENTRY_PRESENT	(1ull << 63)
 #define ENTRY_FRAME	((1ull << 55) - 1)
 
+/* Maximum size of the list of buffers, which is in $TMPDIR. */
+#define MOST_LOG	(64l << 20)
+
 /* Maximum number of tries. Pages that move while they are pinned stay where they are then. */
 #define TRIES		16
 
@@ -189,8 +192,12 @@ bool is_translated(struct flatiommu *flat)
 	return translated;
 }
 
-/* Writes a line for each segment. Each write has whole lines, so processes do not mix theirs. */
-static void write_log(const struct fault *fault, const char *what, const struct buffer *buffer)
+/*
+ * Writes a line for each segment. Each write has whole lines, so processes do not mix theirs. After
+ * a write that fails, or at MOST_LOG bytes, nothing more is written: later faults have no buffer
+ * then.
+ */
+static void write_log(struct fault *fault, const char *what, const struct buffer *buffer)
 {
 	const char *memory = buffer->dma.memory;
 	char text[4096];
@@ -205,8 +212,8 @@ static void write_log(const struct fault *fault, const char *what, const struct 
 		memory += s->length;
 		if (i + 1 < buffer->dma.nr_segments && used < sizeof(text) - 128)
 			continue;
-		if (write(fault->log, text, used) < 0)
-			return;
+		if (write(fault->log, text, used) < 0 || lseek(fault->log, 0, SEEK_END) > MOST_LOG)
+			close_fd(&fault->log);
 		used = 0;
 	}
 }

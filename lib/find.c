@@ -13,11 +13,11 @@ struct flatiommu_dma *flatiommu_dma_find(struct flatiommu *flat, const void *mem
 	if (!flat || !is_ours(flat))
 		return NULL;
 	pthread_mutex_lock(&flat->lock);
-	place = place_find(flat->places, (uintptr_t)memory);
+	place = place_find(flat->places, untagged(memory));
 	if (place) {
 		dma = &buffer_at(place)->dma;
 		if (offset)
-			*offset = (uintptr_t)memory - place->start;
+			*offset = untagged(memory) - place->start;
 	}
 	pthread_mutex_unlock(&flat->lock);
 	return dma;

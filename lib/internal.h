@@ -173,6 +173,16 @@ struct buffer {
 	bool is_dmabuf;			/* @file is a dma-buf, and @pages is a mapping of it */
 };
 
+/* The address without the tag of its top byte, which arm64 ignores (MTE, HWASan). */
+static inline uintptr_t untagged(const void *memory)
+{
+#ifdef __aarch64__
+	return (uintptr_t)memory & (UINTPTR_MAX >> 8);
+#else
+	return (uintptr_t)memory;
+#endif
+}
+
 static inline struct buffer *buffer_of(const struct flatiommu_dma *dma)
 {
 	return (struct buffer *)dma->impl;

@@ -285,7 +285,7 @@ bool is_bar(struct flatiommu *flat, const void *memory, size_t length)
 	for (device = flat->devices; device && !found; device = device->next) {
 		/* Without device->lock, because a reset may hold it. */
 		atomic_fetch_add(&device->catching, 1);
-		found = meets_view(device, (uintptr_t)memory, length);
+		found = meets_view(device, untagged(memory), length);
 		atomic_fetch_sub(&device->catching, 1);
 	}
 	pthread_mutex_unlock(&flat->lock);

@@ -49,7 +49,8 @@
 #include "refusal.h"
 
 static struct flat_choice on_hold_full = { { "oldest", "fence" } };
-static unsigned long hold_limit = 256UL << 20;
+/* At least two huge pages, which may have 512 MiB on arm64. */
+static unsigned long hold_limit = 2 * PMD_SIZE > 256UL << 20 ? 2 * PMD_SIZE : 256UL << 20;
 
 /*
  * flat_holds_lock protects each struct flat_hold and the variables below. Only flat_history.lock
@@ -88,7 +89,7 @@ static const struct kernel_param_ops hold_limit_ops = {
 };
 
 module_param_cb(hold_limit, &hold_limit_ops, NULL, 0644);
-MODULE_PARM_DESC(hold_limit, "bytes that on_unmap=hold holds of each I/O address space, and of the pins of each open file, with K, M or G; the default is 256M");
+MODULE_PARM_DESC(hold_limit, "bytes that on_unmap=hold holds of each I/O address space, and of the pins of each open file, with K, M or G; the default is 256M, or two huge pages if that is more");
 
 module_param_cb(on_hold_full, &flat_choice_ops, &on_hold_full, 0644);
 MODULE_PARM_DESC(on_hold_full, "at hold_limit: give the oldest memory back (the default), or fence, which clears bus mastering of the devices and gives all of it back");

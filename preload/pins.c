@@ -14,17 +14,12 @@
 #include "node.h"
 #include "ranges.h"
 
-/* Pages of a huge page of 2 MiB and of 1 GiB. If a frame fits one, a pin of all of it is tried. */
+/* Pages of a huge page, with pages of 4 KiB. If a frame fits one, a pin of all of it is tried. */
 #define HUGE	512u
-#define GIANT	(HUGE * HUGE)
-/* Maximum number of pages of one pin. */
-#define MOST	GIANT
 /* Segments of a look-up for few pages. */
 #define FEW_SEGMENTS 16u
 /* Entries that are looked at together. */
 #define BLOCK	64u
-/* Pages that may be pinned without a sweep. */
-#define SLACK	(32 * HUGE)
 
 static struct answer fresh, old;
 /* The latest look-up, and its first page in the pin. window.pin is 0 if there is none. */
@@ -43,6 +38,18 @@ static bool last_huge;
 static uint64_t min(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+/* Pages of a huge page of 1 GiB, for which the same is tried. It is the maximum of one pin. */
+static uint64_t giant(void)
+{
+	return (1ull << 30) >> node_page_shift();
+}
+
+/* Pages that may be pinned without a sweep. */
+static uint64_t slack(void)
+{
+	return (64ull << 20) >> node_page_shift();
 }
 
 static uint64_t frame_of(const struct flatiommu_segment *segment)
@@ -396,7 +403,7 @@ static int64_t check(const struct range *range, uint64_t page, uint64_t pages)
 	int ret;
 
 	/* As many as can be compared at once. */
-	ret = look_up(range, page, min(pages, MOST), &old);
+	ret = look_up(range, page, min(pages, giant()), &old);
 	if (ret)
 		return ret;
 	pages = old.pages;
@@ -541,7 +548,7 @@ static bool is_of_huge(const struct answer *answer, uint64_t pages)
 /* Reads ahead for a program that reads huge page after huge page: twice the last pin. */
 static struct range *pin_ahead(uint64_t page)
 {
-	uint64_t pages = min(2 * last_size, MOST);
+	uint64_t pages = min(2 * last_size, giant());
 	bool shared;
 
 	if (page != next_page || page % HUGE || !is_free(page, pages, &shared) ||
@@ -596,7 +603,7 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 	bool alike;
 	int ret;
 
-	if (live > 2 * swept + SLACK)
+	if (live > 2 * swept + slack())
 		pins_sweep(true);
 	if (last_huge && pages < HUGE) {
 		range = pin_ahead(page);
@@ -608,7 +615,7 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 	    !node_pin(page, ahead, &fresh))
 		range = keep(page, ahead, alike);
 	if (!range) {
-		ret = pin_some(page, min(pages, MOST), shared, &range);
+		ret = pin_some(page, min(pages, giant()), shared, &range);
 		if (ret)
 			return ret;
 	}
@@ -617,8 +624,8 @@ static int pin_more(uint64_t page, uint64_t pages, bool shared, struct range **r
 		last_huge = huge;
 		range = huge ? huge : ranges_at(page);
 	}
-	if (range && may_be_of(range, GIANT)) {
-		huge = pin_huge(page, GIANT, range);
+	if (range && may_be_of(range, giant())) {
+		huge = pin_huge(page, giant(), range);
 		range = huge ? huge : ranges_at(page);
 	}
 	if (!range)

@@ -236,12 +236,13 @@ static int bind_all(struct tool *tool, struct json_object *changes,
 	}
 	if (!ret && is_interrupted())
 		ret = tool_fail(tool, -EINTR, "bind: interrupted");
-	if (!ret && user)
-		ret = set_owner(tool, changes, functions, user, without_iommu);
 	if (!ret && args->values[PERSIST]) {
 		persisted = true;
 		ret = persist_add(tool, changes, functions, without_iommu);
 	}
+	/* Last, because the owner of a function that was on vfio-pci before is not put back. */
+	if (!ret && user)
+		ret = set_owner(tool, changes, functions, user, without_iommu);
 	if (ret) {
 		struct tool second = { 0 };
 

@@ -195,9 +195,14 @@ static int open_again(struct flatiommu_device *device)
 
 	pthread_mutex_lock(&device->lock);
 	disable_irqs(device, true);
-	/* The reset at the close may have failed, or another device was still open then. */
-	err = device->was_reset ? 0 : reset_again(device);
-	if (!err)
+	err = begin_command(device);
+	/*
+	 * The reset at the close may have failed, or another device was still open then. Only now,
+	 * because the kernel would wait for a function that is gone.
+	 */
+	if (!err && !device->was_reset)
+		err = reset_again(device);
+	if (!err && !device->was_reset)
 		err = begin_command(device);
 	pthread_mutex_unlock(&device->lock);
 	if (err) {

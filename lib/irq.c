@@ -134,6 +134,20 @@ static int set_eventfds(struct flatiommu_device *device, enum flatiommu_irq irq,
 	return explain_eventfds(device, irq, count, eventfds, ret);
 }
 
+/* INTx is forbidden unless this program handles it. Another one may, if the device is imported. */
+static void forbid_intx(struct flatiommu_device *device)
+{
+	if (!device->intx_signals && !device->flat->backend->imported)
+		set_intx(device, false);
+}
+
+/* INTx has an eventfd, or has none. The handler is there already, as the line may be asserted. */
+static int handle_intx(struct flatiommu_device *device, bool signals)
+{
+	device->intx_signals = signals;
+	return set_intx(device, signals);
+}
+
 static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq,
 			 unsigned int first, unsigned int count, const int *eventfds)
 {
@@ -154,14 +168,12 @@ static int enable_locked(struct flatiommu_device *device, enum flatiommu_irq irq
 			    "after the %u that are enabled. Cure: disable them, and enable %u at "
 			    "once",
 			    device->name, names[irq], *enabled, end);
-	if (irq == FLATIOMMU_IRQ_INTX && eventfds[0] >= 0)
-		err = set_intx(device, true);
-	if (!err)
-		err = set_eventfds(device, irq, first, count, eventfds);
+	err = set_eventfds(device, irq, first, count, eventfds);
+	/* If MSIs cannot be enabled, VFIO has allowed INTx meanwhile. */
+	if (err && irq <= FLATIOMMU_IRQ_MSIX && irq != FLATIOMMU_IRQ_INTX)
+		forbid_intx(device);
 	if (!err && irq == FLATIOMMU_IRQ_INTX)
-		device->intx_signals = eventfds[0] >= 0;
-	if (irq == FLATIOMMU_IRQ_INTX && !device->intx_signals)
-		set_intx(device, false);
+		err = handle_intx(device, eventfds[0] >= 0);
 	if (err)
 		return err;
 	/* FLATIOMMU_IRQ_ERROR and _REQUEST are enabled only while they have an eventfd. */
@@ -221,10 +233,8 @@ static int disable_locked(struct flatiommu_device *device, enum flatiommu_irq ir
 		err = set_action(device, irq, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0);
 	if (err)
 		return err;
-	if (irq <= FLATIOMMU_IRQ_MSIX && device->enabled[irq]) {
-		device->intx_signals = false;
-		set_intx(device, false);
-	}
+	if (irq <= FLATIOMMU_IRQ_MSIX && device->enabled[irq])
+		handle_intx(device, false);
 	device->enabled[irq] = 0;
 	return 0;
 }
@@ -258,8 +268,11 @@ static int disable(struct flatiommu_device *device, enum flatiommu_irq irq)
 		return err;
 	pthread_mutex_lock(&device->lock);
 	err = disable_locked(device, irq);
-	if (device->flat->backend->imported)
+	if (device->flat->backend->imported) {
 		disable_others(device, irq);
+		if (irq <= FLATIOMMU_IRQ_MSIX)
+			set_intx(device, false);
+	}
 	pthread_mutex_unlock(&device->lock);
 	return err;
 }

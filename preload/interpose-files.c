@@ -132,6 +132,20 @@ INTERPOSER FILE *fopen(const char *path, const char *mode)
 
 INTERPOSER FILE *fopen64(const char *path, const char *mode) __attribute__((alias("fopen")));
 
+/* A child of vfork() has this memory, but its own standard error. */
+static void ends_standard_error(void)
+{
+	if (raw(SYS_getpid) == own_pid())
+		say_to_nobody();
+}
+
+static int begins_standard_error(int fd, int to)
+{
+	if (to == STDERR_FILENO && fd != to && raw(SYS_getpid) == own_pid())
+		say_again();
+	return to;
+}
+
 INTERPOSER int close(int fd)
 {
 	/* A file of this library, unknown to the program: it closes all file descriptors. */
@@ -140,7 +154,7 @@ INTERPOSER int close(int fd)
 		return -1;
 	}
 	if (fd == STDERR_FILENO)
-		say_to_nobody();
+		ends_standard_error();
 	if (files_any())
 		files_closed(fd);
 	return real()->close(fd);
@@ -152,7 +166,7 @@ INTERPOSER int close_range(unsigned int first, unsigned int last, int flags)
 	int own;
 
 	if (first <= STDERR_FILENO && last >= STDERR_FILENO && !(flags & CLOSE_RANGE_CLOEXEC))
-		say_to_nobody();
+		ends_standard_error();
 	/* skip our files; they have close-on-exec already */
 	while (first <= last && first <= INT32_MAX) {
 		own = node_next((int)first);
@@ -223,16 +237,16 @@ INTERPOSER int dup(int fd)
 
 INTERPOSER int dup2(int fd, int to)
 {
-	if (to == STDERR_FILENO)
-		say_again();
-	return make_way(fd, to) ? -1 : duplicated(fd, real()->dup2(fd, to));
+	if (make_way(fd, to))
+		return -1;
+	return begins_standard_error(fd, duplicated(fd, real()->dup2(fd, to)));
 }
 
 INTERPOSER int dup3(int fd, int to, int flags)
 {
-	if (to == STDERR_FILENO)
-		say_again();
-	return make_way(fd, to) ? -1 : duplicated(fd, real()->dup3(fd, to, flags));
+	if (make_way(fd, to))
+		return -1;
+	return begins_standard_error(fd, duplicated(fd, real()->dup3(fd, to, flags)));
 }
 
 INTERPOSER int fcntl(int fd, int cmd, ...)

@@ -464,18 +464,24 @@ int node_next(int fd)
 
 bool node_is_lost(void)
 {
-	unsigned int i;
+	unsigned int i, left = 0;
 
 	if (node < 0 || is_own(node, &own_node))
 		return false;
 	if (!is_own(map, &own_map))
 		map = -1;
 	node = -1;
-	nr_nodes = 0;
+	/* A parent's may still be open. */
+	for (i = 0; i < nr_nodes; i++)
+		if (is_own(nodes[i], &own_node))
+			nodes[left++] = nodes[i];
+	nr_nodes = left;
 	has_told = false;
 	may_try = true;
-	for (i = 0; i < nr_used; i++)
+	for (i = 0; i < nr_used; i++) {
 		used[i].pin = 0;
+		used[i].tried = false;
+	}
 	return true;
 }
 

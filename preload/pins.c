@@ -499,7 +499,8 @@ void pins_sweep(bool all)
 			drop_absent(page + absent, page + n);
 		} else if (all) {
 			same = check(range, page, n);
-			n = same > 0 ? (uint64_t)same : 1;
+			/* An error, such as a limit, is that of the next pages, too. */
+			n = same > 0 ? (uint64_t)same : same ? n : 1;
 		}
 		page += n;
 	}
@@ -672,7 +673,7 @@ static uint64_t count_same(const struct range *range, uint64_t page, const uint6
 {
 	uint64_t frame = range->pin->frame + range->offset + (page - range->start), i = 0;
 
-	if (range->pin->frame != NO_FRAME)
+	if (range->pin->frame != NO_FRAME && entries[0] & ENTRY_FRAME)
 		while (i < n && (entries[i] & ENTRY_FRAME) == frame + i)
 			i++;
 	return i;

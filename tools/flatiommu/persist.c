@@ -26,7 +26,7 @@
 #define RULE "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", ATTR{vendor}==\"0x%04x\", " \
 	     "ATTR{device}==\"0x%04x\", DRIVER!=\"vfio-pci\", ATTR{driver_override}=\"vfio-pci\", " \
 	     "RUN{builtin}+=\"kmod load vfio-pci\", RUN+=\"/bin/sh -c 'cd /sys%%p && " \
-	     "if [ -e iommu_group ] || [ -e /sys/module/flatiommu ]; then " \
+	     "if [ -e iommu_group ] || modprobe -q flatiommu || [ -e /sys/module/flatiommu ]; then " \
 	     "[ ! -e driver ] || echo %%k >driver/unbind; " \
 	     "else echo >driver_override; " \
 	     "echo flatiommu: %%k is not bound, as the module flatiommu is missing >/dev/kmsg; fi; " \

@@ -30,7 +30,7 @@ meanwhile() {
 	is $((($(pins) - pinned) <= (vfio ? count : 0) + count / 512 + 64)) 1 "$driver: and little else is"
 }
 
-# from cold: no huge page of the last start is taken over
+# from cold: no huge page of the last start is used again
 begin() {
 	rm -rf /run/dpdk /hugepages/rtemap_*
 }

@@ -39,7 +39,7 @@ bound() {
 	done
 }
 
-# cold: no huge page of the last start is taken over
+# cold: no huge page of the last start is used again
 cold() {
 	rm -rf /run/dpdk /hugepages/rtemap_*
 }

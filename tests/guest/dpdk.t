@@ -61,7 +61,7 @@ meanwhile() {
 	) &
 }
 for ((i = 1; i <= starts; i++)); do
-	# from cold: no huge page of the last start is taken over
+	# from cold: no huge page of the last start is used again
 	rm -rf /run/dpdk /hugepages/rtemap_*
 	wired "e1000e, start $i" "$NIC" "$NIC_PEER" "$packets" dpdk-testpmd --iova-mode=pa
 	unset -f meanwhile

@@ -40,7 +40,7 @@ u64 flat_keep_doorbell(u64 doorbell)
 	return 0;
 }
 
-/* Is a doorbell of a claimed function at @address? Needs no lock. */
+/* Is @address a doorbell that was found? Needs no lock. */
 bool flat_is_doorbell(u64 address)
 {
 	unsigned int i;

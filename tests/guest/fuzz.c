@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "devices.h"
 #include "devnode.h"
 #include "mem.h"
@@ -33,7 +34,7 @@
 #include "test.h"
 #include "vfio.h"
 
-#define CALLS		9000ull
+#define DEFAULT_CALLS	9000ull
 #define SEQUENCE	150
 #define THREADS		2
 #define SLOTS		8
@@ -131,6 +132,19 @@ static void mutate(struct dice *d, void *arg, size_t size)
 static int result(int ret)
 {
 	return ret < 0 ? -errno : 0;
+}
+
+/* The errors that a step may return, by <linux/flatiommu.h>; those of any call are in general[]. */
+#define MAY(...) (const int[]){ __VA_ARGS__, 0 }
+/* EBADF: another thread has closed it. */
+static const int general[] = { EFAULT, ENOMEM, EINTR, EINVAL, EOPNOTSUPP, E2BIG, EBADF, ENOTTY, 0 };
+
+static bool is_in(int error, const int *list)
+{
+	while (list && *list)
+		if (*list++ == error)
+			return true;
+	return false;
 }
 
 /*
@@ -393,6 +407,25 @@ static int do_quiet(struct dice *d)
 
 	mutate(d, &arg, sizeof(arg));
 	return flat_call(one_of(d, flats), FLATIOMMU_QUIET, &arg);
+}
+
+/* Each call of the table, as it should be and then changed, on whatever function and memory. */
+static int do_call(struct dice *d)
+{
+	struct flatiommu_function function = flat_function(device(d));
+	const struct call *call = &calls[below(d, nr_calls)];
+	union call_argument arg;
+	int ret;
+
+	arg = call_argument(call->number, &function, memory(d), arena);
+	mutate(d, &arg, call->size);
+	/* The machine has other work to do. */
+	if (call->number == FLATIOMMU_ALLOC && arg.alloc.length < 1ull << 36)
+		arg.alloc.length %= SLOT;
+	ret = flat_call(one_of(d, flats), call->number, &arg);
+	if (!ret && call->number == FLATIOMMU_ALLOC)
+		ret = keep(d, buffers, arg.alloc.out_fd) ? -EPROTO : 0;
+	return ret && !is_in(-ret, call->may) && !is_in(-ret, general) ? -EPROTO : ret;
 }
 
 /* Any size and any content, at the end of a page before a hole or where nothing is. */
@@ -661,74 +694,63 @@ static int do_refusals(struct dice *d)
 	return ret < 0 ? ret : 0;
 }
 
-/* What a call of ours may say besides 0, by <linux/flatiommu.h>; those of any call are in general[]. */
-#define MAY(...) (const int[]){ __VA_ARGS__, 0 }
-/* EBADF: another thread has closed it. */
-static const int general[] = { EFAULT, ENOMEM, EINTR, EINVAL, EOPNOTSUPP, E2BIG, EBADF, ENOTTY, 0 };
-
 enum guard { ANY_TIME, USES, CHANGES };
 
-static const struct call {
+static const struct step {
 	const char *name;
 	int (*fn)(struct dice *d);
 	unsigned int weight;
 	const int *may;
 	enum guard guard;
-} calls[] = {
-	{ "open", do_open, 5, MAY(EMFILE), CHANGES },
-	{ "INFO", do_info, 6, MAY(ENODEV, ENOENT), ANY_TIME },
-	{ "DECLARE", do_declare, 8, MAY(EPERM, ENODEV, ENOENT), ANY_TIME },
-	{ "LOOKUP", do_lookup, 12, MAY(ENOENT, ENODEV, EPERM), ANY_TIME },
-	{ "LOOKUP of a pin", do_lookup_pin, 12, MAY(ENOENT, ENODEV), ANY_TIME },
-	{ "PIN", do_pin, 16, MAY(ENODEV, EBUSY, ENOENT, EPERM), ANY_TIME },
-	{ "UNPIN", do_unpin, 8, MAY(ENOENT), ANY_TIME },
-	{ "ALLOC", do_alloc, 8, MAY(ENODEV, EBUSY, ERANGE, EPERM, EALREADY, EMFILE), ANY_TIME },
-	{ "BUFFER", do_buffer, 3, MAY(ENOTTY), ANY_TIME },
-	{ "HISTORY", do_history, 4, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME },
-	{ "WHO", do_who, 2, MAY(EPERM, ENODATA), ANY_TIME },
-	{ "QUIET", do_quiet, 3, MAY(EPERM, ENODEV), ANY_TIME },
-	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME },
-	{ "close", do_close, 4, NULL, CHANGES },
-	{ "mmap", do_mmap, 8, NULL, ANY_TIME },
-	{ "munmap", do_munmap, 3, NULL, ANY_TIME },
-	{ "mremap", do_mremap, 3, NULL, ANY_TIME },
-	{ "mprotect", do_mprotect, 2, NULL, ANY_TIME },
-	{ "madvise", do_madvise, 2, NULL, ANY_TIME },
-	{ "fork", do_fork, 1, NULL, CHANGES },
-	{ "pass a file", do_pass, 2, NULL, CHANGES },
-	{ "container", do_container, 1, NULL, CHANGES },
-	{ "group", do_group, 2, NULL, CHANGES },
-	{ "SET_CONTAINER", do_set_container, 5, NULL, CHANGES },
-	{ "UNSET_CONTAINER", do_unset_container, 1, NULL, CHANGES },
-	{ "SET_IOMMU", do_set_iommu, 4, NULL, CHANGES },
-	{ "GET_DEVICE_FD", do_device, 4, NULL, CHANGES },
-	{ "all of VFIO's way", do_open_vfio, 4, NULL, CHANGES },
-	{ "MAP_DMA at the bus address", do_map_at_bus, 8, NULL, USES },
-	{ "MAP_DMA", do_map, 12, NULL, USES },
-	{ "UNMAP_DMA", do_unmap, 4, NULL, USES },
-	{ "bus mastering", do_master, 6, NULL, USES },
-	{ "claim", do_claim, 4, MAY(EPERM, ENODEV, EAGAIN, EEXIST, EBUSY, EALREADY, ENXIO, EADDRINUSE), ANY_TIME },
-	{ "release", do_release, 4, MAY(ENODEV, ENOENT, EBUSY), ANY_TIME },
-	{ "parameters", do_parameter, 1, MAY(EPERM), ANY_TIME },
-	{ "refusals", do_refusals, 1, MAY(EPERM), ANY_TIME },
+	unsigned long number;		/* whose row in lib/calls.c has the errors */
+} steps[] = {
+	{ "open", do_open, 5, MAY(EMFILE), CHANGES, 0 },
+	{ "INFO", do_info, 6, NULL, ANY_TIME, FLATIOMMU_INFO },
+	{ "DECLARE", do_declare, 8, NULL, ANY_TIME, FLATIOMMU_DECLARE },
+	{ "LOOKUP", do_lookup, 12, NULL, ANY_TIME, FLATIOMMU_LOOKUP },
+	{ "LOOKUP of a pin", do_lookup_pin, 12, NULL, ANY_TIME, FLATIOMMU_LOOKUP },
+	{ "PIN", do_pin, 16, NULL, ANY_TIME, FLATIOMMU_PIN },
+	{ "UNPIN", do_unpin, 8, NULL, ANY_TIME, FLATIOMMU_UNPIN },
+	{ "ALLOC", do_alloc, 8, NULL, ANY_TIME, FLATIOMMU_ALLOC },
+	{ "BUFFER", do_buffer, 3, MAY(ENOTTY), ANY_TIME, 0 },
+	{ "HISTORY", do_history, 4, NULL, ANY_TIME, FLATIOMMU_HISTORY },
+	{ "WHO", do_who, 2, NULL, ANY_TIME, FLATIOMMU_WHO },
+	{ "QUIET", do_quiet, 3, NULL, ANY_TIME, FLATIOMMU_QUIET },
+	{ "any call", do_call, 8, MAY(EPERM, EBUSY, ENODEV, ENOENT, ENODATA, ERANGE, EALREADY, EMFILE), ANY_TIME, 0 },
+	{ "anything", do_raw, 8, MAY(EPERM, ENODEV, ENOENT, ENODATA), ANY_TIME, 0 },
+	{ "close", do_close, 4, NULL, CHANGES, 0 },
+	{ "mmap", do_mmap, 8, NULL, ANY_TIME, 0 },
+	{ "munmap", do_munmap, 3, NULL, ANY_TIME, 0 },
+	{ "mremap", do_mremap, 3, NULL, ANY_TIME, 0 },
+	{ "mprotect", do_mprotect, 2, NULL, ANY_TIME, 0 },
+	{ "madvise", do_madvise, 2, NULL, ANY_TIME, 0 },
+	{ "fork", do_fork, 1, NULL, CHANGES, 0 },
+	{ "pass a file", do_pass, 2, NULL, CHANGES, 0 },
+	{ "container", do_container, 1, NULL, CHANGES, 0 },
+	{ "group", do_group, 2, NULL, CHANGES, 0 },
+	{ "SET_CONTAINER", do_set_container, 5, NULL, CHANGES, 0 },
+	{ "UNSET_CONTAINER", do_unset_container, 1, NULL, CHANGES, 0 },
+	{ "SET_IOMMU", do_set_iommu, 4, NULL, CHANGES, 0 },
+	{ "GET_DEVICE_FD", do_device, 4, NULL, CHANGES, 0 },
+	{ "all of VFIO's way", do_open_vfio, 4, NULL, CHANGES, 0 },
+	{ "MAP_DMA at the bus address", do_map_at_bus, 8, NULL, USES, 0 },
+	{ "MAP_DMA", do_map, 12, NULL, USES, 0 },
+	{ "UNMAP_DMA", do_unmap, 4, NULL, USES, 0 },
+	{ "bus mastering", do_master, 6, NULL, USES, 0 },
+	{ "claim", do_claim, 4, MAY(EPERM, ENODEV, EAGAIN, EEXIST, EBUSY, EALREADY, ENXIO, EADDRINUSE), ANY_TIME, 0 },
+	{ "release", do_release, 4, MAY(ENODEV, ENOENT, EBUSY), ANY_TIME, 0 },
+	{ "parameters", do_parameter, 1, MAY(EPERM), ANY_TIME, 0 },
+	{ "refusals", do_refusals, 1, MAY(EPERM), ANY_TIME, 0 },
 };
 
 struct counts {
-	atomic_ulong of[ARRAY_SIZE(calls)][ERRNOS];
+	atomic_ulong of[ARRAY_SIZE(steps)][ERRNOS];
 	atomic_ulong wrong;
 };
 
 static struct counts *counts;
 /* Calls of a thread. */
 static unsigned int calls_each;
-
-static bool is_in(int error, const int *list)
-{
-	while (list && *list)
-		if (*list++ == error)
-			return true;
-	return false;
-}
 
 struct thread {
 	pthread_t thread;
@@ -739,25 +761,27 @@ static void *run_thread(void *arg)
 {
 	struct thread *t = arg;
 	unsigned int i, n, sum = 0;
+	const int *may;
 	int error;
 
-	for (n = 0; n < ARRAY_SIZE(calls); n++)
-		sum += calls[n].weight;
+	for (n = 0; n < ARRAY_SIZE(steps); n++)
+		sum += steps[n].weight;
 	for (i = 0; i < calls_each; i++) {
 		unsigned int at = below(&t->dice, sum);
 
-		for (n = 0; at >= calls[n].weight; n++)
-			at -= calls[n].weight;
-		if (calls[n].guard == USES)
+		for (n = 0; at >= steps[n].weight; n++)
+			at -= steps[n].weight;
+		if (steps[n].guard == USES)
 			pthread_rwlock_rdlock(&address_spaces);
-		else if (calls[n].guard == CHANGES)
+		else if (steps[n].guard == CHANGES)
 			pthread_rwlock_wrlock(&address_spaces);
-		error = -calls[n].fn(&t->dice);
-		if (calls[n].guard != ANY_TIME)
+		error = -steps[n].fn(&t->dice);
+		if (steps[n].guard != ANY_TIME)
 			pthread_rwlock_unlock(&address_spaces);
 		atomic_fetch_add(&counts->of[n][error < ERRNOS ? error : ERRNOS - 1], 1);
-		if (error && calls[n].may && !is_in(error, calls[n].may) && !is_in(error, general)) {
-			printf("# call %u: %s is %s\n", i, calls[n].name, errno_name(-error));
+		may = steps[n].number ? call_of(steps[n].number)->may : steps[n].may;
+		if (error && may && !is_in(error, may) && !is_in(error, general)) {
+			printf("# call %u: %s is %s\n", i, steps[n].name, errno_name(-error));
 			atomic_fetch_add(&counts->wrong, 1);
 		}
 	}
@@ -859,8 +883,8 @@ static unsigned int never_succeeded(void)
 {
 	unsigned int n, never = 0;
 
-	for (n = 0; n < ARRAY_SIZE(calls); n++)
-		never += !counts->of[n][0] && calls[n].fn != do_raw;
+	for (n = 0; n < ARRAY_SIZE(steps); n++)
+		never += !counts->of[n][0] && steps[n].fn != do_raw;
 	return never;
 }
 
@@ -869,7 +893,7 @@ static unsigned long calls_made(void)
 	unsigned long sum = 0;
 	unsigned int n, error;
 
-	for (n = 0; n < ARRAY_SIZE(calls); n++)
+	for (n = 0; n < ARRAY_SIZE(steps); n++)
 		for (error = 0; error < ERRNOS; error++)
 			sum += counts->of[n][error];
 	return sum;
@@ -878,7 +902,7 @@ static unsigned long calls_made(void)
 static void nothing_is_left(void **state)
 {
 	uint64_t seed = parameter("fuzz_seed=", 1), at;
-	uint64_t wanted = parameter("fuzz_calls=", CALLS);
+	uint64_t wanted = parameter("fuzz_calls=", DEFAULT_CALLS);
 	struct dice dice;
 	long before = pins();
 	const char *left = NULL;
@@ -922,9 +946,9 @@ static void each_call_has_succeeded(void **state)
 	int error;
 
 	(void)state;
-	for (n = 0; n < ARRAY_SIZE(calls); n++) {
+	for (n = 0; n < ARRAY_SIZE(steps); n++) {
 		char line[512];
-		int size = snprintf(line, sizeof(line), "%s:", calls[n].name);
+		int size = snprintf(line, sizeof(line), "%s:", steps[n].name);
 
 		for (error = 0; error < ERRNOS; error++) {
 			unsigned long count = counts->of[n][error];

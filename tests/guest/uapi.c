@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "caps.h"
 #include "devices.h"
 #include "devnode.h"
@@ -16,8 +17,6 @@
 #include "sysfs.h"
 #include "test.h"
 #include "vfio.h"
-
-#define NOWHERE FLATIOMMU_LOOKUP_FIRST
 
 static int flat = -1;
 
@@ -37,158 +36,78 @@ static int end(void **state)
 	return pci_give_back(EDU) || flat_unload() ? -1 : 0;
 }
 
-/* An argument of each call that succeeds, or at least gets to where the call itself fails. */
 static struct flatiommu_function edu;
 static char *page;
+static union {
+	struct flatiommu_segment segment;
+	struct flatiommu_event event;
+} written;
 
-static const struct {
-	unsigned long call;
-	uint32_t size;
-	int result;
-	bool has_flags;
-	uint32_t first_size;	/* of the first version */
-} calls[] = {
-	{ FLATIOMMU_INFO, sizeof(struct flatiommu_info), 0, true, 32 },
-	{ FLATIOMMU_DECLARE, sizeof(struct flatiommu_declare), 0, true, 24 },
-	{ FLATIOMMU_LOOKUP, sizeof(struct flatiommu_lookup), -ENOENT, true, 48 },
-	{ FLATIOMMU_PIN, sizeof(struct flatiommu_pin), 0, true, 40 },
-	{ FLATIOMMU_UNPIN, sizeof(struct flatiommu_unpin), -ENOENT, false, 8 },
-	{ FLATIOMMU_ALLOC, sizeof(struct flatiommu_alloc), 0, true, 40 },
-	{ FLATIOMMU_HISTORY, sizeof(struct flatiommu_history), 0, true, 40 },
-	{ FLATIOMMU_WHO, sizeof(struct flatiommu_who), 0, true, 56 },
-	{ FLATIOMMU_QUIET, sizeof(struct flatiommu_quiet), 0, true, 16 },
-};
-
-union argument {
-	uint32_t size;
-	struct flatiommu_info info;
-	struct flatiommu_declare declare;
-	struct flatiommu_lookup lookup;
-	struct flatiommu_pin pin;
-	struct flatiommu_unpin unpin;
-	struct flatiommu_alloc alloc;
-	struct flatiommu_history history;
-	struct flatiommu_who who;
-	struct flatiommu_quiet quiet;
-	char bytes[4096];
-};
-
-static struct flatiommu_segment segment;
-static struct flatiommu_event event;
-
-static union argument good(unsigned int i)
+static union call_argument good(unsigned long number)
 {
-	union argument arg;
-
-	memset(&arg, 0, sizeof(arg));
-	arg.size = calls[i].size;
-	switch (calls[i].call) {
-	case FLATIOMMU_INFO:
-		arg.info.flags = FLATIOMMU_INFO_FUNCTION;
-		arg.info.function = edu;
-		break;
-	case FLATIOMMU_DECLARE:
-		arg.declare.nr_functions = 1;
-		arg.declare.functions = (uintptr_t)&edu;
-		break;
-	case FLATIOMMU_LOOKUP:
-		arg.lookup.function = edu;
-		arg.lookup.nr_segments = 1;
-		arg.lookup.start = NOWHERE;
-		arg.lookup.length = 1;
-		arg.lookup.segments = (uintptr_t)&segment;
-		break;
-	case FLATIOMMU_PIN:
-		arg.pin.nr_functions = 1;
-		arg.pin.functions = (uintptr_t)&edu;
-		arg.pin.vaddr = (uintptr_t)page;
-		arg.pin.length = PAGE;
-		break;
-	case FLATIOMMU_UNPIN:
-		arg.unpin.pin = 12345;
-		break;
-	case FLATIOMMU_ALLOC:
-		arg.alloc.function = edu;
-		arg.alloc.address_bits = 32;
-		arg.alloc.node = -1;
-		arg.alloc.length = 1;
-		break;
-	case FLATIOMMU_HISTORY:
-		arg.history.function = edu;
-		arg.history.nr_events = 1;
-		arg.history.events = (uintptr_t)&event;
-		break;
-	case FLATIOMMU_WHO:
-		arg.who.nr_events = 1;
-		arg.who.length = 1;
-		arg.who.events = (uintptr_t)&event;
-		break;
-	}
-	return arg;
+	return call_argument(number, &edu, page, &written);
 }
 
 /* The memory that it may have got is no matter. */
-static int make_call(unsigned int i, union argument *arg)
+static int make_call(const struct call *call, union call_argument *arg)
 {
-	int ret = flat_call(flat, calls[i].call, arg);
+	int ret = flat_call(flat, call->number, arg);
 
-	if (!ret && calls[i].call == FLATIOMMU_ALLOC)
+	if (!ret && call->number == FLATIOMMU_ALLOC)
 		close(arg->alloc.out_fd);
 	return ret;
 }
 
-#define for_each_call(i) for (i = 0; i < ARRAY_SIZE(calls); i++)
-
 static void sizes(void **state)
 {
-	union argument arg;
-	unsigned int i;
+	union call_argument arg;
+	const struct call *call;
 
 	(void)state;
-	for_each_call(i) {
-		arg = good(i);
-		expect(calls[i].result, make_call(i, &arg));
+	for_each_call(call) {
+		arg = good(call->number);
+		expect(call->result, make_call(call, &arg));
 		/* A program that is older, and one that is older than there were any. */
-		arg = good(i);
-		arg.size = calls[i].first_size;
-		expect(calls[i].result, make_call(i, &arg));
-		assert_int_equal(arg.size, calls[i].first_size);
-		arg = good(i);
-		arg.size = calls[i].first_size - 1;
-		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
+		arg = good(call->number);
+		arg.size = call->first_size;
+		expect(call->result, make_call(call, &arg));
+		assert_int_equal(arg.size, call->first_size);
+		arg = good(call->number);
+		arg.size = call->first_size - 1;
+		expect(-EINVAL, flat_call(flat, call->number, &arg));
 		arg.size = 0;
-		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
+		expect(-EINVAL, flat_call(flat, call->number, &arg));
 
 		/* A program that is newer than the module. */
-		arg = good(i);
-		arg.size = calls[i].size + 64;
-		expect(calls[i].result, make_call(i, &arg));
-		assert_int_equal(arg.size, calls[i].size + 64);
-		arg = good(i);
-		arg.size = calls[i].size + 64;
-		arg.bytes[calls[i].size + 63] = 1;
-		expect(-E2BIG, flat_call(flat, calls[i].call, &arg));
-		arg = good(i);
+		arg = good(call->number);
+		arg.size = call->size + 64;
+		expect(call->result, make_call(call, &arg));
+		assert_int_equal(arg.size, call->size + 64);
+		arg = good(call->number);
+		arg.size = call->size + 64;
+		arg.bytes[call->size + 63] = 1;
+		expect(-E2BIG, flat_call(flat, call->number, &arg));
+		arg = good(call->number);
 		arg.size = ~0u;
-		expect(-E2BIG, flat_call(flat, calls[i].call, &arg) == -EFAULT ? -E2BIG :
-		       flat_call(flat, calls[i].call, &arg));
+		expect(-E2BIG, flat_call(flat, call->number, &arg) == -EFAULT ? -E2BIG :
+		       flat_call(flat, call->number, &arg));
 	}
 }
 
 static void flags(void **state)
 {
-	union argument arg;
-	unsigned int i;
+	union call_argument arg;
+	const struct call *call;
 
 	(void)state;
-	for_each_call(i) {
-		if (!calls[i].has_flags)
+	for_each_call(call) {
+		if (!call->has_flags)
 			continue;
-		arg = good(i);
+		arg = good(call->number);
 		arg.info.flags |= 1u << 31;
-		expect(-EOPNOTSUPP, flat_call(flat, calls[i].call, &arg));
+		expect(-EOPNOTSUPP, flat_call(flat, call->number, &arg));
 	}
-	arg = good(0);
+	arg = good(FLATIOMMU_INFO);
 	arg.info.flags |= FLATIOMMU_INFO_GROUP;
 	expect(-EINVAL, flat_call(flat, FLATIOMMU_INFO, &arg));
 }
@@ -196,62 +115,62 @@ static void flags(void **state)
 static void reserved_members(void **state)
 {
 	struct flatiommu_function function = edu;
-	union argument arg;
+	union call_argument arg;
 
 	(void)state;
-	arg = good(0);
+	arg = good(FLATIOMMU_INFO);
 	arg.info.function.reserved = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_INFO, &arg));
-	arg = good(1);
+	arg = good(FLATIOMMU_DECLARE);
 	arg.declare.reserved = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_DECLARE, &arg));
 	function.reserved = 1;
-	arg = good(1);
+	arg = good(FLATIOMMU_DECLARE);
 	arg.declare.functions = (uintptr_t)&function;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_DECLARE, &arg));
-	arg = good(2);
+	arg = good(FLATIOMMU_LOOKUP);
 	arg.lookup.function.reserved = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
 	/* It is not looked at without the flag. */
-	arg = good(2);
+	arg = good(FLATIOMMU_LOOKUP);
 	arg.lookup.pin = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
-	arg = good(3);
+	arg = good(FLATIOMMU_PIN);
 	arg.pin.reserved = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
-	arg = good(3);
+	arg = good(FLATIOMMU_PIN);
 	arg.pin.reserved_2 = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
-	arg = good(3);
+	arg = good(FLATIOMMU_PIN);
 	arg.pin.dmabuf = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
-	arg = good(3);
+	arg = good(FLATIOMMU_PIN);
 	arg.pin.functions = (uintptr_t)&function;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_PIN, &arg));
-	arg = good(5);
+	arg = good(FLATIOMMU_ALLOC);
 	arg.alloc.reserved = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_ALLOC, &arg));
-	arg = good(5);
+	arg = good(FLATIOMMU_ALLOC);
 	arg.alloc.function = function;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_ALLOC, &arg));
-	arg = good(6);
+	arg = good(FLATIOMMU_HISTORY);
 	arg.history.function = function;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_HISTORY, &arg));
-	arg = good(7);
+	arg = good(FLATIOMMU_WHO);
 	arg.who.reserved = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_WHO, &arg));
 }
 
 static void no_such_call(void **state)
 {
-	union argument arg = good(0);
+	union call_argument arg = good(FLATIOMMU_INFO);
 
 	(void)state;
 	expect(-ENOTTY, flat_call(flat, _IO(FLATIOMMU_TYPE, 0x7f), &arg));
 	/* Of another file. */
 	expect(-ENOTTY, flat_call(flat, FLATIOMMU_BUFFER, &arg));
 	/* After the last one. */
-	expect(-ENOTTY, flat_call(flat, calls[ARRAY_SIZE(calls) - 1].call + 1, &arg));
+	expect(-ENOTTY, flat_call(flat, calls[nr_calls - 1].number + 1, &arg));
 	expect(-ENOTTY, flat_call(flat, _IO(';', 0x80), &arg));
 	expect(-ENOTTY, flat_call(flat, _IOWR(FLATIOMMU_TYPE, 0x80, struct flatiommu_info), &arg));
 }
@@ -261,49 +180,49 @@ static void arguments_that_are_not_there(void **state)
 	char *nothing = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	long before = pins();
-	union argument arg;
-	unsigned int i;
+	union call_argument arg;
+	const struct call *call;
 	int files = count_entries("/proc/self/fd");
 
 	(void)state;
 	munmap(nothing + PAGE, PAGE);
-	for_each_call(i) {
-		expect(-EFAULT, flat_call(flat, calls[i].call, NULL));
+	for_each_call(call) {
+		expect(-EFAULT, flat_call(flat, call->number, NULL));
 		/* Only the size is there. */
-		arg = good(i);
+		arg = good(call->number);
 		memcpy(nothing + PAGE - 4, &arg, 4);
-		expect(-EFAULT, flat_call(flat, calls[i].call, nothing + PAGE - 4));
-		if (calls[i].result)
+		expect(-EFAULT, flat_call(flat, call->number, nothing + PAGE - 4));
+		if (call->result)
 			continue;
 		/* It cannot be written. */
-		memcpy(nothing, &arg, calls[i].size);
+		memcpy(nothing, &arg, call->size);
 		mprotect(nothing, PAGE, PROT_READ);
-		expect(calls[i].call == FLATIOMMU_DECLARE ? 0 : -EFAULT,
-		       flat_call(flat, calls[i].call, nothing));
+		expect(call->number == FLATIOMMU_DECLARE ? 0 : -EFAULT,
+		       flat_call(flat, call->number, nothing));
 		mprotect(nothing, PAGE, PROT_READ | PROT_WRITE);
 	}
 	assert_int_equal(pins(), before);
 	/* A file that nobody was told of is none. */
 	assert_int_equal(count_entries("/proc/self/fd"), files);
-	arg = good(1);
+	arg = good(FLATIOMMU_DECLARE);
 	arg.declare.functions = 8;
 	expect(-EFAULT, flat_call(flat, FLATIOMMU_DECLARE, &arg));
-	arg = good(3);
+	arg = good(FLATIOMMU_PIN);
 	arg.pin.functions = 8;
 	expect(-EFAULT, flat_call(flat, FLATIOMMU_PIN, &arg));
 
 	/* A pin's addresses, to an array that cannot be written. */
-	arg = good(3);
+	arg = good(FLATIOMMU_PIN);
 	expect(0, flat_call(flat, FLATIOMMU_PIN, &arg));
 	{
-		union argument lookup = good(2);
+		union call_argument lookup = good(FLATIOMMU_LOOKUP);
 
 		lookup.lookup.flags = FLATIOMMU_LOOKUP_PIN;
 		lookup.lookup.pin = arg.pin.out_pin;
 		lookup.lookup.start = 0;
 		lookup.lookup.segments = 8;
 		expect(-EFAULT, flat_call(flat, FLATIOMMU_LOOKUP, &lookup));
-		lookup.lookup.segments = (uintptr_t)&segment;
+		lookup.lookup.segments = (uintptr_t)&written;
 		expect(0, flat_call(flat, FLATIOMMU_LOOKUP, &lookup));
 	}
 	expect(0, flat_unpin(flat, arg.pin.out_pin));
@@ -314,31 +233,34 @@ static void arguments_that_are_not_there(void **state)
 static void lists_of_functions(void **state)
 {
 	struct flatiommu_function list[FLATIOMMU_MAX_FUNCTIONS + 1];
-	union argument arg;
+	const struct call *call;
+	union call_argument arg;
 	unsigned int i;
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(list); i++)
 		list[i] = edu;
-	for (i = 1; i < 4; i += 2) {
+	for_each_call(call) {
 		struct { uint32_t size, flags, count; } *head = (void *)&arg;
 
-		arg = good(i);
+		if (call->number != FLATIOMMU_DECLARE && call->number != FLATIOMMU_PIN)
+			continue;
+		arg = good(call->number);
 		head->count = 0;
-		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
+		expect(-EINVAL, flat_call(flat, call->number, &arg));
 		head->count = FLATIOMMU_MAX_FUNCTIONS + 1;
-		expect(-EINVAL, flat_call(flat, calls[i].call, &arg));
+		expect(-EINVAL, flat_call(flat, call->number, &arg));
 		arg.declare.functions = (uintptr_t)list;
-		if (calls[i].call == FLATIOMMU_PIN)
+		if (call->number == FLATIOMMU_PIN)
 			arg.pin.functions = (uintptr_t)list;
 		head->count = FLATIOMMU_MAX_FUNCTIONS;
-		expect(0, flat_call(flat, calls[i].call, &arg));
-		if (calls[i].call == FLATIOMMU_PIN)
+		expect(0, flat_call(flat, call->number, &arg));
+		if (call->number == FLATIOMMU_PIN)
 			expect(0, flat_unpin(flat, arg.pin.out_pin));
 	}
 	/* One that is not there, among others; nothing is declared then. */
 	list[3].devfn = 0xff;
-	arg = good(1);
+	arg = good(FLATIOMMU_DECLARE);
 	arg.declare.nr_functions = 5;
 	arg.declare.functions = (uintptr_t)list;
 	expect(-ENODEV, flat_call(flat, FLATIOMMU_DECLARE, &arg));
@@ -353,23 +275,23 @@ static void lists_of_functions(void **state)
 
 static void lookups(void **state)
 {
-	union argument arg;
+	union call_argument arg;
 
 	(void)state;
 	expect(0, flat_declare(flat, EDU));
-	arg = good(2);
+	arg = good(FLATIOMMU_LOOKUP);
 	arg.lookup.length = 0;
 	expect(-EINVAL, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
-	arg = good(2);
+	arg = good(FLATIOMMU_LOOKUP);
 	arg.lookup.nr_segments = 0;
 	expect(-EINVAL, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
-	arg = good(2);
+	arg = good(FLATIOMMU_LOOKUP);
 	arg.lookup.length = ~0ull;
 	expect(-EINVAL, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
-	arg = good(2);
+	arg = good(FLATIOMMU_LOOKUP);
 	arg.lookup.function = flat_function(TESTDEV);
 	expect(-ENODEV, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
-	arg = good(2);
+	arg = good(FLATIOMMU_LOOKUP);
 	arg.lookup.flags = FLATIOMMU_LOOKUP_PIN;
 	arg.lookup.pin = 77;
 	expect(-ENOENT, flat_call(flat, FLATIOMMU_LOOKUP, &arg));
@@ -377,7 +299,7 @@ static void lookups(void **state)
 
 static void info(void **state)
 {
-	union argument arg = good(0);
+	union call_argument arg = good(FLATIOMMU_INFO);
 	int edu_group = pci_group(EDU);
 
 	(void)state;
@@ -388,7 +310,7 @@ static void info(void **state)
 	assert_int_equal(arg.info.out_wc_bars, 0);
 	assert_int_equal(arg.info.group, -1);
 	/* What a program leaves in what is written does not matter. */
-	arg = good(0);
+	arg = good(FLATIOMMU_INFO);
 	arg.info.out_version = ~0u;
 	arg.info.out_state = ~0u;
 	arg.info.out_wc_bars = ~0u;
@@ -398,7 +320,7 @@ static void info(void **state)
 	assert_int_equal(arg.info.group, edu_group);
 	assert_int_equal(arg.info.out_state & ~FLATIOMMU_STATE_DECLARED,
 			 FLATIOMMU_STATE_BUS_ADDRESSES | FLATIOMMU_STATE_CLAIMED);
-	arg = good(0);
+	arg = good(FLATIOMMU_INFO);
 	arg.info.flags = FLATIOMMU_INFO_GROUP;
 	arg.info.group = edu_group;
 	arg.info.function = (struct flatiommu_function){ 0 };

@@ -98,14 +98,14 @@ static const char *why_not_iommufd(const struct candidate *c, const struct sysfs
 }
 
 static void tell_choice(struct flatiommu_device *device, const struct candidate *c, bool forced,
-			const char *refused)
+			const char *failed)
 {
 	const char *why = forced ? device->flat->wanted[0] ? ", and the program says so" :
 					   ", and FLATIOMMU_BACKEND says so" :
-			  refused[0] ? "; " : why_not_iommufd(c, &device->function);
+			  failed[0] ? "; " : why_not_iommufd(c, &device->function);
 
 	snprintf(device->flat->backend_reason, sizeof(device->flat->backend_reason), "%s: %s%s%.120s",
-		 c->backend->name, c->behind, why, refused);
+		 c->backend->name, c->behind, why, failed);
 }
 
 static const char *whose_wish(const struct flatiommu *flat)
@@ -173,7 +173,7 @@ int choose_backend(struct flatiommu_device *device)
 {
 	struct flatiommu *flat = device->flat;
 	const char *forced = flat->wanted[0] ? flat->wanted : secure_getenv("FLATIOMMU_BACKEND");
-	char refused[400] = "";
+	char failed[400] = "";
 	int err, first_err = 0;
 	bool known = false;
 	unsigned int tried = 0;
@@ -193,13 +193,13 @@ int choose_backend(struct flatiommu_device *device)
 			continue;
 		err = try_backend(device, c->backend);
 		if (!err) {
-			tell_choice(device, c, forced, refused);
+			tell_choice(device, c, forced, failed);
 			return 0;
 		}
 		if (tried++)
 			continue;
 		first_err = err;
-		snprintf(refused, sizeof(refused), "%s was refused: %.340s", c->backend->name,
+		snprintf(failed, sizeof(failed), "%s failed: %.340s", c->backend->name,
 			 latest_reason());
 	}
 	if (forced && !known)
@@ -208,7 +208,7 @@ int choose_backend(struct flatiommu_device *device)
 		char last[512];
 
 		snprintf(last, sizeof(last), "%.511s", latest_reason());
-		return fail(flat, first_err, "%s; after that, %s", refused, last);
+		return fail(flat, first_err, "%s; after that, %s", failed, last);
 	}
 	return tried ? first_err : refuse(device, forced);
 }

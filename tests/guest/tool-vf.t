@@ -52,6 +52,16 @@ succeeds "a program opens it" hello "$SRIOV_VF0"
 is "$("${doctor[@]}" --run "$SRIOV_VF0" | jq -r '.checks[] | select(.function and .state == "problem") | .text')" '' \
 	"doctor --run finds no problem"
 
+diag "one that a program has open"
+holder "$SRIOV_VF0" device >/tmp/holder &
+until_true 20 test -s /tmp/holder
+output=$(timeout -k 1 60 flatiommu bind --force "$SRIOV_PF" 2>&1)
+is "$?" 1 "the physical one is not bound, not even with --force"
+like "$output" "$SRIOV_VF0: open by holder\[$(</tmp/holder)\]" "and bind says who has the virtual one"
+is "$(driver_of "$SRIOV_PF")" nvme "it keeps its driver"
+kill "$(</tmp/holder)"
+until_true 20 test ! -e "/proc/$(</tmp/holder)"
+
 diag "one that does not"
 # as behind a link that is down: nothing is at that bus
 bus=$(setpci -s "$BRIDGE" SECONDARY_BUS)

@@ -149,6 +149,9 @@ static int check(struct tool *tool, struct json_object *warnings, const struct f
 		}
 		if (!ret)
 			ret = check_group(tool, functions, f);
+		/* --force does not make a program close a virtual function */
+		if (!ret && *f->driver && !is_on_vfio(f))
+			ret = check_vfs_unused(tool, f, &processes);
 		if (!ret)
 			ret = check_uses(tool, warnings, f, &processes, args->values[FORCE]);
 	}

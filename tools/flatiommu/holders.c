@@ -147,6 +147,20 @@ int check_unused(struct tool *tool, const struct function *f, struct processes *
 	return 0;
 }
 
+int check_vfs_unused(struct tool *tool, const struct function *f, struct processes *processes)
+{
+	unsigned int vfs = nr_vfs(f), i;
+	char address[PCI_ADDRESS_SIZE];
+	struct function vf;
+	int ret = 0;
+
+	for (i = 0; i < vfs && !ret; i++)
+		if (function_vf(address, sizeof(address), f, i) && !function_read(&vf, address) &&
+		    is_of_vfio(&vf))
+			ret = check_unused(tool, &vf, processes);
+	return ret;
+}
+
 /* A write to enable takes device_lock. If the function has a driver, it does nothing more. */
 static int ask_for_lock(const void *arg, int answer)
 {

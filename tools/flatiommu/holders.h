@@ -14,6 +14,13 @@ struct processes;
 int check_unused(struct tool *tool, const struct function *function, struct processes *processes);
 
 /*
+ * As check_unused(), for the virtual functions of a function: to remove one, its driver or sriov_numvfs
+ * waits until no program has it open.
+ */
+int check_vfs_unused(struct tool *tool, const struct function *function,
+		     struct processes *processes);
+
+/*
  * Unbinds a function from its driver; from VFIO only if it is not open. No program can open it
  * meanwhile.
  */

@@ -82,21 +82,12 @@ static bool is_open(const struct function *f, const struct processes *processes)
 	return sure;
 }
 
-/*
- * vfio-pci removes the virtual functions first, and waits until programs have closed them. Nothing
- * makes them again.
- */
+/* vfio-pci removes the virtual functions first. Nothing makes them again. */
 static int check_vfs(struct tool *tool, const struct function *f, struct processes *processes)
 {
-	char address[PCI_ADDRESS_SIZE];
-	unsigned int vfs = nr_vfs(f), i;
-	struct function vf;
-	int ret = 0;
+	int ret = check_vfs_unused(tool, f, processes);
+	unsigned int vfs = nr_vfs(f);
 
-	for (i = 0; i < vfs && !ret; i++)
-		if (function_vf(address, sizeof(address), f, i) && !function_read(&vf, address) &&
-		    is_of_vfio(&vf))
-			ret = check_unused(tool, &vf, processes);
 	if (ret || !vfs)
 		return ret;
 	cure(tool, "echo 0 >" PCI_DEVICES "/%s/sriov_numvfs", f->address);

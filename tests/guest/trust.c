@@ -23,15 +23,14 @@
 #include "vfio.h"
 
 #define KEY FLATIOMMU_LOOKUP_FIRST
-#define PARAMETERS "/sys/module/flatiommu/parameters/"
 
 static const char *const devices[] = { EDU, NULL };
 
 /* A's. */
 static struct vfio_dev edu = VFIO_DEV_INIT;
 static int container = -1, flat = -1;
-static char *looked_up, *strict, *pinned;
-static uint64_t strict_bus;
+static char *looked_up, *strict, *pinned, *held;
+static uint64_t strict_bus, held_bus;
 static uint32_t pin;
 static long pins_of_a;
 
@@ -149,6 +148,47 @@ static int release(void)
 	return flat_release(EDU);
 }
 
+/* With the events of A's maps and pins, without their addresses. */
+static int read_history(void)
+{
+	struct flatiommu_event events[8];
+	struct flatiommu_history arg = {
+		.size = sizeof(arg),
+		.function = flat_function(EDU),
+		.nr_events = ARRAY_SIZE(events),
+		.events = (uintptr_t)events,
+	};
+	int ret = flat_call(own, FLATIOMMU_HISTORY, &arg);
+	unsigned int i;
+
+	for (i = 0; !ret && i < arg.nr_events; i++)
+		if (events[i].at || events[i].address)
+			ret = -EPROTO;
+	return ret || arg.nr_events ? ret : -ENODATA;
+}
+
+static int ask_who(void)
+{
+	struct flatiommu_event event;
+	struct flatiommu_who arg = {
+		.size = sizeof(arg),
+		.nr_events = 1,
+		.address = strict_bus,
+		.length = PAGE,
+		.events = (uintptr_t)&event,
+	};
+
+	return flat_call(own, FLATIOMMU_WHO, &arg);
+}
+
+static int say_quiet(void)
+{
+	struct flatiommu_quiet arg = { .size = sizeof(arg) };
+	int ret = flat_call(own, FLATIOMMU_QUIET, &arg);
+
+	return !ret && arg.out_length ? -EPROTO : ret;
+}
+
 static int claim(void)
 {
 	return flat_claim(FN1);
@@ -183,6 +223,9 @@ static const struct cell cells[] = {
 	{ "does not have its group", 'B', open_group, -EBUSY },
 	{ "does not release it", 'B', release, -EACCES },
 	{ "reads no refusals", 'B', read_refusals, -EACCES },
+	{ "reads that A has mapped and pinned, and not where", 'B', read_history, 0 },
+	{ "is not told who had A's memory", 'B', ask_who, -EPERM },
+	{ "gives back nothing of what A holds", 'B', say_quiet, 0 },
 	{ "declares nothing with A's file", 'C', declare, -EPERM },
 	{ "is not told what A looks up", 'C', look_up_key, -EPERM },
 	{ "is not told what A has mapped at its bus address", 'C', look_up_strict, -EPERM },
@@ -196,6 +239,9 @@ static const struct cell cells[] = {
 	{ "does not claim", 'C', claim, -EACCES },
 	{ "does not release", 'C', release, -EACCES },
 	{ "reads no refusals", 'C', read_refusals, -EACCES },
+	{ "reads no history with A's file", 'C', read_history, -EPERM },
+	{ "is not told who had A's memory", 'C', ask_who, -EPERM },
+	{ "gives back nothing with A's file", 'C', say_quiet, -EPERM },
 	{ "does not set what a refusal does", 'C', set_fence, -EACCES },
 	{ "does not set who is claimed", 'C', set_auto, -EACCES },
 	{ "ends nothing by closing A's file", 'C', close_it, 0 },
@@ -220,6 +266,7 @@ static void expect_a_goes_on(void)
 {
 	expect(1, vfio_bus_master(&edu));
 	assert_int_equal(pins(), pins_of_a);
+	assert_int_equal(read_number(MISC "held"), PAGE);
 	memset(pinned, 0, PAGE);
 	expect(0, edu_load(edu.bar0, flat_address(flat, EDU, KEY), EDU_COPY));
 	expect(0, edu_store(edu.bar0, flat_address_in_pin(flat, EDU, pin, 0), EDU_COPY));
@@ -253,25 +300,30 @@ static void log_has_no_address(void **state)
 
 static int begin(void **state)
 {
-	int ret = flat_begin(devices);
+	int ret = flat_load();
 
 	(void)state;
+	if (ret || write_text(PARAMETERS "history", "64") || write_text(PARAMETERS "on_unmap", "hold"))
+		return -1;
+	ret = pci_take(EDU);
 	if (ret)
 		return ret;
 	ret = vfio_open_to_all(EDU);
 	if (ret || chmod("/dev/flatiommu", 0666))
 		return -1;
-	looked_up = mem_pages(3);
+	looked_up = mem_pages(4);
 	if (!looked_up)
 		return -ENOMEM;
 	strict = looked_up + PAGE;
 	pinned = strict + PAGE;
+	held = pinned + PAGE;
 	fill(looked_up, PAGE, 1);
 	ret = vfio_open_alone(&edu, &container, EDU);
 	flat = flat_open();
 	if (ret || flat < 0 || flat_declare(flat, EDU) || vfio_map(container, looked_up, KEY, PAGE) ||
 	    vfio_map_at_bus(container, strict, PAGE, &strict_bus) ||
-	    flat_pin(flat, EDU, pinned, PAGE, 0, &pin))
+	    flat_pin(flat, EDU, pinned, PAGE, 0, &pin) ||
+	    vfio_map_at_bus(container, held, PAGE, &held_bus) || vfio_unmap(container, held_bus, PAGE))
 		return -1;
 	pins_of_a = pins();
 	return 0;
@@ -283,7 +335,7 @@ static int end(void **state)
 	vfio_close(&edu);
 	close_fd(&container);
 	close_fd(&flat);
-	mem_free(looked_up, 3 * PAGE);
+	mem_free(looked_up, 4 * PAGE);
 	return flat_end(devices);
 }
 

@@ -159,6 +159,13 @@ static void reserved_members(void **state)
 	arg = good(FLATIOMMU_WHO);
 	arg.who.reserved = 1;
 	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_WHO, &arg));
+	arg = good(FLATIOMMU_QUIET);
+	arg.quiet.reserved = 1;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_QUIET, &arg));
+	arg = good(FLATIOMMU_QUIET);
+	arg.quiet.nr_functions = 1;
+	arg.quiet.functions = (uintptr_t)&function;
+	expect(-EOPNOTSUPP, flat_call(flat, FLATIOMMU_QUIET, &arg));
 }
 
 static void no_such_call(void **state)
@@ -197,7 +204,7 @@ static void arguments_that_are_not_there(void **state)
 		/* It cannot be written. */
 		memcpy(nothing, &arg, call->size);
 		mprotect(nothing, PAGE, PROT_READ);
-		expect(call->number == FLATIOMMU_DECLARE ? 0 : -EFAULT,
+		expect(call->is_written ? -EFAULT : 0,
 		       flat_call(flat, call->number, nothing));
 		mprotect(nothing, PAGE, PROT_READ | PROT_WRITE);
 	}

@@ -8,9 +8,9 @@
 #define NOWHERE FLATIOMMU_LOOKUP_FIRST
 
 const struct call calls[] = {
-#define ROW(NAME, name, first_size, has_flags, result, ...) \
-	{ #NAME, FLATIOMMU_##NAME, sizeof(struct flatiommu_##name), first_size, has_flags, result, \
-	  (const int[]){ __VA_ARGS__, 0 } },
+#define ROW(NAME, name, first_size, has_flags, is_written, result, ...) \
+	{ #NAME, FLATIOMMU_##NAME, sizeof(struct flatiommu_##name), first_size, has_flags, \
+	  is_written, result, (const int[]){ __VA_ARGS__, 0 } },
 	CALLS(ROW)
 #undef ROW
 };

@@ -9,21 +9,21 @@
 #include <linux/flatiommu.h>
 
 /*
- * Each call: its name twice, size of the argument's first version, whether the argument has flags,
- * the result with what call_argument() makes if the function has no map, and the errors that it may
- * return. Errors that any call may return are not among these. FLATIOMMU_BUFFER is a call of
- * another file.
+ * Each call: its name twice, size of the argument's first version, whether the argument has flags
+ * and is written to, the result with what call_argument() makes if the function has no map, and the
+ * errors that it may return. Errors that any call may return are not among these. FLATIOMMU_BUFFER
+ * is a call of another file.
  */
 #define CALLS(CALL) \
-	CALL(INFO, info, 32, true, 0, ENODEV, ENOENT) \
-	CALL(DECLARE, declare, 24, true, 0, EPERM, ENODEV, ENOENT) \
-	CALL(LOOKUP, lookup, 48, true, -ENOENT, ENOENT, ENODEV, EPERM) \
-	CALL(PIN, pin, 40, true, 0, ENODEV, EBUSY, ENOENT, EPERM) \
-	CALL(UNPIN, unpin, 8, false, -ENOENT, ENOENT) \
-	CALL(ALLOC, alloc, 40, true, 0, ENODEV, EBUSY, ERANGE, EPERM, EALREADY, EMFILE) \
-	CALL(HISTORY, history, 40, true, 0, EPERM, ENODEV, ENOENT, ENODATA) \
-	CALL(WHO, who, 56, true, 0, EPERM, ENODATA) \
-	CALL(QUIET, quiet, 16, true, 0, EPERM, ENODEV)
+	CALL(INFO, info, 32, true, true, 0, ENODEV, ENOENT) \
+	CALL(DECLARE, declare, 24, true, false, 0, EPERM, ENODEV, ENOENT) \
+	CALL(LOOKUP, lookup, 48, true, true, -ENOENT, ENOENT, ENODEV, EPERM) \
+	CALL(PIN, pin, 40, true, true, 0, ENODEV, EBUSY, ENOENT, EPERM) \
+	CALL(UNPIN, unpin, 8, false, false, -ENOENT, ENOENT) \
+	CALL(ALLOC, alloc, 40, true, true, 0, ENODEV, EBUSY, ERANGE, EPERM, EALREADY, EMFILE) \
+	CALL(HISTORY, history, 40, true, true, 0, EPERM, ENODEV, ENOENT, ENODATA) \
+	CALL(WHO, who, 56, true, true, 0, EPERM, ENODATA) \
+	CALL(QUIET, quiet, 16, true, true, 0, EPERM, ENODEV)
 
 union call_argument {
 	uint32_t size;
@@ -39,6 +39,7 @@ struct call {
 	uint32_t size;
 	uint32_t first_size;
 	bool has_flags;
+	bool is_written;
 	int result;
 	const int *may;		/* ended by 0 */
 };

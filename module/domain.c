@@ -3,7 +3,7 @@
  * The paging domain. It translates nothing. It accepts and remembers bus-address maps, whose IOVA
  * is the bus address of the memory, and look-up maps, of programs that look the bus address up.
  * VFIO unpins each page that iova_to_phys() returns, so iova_to_phys() returns 0 for an IOVA that
- * is not mapped. Pins that a domain holds (pin.c) have no IOVA.
+ * is not mapped. Pins that belong to a domain (pin.c) have no IOVA.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
@@ -27,25 +27,25 @@
 #include "trace.h"
 
 /*
- * Makes *@owner the caller's address space. The reference keeps another address space from being
- * mistaken for it. Returns the old owner, which the caller drops, or NULL.
+ * Sets *@mapper to the caller's address space. The reference keeps another address space from being
+ * mistaken for it. Returns the previous address space, which the caller drops, or NULL.
  */
-static struct mm_struct *own(struct mm_struct **owner)
+static struct mm_struct *set_mapper(struct mm_struct **mapper)
 {
-	struct mm_struct *old = *owner;
+	struct mm_struct *old = *mapper;
 
 	if (old == current->mm)
 		return NULL;
 	if (current->mm)
 		mmgrab(current->mm);
-	*owner = current->mm;
+	*mapper = current->mm;
 	return old;
 }
 
 /*
  * Inserts a look-up map of a program that has declared all functions in @d. Only one program may
- * have look-up maps in a domain. If the owner changes, sets *@old to the old one, which the caller
- * drops.
+ * have look-up maps in a domain. If another program maps now, sets *@old to the previous one, which
+ * the caller drops.
  */
 static int insert_lookup(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
@@ -58,7 +58,7 @@ static int insert_lookup(struct flat_domain *d, struct flat_extent *new, struct 
 	new->lookup = true;
 	ret = flat_extents_insert(&d->extents, new);
 	if (!ret)
-		*old = own(&d->lookup_mm);
+		*old = set_mapper(&d->lookup_mm);
 	return ret;
 }
 
@@ -88,7 +88,10 @@ static int insert_undeclared(struct flat_domain *d, struct flat_extent *new, str
 	return ret;
 }
 
-/* Inserts a bus-address map. If the owner changes, sets *@old to the old one, to be dropped. */
+/*
+ * Inserts a bus-address map. If another program maps now, sets *@old to the previous one, which the
+ * caller drops.
+ */
 static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct mm_struct **old)
 {
 	bool first = RB_EMPTY_ROOT(&d->extents.root) || !d->strict_mm;
@@ -99,7 +102,7 @@ static int insert_strict(struct flat_domain *d, struct flat_extent *new, struct 
 	if (ret)
 		return ret;
 	if (first) {
-		*old = own(&d->strict_mm);
+		*old = set_mapper(&d->strict_mm);
 		d->strict_mixed = false;
 	} else if (d->strict_mm != current->mm) {
 		d->strict_mixed = true;

@@ -2,7 +2,7 @@
 /*
  * flatiommu: an IOMMU whose map is flat, that is, the IOVA is the bus address.
  *
- * A claim is a PCI function with a dummy IOMMU and a group of its own (claim.c, claimed.c, ops.c).
+ * A claim is the dummy IOMMU and the group of a PCI function (claim.c, claimed.c, ops.c).
  * A domain is an I/O address space: the extents that are mapped in it, and the claims whose
  * functions are attached to it (domain.c, extent.c, attach.c).
  */
@@ -46,7 +46,7 @@ struct flat_wc_bar {
 };
 
 /**
- * struct flat_claim - a PCI function under a dummy IOMMU
+ * struct flat_claim - the dummy IOMMU and the group of a PCI function
  * @entry:	in the list of claims, of retired claims or of spare claims; flat_claims_lock
  * @of:		in the table of claims by function, while @entry is in the list of claims;
  *		flat_claims_lock

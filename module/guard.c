@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guard is a function that memory is pinned for. Bus mastering of the function is cleared before
+ * A guard is the object for a function that has pins. It clears the function's bus mastering before
  * the memory goes back to the kernel: the files of a dying process are closed in any order, and
  * /dev/flatiommu may be closed before the VFIO file whose close stops the function.
  */
@@ -53,8 +53,8 @@ static struct flat_guard *new_guard(struct pci_dev *pdev)
 	if (!guard)
 		return ERR_PTR(-ENOMEM);
 	/*
-	 * device_lock() keeps dma_range_map and the buses above. Do not wait for it: an unbind that
-	 * holds it may be waiting for this program.
+	 * Under device_lock() neither dma_range_map nor the buses above the function change. Do not
+	 * wait for the lock: an unbind that holds it may be waiting for this program.
 	 */
 	if (!device_trylock(&pdev->dev)) {
 		kfree(guard);
@@ -222,8 +222,11 @@ void flat_guard_pinned(struct flat_guard *guard)
 /**
  * flat_guard_unpinned() - uncount a pin whose memory is about to be given back
  * @guard:	the function's guard
- * @stop:	if this was the function's last pin, stop the function. That is also done without
- *		@stop if pins have ended while others were counted, or if files hold pins for it
+ * @stop:	stop the function if this was its last pin
+ *
+ * Without @stop, the function's last pin stops it all the same
+ * - if pins with @stop have ended while others were counted, and it was not stopped since;
+ * - if files hold pins for it.
  *
  * Returns whether files hold pins that have waited for this stop.
  */

@@ -13,7 +13,7 @@
 struct pci_dev;
 
 /**
- * struct flat_guard - a function that memory is pinned for
+ * struct flat_guard - the object for a function that has pins
  * @entry:	in the list of guards until the function goes; guards_lock
  * @refs:	one of each pin, also while the pin is being made, and one of each ALLOC that is
  *		running; guards_lock

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pins: the pages, as runs that are contiguous in memory, and the functions that they are pinned
- * for. A pin has one of two kinds of holders:
- * - Guards: each function has one, and is stopped before the pages go.
- * - With FLATIOMMU_PIN_VFIO, the functions' domain: it holds the pages until VFIO has stopped all
- *   functions that were attached to it.
+ * for. There are two kinds of pins:
+ * - with guards, one for each function: a guard stops its function before the pages are unpinned;
+ * - with FLATIOMMU_PIN_VFIO: these belong to the functions' domain. The domain keeps the pages
+ *   pinned until VFIO has stopped all functions that were attached to it.
  *
  * The core frees a domain when nothing is attached to it. VFIO detaches a function after it has
  * stopped and reset it, at its close. iommufd also detaches it by DETACH, where
- * flat_blocked_attach() stops it. So the pages that a domain holds are let go at the same time as
+ * flat_blocked_attach() stops it. So the pages of a domain's pins are unpinned at the same time as
  * the pages that type1 and iommufd have mapped, in whatever order the files are closed, and
  * whatever process has them open.
  */
@@ -67,9 +67,9 @@ static bool end_pin(struct flat_pin *p, bool stop)
 	unsigned int i;
 
 	if (p->recorded)
-		flat_pin_record(p, p->kept ? FLATIOMMU_EVENT_RELEASE : FLATIOMMU_EVENT_UNPIN);
+		flat_pin_record(p, p->held ? FLATIOMMU_EVENT_RELEASE : FLATIOMMU_EVENT_UNPIN);
 	for (i = 0; i < p->nr_guards; i++) {
-		if (p->kept)
+		if (p->held)
 			flat_guard_unhold(p->guards[i]);
 		flat_guard_put(p->guards[i]);
 	}
@@ -129,8 +129,8 @@ void flat_pin_put_in_unmap(struct flat_pin *p)
 	queue_work(flat_wq, &p->unaccount);
 }
 
-/* Makes the domain hold the pin. Returns 0, or -ENOENT if the domain has ended. */
-static int hold(struct flat_pin *p)
+/* Adds the pin to the pins of its domain. Returns 0, or -ENOENT if the domain has ended. */
+static int add_to_domain(struct flat_pin *p)
 {
 	struct flat_domain *d = p->domain;
 	int ret = -ENOENT;
@@ -138,7 +138,7 @@ static int hold(struct flat_pin *p)
 	spin_lock(&d->lock);
 	if (!d->ended) {
 		refcount_inc(&p->refs);
-		list_add_tail(&p->held, &d->pins);
+		list_add_tail(&p->of_domain, &d->pins);
 		ret = 0;
 	}
 	spin_unlock(&d->lock);
@@ -192,7 +192,7 @@ static struct flat_pin *new_pin(struct flat_file *f, const struct flatiommu_pin 
 	}
 	refcount_set(&p->refs, 1);
 	flat_pages_init(&p->pages);
-	INIT_LIST_HEAD(&p->held);
+	INIT_LIST_HEAD(&p->of_domain);
 	p->mm = current->mm;
 	mmgrab(p->mm);
 	p->vaddr = arg->vaddr;
@@ -253,7 +253,8 @@ static int write_segments(struct flat_pin *p, struct flatiommu_pin *arg)
 
 /*
  * Ends a pin whose call fails, for example because the program is killed. If a program may know of
- * the pin, its functions are stopped, or the domain holds it until the domain ends.
+ * the pin, its guards stop the functions or, if it belongs to a domain, the domain keeps the pages
+ * pinned until the domain ends.
  */
 static void give_up(struct flat_pin *p)
 {
@@ -321,7 +322,7 @@ int flat_pin(struct flat_file *f, struct flatiommu_pin *arg)
 	arg->out_length = 0;
 	ret = get_pages(p, arg, n);
 	if (!ret && p->domain)
-		ret = hold(p);
+		ret = add_to_domain(p);
 	if (ret)
 		goto give_up;
 	p->recorded = true;
@@ -342,9 +343,12 @@ give_up:
 
 /*
  * Second half of FLATIOMMU_PIN, after the number was copied to the program. Undoes the pin if that
- * has failed. Before this call the pin can be neither looked up nor unpinned, even with a guessed
- * number. The guards do not count it either, unless segments were written: so the end of a
- * function's last other pin stops the function.
+ * has failed.
+ *
+ * Before this call
+ * - the pin can be neither looked up nor unpinned, even with a guessed number;
+ * - the guards do not count it, unless segments were written: so the end of a function's last other
+ *   pin stops the function.
  */
 void flat_end_pin(struct flat_file *f, u32 id, bool told)
 {

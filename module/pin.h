@@ -32,20 +32,24 @@ struct pci_dev;
  * @writable:	the functions may write to it
  * @stops:	the functions are stopped before the memory is given back
  * @told:	the program was told the pin's number; xa_lock(&file->pins)
- * @recorded:	the functions' histories have it
- * @counted:	the guards count it; with a domain: a program may know of it
+ * @recorded:	the functions' histories have it; no lock, see below
+ * @counted:	the guards count it; with a domain: a program may know of it. No lock, see below
  * @nr_accounted: pages that are accounted to @mm; flat_holds_lock, while it is in a hold
  * @pages:	the memory
- * @dmabuf:	holds @pages if they are of a dma-buf, else NULL. The kernel memory of the
- *		attachment is accounted, also while the pin is held
+ * @dmabuf:	the attachment that keeps @pages in place if they are of a dma-buf, else NULL. The
+ *		kernel memory of the attachment is accounted, also while the pin is held
  * @domain:	the domain that the pin belongs to, or belonged to until its end, with a reference;
  *		NULL: the pin has guards
- * @held:	in @domain->pins; @domain->lock
- * @kept:	the program has unpinned it, and it is or was held
+ * @of_domain:	in @domain->pins; @domain->lock
+ * @held:	the program has unpinned it, and it is or was held; no lock, see below
  * @unpinned:	links the pin into a hold, after UNPIN with hold
  * @unaccount:	see flat_pin_put_in_unmap()
  * @nr_guards:	length of @guards
- * @guards:	the functions
+ * @guards:	one for each function
+ *
+ * @recorded, @counted and @held need no lock, because one task at a time uses them: PIN until it
+ * has told the number, then the task that ends the pin, and at last the task that drops the last
+ * reference.
  */
 struct flat_pin {
 	refcount_t refs;
@@ -61,8 +65,8 @@ struct flat_pin {
 	struct flat_pages pages;
 	struct flat_dmabuf *dmabuf;
 	struct flat_domain *domain;
-	struct list_head held;
-	bool kept;
+	struct list_head of_domain;
+	bool held;
 	struct flat_held unpinned;
 	struct work_struct unaccount;
 	unsigned int nr_guards;
@@ -90,7 +94,7 @@ bool flat_pin_is_for(const struct flat_pin *p, struct pci_dev **pdevs, unsigned 
 int flat_unpin(struct flat_file *f, u32 id);
 void flat_unpin_all(struct flat_file *f);
 void flat_let_pins_go(struct flat_domain *d);
-void flat_pin_let_go(struct flat_pin *p, bool keep);
+void flat_pin_let_go(struct flat_pin *p, bool hold);
 void flat_stop_pins(const struct flat_lot *lot);
 
 /* tell.c */

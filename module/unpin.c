@@ -17,22 +17,22 @@
 #include "hold.h"
 #include "pin.h"
 
-/* Records that the program has unpinned @p, and that a domain or file holds it from now on. */
-static void record_keep(struct flat_pin *p)
+/* Records that the program has unpinned @p, and that it is held from now on. */
+static void record_hold(struct flat_pin *p)
 {
 	flat_pin_record(p, FLATIOMMU_EVENT_UNPIN);
 	flat_pin_record(p, FLATIOMMU_EVENT_HOLD);
-	p->kept = true;
+	p->held = true;
 }
 
-/* Moves an unpinned pin into its domain's hold or, if the domain has ended, drops it. */
-static void keep_or_put(struct flat_pin *p)
+/* Moves an unpinned pin into its domain's hold or, if the domain has ended, drops a reference. */
+static void hold_or_put(struct flat_pin *p)
 {
 	struct flat_domain *d = p->domain;
 	struct mm_struct *old = NULL;
 	bool ended;
 
-	record_keep(p);
+	record_hold(p);
 	spin_lock(&d->lock);
 	ended = d->ended;
 	if (!ended)
@@ -47,23 +47,23 @@ static void keep_or_put(struct flat_pin *p)
 }
 
 /*
- * Ends the domain's reference to the pin. As at an unmap, no function may be using the memory. With
- * @keep, the domain's hold keeps the pin if a function is attached.
+ * Ends the domain's reference to the pin. Without @hold, no function may be using the memory any
+ * more, as at an unmap. With @hold, the pin is held if a function is attached to the domain.
  */
-void flat_pin_let_go(struct flat_pin *p, bool keep)
+void flat_pin_let_go(struct flat_pin *p, bool hold)
 {
 	struct flat_domain *d = p->domain;
-	bool held;
+	bool found;
 
 	spin_lock(&d->lock);
-	held = !list_empty(&p->held);
-	list_del_init(&p->held);
+	found = !list_empty(&p->of_domain);
+	list_del_init(&p->of_domain);
 	/* A paused function is not started again: it may have the memory's bus addresses. */
-	d->unmaps += held;
+	d->unmaps += found;
 	spin_unlock(&d->lock);
-	if (held && keep && flat_is_attached(d))
-		keep_or_put(p);
-	else if (held)
+	if (found && hold && flat_is_attached(d))
+		hold_or_put(p);
+	else if (found)
 		flat_pin_put(p);
 }
 
@@ -74,8 +74,8 @@ void flat_let_pins_go(struct flat_domain *d)
 
 	spin_lock(&d->lock);
 	d->ended = true;
-	while ((p = list_first_entry_or_null(&d->pins, struct flat_pin, held))) {
-		list_del_init(&p->held);
+	while ((p = list_first_entry_or_null(&d->pins, struct flat_pin, of_domain))) {
+		list_del_init(&p->of_domain);
 		spin_unlock(&d->lock);
 		flat_pin_put(p);
 		spin_lock(&d->lock);
@@ -98,7 +98,7 @@ static void end_pin_or_hold(struct flat_file *f, struct flat_pin *p)
 		flat_pin_put(p);
 		return;
 	}
-	record_keep(p);
+	record_hold(p);
 	/* Hold the pin before it is uncounted: another thread may end the last pin meanwhile. */
 	for (i = 0; i < p->nr_guards; i++)
 		flat_guard_hold(p->guards[i]);
@@ -192,8 +192,9 @@ void flat_unpin_all(struct flat_file *f)
 	flat_lot_end(&lot, false);
 	flat_hold_end(&f->hold);
 	/*
-	 * The functions were stopped above, and are not stopped again, unless pins that another
-	 * file holds wait for the last pin: a program may have started the functions meanwhile.
+	 * Without stop, because the functions were stopped above. A function's last pin stops it
+	 * again if another file holds a pin for it, or if a pin of another file has ended since: a
+	 * program may have started the function meanwhile.
 	 */
 	xa_for_each(&f->pins, id, p)
 		if (refcount_dec_and_test(&p->refs))

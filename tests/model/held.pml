@@ -8,10 +8,10 @@
  * What must be, and what keeps it so:
  *
  * WRITE	The page is not given back to the kernel while the function may still write to it.
- *		module/pin.c: hold(), module/unpin.c: flat_let_pins_go(), module/unpin.c: flat_pin_let_go(),
+ *		module/pin.c: add_to_domain(), module/unpin.c: flat_let_pins_go(), module/unpin.c: flat_pin_let_go(),
  *		module/pin.c: give_up(), module/unpin.c: flat_unpin_all(), module/domain.c: flat_domain_free()
  * PINS		It is unpinned once, when neither the file nor the domain nor a look-up has it.
- *		module/pin.c: hold(), module/unpin.c: flat_let_pins_go(), module/unpin.c: flat_pin_let_go()
+ *		module/pin.c: add_to_domain(), module/unpin.c: flat_let_pins_go(), module/unpin.c: flat_pin_let_go()
  *
  * Not here: that the function is stopped before its domain ends, as it is before page A goes in dma.pml, and how a pin
  * is found by its number, which is there, too.
@@ -155,7 +155,7 @@ inline look_up()
 	fi
 }
 
-/* module/pin.c: hold() */
+/* module/pin.c: add_to_domain() */
 inline hold()
 {
 	atomic {

@@ -41,9 +41,9 @@ const struct kernel_param_ops flat_choice_ops = {
 struct flat_choice flat_on_unmap = { { "free", "hold" } };
 
 module_param_cb(on_unmap, &flat_choice_ops, &flat_on_unmap, 0644);
-MODULE_PARM_DESC(on_unmap, "what happens to memory that a program unmaps or unpins: free (the default), or hold, until its devices cannot be writing to it any more");
+MODULE_PARM_DESC(on_unmap, "what happens to memory that a program unmaps or unpins: free (the default), or hold, until its functions cannot be writing to it any more");
 
 struct flat_choice flat_on_refusal = { { "warn", "fence" } };
 
 module_param_cb(on_refusal, &flat_choice_ops, &flat_on_refusal, 0644);
-MODULE_PARM_DESC(on_refusal, "when a map is refused or fails: warn (the default), or fence, which also clears bus mastering of the devices that it was for");
+MODULE_PARM_DESC(on_refusal, "when a map is refused or fails: warn (the default), or fence, which also clears bus mastering of the functions that it was for");

@@ -198,7 +198,7 @@ static void taint_kernel(void)
 {
 	if (test_taint(TAINT_USER))
 		return;
-	pr_warn("user space gets devices that can reach all of memory; this taints the kernel\n");
+	pr_warn("user space gets functions that can reach all of memory; this taints the kernel\n");
 	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
 }
 

@@ -276,7 +276,7 @@ struct iommu_domain *flat_domain_alloc(void)
 	INIT_LIST_HEAD(&d->histories);
 	spin_lock_init(&d->lock);
 	flat_hold_init(&d->hold, d);
-	strscpy(d->name, "no device", sizeof(d->name));
+	strscpy(d->name, "no function", sizeof(d->name));
 	ratelimit_state_init(&d->ratelimit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 
 	d->domain.type = IOMMU_DOMAIN_UNMANAGED;

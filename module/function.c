@@ -93,7 +93,7 @@ bool flat_parse_options(const char *address, const char *options, struct flat_re
 	if (ret == -EEXIST)
 		pr_warn("%s: not claimed: '%s' has an option twice\n", address, options);
 	else
-		pr_warn("%s: not claimed: '%s' has what is no option: there are hold, fence, and wc= and BARs, 0 to 5, such as wc=2 or wc=0+2\n",
+		pr_warn("%s: not claimed: '%s' has an invalid option: use hold, fence or wc=BAR[+BAR...], such as wc=0+2, with BARs 0 to 5\n",
 			address, options);
 	return false;
 }

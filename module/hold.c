@@ -92,7 +92,7 @@ module_param_cb(hold_limit, &hold_limit_ops, NULL, 0644);
 MODULE_PARM_DESC(hold_limit, "bytes that on_unmap=hold holds of each I/O address space, and of the pins of each open file, with K, M or G; the default is 256M, or two huge pages if that is more");
 
 module_param_cb(on_hold_full, &flat_choice_ops, &on_hold_full, 0644);
-MODULE_PARM_DESC(on_hold_full, "at hold_limit: give the oldest memory back (the default), or fence, which clears bus mastering of the devices and gives all of it back");
+MODULE_PARM_DESC(on_hold_full, "at hold_limit: give the oldest memory back (the default), or fence, which clears bus mastering of the functions and gives all of it back");
 
 static void put_extent(struct flat_extent *e)
 {
@@ -389,8 +389,8 @@ static bool is_full(struct flat_hold *hold, bool fence)
 	if (full)
 		pr_warn_ratelimited("%s[%d] has unmapped more than hold_limit= without FLATIOMMU_QUIET: %s\n",
 				    current->comm, task_tgid_nr(current),
-				    fence ? "bus mastering of its devices is cleared" :
-					    "the oldest memory is given back, and its devices may still write to it");
+				    fence ? "bus mastering of its functions is cleared" :
+					    "the oldest memory is given back, and its functions may still write to it");
 	return full;
 }
 

@@ -82,7 +82,7 @@ static bool has_iommu(struct pci_dev *pdev)
 		return true;
 	}
 	if (dev_iommu_fwspec_get(&pdev->dev)) {
-		pr_warn("%s: not claimed: firmware has an IOMMU in front of it, which has no driver\n",
+		pr_warn("%s: not claimed: firmware describes an IOMMU in front of it, and that IOMMU has no driver\n",
 			pci_name(pdev));
 		return true;
 	}

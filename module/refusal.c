@@ -27,7 +27,7 @@
 enum cause { ZERO_PAGE, UNREACHABLE, LOOKUP_IOVA, VIRTUAL_ADDRESS, OTHER_PAGE, NO_ADDRESS };
 
 /* The module cannot tell whether a program chose its IOVA, or looked it up when it was valid. */
-#define DECLARE "declare that it looks addresses up (FLATIOMMU_DECLARE), from IOVA 2^46 on"
+#define DECLARE "declare that the program looks addresses up (FLATIOMMU_DECLARE), and map from IOVA 2^46 on"
 
 /*
  * The log gets the IOVA only if it cannot be an address of memory or of the program: not every
@@ -46,12 +46,12 @@ static const struct {
 	},
 	[UNREACHABLE] = {
 		"unreachable",
-		"the device has no bus address for all of the memory",
-		"map other memory (firmware and bridges say what a device reaches)",
+		"the function has no bus address for all of the memory",
+		"map other memory (firmware and bridges limit what a function reaches)",
 	},
 	[LOOKUP_IOVA] = {
 		"lookup-iova",
-		"the program looks addresses up, but the IOVA is below 2^46, or memory or a PCI window is at it, or another program looks up in the same container",
+		"the program looks addresses up, but the IOVA is below 2^46, or memory or a PCI window is at it, or another program looks addresses up in the same container",
 		"map at any IOVA from 2^46 on where nothing is, in a container of its own",
 	},
 	[VIRTUAL_ADDRESS] = {
@@ -62,8 +62,8 @@ static const struct {
 	[OTHER_PAGE] = {
 		"other-page",
 		"another page is at that address",
-		"if the program chose it, " DECLARE
-		"; if it looked it up, the page has moved since or the range is not contiguous: look it up again, map each contiguous run by itself (ZONE_MOVABLE: it moves once)",
+		"if the program chose the IOVA, " DECLARE
+		"; if the program looked the address up, the page has moved since or the range is not contiguous: look the address up again, and map each contiguous run by itself (a page in ZONE_MOVABLE moves once)",
 	},
 	[NO_ADDRESS] = {
 		"no-bus-address",
@@ -234,8 +234,8 @@ static void count_refusal(const struct flat_domain *d, enum cause cause)
  * flat_refusals_show() - processes that were refused a map
  * @buf:	a page
  *
- * One line for each process, latest first: its id, the number of refusals, the device and the cause
- * of the latest one, and the program's name, escaped.
+ * One line for each process, latest first: its id, the number of refusals, the function and the
+ * cause of the latest one, and the program's name, escaped.
  */
 ssize_t flat_refusals_show(char *buf)
 {

@@ -161,7 +161,7 @@ static void warn_if_it_stays(struct flat_claim *claim, int bar)
 	if (!probe)
 		return;
 	if (is_write_combined(probe))
-		pr_warn("%s: BAR %d stays write-combined after its claim: something has it mapped so\n",
+		pr_warn("%s: BAR %d stays write-combined after its claim: a program has it mapped through sysfs, or the kernel has leaked a mapping of it\n",
 			pci_name(claim->pdev), bar);
 	iounmap(probe);
 }

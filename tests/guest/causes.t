@@ -186,10 +186,10 @@ if has_groups; then
 	for iova in 0x10000 0x200000 0x1000000; do
 		log_mark
 		is "$(own-iova "$EDU" $iova)" EADDRNOTAVAIL "$iova: another page is there"
-		like "$(flat_log)" "another page is at that address; if the program chose it, .*FLATIOMMU_DECLARE" "$iova: the log names both causes"
+		like "$(flat_log)" "another page is at that address; if the program chose the IOVA, .*FLATIOMMU_DECLARE" "$iova: the log names both causes"
 		unlike "$(flat_log)" "; this one moved since" "$iova: and does not say that the page moved"
 	done
-	like "$(flatiommu status)" "other-page; chosen by the program: declare that it looks addresses up .*; looked up: " "so does status"
+	like "$(flatiommu status)" "other-page; chosen by the program: declare that the program looks addresses up .*; looked up by the program: " "so does status"
 	# the first page is the firmware's
 	for iova in 0 0x10000000000; do
 		log_mark
@@ -197,7 +197,7 @@ if has_groups; then
 		like "$(flat_log)" "at IOVA 0x(0|10000000000): no memory has that bus address; .*FLATIOMMU_DECLARE" \
 			"$iova: the log has the way for such programs"
 	done
-	like "$(flatiommu status)" "no-bus-address; map at the bus address, or declare that it looks addresses up" "and status"
+	like "$(flatiommu status)" "no-bus-address; map at the bus address, or declare that the program looks addresses up" "and status"
 fi
 
 flatiommu unbind --all >/dev/null

@@ -483,7 +483,7 @@ static void another_program_may_follow(void **state)
 	expect(0, vfio_map(alone.container, page, NOWHERE, PAGE));
 	expect(0, log_mark());
 	expect(-EADDRNOTAVAIL, in_child(map_and_look_up, NULL));
-	assert_int_equal(log_count("another program looks up in the same container"), 1);
+	assert_int_equal(log_count("another program looks addresses up in the same container"), 1);
 	expect(0, vfio_unmap(alone.container, NOWHERE, PAGE));
 	expect(0, in_child(map_and_look_up, NULL));
 	expect(0, vfio_map(alone.container, page, NOWHERE, PAGE));

@@ -19,7 +19,7 @@ for program in identify regs; do
 	output=$(timeout 60 "$source/$program" -d "$NVME" 2>&1 </dev/null) || status=$?
 	is "$status" 1 "$program: it fails"
 	like "$output" "Cannot assign requested address" "$program: it says why"
-	like "$(flat_log)" "$NVME: $program.* is refused a map of [0-9]+ bytes: another page is at that address; if the program chose it, declare" \
+	like "$(flat_log)" "$NVME: $program.* is refused a map of [0-9]+ bytes: another page is at that address; if the program chose the IOVA, declare" \
 		"$program: the log names both causes"
 	is "$(pins)" "$pinned" "$program: nothing stays pinned"
 done

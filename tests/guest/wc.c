@@ -375,8 +375,8 @@ static void refuses_what_is_no_option(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(options); i++) {
-		snprintf(line, sizeof(line), "not claimed: '%s' has what is no option: there are hold, fence, and wc= and"
-			 " BARs, 0 to 5, such as wc=2 or wc=0+2", options[i] + 1);
+		snprintf(line, sizeof(line), "not claimed: '%s' has an invalid option: use hold, fence or wc=BAR[+BAR...],"
+			 " such as wc=0+2, with BARs 0 to 5", options[i] + 1);
 		expect_claim_refused(-EINVAL, TESTDEV, options[i], line);
 	}
 	for (i = 0; i < ARRAY_SIZE(twice); i++) {
@@ -514,7 +514,7 @@ static void by_parameter(void **state)
 
 	expect(0, log_mark());
 	expect(-EINVAL, load_with("devices=" TESTDEV "/wc=6"));
-	assert_int_equal(log_count(TESTDEV ": not claimed: 'wc=6' has what is no option"), 1);
+	assert_int_equal(log_count(TESTDEV ": not claimed: 'wc=6' has an invalid option"), 1);
 	expect(0, load_with(""));
 }
 

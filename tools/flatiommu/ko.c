@@ -254,7 +254,7 @@ int flat_uapi(void)
 }
 
 /* A cure for programs that choose IOVAs. */
-#define DECLARE "declare that it looks addresses up (FLATIOMMU_DECLARE), from IOVA 2^46 on"
+#define DECLARE "declare that the program looks addresses up (FLATIOMMU_DECLARE), and map from IOVA 2^46 on"
 #define OTHERS "; others map at the bus address, or " DECLARE
 
 static const struct {
@@ -262,7 +262,7 @@ static const struct {
 } refusal_cures[] = {
 	{ "virtual-address", "DPDK and SPDK: flatiommu run -- PROGRAM" OTHERS },
 	{ "other-page", "chosen by the program: " DECLARE
-			"; looked up: look it up again, and map each contiguous run by itself" },
+			"; looked up by the program: look the address up again, and map each contiguous run by itself" },
 	{ "lookup-iova", "map from 2^46 on where nothing is, such as at the virtual address" },
 	{ "zero-page", "write to the memory before it is mapped" },
 	{ "unreachable", "map other memory" },

@@ -30,7 +30,7 @@ const struct cause virtual_address = {
 };
 
 const struct cause other_page = {
-	"other-page", "another page is at that address", "look it up again", false,
+	"other-page", "another page is at that address", "look the address up again", false,
 };
 
 const struct cause no_address = {

@@ -23,11 +23,12 @@
  * the description allows it.
  *
  * Threads: any thread may call any function at any time, as long as no thread uses an object that
- * another one closes or frees. Calls that open, close, quiet or reset devices of a context wait for
- * each other, calls that change a device or its BARs wait for its reset, and with noiommu-group
- * calls that make and free buffers wait for both. No other call waits for a long operation of
- * another thread. Functions of the "data path" below take no lock and do not enter the kernel. No
- * thread is cancelled within a call.
+ * another one closes or frees. No thread is cancelled within a call. Calls wait for long operations
+ * of other threads only in these cases:
+ * - Calls that open, close, quiet or reset devices of a context wait for each other.
+ * - Calls that change a device or its BARs wait for its reset.
+ * - With noiommu-group, calls that make and free buffers wait for both.
+ * Functions of the "data path" below take no lock and do not enter the kernel.
  *
  * fork(): in the child every call with the context, a device or a buffer fails with -ECHILD, and
  * flatiommu_close() only frees the child's copies. Memory that was allocated, unless it is
@@ -322,7 +323,7 @@ FLATIOMMU_API int flatiommu_monitor_read(int monitor, struct flatiommu_monitor_e
 
 /**
  * flatiommu_device_open() - opens a PCI function that is bound to vfio-pci
- * @bdf: its address, 0000:00:06.0 or, without the segment, 00:06.0. A VF token may follow:
+ * @bdf: its address, 0000:00:06.0 or, without the PCI segment, 00:06.0. A VF token may follow:
  *	"0000:01:00.1 vf_token=UUID"
  * @device: the device, to be closed with flatiommu_device_close()
  *
@@ -394,7 +395,7 @@ FLATIOMMU_API int flatiommu_device_close(struct flatiommu_device *device);
  * @flags: FLATIOMMU_DEVICE_CAN_RESET: the function has a reset of its own
  * @group: number of its IOMMU group, -1: none
  * @node: nearest NUMA node, -1: none
- * @wc_bars: a bit for each BAR that its claim holds write-combined
+ * @wc_bars: a bit for each BAR that its claim has made write-combined
  * @bars: bus address of each memory BAR; 0: there is none, or it is not known, as of imported
  *	devices. To give other devices access to a BAR, use flatiommu_bar_dma()
  * @reserved: 0
@@ -636,7 +637,7 @@ FLATIOMMU_API int flatiommu_dma_map(struct flatiommu *flat, void *memory, size_t
  *
  * The buffer is like others, but it is not memory of the machine: it is not pinned, and does not
  * count against RLIMIT_MEMLOCK. Its @memory is a mapping of the BAR, for flatiommu_read32() and the
- * like. The mapping is write-combined if the claim holds the BAR write-combined. With an IOMMU,
+ * like. The mapping is write-combined if the claim has made the BAR write-combined. With an IOMMU,
  * only the backend iommu-type1 can do this.
  *
  * The library cannot tell whether DMA from one device reaches another one. Below one switch it
@@ -770,7 +771,8 @@ FLATIOMMU_API int flatiommu_dma_import(int memory, int table, struct flatiommu_d
  *
  * Without an IOMMU, on flatiommu.ko and with noiommu-group: the module attaches to the dma-buf. Its
  * exporter keeps the memory in place and counts it; it does not count against RLIMIT_MEMLOCK. VFIO
- * attaches to no dma-buf of another driver, so the other backends fail. Fences are not waited for.
+ * attaches to no dma-buf of another driver, so the other backends fail. The call does not wait for
+ * dma_fences.
  *
  * Errors: as flatiommu_dma_map(), and
  * -EBADF	@dmabuf is not open
@@ -805,7 +807,7 @@ FLATIOMMU_API int flatiommu_dmabuf_export(const struct flatiommu_dma *dma, int *
  * @memory: address of the byte
  * @offset: gets the byte's offset in the buffer; may be NULL
  *
- * Takes O(log n) for n buffers in the context. If buffers overlap, it returns one of them. It also
+ * Needs O(log n) for n buffers in the context. If buffers overlap, it returns one of them. It also
  * finds buffers of pools, which the program must not free.
  */
 FLATIOMMU_API struct flatiommu_dma *flatiommu_dma_find(struct flatiommu *flat, const void *memory,
@@ -933,8 +935,8 @@ FLATIOMMU_API int64_t flatiommu_region_size(struct flatiommu_device *device, uns
  * -ERANGE	the BAR ends before @offset + @length
  * -EOPNOTSUPP	it is a BAR of I/O ports; or that part cannot be mapped (flatiommu_region_read() can
  *		read it); or write-combining without a claim; or unknown flags
- * -EBUSY	the claim holds the BAR write-combined, and the flag is missing, or the reverse (the
- *		reason has the cure); or another driver of the kernel has that part
+ * -EBUSY	the claim has made the BAR write-combined, and the flag is missing, or the reverse
+ *		(the reason has the cure); or another driver of the kernel has that part
  * -EINVAL	write-combining of a BAR that is not prefetchable
  */
 FLATIOMMU_API int flatiommu_bar_map(struct flatiommu_device *device, unsigned int bar,

@@ -41,7 +41,7 @@
 
 /**
  * struct flatiommu_function - a PCI function, by its address
- * @segment:	PCI segment (domain)
+ * @segment:	PCI segment
  * @bus:	bus number
  * @devfn:	device << 3 | function
  * @reserved:	0
@@ -79,9 +79,9 @@ struct flatiommu_segment {
  * @group:	number of an IOMMU group; written with FLATIOMMU_INFO_FUNCTION, -1 for none
  * @out_version: FLATIOMMU_VERSION of the module
  * @out_state:	FLATIOMMU_STATE_* of the function
- * @out_wc_bars: a bit for each BAR that its claim holds write-combined, bit 0 for BAR 0. VFIO maps
- *		these BARs write-combined. There is no bit for a BAR that was moved or resized since
- *		the claim
+ * @out_wc_bars: a bit for each BAR that its claim has made write-combined, bit 0 for BAR 0. VFIO
+ *		maps these BARs write-combined. There is no bit for a BAR that was moved or resized
+ *		since the claim
  *
  * Ioctl FLATIOMMU_INFO. Errors:
  * ENODEV	no such function
@@ -123,10 +123,12 @@ struct flatiommu_info {
 #define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
 
 /*
- * Lowest IOVA of look-up maps, 2^46. No x86 machine has memory from here on, not even memory that
- * the kernel was told to leave alone (mem=, memmap=); there mmap() returns addresses above it,
- * unless the stack has no limit. An arm64 machine may have memory from here on: maps where the
- * kernel knows of memory or a window are refused. Any other number from here on will do as well.
+ * Lowest IOVA of look-up maps, 2^46. Any higher IOVA will do as well.
+ *
+ * - x86: no machine has memory from 2^46 on, not even memory that the kernel was told to leave
+ *   alone (mem=, memmap=). mmap() returns addresses above 2^46, unless the stack has no limit.
+ * - arm64: a machine may have memory from 2^46 on. A map is refused if the kernel knows of memory
+ *   or a PCI window at its IOVA.
  */
 #define FLATIOMMU_LOOKUP_FIRST 0x400000000000ull
 
@@ -143,7 +145,8 @@ struct flatiommu_info {
  *
  * From now on the program may map memory at an IOVA that is not the memory's bus address, if
  *
- * - it has declared all functions that share the mappings,
+ * - it has declared all functions of the I/O address space,
+ * - no other program has such maps in the I/O address space,
  * - the IOVA range is not below FLATIOMMU_LOOKUP_FIRST, and
  * - neither memory nor a PCI window is at the IOVA range. So an IOVA that the program forgets to
  *   look up reaches nothing.
@@ -164,7 +167,7 @@ struct flatiommu_info {
  * EPROTONOSUPPORT	the function does not see the processor's caches
  * EACCES	the kernel is locked down
  * EINVAL	@nr_functions is 0 or too large
- * ENOSPC	64 other programs have declared the function
+ * ENOSPC	64 other programs have declared the function, and the caller has not taken it over
  */
 struct flatiommu_declare {
 	__u32 size;
@@ -188,9 +191,13 @@ struct flatiommu_declare {
  * @segments:	address of an array of struct flatiommu_segment; each is as long as possible
  *
  * The call may cover less than @length: the array was full, or the next byte is not mapped. Call
- * again for the rest. If a range is mapped or unmapped during the call, the result is that of some
- * moment during the call. The call does not see maps of other programs. If several programs have
- * mapped memory at bus addresses in one I/O address space, the call sees none of these maps.
+ * again for the rest.
+ *
+ * - If a range is mapped or unmapped during the call, the result is that of some moment during the
+ *   call.
+ * - The call does not see maps of other programs.
+ * - If several programs have mapped memory at bus addresses in one I/O address space, the call sees
+ *   none of these maps.
  *
  * Ioctl FLATIOMMU_LOOKUP. A call that fails may have written part of the array. Errors:
  * ENOENT	nothing is mapped at @start, or @start is after the end of the pin, or no such pin
@@ -245,16 +252,18 @@ struct flatiommu_lookup {
  * All of the memory is made present, moved out of ZONE_MOVABLE and CMA, and does not move until
  * UNPIN, or until the last file descriptor of this open of the node is closed, for example by the
  * death of the process. It counts against RLIMIT_MEMLOCK of the caller, in whole pages, unless the
- * caller has CAP_IPC_LOCK. A huge page of hugetlb costs one pin.
+ * caller has CAP_IPC_LOCK.
  *
- * The kernel closes the files of a dying process in any order, and the functions may be running. So
- * before pinned memory is given back, the kernel clears the function's bus mastering and waits for
- * its pending transactions, unless a kernel driver has the function:
+ * The kernel closes the files of a dying process in any order, and the functions may be doing DMA.
+ * So before pinned memory is given back, the kernel clears the function's bus mastering and waits
+ * for its pending transactions, unless a kernel driver has the function:
  *
  * - when the file is closed: for each function that the file has memory pinned for;
- * - at UNPIN: when it is the last pin of the function, of all programs;
- * - when the function is removed: the memory stays pinned then, but the pin is not for the function
- *   any more, nor for another function that gets the same address.
+ * - at UNPIN: when it is the last pin of the function, of all programs.
+ *
+ * When a function is removed, the kernel stops it in the same way. The memory stays pinned until
+ * UNPIN or the close of the file. But the pin is not for the function any more, nor for another
+ * function that gets the same address: LOOKUP returns ENODEV.
  *
  * With FLATIOMMU_PIN_VFIO the memory is treated like memory that VFIO has mapped for the functions,
  * but it is at no IOVA: neither UNPIN nor closing the file stops a function.
@@ -266,6 +275,8 @@ struct flatiommu_lookup {
  *   detached them or moved them elsewhere; one of IOMMU_HWPT_ALLOC, when the program destroys it.
  *   The pin is also for functions that join the I/O address space later.
  * - The file keeps the memory pinned as well, as long as it is open.
+ * - A function is removed after VFIO has closed it. The I/O address space and the file then keep
+ *   the memory pinned as before.
  * - If the call fails after segments were written, the I/O address space keeps the memory pinned.
  * - A module that does not know the flag returns EOPNOTSUPP.
  *
@@ -278,11 +289,12 @@ struct flatiommu_lookup {
  *   memory does not count against RLIMIT_MEMLOCK. The attachment and its table of addresses do,
  *   also while the pin is held after UNPIN: a page for each, or more for a long table.
  * - @dmabuf is open for writing, unless FLATIOMMU_PIN_READ_ONLY is set.
- * - The call does not wait until other devices have finished with the memory, and adds no fence.
+ * - The call does not wait until other devices have finished with the memory, and adds no
+ *   dma_fence.
  * - With FLATIOMMU_PIN_VFIO the memory may be given back shortly after UNPIN.
  *
  * With FLATIOMMU_PIN_NO_STOP the pin only keeps the memory in place and returns its addresses: the
- * program that runs the functions stops them. The flag is for a program that does not run them
+ * program that drives the functions stops them. The flag is for a program that does not drive them
  * itself, such as a secondary process. If the same file has a pin without the flag, for example of
  * one page, that pin stops its functions before any memory of the file is given back.
  *
@@ -346,7 +358,7 @@ struct flatiommu_pin {
  *
  * Stops functions for which this was the last pin, as PIN describes, unless the pin has
  * FLATIOMMU_PIN_VFIO or FLATIOMMU_PIN_NO_STOP. A program that goes on with DMA through VFIO's maps
- * keeps one pin. If another thread is in a LOOKUP of the pin, the pin ends after the LOOKUP.
+ * must keep one pin. If another thread is in a LOOKUP of the pin, the pin ends after the LOOKUP.
  *
  * Ioctl FLATIOMMU_UNPIN. Errors:
  * EPERM	the caller has not opened the node itself
@@ -508,9 +520,10 @@ struct flatiommu_event {
  *		they were recorded, without a gap
  *
  * From FLATIOMMU_VERSION 4 on. The module parameter history= is the number of events that are kept
- * of each function that is claimed from then on. Each map is an event, and each contiguous piece of
- * a pin. Events are kept until the claim ends, also when the program has died. To get all of them,
- * call until no event is written, and add the number written to @first each time.
+ * of each function that is claimed from then on. Each map is an event, and each run of a pin: pages
+ * that follow each other in memory. Events are kept until the claim ends, also when the program has
+ * died. To get all of them, call until no event is written, and add the number written to @first
+ * each time.
  *
  * The addresses are 0 unless the caller has CAP_SYS_ADMIN.
  *
@@ -577,9 +590,9 @@ struct flatiommu_who {
  * @flags:	0
  * @out_length:	bytes that were held until now
  * @nr_functions: length of @functions, at most FLATIOMMU_MAX_FUNCTIONS; 0: all functions of the
- *		program are done
+ *		program are quiet
  * @reserved:	0
- * @functions:	address of an array of struct flatiommu_function: only these functions are done.
+ * @functions:	address of an array of struct flatiommu_function: only these functions are quiet.
  *		Memory is given back of I/O address spaces to which no other function is attached,
  *		and of pins that are for no other function
  *

@@ -5,7 +5,7 @@
  *	[SSSS:]BB:DD.F		such as 0000:00:04.0, 00:04.0, 10000:01:00.0
  *
  * Hexadecimal digits in either case, and nothing before, between or after them:
- * - the segment as the kernel prints it: four digits, or more if it needs them; left out: 0000
+ * - the PCI segment as the kernel prints it: four digits, or more if it needs them; left out: 0000
  * - the bus: two digits
  * - the device: two digits, at most 1f
  * - the function: one digit, at most 7
@@ -24,7 +24,7 @@ struct flat_address {
 	unsigned int segment, bus, slot, function;
 };
 
-/* The highest segment that pci_get_domain_bus_and_slot() can look for. */
+/* The highest PCI segment that pci_get_domain_bus_and_slot() can look for. */
 #define FLAT_SEGMENT_MAX 0x7fffffff
 
 /* Parses @min to @max hexadecimal digits and then @end. Returns whether they are there. */

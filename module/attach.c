@@ -33,8 +33,9 @@ static bool fits(const struct flat_domain *d, const struct flat_claim *claim)
  * @d:		the domain
  * @claim:	the function's claim; a driver is bound to the function
  *
- * The first function decides how the domain sees memory and which doorbell it has: the one that the
- * domain is made for or, if the core does not tell that, the one that is attached first.
+ * The domain's first function decides how the domain sees memory, and which doorbell the domain
+ * has. It is the function that the core makes the domain for or, on kernels where the core does not
+ * name it, the function that is attached first.
  *
  * Returns
  * 0		success

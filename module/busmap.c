@@ -43,7 +43,8 @@ static u64 last_of_moved_windows(struct pci_dev *pdev)
 
 /*
  * Returns the highest bus address that the bridges above @pdev forward, or 0 if there is no limit.
- * On arm64 with ACPI the kernel has U64_MAX then; older kernels have U64_MAX - 1.
+ * On arm64 with ACPI, bus_dma_limit is U64_MAX if there is no limit, and U64_MAX - 1 on older
+ * kernels.
  */
 u64 flat_bus_limit(struct pci_dev *pdev)
 {

@@ -9,8 +9,8 @@
  * does not see it. Notifier callbacks take neither device_lock(), because some of them run with it
  * held, nor pci_lock_rescan_remove(), because hot-unplug holds it.
  *
- * The last reference to a group is put from a work item, with no lock held: putting it waits for
- * writers of the group's sysfs files, and up to 6.4 one of them waits for device_lock().
+ * A work item drops the last reference to a group, with no lock held: the drop waits for writers of
+ * the group's sysfs files, and up to 6.4 one of them waits for device_lock().
  */
 #include <linux/iommu.h>
 #include <linux/module.h>
@@ -33,10 +33,11 @@
  * flat_claims_lock protects all of these.
  *
  * The memory of a claim is freed only at the module's exit: when a device is added, the core reads
- * iommu_device.ops of every IOMMU without a lock or reference. So a claim that ends is used again.
- * retire() puts it on the list of retired claims. A work item, reap_retired(), puts the references
- * to its group and its function, and moves it to the spares. new_claim() uses a spare, if there is
- * one.
+ * iommu_device.ops of every IOMMU without a lock or reference. So a claim that ends is used again:
+ * - retire() adds the claim to the retired ones;
+ * - reap_retired(), a work item, drops its references to the group and the function, and makes it a
+ *   spare;
+ * - new_claim() uses a spare, if there is one.
  */
 static bool live;		/* the module is loaded: claims may be made */
 static LIST_HEAD(retired);
@@ -86,7 +87,7 @@ bool flat_function_is_going(struct pci_dev *pdev)
 	return is;
 }
 
-/* Puts the references of retired claims, and makes the claims spares. */
+/* Drops the references of retired claims, and makes the claims spares. */
 static void reap_retired(struct work_struct *work)
 {
 	struct flat_claim *claim;
@@ -203,7 +204,7 @@ static void taint_kernel(void)
 }
 
 /**
- * flat_claim_function() - put a function under a dummy IOMMU
+ * flat_claim_function() - give a function a dummy IOMMU and a group
  * @pdev:	the function; the caller holds its device_lock(), or it cannot be bound yet
  * @how:	how the claim came about, for the log
  * @binding:	a vfio driver is about to bind to it

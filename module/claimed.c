@@ -78,7 +78,10 @@ int flat_uses_bus_addresses(struct pci_dev *pdev)
 	bool translated = false;
 
 	mutex_lock(&flat_claims_lock);
-	/* A group of VFIO's no-IOMMU mode has no domain. The group of a real IOMMU stays. */
+	/*
+	 * A group of VFIO's no-IOMMU mode has no domain. A group of a real IOMMU exists as long as
+	 * the function is on the bus.
+	 */
 	if (!flat_claim_of(pdev) && pdev->dev.iommu_group)
 		translated = iommu_get_domain_for_dev(&pdev->dev);
 	mutex_unlock(&flat_claims_lock);

@@ -218,11 +218,14 @@ static inline bool flat_compat_is_added(struct pci_dev *pdev)
 
 /*
  * Configures a function's DMA from firmware's description: whether it is coherent, and which IOMMU
- * is in front of the function. That IOMMU then makes a group for the function. Up to 6.14 the
- * driver core does this only when a driver binds. From 6.15 on it does so when the function is
- * added, but not for the functions that ACPI finds at boot: the core listens too late for these.
- * They look as if they were not coherent, except on riscv64, where a device is coherent until it is
- * configured. On x86 the description says nothing about single functions.
+ * is in front of the function. That IOMMU then makes a group for the function. The kernel does this
+ * - up to 6.14: only when a driver binds;
+ * - from 6.15 on: when the function is added, but not for the functions that ACPI finds at boot,
+ *   because the IOMMU core listens too late for these.
+ *
+ * A function that is not configured looks as if it were not coherent, except on riscv64, where a
+ * device is coherent until it is configured. On x86 the description has nothing about single
+ * functions.
  *
  * Caller holds device_lock(), or no driver can bind yet. Returns 0, or -EPROBE_DEFER if the IOMMU's
  * driver is not there yet.
@@ -237,14 +240,14 @@ static inline int flat_compat_configure_dma(struct pci_dev *pdev)
 	if (!IS_ENABLED(CONFIG_ARCH_DMA_DEFAULT_COHERENT) && dev_is_dma_coherent(&pdev->dev))
 		return 0;
 #endif
-	/* Nothing uses the map that the core made when it added the function. */
+	/* Nothing uses the dma_range_map that the core made when it added the function. */
 	kfree(pdev->dev.dma_range_map);
 	pdev->dev.dma_range_map = NULL;
 	if (IS_ENABLED(CONFIG_OF) && bridge->parent && bridge->parent->of_node)
 		ret = of_dma_configure_id(&pdev->dev, bridge->parent->of_node, true, NULL);
 	else if (has_acpi_companion(bridge))
 		ret = acpi_dma_configure_id(&pdev->dev, device_get_dma_attr(bridge), NULL);
-	/* Nothing uses this map, either: a bind makes a new one. */
+	/* Nothing uses this dma_range_map, either: a bind makes a new one. */
 	kfree(pdev->dev.dma_range_map);
 	pdev->dev.dma_range_map = NULL;
 #endif

@@ -95,8 +95,8 @@ bool flat_was_declared(const struct flat_domain *d, const struct mm_struct *mm)
 {
 	lockdep_assert_held(&d->lock);
 	/*
-	 * An equal pointer is the same mm: before a file drops its mm it ends its declarations,
-	 * which counts as a change.
+	 * Equal pointers mean one address space: a file ends its declarations, which counts as a
+	 * change, before it drops the reference to its address space.
 	 */
 	return mm && d->declared_mm == mm && d->declared_at == READ_ONCE(changes);
 }
@@ -254,9 +254,12 @@ static bool may_be_declared(struct flat_file *f, const struct flat_claim *claim)
 }
 
 /*
- * Declares all of @pdevs or, on an error, none. Sets an entry of @new that it uses to NULL.
- * @spares gets declarations to be freed. Sets a bit in @first for each function that the program
- * had not declared. @ended gets the file's declarations whose claim has ended.
+ * Declares all of @pdevs or, on an error, none.
+ * @new:	an entry for each of @pdevs; set to NULL if it is used
+ * @spares:	gets declarations that the caller frees
+ * @n:		length of @pdevs, @new and @spares
+ * @first:	gets a bit for each function that the program had not declared
+ * @ended:	gets the file's declarations whose claim has ended
  */
 static int declare_all(struct flat_file *f, struct pci_dev **pdevs, struct flat_declared **new,
 		       struct flat_declaration **spares, unsigned int n, u64 *first,

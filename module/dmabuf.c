@@ -7,7 +7,7 @@
  * other pin.
  *
  * The attachment is a static one: an exporter that moves its memory pins it, or fails. The module
- * does not accept registers of other devices, because an exporter may take these away at any time.
+ * does not accept registers of other devices, because an exporter may revoke these at any time.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-direct.h>
@@ -44,8 +44,8 @@ MODULE_INFO(import_ns, "DMA_BUF");
 static struct workqueue_struct *put_wq;
 
 /**
- * struct flat_dmabuf - an attachment to a dma-buf, which holds its memory
- * @attachment:	the attachment; a reference to its dma-buf is held, which holds the exporter
+ * struct flat_dmabuf - an attachment to a dma-buf, which keeps its memory in place
+ * @attachment:	the attachment; a reference to its dma-buf is held, and so one to the exporter
  * @sgt:	the memory
  * @direction:	what the functions do with it
  * @work:	ends the attachment
@@ -197,7 +197,10 @@ static struct flat_dmabuf *get(struct dma_buf *buf, struct flat_pages *p, u64 fi
 	u64 end;
 	int ret;
 
-	/* A shared mapping needs the same. Other importers in the kernel do not check this. */
+	/*
+	 * mmap(MAP_SHARED) for writing also needs FMODE_WRITE. Other importers in the kernel do not
+	 * check this.
+	 */
 	if (writable && !(buf->file->f_mode & FMODE_WRITE))
 		return ERR_PTR(-EFAULT);
 	if (check_add_overflow(first, n, &end) || end > PHYS_PFN(buf->size))
@@ -219,7 +222,7 @@ free:
 }
 
 /**
- * flat_dmabuf_get() - hold the memory of a dma-buf
+ * flat_dmabuf_get() - keep the memory of a dma-buf in place
  * @p:		gets the pages, or some of them before an error
  * @fd:		file descriptor of the dma-buf
  * @first:	index of the first page in the dma-buf
@@ -265,7 +268,7 @@ void flat_dmabuf_put(struct flat_dmabuf *d, struct flat_domain *domain)
 	queue_work(put_wq, &d->work);
 }
 
-/* Returns how many pages the attachment @d holds: those of the whole dma-buf. */
+/* Returns how many pages the attachment @d keeps in place: those of the whole dma-buf. */
 unsigned long flat_dmabuf_pages(const struct flat_dmabuf *d)
 {
 	return PHYS_PFN(d->attachment->dmabuf->size);

@@ -209,7 +209,7 @@ static size_t flat_unmap_pages(struct iommu_domain *domain, unsigned long iova, 
 	size_t unmapped;
 
 again:
-	/* This may stop early, as the range can be all of memory: the core calls again. */
+	/* This may return early, as the range can be all of memory: the core calls again. */
 	spin_lock(&d->lock);
 	unmapped = flat_extents_erase(&d->extents, iova, pgsize * pgcount, &d->histories,
 				      &erased);
@@ -283,7 +283,10 @@ struct iommu_domain *flat_domain_alloc(void)
 	d->domain.ops = &flat_paging_ops;
 	/* One size, so that the core makes one map call for contiguous memory of any length. */
 	d->domain.pgsize_bitmap = PAGE_SIZE;
-	/* Below the last page: up to 6.17 type1 loses the pin of a map that ends at 2^64. */
+	/*
+	 * The aperture ends before 2^64: up to 6.17 type1 never unpins a map that ends there. A
+	 * virtual address has at most 57 bits, with five levels of page tables.
+	 */
 	d->domain.geometry.aperture_end = (1ULL << 57) - 1;
 	d->domain.geometry.force_aperture = true;
 	return &d->domain;

@@ -14,9 +14,9 @@
 #include "flatiommu.h"
 
 /*
- * The doorbells that were found. There is one for each interrupt controller, so none is forgotten.
- * Written under flat_claims_lock, and read without a lock, because maps are made under locks of the
- * core. 0 ends the list.
+ * The doorbells that were found. A machine has one for each interrupt controller, so they are few,
+ * and none is removed from the array. Written under flat_claims_lock, and read without a lock,
+ * because maps are made under locks of the IOMMU core. 0 ends the list.
  */
 static u64 doorbells[64];
 

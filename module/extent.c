@@ -118,7 +118,7 @@ int flat_extents_insert(struct flat_extents *extents, struct flat_extent *new)
 	return 0;
 }
 
-/* Returns the extent that holds @iova, or NULL. */
+/* Returns the extent that contains @iova, or NULL. */
 struct flat_extent *flat_extents_find(struct flat_extents *extents, u64 iova)
 {
 	struct flat_extent *e = extents->last_found;
@@ -186,9 +186,11 @@ static void add_part(const struct flat_extent *e, u64 iova, u64 last, struct fla
  * @histories:	get an event for each part of an extent that is removed
  * @erased:	gets what is removed
  *
- * The range may hold several extents, or a part of one: VFIO unmaps physically contiguous ranges,
- * in whatever pieces they were mapped. Stops after ERASE_AT_ONCE extents, at the first byte that is
- * not mapped, or when it needs the spare, or @erased->part, and there is none.
+ * The range may contain several extents, or a part of one: VFIO unmaps physically contiguous
+ * ranges, in whatever pieces they were mapped. The function returns early
+ * - after ERASE_AT_ONCE extents,
+ * - at the first byte that is not mapped, or
+ * - when it needs the spare, or @erased->part, and there is none.
  *
  * Returns the number of bytes removed, from @iova on. If it is not 0, call again for the rest.
  */

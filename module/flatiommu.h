@@ -34,7 +34,7 @@ enum flat_attachment {
 };
 
 /**
- * struct flat_wc_bar - a BAR that is held write-combined
+ * struct flat_wc_bar - a BAR that a claim has made write-combined
  * @alias:	the mapping that makes it write-combined, or NULL
  * @start:	address of the BAR at the claim
  * @size:	bytes
@@ -52,9 +52,9 @@ struct flat_wc_bar {
  *		flat_claims_lock
  * @pdev:	the function; a reference is held
  * @iommu:	the dummy IOMMU
- * @group:	the function's group; a reference is held, and put with no lock held (see claim.c).
+ * @group:	the function's group; a reference is held, and dropped with no lock held (claim.c).
  *		Written when the core probes the function, under flat_claims_lock
- * @probed:	the core has put @pdev under @iommu. Written when the core probes or releases the
+ * @probed:	the core has given @iommu to @pdev. Written when the core probes or releases the
  *		function; flat_claims_lock or the function's removal serialises these
  * @attachment:	the current one. Written under flat_attach_lock when the core attaches or releases
  *		the function; the core serialises these
@@ -76,7 +76,7 @@ struct flat_wc_bar {
  *		to the same domain after a reset. NULL once the domain is freed; flat_attach_lock
  * @attached:	in @domain->claims; flat_attach_lock
  * @declarations: declarations for the function; flat_attach_lock
- * @wc:		BARs that are held write-combined; flat_claims_lock
+ * @wc:		BARs that the claim has made write-combined; flat_claims_lock
  * @hold:	option of the claim, see struct flat_options
  * @fence:	as @hold
  * @history:	the latest events, or NULL; a reference is held
@@ -203,9 +203,9 @@ extern struct list_head flat_claims;
 extern spinlock_t flat_attach_lock;
 
 /*
- * Ordered workqueue for work that must not run in the caller's context: the last put of a group or
- * of a domain, and the accounting of a pin that ends in an unmap. A write to claim or release and
- * the module's exit flush it.
+ * Ordered workqueue for work that must not run in the caller's context: the end of a group or of a
+ * domain, and the accounting of a pin that ends in an unmap. A write to claim or release and the
+ * module's exit flush it.
  */
 extern struct workqueue_struct *flat_wq;
 

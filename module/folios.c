@@ -40,7 +40,7 @@ static struct folio *get_pinned(phys_addr_t at)
 }
 
 /*
- * Gets a reference to each folio of @e. At a folio that is not pinned it stops, and cuts @e there.
+ * Gets a reference to each folio of @e, up to the first folio that is not pinned. Cuts @e there.
  * Returns false if nothing of @e is left.
  */
 bool flat_get_folios(struct flat_extent *e)

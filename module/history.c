@@ -188,9 +188,9 @@ void flat_record_in_all(struct list_head *histories, u32 type, u64 at, u64 addre
 
 /*
  * Records an event for each of @n runs, from run @i on. @e->at is the address of the first page of
- * all runs. Does nothing if there are more runs after these than the ring has places: they would
- * overwrite these events. If there are exactly as many, these runs are recorded all the same, so
- * that the reader sees that events are lost.
+ * all runs. Does nothing if more than h->size runs follow: their events would overwrite these. If
+ * exactly h->size runs follow, these runs are recorded, too, so that the reader sees that events
+ * are lost.
  */
 static void add_runs(struct flat_history *h, const struct flatiommu_event *e,
 		     const struct flat_pages *pages, unsigned long i, unsigned long n)

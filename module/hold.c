@@ -18,7 +18,7 @@
  * a part of it. To count the whole page once, each unmap would have to find out whether another
  * part is held. That needs an index, which needs memory, and an unmap must not fail. To count the
  * whole page for each part would give memory back early. Until it is given back, the program's
- * memory cgroup is charged for the whole page. A pin of a dma-buf holds all of the dma-buf, so all
+ * memory cgroup is charged for the whole page. A pin of a dma-buf keeps all of the dma-buf, so all
  * of that is counted.
  */
 #include <linux/capability.h>
@@ -54,8 +54,8 @@ static unsigned long hold_limit = 2 * PMD_SIZE > 256UL << 20 ? 2 * PMD_SIZE : 25
 
 /*
  * flat_holds_lock protects each struct flat_hold and the variables below. Only flat_history.lock
- * may be taken while holding it. A walk through the holds of files (quiet.c) drops it now and then,
- * so the walk also holds flat_walk_lock, which the end of a file's hold needs.
+ * may be taken while holding it. A walk through the holds of files (quiet.c) drops it now and then.
+ * The walk also takes flat_walk_lock. So does the end of a file's hold.
  */
 DEFINE_SPINLOCK(flat_holds_lock);
 DEFINE_MUTEX(flat_walk_lock);	/* see above */
@@ -106,7 +106,7 @@ static bool is_accounted_here(struct flat_held *item)
 	return !item->is_pin || (!flat_pin_of(item)->nr_accounted && !flat_pin_of(item)->dmabuf);
 }
 
-/* Returns how many pages @item holds. A pin of a dma-buf holds all of the dma-buf. */
+/* Returns the number of pages of @item. A pin of a dma-buf counts with all of the dma-buf. */
 static unsigned long pages_of(struct flat_held *item)
 {
 	const struct flat_extent *e;
@@ -156,7 +156,10 @@ static struct mm_struct *add(struct flat_hold *hold, struct flat_held *item, boo
 	item->is_pin = is_pin;
 	pages = pages_of(item);
 	if (hold->mm != current->mm) {
-		/* Another program has items here, or its pages are accounted until account(). */
+		/*
+		 * hold->mm does not change while the hold has items, or while pages are accounted
+		 * to it, which account() corrects later. A kernel thread has no address space.
+		 */
 		if (hold->accounted || !is_empty(hold) || !current->mm) {
 			hold->mixed = true;
 		} else {
@@ -224,7 +227,7 @@ static struct mm_struct *to_account(struct flat_hold *hold)
 		if (mmget_not_zero(hold->mm))
 			mm = hold->mm;
 		else
-			/* Its last task is gone. */
+			/* The address space has ended: its count does not matter any more. */
 			hold->accounted = hold->pages;
 	}
 	spin_unlock(&flat_holds_lock);

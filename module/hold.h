@@ -33,7 +33,8 @@ struct flat_held {
  * @domain:	the domain, or NULL: it is a file's
  * @is_mark:	it holds nothing: it marks how far a walk through the list has come
  * @items:	list of struct flat_held, oldest first
- * @walked:	while a walk goes through @items: items older than those, which the walk has passed
+ * @walked:	while a walk goes through @items: items that the walk has passed. They are older
+ *		than those in @items
  * @bytes:	bytes in both lists
  * @pages:	pages in both lists, except those of pins of dma-bufs, and of pins that another
  *		program has made

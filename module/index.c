@@ -8,7 +8,10 @@
 
 #include "index.h"
 
-/* Holds a reference to each function. A function that could not be added is found by the core. */
+/*
+ * The index has a reference to each function. flat_find_function() asks the PCI core for a function
+ * that could not be added.
+ */
 static DEFINE_XARRAY(functions);
 
 static unsigned long index_of(unsigned int segment, unsigned int bus, unsigned int devfn)
@@ -49,7 +52,9 @@ static bool is_listed(struct pci_dev *pdev)
 	return listed == pdev;
 }
 
-/* Is @pdev on the bus: in the index, so that its removal is yet to come, or in the core's list? */
+/*
+ * Is @pdev on the bus: in the index, so that its removal is yet to come, or on the PCI core's list?
+ */
 bool flat_is_on_bus(struct pci_dev *pdev)
 {
 	return xa_load(&functions, index_of_function(pdev)) == pdev || is_listed(pdev);

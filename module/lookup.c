@@ -133,7 +133,7 @@ int flat_lookup_iova(struct flat_file *f, struct flatiommu_lookup *arg)
 		ret = flat_segments_end(&s, arg, 0, PTR_ERR(d));
 		goto put_function;
 	}
-	/* Write the array with no lock held: a page fault may take arbitrarily long. */
+	/* Write the array with no lock held: a page fault may last arbitrarily long. */
 	do {
 		n = add_extents(d, f->mm, arg->start + done, arg->length - done, &s);
 		done += n;

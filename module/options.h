@@ -6,7 +6,7 @@
 
 /**
  * struct flat_options - options of a claim
- * @wc_bars:	a bit for each BAR to be held write-combined
+ * @wc_bars:	a bit for each BAR that the claim makes write-combined
  * @hold:	as on_unmap=hold, for this function and those that share its I/O address space
  * @fence:	as on_refusal=fence, for the same functions
  */

@@ -93,7 +93,7 @@ static __always_inline bool is_hugetlb(struct page *page)
 	return PageCompound(page) && folio_test_hugetlb(page_folio(page));
 }
 
-/* Appends the pages of a huge page from @page on; the pin of @page holds all of them. */
+/* Appends the pages of a huge page from @page on; the page pin of @page keeps all of them. */
 static noinline int add_huge(struct flat_pages *p, struct page *page, unsigned long total)
 {
 	struct folio *folio = page_folio(page);
@@ -110,7 +110,7 @@ static noinline int add_huge(struct flat_pages *p, struct page *page, unsigned l
 /*
  * Appends pages that are pinned one by one, up to the first one of hugetlb. Sets *@added to the
  * number of pages appended. A page of hugetlb that follows the previous page in memory is appended
- * like an ordinary page. This is right, too, because it has a pin of its own.
+ * like an ordinary page. This is right, too, because it has a page pin of its own.
  */
 static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned long total,
 		    int *added)
@@ -140,7 +140,7 @@ static int add_each(struct flat_pages *p, struct page **pages, int n, unsigned l
 /* Maximum number of pages to pin in one call with an array on the stack. */
 #define FEW_PAGES 16
 
-/* May a transparent huge page be at @addr, maybe only after the pin has faulted it in? */
+/* May a transparent huge page be at @addr, maybe only after the page pin has faulted it in? */
 static bool may_be_thp(unsigned long addr, unsigned long n, bool writable)
 {
 	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && writable && n >= FLAT_THP_PAGES &&
@@ -154,9 +154,9 @@ static unsigned long pages_at_once(unsigned long addr, unsigned long n, unsigned
 }
 
 /*
- * Pins some pages from @addr on. A pin of any page of a huge page holds all of it, so a page that
- * may begin a huge page is pinned alone. *@huge: the first page may be one of hugetlb; this call
- * sets it for the next call. Returns 0, with p->n raised, or an error.
+ * Pins some pages from @addr on. A page pin of any page of a huge page keeps all of it in place, so
+ * a page that may begin a huge page is pinned alone. *@huge: the first page may be one of hugetlb;
+ * this call sets it for the next call. Returns 0, with p->n raised, or an error.
  */
 static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long total, bool writable,
 		    bool *huge, struct page **pages, unsigned long room)
@@ -182,7 +182,7 @@ static int pin_some(struct flat_pages *p, unsigned long addr, unsigned long tota
 		added = ret ? 0 : 1;
 	} else {
 		ret = add_each(p, pages, got, total, &added);
-		/* Pin the page that was not appended alone. */
+		/* The next call pins the first page that was not appended, by itself. */
 		*huge = added < got;
 	}
 	/* Unpin pages that were not appended, and all but the first one of a huge page. */
@@ -199,8 +199,8 @@ static void shrink(struct flat_pages *p)
 }
 
 /*
- * Appends @n pages of @total, from @pfn on. Another object holds these pages, and all others of @p.
- * Returns 0 or -ENOMEM.
+ * Appends @n pages of @total, from @pfn on. Another object keeps these pages, and all others of @p,
+ * in place. Returns 0 or -ENOMEM.
  */
 int flat_pages_add(struct flat_pages *p, unsigned long pfn, unsigned long n, unsigned long total)
 {

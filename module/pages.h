@@ -6,7 +6,7 @@
 
 /**
  * struct flat_run - pages of a pin that follow each other in memory
- * @order:	log2 of the pages that one reference holds: the order of the huge page, or 0
+ * @order:	log2 of the pages that one page pin keeps in place: the order of the huge page, or 0
  * @pfn:	frame number of the first page
  * @first:	index of the first page in the pin; the run ends where the next one begins
  *
@@ -23,7 +23,7 @@ struct flat_run {
 /**
  * struct flat_pages - the pages of a pin
  * @n:		number of pages
- * @borrowed:	another object holds them: they are not unpinned
+ * @borrowed:	another object keeps them in place: they are not unpinned
  * @runs:	the pages as runs
  * @nr_runs:	number of runs
  * @max_runs:	number of runs that fit in @runs

@@ -157,7 +157,7 @@ static u64 quiet_all(void)
 	return bytes;
 }
 
-/* As quiet_all(), for one domain. All functions of the domain are done. */
+/* As quiet_all(), for one domain. All functions of the domain are quiet. */
 static u64 quiet_domain(struct flat_domain *d)
 {
 	struct flat_lot lot;

@@ -26,7 +26,7 @@ static const gfp_t zones[] = { 0, GFP_DMA32, GFP_DMA };
 #define MAX_BLOCK	MAX_ORDER_NR_PAGES	/* pages: largest piece of a zone */
 
 /*
- * Give up after this many ranges that cannot be cleared. Each may take milliseconds. But a range
+ * Give up after this many ranges that cannot be cleared. Each may need milliseconds. But a range
  * that belongs to CMA fails at once, and CMA may have thousands of them.
  */
 #define MAX_BUSY	128

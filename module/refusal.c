@@ -110,9 +110,10 @@ static bool is_virtual_address(u64 address, phys_addr_t phys)
  * flat_is_zero_page() - is this the kernel's zero page, or the huge one?
  * @phys:	any address
  *
- * The huge zero page is not exported to modules. Recognise it as a PMD-sized folio that has no
- * mapping, is not hugetlb (a free hugetlb folio has no mapping either), and is not counted as
- * mapped in a page table (pages of a driver are, such as a ring of packets).
+ * The huge zero page is not exported to modules. Recognise it as a PMD-sized folio that
+ * - has no mapping,
+ * - is not hugetlb, because a free hugetlb folio has no mapping either,
+ * - is not counted as mapped in a page table, as pages of a driver are, such as a ring of packets.
  */
 bool flat_is_zero_page(phys_addr_t phys)
 {

@@ -336,7 +336,10 @@ static void bind_overridden(void)
 	bool waits;
 
 	for_each_pci_dev(pdev) {
-		/* A held lock is a bind or an unbind, which can wait for a program: skip it. */
+		/*
+		 * If the lock is taken, a bind or unbind is running, and it may wait for a program:
+		 * skip the function.
+		 */
 		if (!device_trylock(&pdev->dev))
 			continue;
 		waits = !pdev->dev.driver && flat_compat_override_is_vfio(pdev);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Does the pin of one page hold a whole transparent huge page? */
+/* Does the page pin of one page keep a whole transparent huge page in place? */
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
@@ -33,24 +33,25 @@ static pmd_t entry_of(struct mm_struct *mm, unsigned long addr)
 }
 
 /**
- * flat_thp_is_pinned() - does the pin of a page hold a whole transparent huge page?
+ * flat_thp_is_pinned() - does the page pin of a page keep a whole transparent huge page in place?
  * @addr:	in the caller's address space, at a multiple of PMD_SIZE
  * @page:	the page that pin_user_pages_fast() has just pinned there, with FOLL_WRITE
  *
- * If so, @page is the first one of the huge page, and its pin holds all FLAT_THP_PAGES pages at
- * @addr, as FLAT_THP_PAGES pins would:
+ * If so, @page is the first one of the huge page, and its page pin keeps all FLAT_THP_PAGES pages
+ * at @addr in place, as FLAT_THP_PAGES page pins would:
  *
  * - One entry of the page table, read at one moment, maps all of the folio that @page begins, in
- *   order. So each page of the range was, at that moment, the page that a pin of its own would get.
- * - The pin was there at that moment, and a pin of one page of a folio counts on the folio
- *   (_pincount, _refcount). The kernel checks these counts before it changes a folio: a split of
- *   the folio, migration, reclaim, KSM and khugepaged give up, and fork() copies
+ *   order. So each page of the range was, at that moment, the page that a page pin of its own would
+ *   get.
+ * - The page pin was there at that moment, and a page pin of one page of a folio counts on the
+ *   folio (_pincount, _refcount). The kernel checks these counts before it changes a folio: a split
+ *   of the folio, migration, reclaim, KSM and khugepaged give up, and fork() copies
  *   (folio_maybe_dma_pinned()).
- * - Code that takes an entry away from a folio first invalidates it, and looks for pins after that.
- *   A pin through the entry was taken before it was invalidated: gup_fast() reads the entry again
- *   after its pin, and otherwise the pin is taken under the lock of the page table. Memory that is
- *   mapped by small entries is not mapped by a large one later without being copied. So that code
- *   finds the pin, and gives up.
+ * - Code that removes a folio's entry first invalidates it, and looks for page pins after that. A
+ *   page pin through the entry was made before it was invalidated: gup_fast() reads the entry again
+ *   after its page pin, and otherwise the page pin is made under the lock of the page table. Memory
+ *   that is mapped by small entries is not mapped by a large one later without being copied. So
+ *   that code finds the page pin, and gives up.
  * - The entry lets the program write, and the memory is anonymous: so each page is the program's
  *   alone (PageAnonExclusive), and its next write to any of them goes to the page that is pinned.
  *

@@ -124,10 +124,11 @@ static int hold_bar(struct flat_claim *claim, int bar)
 
 /**
  * flat_wc_hold() - make BARs write-combined for all later mappings
- * @claim:	holds no BAR yet; no driver has mapped one. Caller holds flat_claims_lock
+ * @claim:	has made no BAR write-combined yet; no driver has mapped one. Caller holds
+ *		flat_claims_lock
  * @bars:	a bit for each BAR
  *
- * Returns 0, or logs the BAR and the reason, holds no BAR and returns
+ * Returns 0, or logs the BAR and the reason, makes no BAR write-combined and returns
  * -EOPNOTSUPP		no x86, or no PAT
  * -ENXIO		not a memory BAR with an address, not prefetchable, or it must stay uncached
  * -EADDRINUSE		it is mapped uncached already
@@ -188,8 +189,8 @@ static bool is_where_it_was(const struct flat_claim *claim, int bar)
 }
 
 /*
- * Returns a bit for each BAR that is held, and was not moved or resized since the claim. Caller
- * holds flat_claims_lock.
+ * Returns a bit for each BAR that the claim has made write-combined, and that was not moved or
+ * resized since. Caller holds flat_claims_lock.
  */
 unsigned long flat_wc_bars(const struct flat_claim *claim)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* BARs that a claim holds write-combined. */
+/* BARs that a claim makes write-combined. */
 #ifndef FLATIOMMU_WC_H
 #define FLATIOMMU_WC_H
 

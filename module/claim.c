@@ -265,7 +265,7 @@ int flat_claim_function(struct pci_dev *pdev, const char *how, bool binding,
 	}
 	ret = register_claim(claim);
 	if (ret) {
-		pr_warn("%s: not claimed: the IOMMU core returned error %d%s\n", pci_name(pdev), ret,
+		pr_warn("%s: not claimed: the IOMMU core returned %d%s\n", pci_name(pdev), ret,
 			ret == -EBUSY || ret == -EALREADY ?
 			"; another IOMMU driver is there, or it is being removed" : "");
 		retire(claim);

@@ -14,8 +14,8 @@ struct processes;
 int check_unused(struct tool *tool, const struct function *function, struct processes *processes);
 
 /*
- * As check_unused(), for the virtual functions of a function: to remove one, its driver or sriov_numvfs
- * waits until no program has it open.
+ * As check_unused(), for the virtual functions of a function: the removal of one waits until no
+ * program has it open.
  */
 int check_vfs_unused(struct tool *tool, const struct function *function,
 		     struct processes *processes);

@@ -151,7 +151,7 @@ static int release(void)
 /* With the events of A's maps and pins, without their addresses. */
 static int read_history(void)
 {
-	struct flatiommu_event events[8] = { { 0 } };
+	static struct flatiommu_event events[8];
 	struct flatiommu_history arg = {
 		.size = sizeof(arg),
 		.function = flat_function(EDU),

@@ -138,7 +138,7 @@ int flat_look_up_batch(struct flatiommu *flat, uint32_t pin, size_t offset, size
  * or another -errno.
  */
 int flat_is_pinned_for(struct flatiommu_device *device, uint32_t pin);
-/* Sets a bit in *@bars for each BAR that the claim holds write-combined. */
+/* Sets a bit in *@bars for each BAR that the claim has made write-combined. */
 int flat_wc_bars(struct flatiommu_device *device, uint32_t *bars);
 /*
  * Tells the module that no device of the context uses freed memory any more. Does not call fail().

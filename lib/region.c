@@ -230,11 +230,11 @@ static int check_write_combined(struct flatiommu_device *device, unsigned int ba
 			    "flatiommu.ko",
 			    device->name);
 	if (backend->claimed && wanted && !(held >> bar & 1))
-		return fail(device->flat, -EBUSY, "%s: BAR %u is not held write-combined. Cure: "
+		return fail(device->flat, -EBUSY, "%s: BAR %u is not write-combined. Cure: "
 			    "flatiommu unbind %s && flatiommu bind --wc %u %s", device->name, bar,
 			    device->name, bar, device->name);
 	if (!wanted && held >> bar & 1)
-		return fail(device->flat, -EBUSY, "%s: BAR %u is held write-combined. Cure: "
+		return fail(device->flat, -EBUSY, "%s: BAR %u is write-combined. Cure: "
 			    "FLATIOMMU_BAR_WRITE_COMBINED, or a claim without wc=%u", device->name, bar, bar);
 	return 0;
 }

@@ -2,7 +2,8 @@
 /*
  * Pins: the pages, as runs that are contiguous in memory, and the functions that they are pinned
  * for. There are two kinds of pins:
- * - with guards, one for each function: a guard stops its function before the pages are unpinned;
+ * - with guards, one for each function: a guard stops its function at the end of its last pin, and
+ *   at the close of the file, before the pages are unpinned;
  * - with FLATIOMMU_PIN_VFIO: these belong to the functions' domain. The domain keeps the pages
  *   pinned until VFIO has stopped all functions that were attached to it.
  *

@@ -42,7 +42,7 @@ struct pci_dev;
  *		NULL: the pin has guards
  * @of_domain:	in @domain->pins; @domain->lock
  * @held:	the program has unpinned it, and it is or was held; no lock, see below
- * @unpinned:	links the pin into a hold, after UNPIN with hold
+ * @unpinned:	links the pin into a hold, after UNPIN with hold; flat_holds_lock
  * @unaccount:	see flat_pin_put_in_unmap()
  * @nr_guards:	length of @guards
  * @guards:	one for each function

@@ -123,12 +123,12 @@ struct flatiommu_info {
 #define FLATIOMMU_INFO _IO(FLATIOMMU_TYPE, 0x80)
 
 /*
- * Lowest IOVA of look-up maps, 2^46. Any higher IOVA will do as well.
+ * Lowest IOVA of look-up maps, 2^46. Any IOVA from here to 2^57 - 1 will do as well, if neither
+ * memory nor a PCI window that the kernel knows of is there.
  *
  * - x86: no machine has memory from 2^46 on, not even memory that the kernel was told to leave
  *   alone (mem=, memmap=). mmap() returns addresses above 2^46, unless the stack has no limit.
- * - arm64: a machine may have memory from 2^46 on. A map is refused if the kernel knows of memory
- *   or a PCI window at its IOVA.
+ * - arm64: a machine may have memory from 2^46 on.
  */
 #define FLATIOMMU_LOOKUP_FIRST 0x400000000000ull
 

@@ -197,7 +197,7 @@ static void maps_write_combined(void **state)
 		expect(0, pci_bind(SHM, "vfio-pci"));
 		shm = api_open(SHM);
 		/* It cannot be had otherwise then. */
-		api_refused(-EBUSY, "held write-combined", flatiommu_bar_map(shm, 2, 0, 0, 0, &memory));
+		api_refused(-EBUSY, "is write-combined", flatiommu_bar_map(shm, 2, 0, 0, 0, &memory));
 		expect(0, flatiommu_device_get_info(shm, &info));
 		assert_int_equal(info.wc_bars, 1 << 2);
 		expect(0, flatiommu_bar_map(shm, 2, 0, PAGE, FLATIOMMU_BAR_WRITE_COMBINED, &memory));

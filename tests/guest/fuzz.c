@@ -425,7 +425,10 @@ static int do_call(struct dice *d)
 	ret = flat_call(one_of(d, flats), call->number, &arg);
 	if (!ret && call->number == FLATIOMMU_ALLOC)
 		ret = keep(d, buffers, arg.alloc.out_fd) ? -EPROTO : 0;
-	return ret && !is_in(-ret, call->may) && !is_in(-ret, general) ? -EPROTO : ret;
+	if (!ret || is_in(-ret, call->may) || is_in(-ret, general))
+		return ret;
+	printf("# %s is %s\n", call->name, errno_name(ret));
+	return -EPROTO;
 }
 
 /* Any size and any content, at the end of a page before a hole or where nothing is. */

@@ -53,6 +53,7 @@ is "$("${doctor[@]}" --run "$SRIOV_VF0" | jq -r '.checks[] | select(.function an
 	"doctor --run finds no problem"
 
 diag "one that a program has open"
+: >/tmp/holder
 holder "$SRIOV_VF0" device >/tmp/holder &
 until_true 20 test -s /tmp/holder
 output=$(timeout -k 1 60 flatiommu bind --force "$SRIOV_PF" 2>&1)
@@ -61,6 +62,7 @@ like "$output" "$SRIOV_VF0: open by holder\[$(</tmp/holder)\]" "and bind says wh
 is "$(driver_of "$SRIOV_PF")" nvme "it keeps its driver"
 kill "$(</tmp/holder)"
 until_true 20 test ! -e "/proc/$(</tmp/holder)"
+rm /tmp/holder
 
 diag "one that does not"
 # as behind a link that is down: nothing is at that bus

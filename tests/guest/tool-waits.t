@@ -145,8 +145,9 @@ if echo 1 >"$numvfs" 2>/dev/null && until_true 20 test -e "/sys/bus/pci/devices/
 	look "$SRIOV_VF0"
 	answers flatiommu list "$SRIOV_PF"
 	answers flatiommu doctor "$SRIOV_PF"
-	refuses "$SRIOV_PF: (not bound: it has 1 virtual functions|the kernel is busy with it: nvme is being bound or unbound)" \
-		flatiommu bind "$SRIOV_PF"
+	for force in '' --force; do
+		refuses "$SRIOV_VF0: an unbind of it waits for holder\[$holder\]" flatiommu bind $force "$SRIOV_PF"
+	done
 	change "$SRIOV_VF0"
 	let_go
 	until_true 20 is_gone "$SRIOV_VF0"

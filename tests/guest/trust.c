@@ -151,7 +151,7 @@ static int release(void)
 /* With the events of A's maps and pins, without their addresses. */
 static int read_history(void)
 {
-	static struct flatiommu_event events[8];
+	static struct flatiommu_event events[16];
 	struct flatiommu_history arg = {
 		.size = sizeof(arg),
 		.function = flat_function(EDU),
@@ -159,12 +159,16 @@ static int read_history(void)
 		.events = (uintptr_t)events,
 	};
 	int ret = flat_call(own, FLATIOMMU_HISTORY, &arg);
+	bool mapped = false, was_pinned = false;
 	unsigned int i;
 
-	for (i = 0; !ret && i < arg.nr_events; i++)
+	for (i = 0; !ret && i < arg.nr_events; i++) {
+		mapped |= events[i].type == FLATIOMMU_EVENT_MAP && events[i].length;
+		was_pinned |= events[i].type == FLATIOMMU_EVENT_PIN && events[i].length;
 		if (events[i].at || events[i].address)
 			ret = -EPROTO;
-	return ret || arg.nr_events ? ret : -ENODATA;
+	}
+	return ret || (mapped && was_pinned) ? ret : -ENODATA;
 }
 
 static int ask_who(void)

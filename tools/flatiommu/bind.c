@@ -36,7 +36,7 @@ static const struct flag bind_flags[] = {
 	[HOLD] = { "hold", NULL, HOLD_HELP },
 	[PERSIST] = { "persist", NULL, "after the next reboot, too" },
 	[USER] = { "user", "USER", "make USER the owner of the node in /dev/vfio" },
-	[WC] = { "wc", "BAR[+BAR]", "hold these BARs write-combined" },
+	[WC] = { "wc", "BAR[+BAR]", "make these BARs write-combined" },
 	{ NULL, NULL, NULL }
 };
 

@@ -15,7 +15,7 @@ enum { FENCE, HOLD, WC };
 static const struct flag claim_flags[] = {
 	[FENCE] = { "fence", NULL, FENCE_HELP },
 	[HOLD] = { "hold", NULL, HOLD_HELP },
-	[WC] = { "wc", "BAR[+BAR]", "hold these BARs write-combined" },
+	[WC] = { "wc", "BAR[+BAR]", "make these BARs write-combined" },
 	{ NULL, NULL, NULL }
 };
 

@@ -155,8 +155,9 @@ int check_vfs_unused(struct tool *tool, const struct function *f, struct process
 	int ret = 0;
 
 	for (i = 0; i < vfs && !ret; i++)
+		/* one that is being unbound has no driver any more */
 		if (function_vf(address, sizeof(address), f, i) && !function_read(&vf, address) &&
-		    is_of_vfio(&vf))
+		    (is_of_vfio(&vf) || !*vf.driver))
 			ret = check_unused(tool, &vf, processes);
 	return ret;
 }

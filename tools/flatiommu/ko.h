@@ -16,7 +16,7 @@ bool flat_is_loaded(void);
 
 /**
  * struct options - options of a claim, by the options of the command
- * @wc:		BARs to hold write-combined, such as 2+4, or NULL
+ * @wc:		BARs to make write-combined, such as 2+4, or NULL
  * @hold:	not NULL: the option hold
  * @fence:	not NULL: the option fence
  */

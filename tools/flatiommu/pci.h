@@ -29,7 +29,7 @@ enum behind {
  * @cdev:	name of VFIO's character device in /dev/vfio/devices, "" if it has none
  * @pf:		its physical function, if it is a virtual function, or ""
  * @being_unbound:	vfio-pci is being unbound, and the kernel waits for a program to close it
- * @wc_bars:	a bit for each BAR that its claim holds write-combined, -1 if the options of the
+ * @wc_bars:	a bit for each BAR that its claim has made write-combined, -1 if the options of the
  *		claim are not read yet
  * @hold:	its claim has the option hold; read with @wc_bars
  * @fence:	its claim has the option fence; read with @wc_bars

@@ -10,8 +10,8 @@
 
 /*
  * Each call: its name twice, size of the argument's first version, whether the argument has flags
- * and is written to, the result with what call_argument() makes if the function has no map, and the
- * errors that it may return. Errors that any call may return are not among these. FLATIOMMU_BUFFER
+ * and is written to, the result with what call_argument() makes if the function has no map but a
+ * history, and the errors that it may return. Errors that any call may return are not among these. FLATIOMMU_BUFFER
  * is a call of another file.
  */
 #define CALLS(CALL) \

@@ -60,9 +60,17 @@ output=$(timeout -k 1 60 flatiommu bind --force "$SRIOV_PF" 2>&1)
 is "$?" 1 "the physical one is not bound, not even with --force"
 like "$output" "$SRIOV_VF0: open by holder\[$(</tmp/holder)\]" "and bind says who has the virtual one"
 is "$(driver_of "$SRIOV_PF")" nvme "it keeps its driver"
+echo "$SRIOV_VF0" >/sys/bus/pci/drivers/vfio-pci/unbind &
+until_true 20 driver_is "$SRIOV_VF0" ''
+output=$(timeout -k 1 60 flatiommu bind --force "$SRIOV_PF" 2>&1)
+is "$?" 1 "nor while the virtual one is being unbound"
+like "$output" "$SRIOV_VF0: an unbind of it waits for holder\[$(</tmp/holder)\]" "and bind says what waits"
+is "$(driver_of "$SRIOV_PF")" nvme "it still has its driver"
 kill "$(</tmp/holder)"
 until_true 20 test ! -e "/proc/$(</tmp/holder)"
 rm /tmp/holder
+wait
+flatiommu bind "$SRIOV_VF0" >/dev/null
 
 diag "one that does not"
 # as behind a link that is down: nothing is at that bus

@@ -146,7 +146,8 @@ if echo 1 >"$numvfs" 2>/dev/null && until_true 20 test -e "/sys/bus/pci/devices/
 	answers flatiommu list "$SRIOV_PF"
 	answers flatiommu doctor "$SRIOV_PF"
 	for force in '' --force; do
-		refuses "$SRIOV_VF0: an unbind of it waits for holder\[$holder\]" flatiommu bind $force "$SRIOV_PF"
+		refuses "($SRIOV_PF: the kernel is busy with it: nvme is being|$SRIOV_VF0: an unbind of it waits for holder\[$holder\])" \
+			flatiommu bind $force "$SRIOV_PF"
 	done
 	change "$SRIOV_VF0"
 	let_go

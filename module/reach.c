@@ -107,8 +107,12 @@ static unsigned long first_obstacle(unsigned long pfn, unsigned long n, int node
 
 		if (!page)
 			return ALIGN_DOWN(at, PAGES_PER_SECTION);
-		if (!zone)
+		if (!zone) {
 			zone = page_zone(page);
+			/* The kernel isolates whole pageblocks, and looks at their first page. */
+			if (!zone_spans_pfn(zone, ALIGN_DOWN(pfn, pageblock_nr_pages)))
+				return ALIGN_DOWN(pfn, pageblock_nr_pages);
+		}
 		if (page_to_nid(page) != node || page_zone(page) != zone || !can_be_cleared(page))
 			return at;
 		if (!(at % AT_ONCE))

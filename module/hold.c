@@ -157,8 +157,8 @@ static struct mm_struct *add(struct flat_hold *hold, struct flat_held *item, boo
 	pages = pages_of(item);
 	if (hold->mm != current->mm) {
 		/*
-		 * hold->mm does not change while the hold has items, or while pages are accounted
-		 * to it, which account() corrects later. A kernel thread has no address space.
+		 * hold->mm does not change while the hold has items, or while pages of its
+		 * former items are accounted, until account(). A kernel thread has no mm.
 		 */
 		if (hold->accounted || !is_empty(hold) || !current->mm) {
 			hold->mixed = true;

@@ -400,19 +400,23 @@ static void memory_cgroup_is_charged(void **state)
 	rmdir(CGROUP);
 }
 
+/* For a function that no program has: nothing but the capability is missing. */
 static int alloc_without_rawio(void *arg)
 {
-	int own = flat_open(), ret = drop_capability(CAP_SYS_RAWIO);
+	int own = flat_open(), ret = flat_alloc(own, FN1, PAGE, 64, -1, 0);
 
 	(void)arg;
-	return ret ? ret : flat_alloc(own, EDU, PAGE, 64, -1, 0);
+	if (ret < 0)
+		return -EIO;
+	ret = drop_capability(CAP_SYS_RAWIO);
+	return ret ? ret : flat_alloc(own, FN1, PAGE, 64, -1, 0);
 }
 
 /* A child has the file descriptor, and not the address space that opened it. */
 static int alloc_by_the_parents(void *arg)
 {
 	(void)arg;
-	return flat_alloc(alone.flat, EDU, PAGE, 64, -1, 0);
+	return flat_alloc(alone.flat, FN1, PAGE, 64, -1, 0);
 }
 
 /* Edu is the parent's, who has it through VFIO. */

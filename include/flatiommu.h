@@ -31,8 +31,9 @@
  * Functions of the "data path" below take no lock and do not enter the kernel.
  *
  * fork(): in the child every call with the context, a device or a buffer fails with -ECHILD, and
- * flatiommu_close() only frees the child's copies. Memory that was allocated, unless it is
- * shared, and mapped BARs are not in the child.
+ * flatiommu_close() only frees the child's copies. Only functions of the data path answer as they
+ * did at the fork. Mapped BARs are not in the child, nor is memory that was allocated, unless it
+ * is shared. Memory that was imported is shared, that of a dma-buf too.
  *
  * Errors that every function may return besides its own:
  * -ENOMEM	no memory

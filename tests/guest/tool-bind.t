@@ -406,6 +406,15 @@ if [[ -z $real ]]; then
 	is "$(of "$EDU" iommu)" flatiommu "still claimed, as before"
 	is "$(said '.functions[0].group' release "$EDU")" null "released"
 	turned_down "a second release" "$EDU: it is not claimed" '' flatiommu release "$EDU"
+	exec {lock}>/run/flatiommu/lock
+	flock "$lock"
+	flatiommu claim "$EDU" >/dev/null {lock}>&- &
+	sleep 2
+	is "$(of "$EDU" iommu)" none "claim waits for another command that changes something"
+	exec {lock}>&-
+	wait $!
+	is "$? $(of "$EDU" iommu)" "0 flatiommu" "and then claims"
+	flatiommu release "$EDU" >/dev/null
 	diag "vfio-pci by other means"
 	modprobe vfio-pci
 	echo "1b36 0005" >/sys/bus/pci/drivers/vfio-pci/new_id

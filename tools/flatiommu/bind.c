@@ -382,13 +382,9 @@ static int bind_run(struct tool *tool, const struct args *args)
 			ret = tool_fail(tool, -EINVAL, "%s: there is no such user", args->values[USER]);
 	}
 	if (!ret)
-		ret = record_lock(tool);
-	for (i = 0; i < functions.n && !ret; i++) {
-		/* it may have changed before we had the lock */
-		if (function_read(&functions.function[i], functions.function[i].address))
-			ret = tool_fail(tool, -ENODEV, "%s: is gone", functions.function[i].address);
+		ret = record_lock_for(tool, &functions);
+	for (i = 0; i < functions.n && !ret; i++)
 		without_iommu |= functions.function[i].behind != BEHIND_IOMMU;
-	}
 	if (!ret)
 		ret = check(tool, warnings, &functions, args);
 	if (!ret && args->values[PERSIST])

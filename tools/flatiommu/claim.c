@@ -9,6 +9,7 @@
 #include "output.h"
 #include "pci.h"
 #include "privilege.h"
+#include "record.h"
 
 enum { FENCE, HOLD, WC };
 
@@ -69,6 +70,8 @@ static int claim_run(struct tool *tool, const struct args *args)
 	ret = functions_named(tool, &functions, args);
 	if (!ret)
 		ret = need_privilege(tool, "claim");
+	if (!ret)
+		ret = record_lock_for(tool, &functions);
 	if (ret)
 		goto free;
 	if (!flat_is_loaded())
@@ -103,6 +106,8 @@ static int release_run(struct tool *tool, const struct args *args)
 	ret = functions_named(tool, &functions, args);
 	if (!ret)
 		ret = need_privilege(tool, "release");
+	if (!ret)
+		ret = record_lock_for(tool, &functions);
 	for (i = 0; !ret && i < functions.n; i++) {
 		const struct function *f = &functions.function[i];
 

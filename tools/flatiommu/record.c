@@ -81,6 +81,20 @@ void record_unlock(void)
 		flock(lock_fd, LOCK_UN);
 }
 
+int record_lock_for(struct tool *tool, struct functions *functions)
+{
+	int ret = record_lock(tool);
+	size_t i;
+
+	for (i = 0; i < functions->n && !ret; i++) {
+		struct function *f = &functions->function[i];
+
+		if (function_read(f, f->address))
+			ret = tool_fail(tool, -ENODEV, "%s: is gone", f->address);
+	}
+	return ret;
+}
+
 int record_lock_fd(void)
 {
 	return lock_fd;

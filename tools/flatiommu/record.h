@@ -32,6 +32,9 @@ struct record {
 
 /* Locks changes: one command at a time may make them, until it ends or unlocks. */
 int record_lock(struct tool *tool);
+
+/* The same, and reads the functions again, as another command may have changed them meanwhile. */
+int record_lock_for(struct tool *tool, struct functions *functions);
 void record_unlock(void);
 
 /* Returns the file descriptor of the lock, or -1. A child that has it keeps the lock if we die. */

@@ -61,6 +61,49 @@ refuses "one of two ways of a default route" "$eth carries the default route"
 ip route del default table 7
 ip link del br8
 
+diag "what takes frames without an address"
+ip link set "$eth" up
+# takes SOCKET...: a program has such a socket, as perl makes it, while the rest is done
+takes() {
+	perl -e "$1 or die; \$| = 1; print qq(\n); sleep 300" >/tmp/taker &
+	taker=$!
+	shift
+	succeeds "it has a socket" until_true 20 test -s /tmp/taker
+	"$@"
+	kill $taker
+	wait $taker 2>/dev/null
+	rm /tmp/taker
+}
+# capture PROTOCOL INDEX: AF_PACKET, SOCK_RAW; struct sockaddr_ll
+capture() {
+	echo "socket(S, 17, 3, 0) && bind(S, pack('S n i x12', 17, $1, $2))"
+}
+captured() {
+	refuses "a capture" "$eth is captured by perl\\[$taker\\] " "kill $taker"
+}
+free() {
+	is "$(texts | grep -c problem)" 0 "$1"
+}
+index=$(<"/sys/class/net/$eth/ifindex")
+takes "$(capture 0x0003 "$index")" captured
+takes "$(capture 0x88cc "$index")" free "who waits for one protocol, as for LLDP, captures nothing"
+takes "$(capture 0x0003 1)" free "nor does who captures another interface"
+if xdp "$eth" 2>/tmp/said; then
+	refuses "XDP" "$eth has an XDP program " "ip link set $eth xdp off"
+	ip link set "$eth" xdp off
+	free "without it the card is free"
+else
+	skip "XDP" "$(</tmp/said)"
+fi
+if modprobe pppoe 2>/dev/null; then
+	# AF_PPPOX, SOCK_STREAM, PX_PROTO_OE; struct sockaddr_pppox, which is packed
+	takes "socket(S, 24, 1, 0) && connect(S, pack('S L n a6 a16', 24, 0, 1, qq(\\x02abcde), '$eth'))" \
+		refuses "PPPoE" "$eth carries a PPPoE session "
+	free "after its end the card is free"
+else
+	skip "PPPoE" "this kernel has none"
+fi
+
 diag "layers"
 modprobe -a 8021q macvlan
 modprobe bonding max_bonds=0
@@ -125,5 +168,5 @@ flatiommu unbind "$NIC" >/dev/null
 until_true 30 has_interface
 is "$(ip -4 -o address show dev "$eth")" '' "it is back without its address"
 is $(($(<"/sys/class/net/$eth/flags") & 1)) 0 "and down"
-modprobe -r -a bonding macvlan 8021q bridge veth 2>/dev/null
+modprobe -r -a bonding macvlan 8021q bridge veth pppoe 2>/dev/null
 done_testing

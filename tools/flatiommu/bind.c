@@ -63,7 +63,7 @@ static int check_uses(struct tool *tool, struct json_object *warnings, const str
 		use = json_object_array_get_idx(uses, i);
 		if (!json_object_get_boolean(get(use, "refuses"))) {
 			note(warnings, "%s: %s", f->address, get_string(use, "text"));
-		} else if (force) {
+		} else if (force && !json_object_get_boolean(get(use, "always"))) {
 			note(warnings, "%s: forced, although %s", f->address,
 			     get_string(use, "text"));
 		} else {

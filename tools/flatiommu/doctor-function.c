@@ -55,7 +55,10 @@ static void check_use(struct doctor *doctor)
 
 		if (step)
 			mend(doctor, "%s", step);
-		if (json_object_get_boolean(get(use, "refuses")))
+		if (json_object_get_boolean(get(use, "always")))
+			say(doctor, PROBLEM, "%s: bind refuses it, also with --force",
+			    get_string(use, "text"));
+		else if (json_object_get_boolean(get(use, "refuses")))
 			say(doctor, PROBLEM, "%s: bind needs --force", get_string(use, "text"));
 		else
 			say(doctor, WARNING, "%s", get_string(use, "text"));

@@ -27,13 +27,14 @@ struct look {
  * @kind:	one of the words in uses.h
  * @what:	the disk or interface that is used
  * @noted:	not in use, but will be missed: bind warns and goes on
+ * @always:	bind refuses, also with --force
  * @text:	set by use_say()
  * @cure:	set by use_cure(), or ""
  */
 struct use {
 	const char *kind;
 	const char *what;
-	bool noted;
+	bool noted, always;
 	char text[2048];
 	char cure[2048];
 };
@@ -52,6 +53,7 @@ bool is_below(const struct look *look, const char *path);
 
 void look_at_disks(const struct look *look);
 void look_at_shares(const struct look *look);
+void look_below(const struct look *look);
 
 /* Call it last: it goes from one network namespace to the next. */
 void look_at_network(const struct look *look);

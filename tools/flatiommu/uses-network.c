@@ -21,6 +21,7 @@
 #include "namespaces.h"
 #include "routes.h"
 #include "sysfs.h"
+#include "taps.h"
 #include "use.h"
 
 #define NET "/sys/class/net"
@@ -196,6 +197,56 @@ static void find_addresses(const struct view *view, size_t i)
 	}
 }
 
+/* lldpd listens on each card, and is told when one goes. */
+static bool goes_on_without(const struct capture *capture)
+{
+	return !strcmp(capture->name, "lldpd");
+}
+
+static void find_captures(const struct view *view, size_t i)
+{
+	struct captures captures;
+	size_t j;
+
+	captures_read(&captures, if_nametoindex(name_of(view, i)));
+	for (j = 0; j < captures.n; j++) {
+		const struct capture *c = &captures.capture[j];
+		struct use use = { .kind = "capture" };
+		char who[96] = "a program that no process shows";
+
+		if (goes_on_without(c))
+			continue;
+		if (c->pid) {
+			snprintf(who, sizeof(who), "%s[%d]", c->name, c->pid);
+			use_cure(&use, "kill %d", c->pid);
+		}
+		use_say(&use, "%s is captured by %s", name_of(view, i), who);
+		found(view, i, NULL, &use);
+	}
+	captures_free(&captures);
+}
+
+/* Finds users of an interface's frames, which may have no address. */
+static void find_taps(const struct view *view, size_t i)
+{
+	const char *name = name_of(view, i);
+
+	find_captures(view, i);
+	if (has_xdp(if_nametoindex(name))) {
+		struct use use = { .kind = "xdp" };
+
+		use_say(&use, "%s has an XDP program", name);
+		use_cure(&use, "ip link set %s xdp off", name);
+		found(view, i, NULL, &use);
+	}
+	if (has_pppoe(name)) {
+		struct use use = { .kind = "pppoe" };
+
+		use_say(&use, "%s carries a PPPoE session", name);
+		found(view, i, NULL, &use);
+	}
+}
+
 static void look_at_view(struct view *view)
 {
 	size_t i;
@@ -207,6 +258,7 @@ static void look_at_view(struct view *view)
 	for (i = view->interfaces.n; i-- > 0;) {
 		find_routes(view, i);
 		find_addresses(view, i);
+		find_taps(view, i);
 		find_port(view, i);
 	}
 }

@@ -63,6 +63,7 @@ void use_add(const struct look *look, const struct use *use, struct json_object 
 	put_string(o, "cure", use->cure);
 	json_object_object_add(o, "chain", chain);
 	put_bool(o, "refuses", !use->noted);
+	put_bool(o, "always", use->always);
 }
 
 void shell_quote(char *to, size_t size, const char *text)
@@ -93,6 +94,22 @@ bool is_below(const struct look *look, const char *path)
 	       !strcmp(above, look->function->address);
 }
 
+/* NVIDIA's driver has no devices in sysfs. */
+static bool is_nvidia_node(const struct look *look, const char *node)
+{
+	char *text = file_text("/proc/driver/nvidia/gpus/%s/information", look->function->address);
+	char *minor = text ? strstr(text, "Device Minor:") : NULL, own[64];
+	unsigned int number;
+	bool is = false;
+
+	if (minor && sscanf(minor, "Device Minor: %u", &number) == 1) {
+		snprintf(own, sizeof(own), "/dev/nvidia%u", number);
+		is = !strcmp(node, own);
+	}
+	free(text);
+	return is;
+}
+
 /* Finds open nodes of other devices than disks: NVMe controllers, sound, graphics, serial ports. */
 static void find_open_nodes(const struct look *look)
 {
@@ -111,7 +128,7 @@ static void find_open_nodes(const struct look *look)
 			continue;
 		snprintf(path, sizeof(path), "/sys/dev/char/%u:%u", major(st.st_rdev),
 			 minor(st.st_rdev));
-		if (!is_below(look, path))
+		if (!is_below(look, path) && !is_nvidia_node(look, o->node))
 			continue;
 		use_say(&use, "%s is open by %s[%d]", o->node, o->name, o->pid);
 		use_cure(&use, "kill %d", o->pid);
@@ -119,48 +136,12 @@ static void find_open_nodes(const struct look *look)
 	}
 }
 
-static void find_consoles(const struct look *look)
-{
-	char *text = file_text("/proc/consoles"), *line, *rest;
-
-	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
-	     line = strtok_r(NULL, "\n", &rest)) {
-		char path[64], name[32], *number = strrchr(line, ' ');
-		struct use use = { .kind = "console", .what = name };
-
-		if (!number || sscanf(line, "%31s", name) != 1)
-			continue;
-		snprintf(path, sizeof(path), "/sys/dev/char/%.32s", number + 1);
-		if (!is_below(look, path))
-			continue;
-		use_say(&use, "%s is the kernel's console", name);
-		use_add(look, &use, NULL);
-	}
-	free(text);
-}
-
-static void find_vfs(const struct look *look)
-{
-	const struct function *f = look->function;
-	struct use use = { .kind = "vfs", .what = f->address };
-	unsigned int vfs = nr_vfs(f);
-
-	if (!vfs)
-		return;
-	use_say(&use, "it has %u virtual function%s, which bind removes, and unbind does not make "
-		"again",
-		vfs, vfs == 1 ? "" : "s");
-	use_cure(&use, "echo 0 >" PCI_DEVICES "/%s/sriov_numvfs", f->address);
-	use_add(look, &use, NULL);
-}
-
 static void look_at_all(struct look *look)
 {
 	look_at_disks(look);
 	look_at_shares(look);
 	find_open_nodes(look);
-	find_consoles(look);
-	find_vfs(look);
+	look_below(look);
 	look_at_network(look);
 }
 

@@ -63,7 +63,7 @@ static const struct {
 		"other-page",
 		"another page is at that address",
 		"if the program chose the IOVA, " DECLARE
-		"; if the program looked the address up, the page has moved since or the range is not contiguous: look the address up again, and map each contiguous run by itself (a page in ZONE_MOVABLE moves once)",
+		"; if the program looked the address up, the page has moved since or the range is not contiguous: look the address up again, and map each contiguous run by itself (a page in ZONE_MOVABLE or CMA moves once)",
 	},
 	[NO_ADDRESS] = {
 		"no-bus-address",

@@ -63,6 +63,11 @@ flatiommu bind "$NIC" >/dev/null
 diag "taken by files"
 echo 16 >$small/nr_hugepages
 is_ok hugepages "2 MiB: 16 of 16 are free" "all are free" "${doctor[@]}"
+{ grep -v ^CmaTotal: /proc/meminfo; echo "CmaTotal:       65536 kB"; } >/tmp/meminfo
+mount --bind /tmp/meminfo /proc/meminfo
+is_ok hugepages "64 MiB of memory are CMA: pinning moves a huge page from there" "memory that moves is said" "${doctor[@]}"
+umount /proc/meminfo
+rm /tmp/meminfo
 succeeds "and run starts a program" flatiommu run -- true
 for i in {1..16}; do
 	fallocate -l 2M "/hugepages/left$i"

@@ -164,11 +164,26 @@ static void check_movable(struct doctor *doctor)
 	    "memory that is plugged in later stays out of it");
 }
 
+/* No kernel says which huge pages are in CMA. Memory is taken from there last. */
+static void check_cma(struct doctor *doctor)
+{
+	char *text = file_text("/proc/meminfo"), *at = text ? strstr(text, "CmaTotal:") : NULL;
+	unsigned long kib = 0;
+
+	if (at && sscanf(at, "CmaTotal: %lu", &kib) == 1 && kib && hugepage_bytes())
+		say(doctor, OK,
+		    "%lu MiB of memory are CMA: pinning moves a huge page from there, and only flatiommu "
+		    "run and the library ask for its address after that",
+		    kib >> 10);
+	free(text);
+}
+
 void check_hugepages(struct doctor *doctor)
 {
 	check_pools(doctor);
 	check_entries(doctor);
 	check_movable(doctor);
+	check_cma(doctor);
 }
 
 /* Returns the function's node, or -1 if it has none or the kernel does not know it. */

@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/mman.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "sysfs.h"
@@ -49,11 +53,43 @@ void *mem_shared(size_t count)
 	return touch(map(count * PAGE, MAP_SHARED), count * PAGE);
 }
 
+static bool machine_has_cma(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long total = 0;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "CmaTotal: %lu", &total);
+	if (file)
+		fclose(file);
+	return total;
+}
+
+/* Memory in CMA moves once, when it is pinned. So pins it, by io_uring, which needs no device, and lets it go. */
+static void settle(void *addr, size_t size)
+{
+	struct iovec memory = { addr, size };
+	struct io_uring_params params = { 0 };
+	int ring;
+
+	if (!addr || !machine_has_cma())
+		return;
+	ring = (int)syscall(SYS_io_uring_setup, 1, &params);
+	if (ring < 0)
+		return;
+	if (!syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &memory, 1))
+		syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	close(ring);
+}
+
 void *mem_huge(void)
 {
 	int size = __builtin_ctzl(HUGE_PAGE) << MAP_HUGE_SHIFT;
+	void *memory = touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | size), HUGE_PAGE);
 
-	return touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | size), HUGE_PAGE);
+	settle(memory, HUGE_PAGE);
+	return memory;
 }
 
 bool mem_has_giant(void)

@@ -90,13 +90,17 @@ mkdir -p "/tmp/more/nvidia/gpus/$NVME"
 printf 'Model: \t\t Invented\nDevice Minor: \t 7\n' >"/tmp/more/nvidia/gpus/$NVME/information"
 mknod /dev/nvidia7 c 1 3
 mknod /dev/nvidia70 c 1 3
-sleep 300 </dev/nvidia7 &
+tail -f /dev/nvidia7 &
 holder=$!
-sleep 300 </dev/nvidia70 &
+tail -f /dev/nvidia70 &
 other=$!
-until_true 20 grep -q sleep "/proc/$other/comm"
+has_open() {
+	[[ $(readlink "/proc/$1"/fd/*) == *"$2"* ]]
+}
+until_true 20 has_open $holder /dev/nvidia7
+until_true 20 has_open $other /dev/nvidia70
 mount --bind /tmp/more /proc/driver
-refuses "as of NVIDIA" "/dev/nvidia7 is open by sleep\\[$holder\\] \\(--force binds it all the same\\)" "kill $holder"
+refuses "as of NVIDIA" "/dev/nvidia7 is open by tail\\[$holder\\] \\(--force binds it all the same\\)" "kill $holder"
 umount /proc/driver
 rm -r /tmp/more
 kill $holder $other

@@ -406,15 +406,24 @@ if [[ -z $real ]]; then
 	is "$(of "$EDU" iommu)" flatiommu "still claimed, as before"
 	is "$(said '.functions[0].group' release "$EDU")" null "released"
 	turned_down "a second release" "$EDU: it is not claimed" '' flatiommu release "$EDU"
-	exec {lock}>/run/flatiommu/lock
-	flock "$lock"
-	flatiommu claim "$EDU" >/dev/null {lock}>&- &
-	sleep 2
-	is "$(of "$EDU" iommu)" none "claim waits for another command that changes something"
-	exec {lock}>&-
-	wait $!
-	is "$? $(of "$EDU" iommu)" "0 flatiommu" "and then claims"
-	flatiommu release "$EDU" >/dev/null
+	# has_lock PID: has it the lock's file open, whoever has locked it?
+	has_lock() {
+		[[ -n $(find "/proc/$1/fd" -lname /run/flatiommu/lock) ]]
+	}
+	# after_another COMMAND BEFORE AFTER: it waits for a command that changes something, and then changes the function
+	after_another() {
+		exec {lock}>/run/flatiommu/lock
+		flock "$lock"
+		flatiommu "$1" "$EDU" >/dev/null {lock}>&- &
+		until_true 60 has_lock $!
+		sleep 1
+		is "$(of "$EDU" iommu)" "$2" "$1 waits for another command"
+		exec {lock}>&-
+		wait $!
+		is "$? $(of "$EDU" iommu)" "0 $3" "and then does what it is for"
+	}
+	after_another claim none flatiommu
+	after_another release flatiommu none
 	diag "vfio-pci by other means"
 	modprobe vfio-pci
 	echo "1b36 0005" >/sys/bus/pci/drivers/vfio-pci/new_id

@@ -8,13 +8,33 @@ function=$(readlink -f "/sys/bus/pci/devices/$NVME")
 
 # with DIRECTORY COMMAND...: the command, while DIRECTORY has what is in /tmp/more as well
 with() {
-	local directory=$1
+	local directory=$1 over
 	shift
-	mkdir /tmp/work
-	mount -t overlay -o "lowerdir=${directory//:/\\:},upperdir=/tmp/more,workdir=/tmp/work" overlay "$directory"
+	over=$(mktemp -d)
+	mv /tmp/more "$over/upper"
+	mkdir "$over/work"
+	mount -t overlay -o "lowerdir=${directory//:/\\:},upperdir=$over/upper,workdir=$over/work" overlay "$directory"
 	"$@"
 	umount "$directory"
-	rm -r /tmp/more /tmp/work
+	rm -r "$over"
+}
+
+# holds NODE: a program that has it open, as $holder
+holds() {
+	mknod "$1" c 1 3
+	tail -f "$1" &
+	holder=$!
+	until_true 20 has_open "$1"
+}
+
+has_open() {
+	[[ -n $(find "/proc/$holder/fd" -lname "$1") ]]
+}
+
+ends() {
+	kill $holder
+	wait $holder 2>/dev/null
+	rm "$1"
 }
 
 # refuses NAME PATTERN [CURE]
@@ -38,22 +58,51 @@ uses_are() {
 uses_are '' "nothing uses it"
 
 diag "a bus behind a function that is no bridge"
-mkdir -p /tmp/more/pci10000:e0/10000:e0:1d.0 /tmp/more/pci10000:e0/10000:e0:1e.0 /tmp/more/pci10000:e0/power
-with "$function" refuses "as of Intel VMD" "it is the way to a PCI bus, which bind removes, with 10000:e0:1d.0 and 1 more" \
-	"flatiommu doctor 10000:e0:1d.0"
+# puts PATH CLASS...: a function below, at this path of its bus, with the class as in modalias
+puts() {
+	while (($#)); do
+		mkdir -p "/tmp/more/pci10000:e0/$1"
+		echo "pci:v00001234d00005678sv00000000sd00000000$2" >"/tmp/more/pci10000:e0/$1/modalias"
+		shift 2
+	done
+}
+# on_bus PATH... -- COMMAND...: they are on the bus of PCI as well
+on_bus() {
+	mkdir -p /tmp/more/pci/devices
+	while [[ $1 != -- ]]; do
+		ln -s "$function/pci10000:e0/$1" "/tmp/more/pci/devices/${1##*/}"
+		shift
+	done
+	shift
+	with /sys/bus "$@"
+}
+port=10000:e0:06.0 disk=10000:e0:06.0/10000:e1:00.0 second=10000:e0:07.0/10000:e2:00.0
+puts $port bc06sc04i00 $disk bc01sc08i02 $second bc01sc08i02
+with "$function" on_bus $port $disk $second -- \
+	refuses "as of Intel VMD" "it is the way to a PCI bus, which bind removes, with 10000:e1:00.0 and 1 more" \
+	"flatiommu doctor 10000:e1:00.0"
+puts $port bc06sc04i00
+with "$function" on_bus $port -- uses_are '' "with nothing behind its ports it is free"
 
 diag "devices that are made of it"
 uuid=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
-mkdir -p /tmp/more/mdev/devices
-ln -s "$function/power" /tmp/more/mdev/devices/$uuid
-with /sys/bus refuses "a mediated device" "the mediated device $uuid is made of it, and bind removes that" \
+# made KIND NAME FUNCTION COMMAND...: the command, while the device is made of the function
+made() {
+	mkdir -p "/tmp/more/$1/devices"
+	ln -s "$3" "/tmp/more/$1/devices/$2"
+	shift 3
+	with /sys/bus "$@"
+}
+made mdev $uuid "$function/power" refuses "a mediated device" "the mediated device $uuid is made of it, and bind removes that" \
 	"echo 1 >/sys/bus/mdev/devices/$uuid/remove"
-mkdir -p /tmp/more/mdev/devices
-ln -s "/sys/bus/pci/devices/$EDU/power" /tmp/more/mdev/devices/$uuid
-with /sys/bus uses_are '' "another function's is not this one's"
-mkdir -p /tmp/more/vdpa/devices
-ln -s "$function/power" /tmp/more/vdpa/devices/vdpa3
-with /sys/bus refuses "a vDPA device" "the vDPA device vdpa3 is made of it" "vdpa dev del vdpa3"
+made mdev $uuid "/sys/bus/pci/devices/$EDU/power" uses_are '' "another function's is not this one's"
+made vdpa vdpa3 "$function/power" refuses "a vDPA device" "the vDPA device vdpa3 is made of it" "vdpa dev del vdpa3"
+holds /dev/vfio/77
+mkdir -p /tmp/more/$uuid
+ln -s ../../77 /tmp/more/$uuid/iommu_group
+with "$function" made mdev $uuid "$function/$uuid" refuses "one that a program has open" \
+	"the mediated device $uuid, which is made of it, is open by tail\\[$holder\\] \\(also not with --force\\)" "kill $holder"
+ends /dev/vfio/77
 
 diag "screens and consoles"
 screen() {
@@ -63,7 +112,7 @@ screen() {
 	echo "$2" >/tmp/more/vtconsole/vtcon7/bind
 }
 screen "(M) frame buffer device" 1
-with /sys/class uses_are "warning fb7 shows the text console: the screen stays as it is then" "the text console is said"
+with /sys/class uses_are "warning fb7 may show the text console, which is gone from that screen then" "the text console is said"
 screen "(M) frame buffer device" 0
 with /sys/class uses_are '' "one that shows none is not"
 screen "(S) dummy device" 1
@@ -88,24 +137,15 @@ with "$function" console uses_are '' "another virtio function is not a console"
 diag "a graphics card that sysfs does not have below its function"
 mkdir -p "/tmp/more/nvidia/gpus/$NVME"
 printf 'Model: \t\t Invented\nDevice Minor: \t 7\n' >"/tmp/more/nvidia/gpus/$NVME/information"
-mknod /dev/nvidia7 c 1 3
-mknod /dev/nvidia70 c 1 3
-tail -f /dev/nvidia7 &
-holder=$!
-tail -f /dev/nvidia70 &
-other=$!
-has_open() {
-	[[ $(readlink "/proc/$1"/fd/*) == *"$2"* ]]
-}
-until_true 20 has_open $holder /dev/nvidia7
-until_true 20 has_open $other /dev/nvidia70
 mount --bind /tmp/more /proc/driver
-refuses "as of NVIDIA" "/dev/nvidia7 is open by tail\\[$holder\\] \\(--force binds it all the same\\)" "kill $holder"
+holds /dev/nvidia70
+uses_are '' "another card's is not this one's"
+ends /dev/nvidia70
+holds /dev/nvidia7
+refuses "as of NVIDIA" "/dev/nvidia7 is open by tail\\[$holder\\] \\(also not with --force\\)" "kill $holder"
+ends /dev/nvidia7
 umount /proc/driver
 rm -r /tmp/more
-kill $holder $other
-wait $holder $other 2>/dev/null
-rm /dev/nvidia7 /dev/nvidia70
 
 uses_are '' "in the end nothing uses it"
 done_testing

@@ -82,19 +82,27 @@ captured() {
 	refuses "a capture" "$eth is captured by perl\\[$taker\\] " "kill $taker"
 }
 free() {
-	is "$(texts | grep -c problem)" 0 "$1"
+	is "$(texts)" "$up" "$1"
 }
+up=$(texts)
 index=$(<"/sys/class/net/$eth/ifindex")
 takes "$(capture 0x0003 "$index")" captured
+takes "$(capture 0x0003 0)" free "who captures all interfaces does not capture this one"
+takes "\$0 = 'dhclient'; $(capture 0x0003 "$index")" free "a DHCP client, which filters them, captures nothing"
 takes "$(capture 0x88cc "$index")" free "who waits for one protocol, as for LLDP, captures nothing"
+takes "$(capture 0x88a4 "$index")" refuses "EtherCAT" "$eth gives its frames of type 0x88a4 to perl\\["
 takes "$(capture 0x0003 1)" free "nor does who captures another interface"
-if xdp "$eth" 2>/tmp/said; then
-	refuses "XDP" "$eth has an XDP program " "ip link set $eth xdp off"
-	ip link set "$eth" xdp off
-	free "without it the card is free"
+xdp "$eth" 2>/tmp/said
+status=$?
+if ((status == 3)); then
+	skip "XDP" "this kernel has no bpf()"
 else
-	skip "XDP" "$(</tmp/said)"
+	is "$status $(</tmp/said)" "0 " "the card has an XDP program"
+	refuses "XDP" "$eth has an XDP program " "ip link set $eth xdpgeneric off"
+	ip link set "$eth" xdpgeneric off
+	free "without it the card is free"
 fi
+rm /tmp/said
 if modprobe pppoe 2>/dev/null; then
 	# AF_PPPOX, SOCK_STREAM, PX_PROTO_OE; struct sockaddr_pppox, which is packed
 	takes "socket(S, 24, 1, 0) && connect(S, pack('S L n a6 a16', 24, 0, 1, qq(\\x02abcde), '$eth'))" \

@@ -54,20 +54,25 @@ static int check_uses(struct tool *tool, struct json_object *warnings, const str
 		      const struct processes *processes, bool force)
 {
 	struct json_object *uses = uses_of(f, processes), *use, *first = NULL;
-	char others[64] = "";
+	const char *forced = "--force binds it all the same";
 	unsigned int refusing = 0;
+	char others[64] = "";
 	int ret = 0;
 	size_t i;
 
 	for (i = 0; i < json_object_array_length(uses); i++) {
+		bool always;
+
 		use = json_object_array_get_idx(uses, i);
+		always = json_object_get_boolean(get(use, "always"));
 		if (!json_object_get_boolean(get(use, "refuses"))) {
 			note(warnings, "%s: %s", f->address, get_string(use, "text"));
-		} else if (force && !json_object_get_boolean(get(use, "always"))) {
+		} else if (force && !always) {
 			note(warnings, "%s: forced, although %s", f->address,
 			     get_string(use, "text"));
 		} else {
-			first = first ? first : use;
+			if (!first || (always && !json_object_get_boolean(get(first, "always"))))
+				first = use;
 			refusing++;
 		}
 	}
@@ -77,8 +82,10 @@ static int check_uses(struct tool *tool, struct json_object *warnings, const str
 	if (first) {
 		if (get_string(first, "cure"))
 			cure(tool, "%s", get_string(first, "cure"));
-		ret = tool_fail(tool, -EBUSY, "%s: not bound: %.300s (--force binds it all the same%s)",
-				f->address, get_string(first, "text"), others);
+		if (json_object_get_boolean(get(first, "always")))
+			forced = "also not with --force";
+		ret = tool_fail(tool, -EBUSY, "%s: not bound: %.300s (%s%s)", f->address,
+				get_string(first, "text"), forced, others);
 	}
 	json_object_put(uses);
 	return ret;

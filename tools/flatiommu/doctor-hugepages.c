@@ -164,7 +164,7 @@ static void check_movable(struct doctor *doctor)
 	    "memory that is plugged in later stays out of it");
 }
 
-/* No kernel says which huge pages are in CMA. Memory is taken from there last. */
+/* No kernel says which huge pages are in CMA. */
 static void check_cma(struct doctor *doctor)
 {
 	char *text = file_text("/proc/meminfo"), *at = text ? strstr(text, "CmaTotal:") : NULL;

@@ -13,91 +13,143 @@
 #include <unistd.h>
 
 #include "sysfs.h"
+#include "tool.h"
 
-/* Returns a process that has the socket open, or 0. */
-static int find_owner(unsigned long inode)
+/* A card has these without being used. Its addresses and routes are found by themselves. */
+static bool only_configures(unsigned int protocol)
 {
-	char path[64], target[PATH_MAX], socket[64];
-	struct names processes, fds;
-	size_t i, j;
-	ssize_t len;
-	int pid = 0;
-
-	snprintf(socket, sizeof(socket), "socket:[%lu]", inode);
-	names_read(&processes, "/proc");
-	for (i = 0; i < processes.n && !pid; i++) {
-		if (!isdigit((unsigned char)processes.name[i][0]))
-			continue;
-		names_read(&fds, "/proc/%s/fd", processes.name[i]);
-		for (j = 0; j < fds.n && !pid; j++) {
-			snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", processes.name[i],
-				 fds.name[j]);
-			len = readlink(path, target, sizeof(target) - 1);
-			if (len < 0)
-				continue;
-			target[len] = 0;
-			if (!strcmp(target, socket))
-				pid = atoi(processes.name[i]);
-		}
-		names_free(&fds);
-	}
-	names_free(&processes);
-	return pid;
-}
-
-static void add_owner(struct captures *captures, int pid)
-{
-	struct capture *grown;
+	static const unsigned int protocols[] = {
+		0, ETH_P_IP, ETH_P_IPV6, ETH_P_ARP, ETH_P_LLDP, ETH_P_PAE, ETH_P_PREAUTH,
+	};
 	size_t i;
 
-	for (i = 0; i < captures->n; i++)
-		if (captures->capture[i].pid == pid)
-			return;
-	grown = reallocarray(captures->capture, captures->n + 1, sizeof(*grown));
-	if (!grown)
-		return;
-	captures->capture = grown;
-	grown += captures->n++;
-	grown->pid = pid;
-	grown->name[0] = 0;
-	if (pid)
-		read_name(grown->name, sizeof(grown->name), pid);
+	for (i = 0; i < ARRAY_SIZE(protocols); i++)
+		if (protocol == protocols[i])
+			return true;
+	return false;
 }
 
-void captures_read(struct captures *captures, unsigned int interface)
+/* These receive all frames, and a filter leaves them those of DHCP and LLDP. */
+static bool only_filters(const char *name)
+{
+	static const char *const names[] = { "dhclient", "dhcpcd", "udhcpc", "lldpd" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+static void add(struct taps *taps, unsigned int protocol, unsigned long inode)
+{
+	struct tap *grown = reallocarray(taps->tap, taps->n + 1, sizeof(*grown));
+
+	if (!grown)
+		return;
+	taps->tap = grown;
+	grown[taps->n++] = (struct tap){ .protocol = protocol, .inode = inode };
+}
+
+static void find_sockets(struct taps *taps, unsigned int interface)
 {
 	char *text = file_text("/proc/net/packet"), *line, *rest;
 	unsigned int protocol, index;
 	unsigned long inode;
 
-	memset(captures, 0, sizeof(*captures));
 	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
 	     line = strtok_r(NULL, "\n", &rest))
-		/* sk RefCnt Type Proto Iface R Rmem User Inode */
-		if (sscanf(line, "%*s %*d %*d %x %u %*d %*u %*u %lu", &protocol, &index, &inode) == 3 &&
-		    protocol == ETH_P_ALL && index == interface)
-			add_owner(captures, find_owner(inode));
+		/* sk RefCnt Type Proto Iface R Rmem User Inode; Iface 0 is any */
+		if (sscanf(line, "%*s %*d %*d %x %u %*d %*u %*u %lu", &protocol, &index, &inode) ==
+		    3 && interface && index == interface && !only_configures(protocol))
+			add(taps, protocol, inode);
 	free(text);
 }
 
-void captures_free(struct captures *captures)
+/* Returns the number of sockets of which @directory, the fd directory of a process, has one. */
+static size_t find_open(struct taps *taps, int pid, const char *directory)
 {
-	free(captures->capture);
-	memset(captures, 0, sizeof(*captures));
+	char path[128], target[64];
+	unsigned long inode;
+	struct names fds;
+	size_t i, j, n = 0;
+	ssize_t len;
+
+	names_read(&fds, "%s", directory);
+	for (i = 0; i < fds.n; i++) {
+		snprintf(path, sizeof(path), "%s/%.20s", directory, fds.name[i]);
+		len = readlink(path, target, sizeof(target) - 1);
+		if (len < 0)
+			continue;
+		target[len] = 0;
+		if (sscanf(target, "socket:[%lu]", &inode) != 1)
+			continue;
+		for (j = 0; j < taps->n; j++) {
+			if (taps->tap[j].inode != inode || taps->tap[j].pid)
+				continue;
+			taps->tap[j].pid = pid;
+			read_name(taps->tap[j].name, sizeof(taps->tap[j].name), pid);
+			n++;
+		}
+	}
+	names_free(&fds);
+	return n;
 }
 
-static bool is_attached(struct rtattr *xdp)
+static void find_owners(struct taps *taps)
+{
+	struct names processes, threads;
+	char directory[96];
+	size_t i, j, found = 0;
+
+	names_read(&processes, "/proc");
+	for (i = 0; i < processes.n && found < taps->n; i++) {
+		if (!isdigit((unsigned char)processes.name[i][0]))
+			continue;
+		/* other threads still have files if the first one has ended */
+		names_read(&threads, "/proc/%s/task", processes.name[i]);
+		for (j = 0; j < threads.n && j < 2; j++) {
+			snprintf(directory, sizeof(directory), "/proc/%.20s/task/%.20s/fd",
+				 processes.name[i], threads.name[j]);
+			found += find_open(taps, atoi(processes.name[i]), directory);
+		}
+		names_free(&threads);
+	}
+	names_free(&processes);
+}
+
+void taps_read(struct taps *taps, unsigned int interface)
+{
+	size_t i, n = 0;
+
+	memset(taps, 0, sizeof(*taps));
+	find_sockets(taps, interface);
+	if (taps->n)
+		find_owners(taps);
+	for (i = 0; i < taps->n; i++)
+		if (!only_filters(taps->tap[i].name))
+			taps->tap[n++] = taps->tap[i];
+	taps->n = n;
+}
+
+void taps_free(struct taps *taps)
+{
+	free(taps->tap);
+	memset(taps, 0, sizeof(*taps));
+}
+
+static unsigned int mode_of(struct rtattr *xdp)
 {
 	int left = RTA_PAYLOAD(xdp);
 	struct rtattr *a;
 
 	for (a = RTA_DATA(xdp); RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if (a->rta_type == IFLA_XDP_ATTACHED)
-			return *(unsigned char *)RTA_DATA(a) != XDP_ATTACHED_NONE;
-	return false;
+			return *(unsigned char *)RTA_DATA(a);
+	return XDP_ATTACHED_NONE;
 }
 
-bool has_xdp(unsigned int interface)
+unsigned int xdp_mode(unsigned int interface)
 {
 	struct {
 		struct nlmsghdr header;
@@ -108,27 +160,27 @@ bool has_xdp(unsigned int interface)
 			.nlmsg_type = RTM_GETLINK,
 			.nlmsg_flags = NLM_F_REQUEST,
 		},
-		.link = { .ifi_index = interface },
+		.link = { .ifi_index = (int)interface },
 	};
 	char answer[32768] __attribute__((aligned(NLMSG_ALIGNTO)));
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), n = -1, left;
 	struct nlmsghdr *message = (void *)answer;
+	unsigned int mode = XDP_ATTACHED_NONE;
 	struct rtattr *a;
-	bool has = false;
 
 	if (fd < 0)
-		return false;
-	if (send(fd, &request, sizeof(request), 0) >= 0)
-		n = recv(fd, answer, sizeof(answer), 0);
+		return XDP_ATTACHED_NONE;
+	if (interface && send(fd, &request, sizeof(request), 0) >= 0)
+		n = (int)recv(fd, answer, sizeof(answer), 0);
 	close(fd);
 	if (n < 0 || !NLMSG_OK(message, (unsigned int)n) || message->nlmsg_type != RTM_NEWLINK)
-		return false;
+		return XDP_ATTACHED_NONE;
 	a = IFLA_RTA(NLMSG_DATA(message));
 	left = IFLA_PAYLOAD(message);
 	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if ((a->rta_type & NLA_TYPE_MASK) == IFLA_XDP)
-			has = is_attached(a);
-	return has;
+			mode = mode_of(a);
+	return mode;
 }
 
 bool has_pppoe(const char *interface)

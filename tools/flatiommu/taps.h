@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What takes frames from a network interface that may have no address: captures, XDP, PPPoE. */
+/* What takes frames from a network interface that may have no address: sockets, XDP, PPPoE. */
 #ifndef TAPS_H
 #define TAPS_H
 
@@ -7,26 +7,36 @@
 #include <stddef.h>
 
 /**
- * struct capture - a socket that receives all frames of an interface
+ * struct tap - a packet socket that is bound to an interface
+ * @protocol:	the EtherType that it receives, or ETH_P_ALL
+ * @inode:	of the socket
  * @pid:	a process that has it open, or 0 if none is visible
  * @name:	of the process
  */
-struct capture {
+struct tap {
+	unsigned int protocol;
+	unsigned long inode;
 	int pid;
 	char name[64];
 };
 
-struct captures {
-	struct capture *capture;
+struct taps {
+	struct tap *tap;
 	size_t n;
 };
 
-/* Finds the captures of an interface, by its index, each process once, for captures_free(). */
-void captures_read(struct captures *captures, unsigned int interface);
-void captures_free(struct captures *captures);
+/*
+ * Finds the packet sockets of an interface, by its index, for taps_free(). Leaves out those that
+ * only configure the interface: of DHCP and LLDP, and of 802.1X.
+ */
+void taps_read(struct taps *taps, unsigned int interface);
+void taps_free(struct taps *taps);
 
-/* Has the interface an XDP program? AF_XDP sockets need one. */
-bool has_xdp(unsigned int interface);
+/*
+ * Returns how a program is attached, XDP_ATTACHED_NONE if there is none. AF_XDP sockets need a
+ * program.
+ */
+unsigned int xdp_mode(unsigned int interface);
 
 /* Does the interface carry a PPPoE session? */
 bool has_pppoe(const char *interface);

@@ -3,9 +3,12 @@
  * Uses of a function by what the kernel made of it: virtual functions, mediated and vDPA devices, a
  * PCI bus, consoles.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "address.h"
 #include "output.h"
@@ -23,29 +26,37 @@ static void append_more(struct use *use, size_t n)
 		snprintf(use->text + len, sizeof(use->text) - len, " and %zu more", n);
 }
 
-/* Finds a program that has a virtual function open: bind waits for it, also with --force. */
+/*
+ * Finds a program that has a virtual function open: bind waits for it, also with --force. Returns
+ * whether there may be one.
+ */
 static bool find_open_vf(const struct look *look, unsigned int vfs)
 {
 	struct use use = { .kind = "vfs", .always = true };
-	char address[PCI_ADDRESS_SIZE], who[256] = "";
+	char address[PCI_ADDRESS_SIZE];
+	struct json_object *array;
 	struct function vf;
+	char who[256] = "";
+	bool sure = false, maybe = false;
 	unsigned int i;
 
-	for (i = 0; i < vfs && !*who; i++) {
-		struct json_object *array;
-
+	for (i = 0; i < vfs && !sure; i++) {
 		if (!function_vf(address, sizeof(address), look->function, i) ||
 		    function_read(&vf, address) || (!is_of_vfio(&vf) && !vf.being_unbound))
 			continue;
 		array = processes_of(look->processes, &vf);
-		if (processes_are_sure(array))
-			processes_text(who, sizeof(who), array);
+		sure = processes_are_sure(array) || vf.being_unbound;
+		maybe |= sure || json_object_array_length(array);
+		processes_text(who, sizeof(who), array);
 		json_object_put(array);
 	}
-	if (!*who)
-		return false;
+	if (!sure)
+		return maybe || processes_miss_some(look->processes);
 	use.what = address;
-	use_say(&use, "its virtual function %s is open by %s", address, who);
+	if (*who)
+		use_say(&use, "its virtual function %s is open by %s", address, who);
+	else
+		use_say(&use, "an unbind of its virtual function %s waits for a program", address);
 	use_add(look, &use, NULL);
 	return true;
 }
@@ -59,7 +70,8 @@ static void find_vfs(const struct look *look)
 
 	if (!vfs)
 		return;
-	open = find_open_vf(look, vfs);
+	/* without a driver nothing is removed */
+	open = *f->driver && find_open_vf(look, vfs);
 	use_say(&use, "it has %u virtual function%s, which bind removes, and unbind does not make "
 		"again",
 		vfs, vfs == 1 ? "" : "s");
@@ -69,31 +81,52 @@ static void find_vfs(const struct look *look)
 	use_add(look, &use, NULL);
 }
 
+/* Has it a host bridge in it: pci10000:e0? */
+static bool has_bus(const struct function *f)
+{
+	struct names names;
+	bool has = false;
+	size_t i;
+
+	names_read(&names, PCI_DEVICES "/%s", f->address);
+	for (i = 0; i < names.n; i++)
+		has |= !strncmp(names.name[i], "pci", strlen("pci")) && strchr(names.name[i], ':');
+	names_free(&names);
+	return has;
+}
+
+/* Is it on a bus behind the function, at any depth? */
+static bool is_behind(const struct function *f, const char *address)
+{
+	char path[PATH_MAX], real[PATH_MAX], part[40];
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s", address);
+	snprintf(part, sizeof(part), "/%s/pci", f->address);
+	return realpath(path, real) && strstr(real, part);
+}
+
 /* Some functions are no bridges and have a bus all the same: Intel VMD has the NVMe disks on it. */
 static void find_buses(const struct look *look)
 {
-	char first[PCI_ADDRESS_SIZE] = "", address[PCI_ADDRESS_SIZE], path[160];
-	struct use use = { .kind = "bus" };
-	struct names entries, functions;
-	size_t i, j, n = 0;
+	char first[PCI_ADDRESS_SIZE] = "";
+	struct use use = { .kind = "bus", .what = first };
+	struct function behind;
+	struct names names;
+	size_t i, n = 0;
 
-	names_read(&entries, PCI_DEVICES "/%s", look->function->address);
-	for (i = 0; i < entries.n; i++) {
-		if (strncmp(entries.name[i], "pci", strlen("pci")) ||
-		    !strchr(entries.name[i], ':'))
+	if (!has_bus(look->function))
+		return;
+	names_read(&names, PCI_DEVICES);
+	for (i = 0; i < names.n; i++) {
+		if (!is_behind(look->function, names.name[i]) ||
+		    function_read(&behind, names.name[i]) || is_bridge(&behind))
 			continue;
-		snprintf(path, sizeof(path), PCI_DEVICES "/%s/%.100s", look->function->address,
-			 entries.name[i]);
-		names_read(&functions, "%s", path);
-		for (j = 0; j < functions.n; j++)
-			if (address_parse(address, sizeof(address), functions.name[j]) && !n++)
-				memcpy(first, address, sizeof(first));
-		names_free(&functions);
+		if (!n++)
+			memcpy(first, behind.address, sizeof(first));
 	}
-	names_free(&entries);
+	names_free(&names);
 	if (!n)
 		return;
-	use.what = first;
 	use_say(&use, "it is the way to a PCI bus, which bind removes, with %s", first);
 	append_more(&use, n - 1);
 	use_cure(&use, "flatiommu doctor %s", first);
@@ -110,6 +143,62 @@ static const struct made {
 	{ "vdpa", "/sys/bus/vdpa/devices", "vDPA", "vdpa dev del %s" },
 };
 
+/* Is the device made of the function, or of a virtual function of it? */
+static bool is_made_of(const struct look *look, const char *path)
+{
+	char above[PCI_ADDRESS_SIZE], pf[PCI_ADDRESS_SIZE];
+
+	if (!function_above(above, sizeof(above), path))
+		return false;
+	return !strcmp(above, look->function->address) ||
+	       (!link_name(pf, sizeof(pf), PCI_DEVICES "/%s/physfn", above) &&
+		!strcmp(pf, look->function->address));
+}
+
+/* Has the program the device open, by its VFIO group or by a node of its own? */
+static bool is_open(const struct opened *o, const char *path)
+{
+	char node[64], group[16], above[PATH_MAX], real[PATH_MAX];
+	struct stat st;
+
+	if (!link_name(group, sizeof(group), "%s/iommu_group", path)) {
+		snprintf(node, sizeof(node), "/dev/vfio/%s", group);
+		if (!strcmp(o->node, node))
+			return true;
+	}
+	if (*o->node != '/' || stat(o->node, &st) || !S_ISCHR(st.st_mode) || !realpath(path, above))
+		return false;
+	snprintf(node, sizeof(node), "/sys/dev/char/%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	return realpath(node, real) && !strncmp(real, above, strlen(above)) &&
+	       real[strlen(above)] == '/';
+}
+
+/* The end of a device that a program has open waits for the program. */
+static void say_made(const struct look *look, const struct made *made, const char *name,
+		     const char *path)
+{
+	struct use use = { .kind = made->kind, .what = name };
+	char word[300];
+	size_t i;
+
+	for (i = 0; i < look->processes->n && !use.always; i++) {
+		const struct opened *o = &look->processes->opened[i];
+
+		use.always = is_open(o, path);
+		if (!use.always)
+			continue;
+		use_say(&use, "the %s device %s, which is made of it, is open by %s[%d]", made->is,
+			name, o->name, o->pid);
+		use_cure(&use, "kill %d", o->pid);
+	}
+	if (!use.always) {
+		use_say(&use, "the %s device %s is made of it, and bind removes that", made->is, name);
+		shell_quote(word, sizeof(word), name);
+		snprintf(use.cure, sizeof(use.cure), made->cure, word);
+	}
+	use_add(look, &use, NULL);
+}
+
 static void find_made(const struct look *look, const struct made *made)
 {
 	struct names names;
@@ -118,15 +207,9 @@ static void find_made(const struct look *look, const struct made *made)
 
 	names_read(&names, "%s", made->devices);
 	for (i = 0; i < names.n; i++) {
-		struct use use = { .kind = made->kind, .what = names.name[i] };
-
 		snprintf(path, sizeof(path), "%s/%.255s", made->devices, names.name[i]);
-		if (!is_below(look, path))
-			continue;
-		use_say(&use, "the %s device %s is made of it, and bind removes that", made->is,
-			names.name[i]);
-		snprintf(use.cure, sizeof(use.cure), made->cure, names.name[i]);
-		use_add(look, &use, NULL);
+		if (is_made_of(look, path))
+			say_made(look, made, names.name[i], path);
 	}
 	names_free(&names);
 }
@@ -202,7 +285,7 @@ static void find_screens(const struct look *look)
 		snprintf(path, sizeof(path), "/sys/class/graphics/%.250s", names.name[i]);
 		if (strncmp(names.name[i], "fb", 2) || !is_below(look, path) || !shows_text())
 			continue;
-		use_say(&use, "%s shows the text console: the screen stays as it is then",
+		use_say(&use, "%s may show the text console, which is gone from that screen then",
 			names.name[i]);
 		use_add(look, &use, NULL);
 	}

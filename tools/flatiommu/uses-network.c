@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/ethtool.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -197,54 +199,68 @@ static void find_addresses(const struct view *view, size_t i)
 	}
 }
 
-/* lldpd listens on each card, and is told when one goes. */
-static bool goes_on_without(const struct capture *capture)
+static void find_sockets(const struct view *view, size_t i)
 {
-	return !strcmp(capture->name, "lldpd");
-}
-
-static void find_captures(const struct view *view, size_t i)
-{
-	struct captures captures;
+	int last = -1;
+	struct taps taps;
 	size_t j;
 
-	captures_read(&captures, if_nametoindex(name_of(view, i)));
-	for (j = 0; j < captures.n; j++) {
-		const struct capture *c = &captures.capture[j];
+	taps_read(&taps, if_nametoindex(name_of(view, i)));
+	for (j = 0; j < taps.n; j++) {
+		const struct tap *tap = &taps.tap[j];
 		struct use use = { .kind = "capture" };
 		char who[96] = "a program that no process shows";
 
-		if (goes_on_without(c))
+		/* a program may have one for each of its threads */
+		if (tap->pid == last)
 			continue;
-		if (c->pid) {
-			snprintf(who, sizeof(who), "%s[%d]", c->name, c->pid);
-			use_cure(&use, "kill %d", c->pid);
+		last = tap->pid;
+		if (tap->pid) {
+			snprintf(who, sizeof(who), "%s[%d]", tap->name, tap->pid);
+			use_cure(&use, "kill %d", tap->pid);
 		}
-		use_say(&use, "%s is captured by %s", name_of(view, i), who);
+		if (tap->protocol == ETH_P_ALL)
+			use_say(&use, "%s is captured by %s", name_of(view, i), who);
+		else
+			use_say(&use, "%s gives its frames of type 0x%04x to %s", name_of(view, i),
+				tap->protocol, who);
 		found(view, i, NULL, &use);
 	}
-	captures_free(&captures);
+	taps_free(&taps);
 }
 
-/* Finds users of an interface's frames, which may have no address. */
-static void find_taps(const struct view *view, size_t i)
+/* Without a mode, ip ends a program of the driver's only. */
+static const char *const xdp_words[] = {
+	[XDP_ATTACHED_DRV] = "xdpdrv",
+	[XDP_ATTACHED_SKB] = "xdpgeneric",
+	[XDP_ATTACHED_HW] = "xdpoffload",
+};
+
+static void find_xdp(const struct view *view, size_t i)
 {
 	const char *name = name_of(view, i);
+	unsigned int mode = xdp_mode(if_nametoindex(name));
+	struct use use = { .kind = "xdp" };
 
-	find_captures(view, i);
-	if (has_xdp(if_nametoindex(name))) {
-		struct use use = { .kind = "xdp" };
+	if (mode == XDP_ATTACHED_NONE)
+		return;
+	use_say(&use, "%s has an XDP program", name);
+	if (mode < ARRAY_SIZE(xdp_words))
+		use_cure(&use, "ip link set %s %s off", name, xdp_words[mode]);
+	else
+		use_cure(&use, "bpftool net show dev %s", name);
+	found(view, i, NULL, &use);
+}
 
-		use_say(&use, "%s has an XDP program", name);
-		use_cure(&use, "ip link set %s xdp off", name);
-		found(view, i, NULL, &use);
-	}
-	if (has_pppoe(name)) {
-		struct use use = { .kind = "pppoe" };
+static void find_pppoe(const struct view *view, size_t i)
+{
+	struct use use = { .kind = "pppoe" };
 
-		use_say(&use, "%s carries a PPPoE session", name);
-		found(view, i, NULL, &use);
-	}
+	if (!has_pppoe(name_of(view, i)))
+		return;
+	use_say(&use, "%s carries a PPPoE session", name_of(view, i));
+	use_cure(&use, "poff -a");
+	found(view, i, NULL, &use);
 }
 
 static void look_at_view(struct view *view)
@@ -258,7 +274,9 @@ static void look_at_view(struct view *view)
 	for (i = view->interfaces.n; i-- > 0;) {
 		find_routes(view, i);
 		find_addresses(view, i);
-		find_taps(view, i);
+		find_sockets(view, i);
+		find_xdp(view, i);
+		find_pppoe(view, i);
 		find_port(view, i);
 	}
 }

@@ -97,11 +97,14 @@ bool is_below(const struct look *look, const char *path)
 /* NVIDIA's driver has no devices in sysfs. */
 static bool is_nvidia_node(const struct look *look, const char *node)
 {
-	char *text = file_text("/proc/driver/nvidia/gpus/%s/information", look->function->address);
-	char *minor = text ? strstr(text, "Device Minor:") : NULL, own[64];
+	char *text, *minor, own[64];
 	unsigned int number;
 	bool is = false;
 
+	if (strncmp(node, "/dev/nvidia", strlen("/dev/nvidia")))
+		return false;
+	text = file_text("/proc/driver/nvidia/gpus/%s/information", look->function->address);
+	minor = text ? strstr(text, "Device Minor:") : NULL;
 	if (minor && sscanf(minor, "Device Minor: %u", &number) == 1) {
 		snprintf(own, sizeof(own), "/dev/nvidia%u", number);
 		is = !strcmp(node, own);
@@ -128,7 +131,9 @@ static void find_open_nodes(const struct look *look)
 			continue;
 		snprintf(path, sizeof(path), "/sys/dev/char/%u:%u", major(st.st_rdev),
 			 minor(st.st_rdev));
-		if (!is_below(look, path) && !is_nvidia_node(look, o->node))
+		/* NVIDIA's driver then waits in the unbind, for as long as it takes */
+		use.always = is_nvidia_node(look, o->node);
+		if (!use.always && !is_below(look, path))
 			continue;
 		use_say(&use, "%s is open by %s[%d]", o->node, o->name, o->pid);
 		use_cure(&use, "kill %d", o->pid);

@@ -76,9 +76,9 @@ static void settle(void *addr, size_t size)
 	if (!addr || !machine_has_cma())
 		return;
 	ring = (int)syscall(SYS_io_uring_setup, 1, &params);
-	if (ring < 0)
-		return;
-	if (!syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &memory, 1))
+	if (ring < 0 || syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &memory, 1))
+		fprintf(stderr, "# memory may be in CMA, and is not moved from there: %s\n", strerror(errno));
+	else
 		syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	close(ring);
 }

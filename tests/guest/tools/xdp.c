@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* xdp INTERFACE: gives it an XDP program that passes all frames on. */
+/* xdp INTERFACE: gives it an XDP program that passes all frames on. Exit status 3: the kernel has no bpf(). */
 #include <err.h>
 #include <errno.h>
 #include <linux/bpf.h>
@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		errx(2, "xdp INTERFACE");
 	if (request.program < 0)
-		err(1, "bpf");
+		err(errno == ENOSYS ? 3 : 1, "bpf");
 	request.link.ifi_index = if_nametoindex(argv[1]);
 	if (send(fd, &request, sizeof(request), 0) < 0 || recv(fd, &answer, sizeof(answer), 0) < 0)
 		err(1, "netlink");

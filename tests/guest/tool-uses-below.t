@@ -47,8 +47,9 @@ refuses() {
 	is "$(driver_of "$NVME")" nvme "$1: it has its driver"
 }
 
+# without what tests before have left on the disk
 uses() {
-	said '.checks[] | select(.check == "use") | .state + " " + .text' doctor "$NVME"
+	said '.checks[] | select(.check == "use") | .state + " " + .text' doctor "$NVME" | grep -v ' may overwrite it$'
 }
 
 uses_are() {

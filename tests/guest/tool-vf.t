@@ -60,9 +60,9 @@ output=$(timeout -k 1 60 flatiommu bind --force "$SRIOV_PF" 2>&1)
 is "$?" 1 "the physical one is not bound, not even with --force"
 like "$output" "$SRIOV_VF0: open by holder\[$(</tmp/holder)\]" "and bind says who has the virtual one"
 is "$(driver_of "$SRIOV_PF")" nvme "it keeps its driver"
-is "$("${doctor[@]}" "$SRIOV_PF" | jq -r '.checks[] | select(.check == "use") | .state + " " + .text')" \
-	"problem its virtual function $SRIOV_VF0 is open by holder[$(</tmp/holder)]: bind refuses it, also with --force
-problem it has 1 virtual function, which bind removes, and unbind does not make again: bind needs --force" "doctor says it, too"
+is "$("${doctor[@]}" "$SRIOV_PF" | jq -r '.checks[] | select(.check == "use" and .state == "problem") | .text')" \
+	"its virtual function $SRIOV_VF0 is open by holder[$(</tmp/holder)]: bind refuses it, also with --force
+it has 1 virtual function, which bind removes, and unbind does not make again: bind needs --force" "doctor says it, too"
 unlike "$(flatiommu doctor "$SRIOV_PF")" "sriov_numvfs" "and offers nothing that would wait for that program"
 echo "$SRIOV_VF0" >/sys/bus/pci/drivers/vfio-pci/unbind &
 until_true 20 driver_is "$SRIOV_VF0" ''

@@ -2,7 +2,11 @@
 # If the kernel made something else of a function than disks and interfaces, bind refuses it or warns. The emulated machine has
 # none of these, so another directory is mounted over that of sysfs, with what such a function's has.
 . "${0%/*}/lib.sh"
+. "${0%/*}/uses.sh"
 export TERM=dumb
+# of uses.sh
+# shellcheck disable=SC2034
+subject=$NVME driver=nvme
 
 function=$(readlink -f "/sys/bus/pci/devices/$NVME")
 
@@ -37,23 +41,9 @@ ends() {
 	rm "$1"
 }
 
-# refuses NAME PATTERN [CURE]
-refuses() {
-	local output status=0
-	output=$(flatiommu bind "$NVME" 2>&1) || status=$?
-	is "$status" 1 "$1: bind refuses"
-	like "$output" "$NVME: not bound: $2" "$1: and says why"
-	[[ -z ${3-} ]] || like "$output" "; try: $3\$" "$1: with what mends it"
-	is "$(driver_of "$NVME")" nvme "$1: it has its driver"
-}
-
 # without what tests before have left on the disk
-uses() {
-	said '.checks[] | select(.check == "use") | .state + " " + .text' doctor "$NVME" | grep -v ' may overwrite it$'
-}
-
 uses_are() {
-	is "$(uses)" "$1" "$2"
+	is "$(texts | grep -v ' may overwrite it$')" "$1" "$2"
 }
 
 uses_are '' "nothing uses it"

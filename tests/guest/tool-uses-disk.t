@@ -2,7 +2,11 @@
 # If something uses a disk, through any number of layers, bind refuses it and names the chain; bind also names the
 # contents of an unused disk.
 . "${0%/*}/lib.sh"
+. "${0%/*}/uses.sh"
 export TERM=dumb
+# of uses.sh
+# shellcheck disable=SC2034
+subject=$FN0 driver=nvme
 
 log_mark
 export DM_DISABLE_UDEV=1
@@ -10,21 +14,6 @@ modprobe loop
 disk=$(disk_of "$FN0")
 name=${disk##*/}
 mkdir /tmp/mnt /tmp/upper
-
-# refuses NAME PATTERN [CURE]: bind of FN0 does, and says why
-refuses() {
-	local output status=0
-	output=$(flatiommu bind "$FN0" 2>&1) || status=$?
-	is "$status" 1 "$1: bind refuses"
-	like "$output" "$FN0: not bound: $2" "$1: and says why"
-	[[ -z ${3-} ]] || like "$output" "; try: $3\$" "$1: with what mends it"
-	is "$(driver_of "$FN0")" nvme "$1: it has its driver"
-}
-
-# texts: what doctor says of the uses of FN0
-texts() {
-	said '.checks[] | select(.check == "use") | .state + " " + .text' doctor "$FN0"
-}
 
 # wipe: no test's data is another's
 wipe() {

@@ -2,24 +2,14 @@
 # If something uses a network card, through any number of layers and in any network namespace, bind refuses it and
 # names the losses.
 . "${0%/*}/lib.sh"
+. "${0%/*}/uses.sh"
 export TERM=dumb
+# of uses.sh
+# shellcheck disable=SC2034
+subject=$NIC driver=e1000e
 
 modprobe e1000e
 eth=$(interface_of "$NIC")
-
-# refuses NAME PATTERN [CURE]: bind of NIC does, and says why
-refuses() {
-	local output status=0
-	output=$(flatiommu bind "$NIC" 2>&1) || status=$?
-	is "$status" 1 "$1: bind refuses"
-	like "$output" "$NIC: not bound: $2" "$1: and says why"
-	[[ -z ${3-} ]] || like "$output" "; try: $3\$" "$1: with what mends it"
-	is "$(driver_of "$NIC")" e1000e "$1: it has its driver"
-}
-
-texts() {
-	said '.checks[] | select(.check == "use") | .state + " " + .text' doctor "$NIC"
-}
 
 has_interface() {
 	[[ -d /sys/class/net/$eth ]]

@@ -66,13 +66,17 @@ static void find_sockets(struct taps *taps, unsigned int interface)
 	free(text);
 }
 
-/* Returns the number of sockets of which @directory, the fd directory of a process, has one. */
-static size_t find_open(struct taps *taps, int pid, const char *directory)
+/*
+ * Looks for the sockets in @directory, the fd directory of a thread, and adds their number to
+ * @found. Returns false if there are no files.
+ */
+static bool find_open(struct taps *taps, int pid, const char *directory, size_t *found)
 {
 	char path[128], target[64];
 	unsigned long inode;
 	struct names fds;
-	size_t i, j, n = 0;
+	bool has_files;
+	size_t i, j;
 	ssize_t len;
 
 	names_read(&fds, "%s", directory);
@@ -89,11 +93,12 @@ static size_t find_open(struct taps *taps, int pid, const char *directory)
 				continue;
 			taps->tap[j].pid = pid;
 			read_name(taps->tap[j].name, sizeof(taps->tap[j].name), pid);
-			n++;
+			(*found)++;
 		}
 	}
+	has_files = fds.n;
 	names_free(&fds);
-	return n;
+	return has_files;
 }
 
 static void find_owners(struct taps *taps)
@@ -108,10 +113,11 @@ static void find_owners(struct taps *taps)
 			continue;
 		/* other threads still have files if the first one has ended */
 		names_read(&threads, "/proc/%s/task", processes.name[i]);
-		for (j = 0; j < threads.n && j < 2; j++) {
+		for (j = 0; j < threads.n; j++) {
 			snprintf(directory, sizeof(directory), "/proc/%.20s/task/%.20s/fd",
 				 processes.name[i], threads.name[j]);
-			found += find_open(taps, atoi(processes.name[i]), directory);
+			if (find_open(taps, atoi(processes.name[i]), directory, &found))
+				break;
 		}
 		names_free(&threads);
 	}

@@ -134,6 +134,9 @@ uses_are '' "another card's is not this one's"
 ends /dev/nvidia70
 holds /dev/nvidia7
 refuses "as of NVIDIA" "/dev/nvidia7 is open by tail\\[$holder\\] \\(also not with --force\\)" "kill $holder"
+output=$(flatiommu bind --force "$NVME" 2>&1)
+is "$? $(driver_of "$NVME")" "1 nvme" "nor does --force bind it"
+like "$output" "/dev/nvidia7 is open by tail\\[$holder\\] \\(also not with --force\\); try: kill $holder\$" "which says so"
 ends /dev/nvidia7
 umount /proc/driver
 rm -r /tmp/more

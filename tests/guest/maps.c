@@ -326,9 +326,9 @@ static void log_of_all_is_limited(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &last);
 	lines = log_count("is refused a map");
 	assert_true(lines >= 1);
+	/* However slow the machine is. */
 	assert_true(lines < 5 * LINES_A_BURST *
 		    (unsigned int)((last.tv_sec - first.tv_sec) / SECONDS_A_BURST + 2));
-	assert_true(lines < 10 * LINES_A_BURST);
 	mem_free(page, PAGE);
 	expect_pins_back();
 }

@@ -262,9 +262,20 @@ FLAT_ATTACH_DEV(flat_domain_attach)
 }
 
 /*
- * May a function of @d be doing DMA? A function that VFIO has detached is stopped and blocked, but
- * stays in the list of the domain's claims.
+ * May @claim's function, which is in the list of @d, be doing DMA? VFIO's DETACH stops and blocks
+ * it. A reset blocks it, too, but the core does not detach it from @d, and the kernel lets it go on
+ * as before if the reset fails.
  */
+static bool is_attached(const struct flat_claim *claim, const struct flat_domain *d)
+{
+	lockdep_assert_held(&flat_attach_lock);
+	if (claim->attachment == FLAT_PAGING)
+		return true;
+	return flat_compat_reset_blocks(claim->pdev) &&
+	       iommu_get_domain_for_dev(&claim->pdev->dev) == &d->domain;
+}
+
+/* May a function of @d be doing DMA? */
 bool flat_is_attached(struct flat_domain *d)
 {
 	struct flat_claim *claim;
@@ -272,7 +283,7 @@ bool flat_is_attached(struct flat_domain *d)
 
 	spin_lock(&flat_attach_lock);
 	list_for_each_entry(claim, &d->claims, attached)
-		is |= claim->attachment == FLAT_PAGING;
+		is |= is_attached(claim, d);
 	spin_unlock(&flat_attach_lock);
 	return is;
 }

@@ -5,8 +5,11 @@
  */
 #include <errno.h>
 #include <linux/capability.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "caps.h"
 #include "cdev.h"
@@ -81,6 +84,7 @@ static int give_back(void **state)
 	close_fd(&iommufd);
 	close_fd(&flat);
 	write_text(PARAMETERS "on_refusal", "warn");
+	write_text(PARAMETERS "on_unmap", "free");
 	return pci_give_back(DEV);
 }
 
@@ -131,6 +135,53 @@ static void a_reset_is_no_take_over(void **state)
 	expect(-EPERM, in_child(open_without_privilege, NULL));
 	expect(0, vfio_open_alone(&dev, &container, DEV));
 	expect(0, vfio_reset(&dev));
+}
+
+static atomic_bool reset_is_over;
+
+static void *reset(void *arg)
+{
+	int *ret = arg;
+
+	*ret = write_text(SYS "reset", "1");
+	reset_is_over = true;
+	return NULL;
+}
+
+/*
+ * A reset may fail, and the kernel then lets the function go on as before. So memory that is unmapped during a reset
+ * is held, too.
+ */
+static void holds_in_a_reset(void **state)
+{
+	enum { COUNT = 256 };
+	uint64_t at[COUNT];
+	pthread_t thread;
+	size_t i;
+	int ret;
+
+	(void)state;
+	page = mem_pages(COUNT);
+	assert_non_null(page);
+	expect(0, write_text(PARAMETERS "on_unmap", "hold"));
+	expect(0, vfio_open_alone(&dev, &container, DEV));
+	for (i = 0; i < COUNT; i++)
+		expect(0, vfio_map_at_bus(container, page + i * PAGE, PAGE, &at[i]));
+	reset_is_over = false;
+	assert_int_equal(pthread_create(&thread, NULL, reset, &ret), 0);
+	/* The kernel sleeps for 100 ms or longer while the function is blocked. */
+	for (i = 0; i < COUNT && !reset_is_over; i++) {
+		expect(0, vfio_unmap(container, at[i], PAGE));
+		usleep(1000);
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	expect(0, ret);
+	assert_int_not_equal(i, 0);
+	assert_int_equal(read_number(MISC "held"), i * PAGE);
+	vfio_close(&dev);
+	close_fd(&container);
+	assert_int_equal(read_number(MISC "held"), 0);
+	mem_free(page, COUNT * PAGE);
 }
 
 static int bind_without_privilege(void *arg)
@@ -263,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_look_stops_nothing),
 		TEST(a_reset_is_no_take_over),
+		TEST(holds_in_a_reset),
 		TEST(a_bind_is_one),
 		TEST(back_where_it_was),
 		TEST(unmapped_meanwhile),

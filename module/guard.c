@@ -11,6 +11,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pm_runtime.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
@@ -169,9 +170,20 @@ static bool lock_for_a_while(struct device *dev, unsigned long until)
  * Leave a function alone if a kernel driver has it now. dev->driver is set before probe(), and
  * stays set while an unbind waits in remove(), so this test covers both.
  */
-static bool is_for_user_space(struct device_driver *driver)
+static bool is_for_user_space(struct pci_dev *pdev)
 {
-	return !driver || to_pci_driver(driver)->driver_managed_dma || strstr(driver->name, "uio");
+	struct device_driver *driver;
+	bool is;
+
+	/*
+	 * Without device_lock() the unbind may end now, and the driver's module be unloaded. The
+	 * unload waits for RCU before it frees the driver.
+	 */
+	rcu_read_lock();
+	driver = READ_ONCE(pdev->dev.driver);
+	is = !driver || to_pci_driver(driver)->driver_managed_dma || strstr(driver->name, "uio");
+	rcu_read_unlock();
+	return is;
 }
 
 static void stop_dma(struct pci_dev *pdev)
@@ -187,7 +199,6 @@ static void stop_dma(struct pci_dev *pdev)
 static void quiesce(struct flat_guard *guard, unsigned long until)
 {
 	struct pci_dev *pdev = guard->pdev;
-	struct device_driver *driver;
 	bool locked;
 
 	lockdep_assert_held(&guard->lock);
@@ -196,8 +207,7 @@ static void quiesce(struct flat_guard *guard, unsigned long until)
 	if (guard->ended)
 		return;
 	locked = lock_for_a_while(&pdev->dev, until);
-	driver = READ_ONCE(pdev->dev.driver);
-	if (is_for_user_space(driver)) {
+	if (is_for_user_space(pdev)) {
 		/*
 		 * Wake the function up. Without a driver it may be doing DMA although runtime PM
 		 * has suspended it. With one it may do so as soon as VFIO wakes it up.

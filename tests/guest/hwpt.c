@@ -188,6 +188,51 @@ static void unmaps_many(void **state)
 	assert_int_equal(pins(), pins_before);
 }
 
+/* A page table that is made for one device, and to which only another one is attached. */
+static void made_for_another(void **state)
+{
+	static const char *const both[] = { EDU, FN1 };
+	struct flatiommu_segment segment;
+	char *pages = mem_pages(2);
+	uint32_t hwpt, ids[2], ioas;
+	uint64_t bus;
+	int i;
+
+	(void)state;
+	assert_non_null(pages);
+	expect(0, flat_load());
+	flat = expect_good(flat_open());
+	iommufd = expect_good(iommufd_open());
+	ioas = (uint32_t)expect_good(iommufd_alloc_ioas(iommufd));
+	for (i = 0; i < 2; i++) {
+		expect(0, pci_take(both[i]));
+		devices[i] = expect_good(cdev_open(both[i]));
+		ids[i] = (uint32_t)expect_good(cdev_bind(devices[i], iommufd));
+	}
+	hwpt = (uint32_t)expect_good(iommufd_alloc_hwpt(iommufd, ids[0], ioas));
+	expect(0, cdev_attach(devices[1], hwpt));
+	/* The declarations of those that are attached count. */
+	expect(0, flat_declare(flat, EDU));
+	expect(-EADDRNOTAVAIL, iommufd_map(iommufd, ioas, pages, NOWHERE, PAGE));
+	expect(0, flat_declare(flat, FN1));
+	expect(0, iommufd_map(iommufd, ioas, pages, NOWHERE, PAGE));
+	assert_int_equal(flat_address(flat, FN1, NOWHERE), bus_address(pages));
+	expect(-ENOENT, flat_lookup(flat, EDU, NOWHERE, PAGE, &segment, 1));
+	/* It stays when the device that it was made for goes. */
+	close_fd(&devices[0]);
+	expect(0, pci_give_back(EDU));
+	assert_int_equal(flat_address(flat, FN1, NOWHERE), bus_address(pages));
+	expect(0, iommufd_map_at_bus(iommufd, ioas, pages + PAGE, PAGE, &bus));
+	expect(-EADDRNOTAVAIL, iommufd_map(iommufd, ioas, pages, PAGE, PAGE));
+	close_fd(&devices[1]);
+	expect(0, pci_give_back(FN1));
+	close_fd(&flat);
+	close_fd(&iommufd);
+	assert_true(wait_until(unload, NULL));
+	mem_free(pages, 2 * PAGE);
+	assert_int_equal(pins(), pins_before);
+}
+
 /* The look-up ends with the claim, whatever is left of its page table. */
 static void is_not_looked_up(void **state)
 {
@@ -232,6 +277,7 @@ int main(void)
 		TEST(lets_it_go_when_destroyed),
 		TEST(still_maps_and_refuses),
 		TEST(unmaps_many),
+		TEST(made_for_another),
 		TEST(is_not_looked_up),
 	};
 

@@ -57,7 +57,7 @@ struct flatiommu_function {
  * struct flatiommu_segment - memory at consecutive bus addresses
  * @address:	the bus address, for the function
  * @length:	bytes
- * @flags:	FLATIOMMU_SEGMENT_MMIO: registers or memory of a PCI function, not RAM
+ * @flags:	FLATIOMMU_SEGMENT_MMIO: registers or memory of a device, not RAM
  * @reserved:	0
  */
 struct flatiommu_segment {
@@ -495,7 +495,10 @@ struct flatiommu_event {
  * kernels, reset.
  */
 #define FLATIOMMU_EVENT_STOP	7
-/* A program attached the function to an I/O address space, or the function was detached. */
+/*
+ * A program attached the function to an I/O address space, or the function was detached. From Linux
+ * 7.0 on, a reset of a function with ATS is recorded as a detach and an attach.
+ */
 #define FLATIOMMU_EVENT_ATTACH	8
 #define FLATIOMMU_EVENT_DETACH	9
 /*
@@ -594,7 +597,8 @@ struct flatiommu_who {
  * @reserved:	0
  * @functions:	address of an array of struct flatiommu_function: only these functions are quiet.
  *		Memory is given back of I/O address spaces to which no other function is attached,
- *		and of pins that are for no other function
+ *		and of pins that are for no other function. A function that iommufd has detached
+ *		counts as attached until it is closed or attached elsewhere
  *
  * From FLATIOMMU_VERSION 5 on. With the module parameter on_unmap=hold, or the option hold of a
  * claim, memory that is unmapped or unpinned is held until the functions cannot be writing to it

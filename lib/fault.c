@@ -47,7 +47,7 @@ struct piece {
 
 /**
  * struct fault - physical addresses as IOVAs
- * @lock:	held while a buffer is mapped or unmapped; flat->lock is taken below it
+ * @lock:	held while a buffer is mapped, unmapped or logged; flat->lock is taken below it
  * @pieces:	all pieces
  * @pagemap:	/proc/self/pagemap
  * @log:	the file that flatiommu run reads the buffers from, or -1
@@ -203,6 +203,8 @@ static void write_log(struct fault *fault, const char *what, const struct buffer
 	char text[4096];
 	size_t i, used = 0;
 
+	/* Or another thread may close the file during this. */
+	pthread_mutex_lock(&fault->lock);
 	for (i = 0; fault->log >= 0 && i < buffer->dma.nr_segments; i++) {
 		const struct flatiommu_dma_segment *s = &buffer->dma.segments[i];
 
@@ -216,6 +218,7 @@ static void write_log(struct fault *fault, const char *what, const struct buffer
 			close_fd(&fault->log);
 		used = 0;
 	}
+	pthread_mutex_unlock(&fault->lock);
 }
 
 static bool is_allowed(struct flatiommu *flat, uint64_t start, uint64_t last)

@@ -4,6 +4,7 @@
  * nothing else is.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -224,6 +225,35 @@ static void log_of_buffers(void)
 	munmap(memory, 2 * PAGE);
 }
 
+static void *map_and_free(void *arg)
+{
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		CHECK(!flatiommu_dma_free(must_map(arg, PAGE)));
+	return NULL;
+}
+
+/* The thread that finds the disk full closes the file, which no other thread uses then. */
+static void full_disk(void)
+{
+	char *memory = pages(2);
+	pthread_t threads[2];
+	unsigned int round, i;
+
+	setenv("FLATIOMMU_FAULT", "/dev/full", 1);
+	for (round = 0; round < 20; round++) {
+		begin();
+		for (i = 0; i < 2; i++)
+			CHECK(!pthread_create(&threads[i], NULL, map_and_free, memory + i * PAGE));
+		for (i = 0; i < 2; i++)
+			pthread_join(threads[i], NULL);
+		fake_end();
+	}
+	setenv("FLATIOMMU_FAULT", "1", 1);
+	munmap(memory, 2 * PAGE);
+}
+
 int main(int argc, char **argv)
 {
 	(void)argc;
@@ -236,6 +266,7 @@ int main(int argc, char **argv)
 	refusals();
 	without_iommu();
 	log_of_buffers();
+	full_disk();
 	begin();
 	must_alloc(3 * PAGE);
 	/* ThreadSanitizer knows no children. */

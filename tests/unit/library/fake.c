@@ -534,18 +534,20 @@ void fake_last_iova(uint64_t last)
 	last_iova = last;
 }
 
+/* Kernels before 6.6 do not align the capability to its members of 8 bytes. */
 static int get_ranges(struct vfio_iommu_type1_info *info)
 {
-	struct vfio_iommu_type1_info_cap_iova_range *cap = (void *)(info + 1);
-	size_t size = sizeof(*info) + sizeof(*cap) + sizeof(cap->iova_ranges[0]);
+	const struct vfio_iommu_type1_info_cap_iova_range cap = {
+		.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, .nr_iovas = 1,
+	};
+	const struct vfio_iova_range range = { .start = 0, .end = last_iova };
+	size_t at = sizeof(*info) + 4, size = at + sizeof(cap) + sizeof(range);
 
 	if (info->argsz >= size) {
 		info->flags = VFIO_IOMMU_INFO_CAPS;
-		info->cap_offset = sizeof(*info);
-		cap->header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
-		cap->nr_iovas = 1;
-		cap->iova_ranges[0].start = 0;
-		cap->iova_ranges[0].end = last_iova;
+		info->cap_offset = (uint32_t)at;
+		memcpy((char *)info + at, &cap, sizeof(cap));
+		memcpy((char *)info + at + sizeof(cap), &range, sizeof(range));
 	}
 	info->argsz = (uint32_t)size;
 	return 0;

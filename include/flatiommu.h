@@ -12,7 +12,7 @@
  *	flatiommu_dma_alloc(flat, 1 << 20, NULL, &dma);
  *	flatiommu_bar_map(device, 0, 0, 0, 0, &registers);
  *	flatiommu_bus_master(device, true);
- *	flatiommu_write64(registers + ADDRESS, flatiommu_dma_address(dma, 0));
+ *	flatiommu_write64((char *)registers + ADDRESS, flatiommu_dma_address(dma, 0));
  *
  * Functions return 0 or the value that their description names, or -errno. A function that fails
  * has changed nothing, unless its description says otherwise. flatiommu_reason() and the log hook
@@ -23,8 +23,9 @@
  * the description allows it.
  *
  * Threads: any thread may call any function at any time, as long as no thread uses an object that
- * another one closes or frees. No thread is cancelled within a call. Calls wait for long operations
- * of other threads only in these cases:
+ * another one closes or frees. No thread is cancelled within a call. A signal handler must not call
+ * the library, except for the data path: the thread may have a lock that the call would wait for.
+ * Calls wait for long operations of other threads only in these cases:
  * - Calls that open, close, quiet or reset devices of a context wait for each other.
  * - Calls that change a device or its BARs wait for its reset.
  * - With noiommu-group, calls that make and free buffers wait for both.
@@ -173,7 +174,8 @@ FLATIOMMU_API const char *flatiommu_backend_reason(const struct flatiommu *flat)
  * flatiommu_isolated() - does an IOMMU confine the devices to the buffers?
  *
  * If not, a device that gets a wrong address can write to any memory of the machine. Returns false
- * for imported devices, too, because the library cannot tell.
+ * for imported devices, too, because the library cannot tell. Returns true for a device that
+ * bypasses the IOMMU in front of it, such as a virtio device without VIRTIO_F_ACCESS_PLATFORM.
  */
 FLATIOMMU_API bool flatiommu_isolated(const struct flatiommu *flat);
 

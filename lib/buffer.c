@@ -185,15 +185,24 @@ static void free_iova(struct flatiommu *flat, struct buffer *buffer)
 	buffer->iova = 0;
 }
 
-/* Removes a buffer from the list. @kept: it is still mapped, so its IOVA stays taken. */
+/*
+ * Removes a buffer from the list. @kept: it is still mapped, so its IOVA stays taken, also when the
+ * next device changes the allowed IOVAs. The struct is the record of that: to unmap must not need
+ * memory.
+ */
 static void unlist_buffer(struct flatiommu *flat, struct buffer *buffer, bool kept)
 {
 	pthread_mutex_lock(&flat->lock);
 	*buffer->prev = buffer->next;
 	if (buffer->next)
 		buffer->next->prev = buffer->prev;
-	if (!kept)
+	if (!kept) {
 		free_iova(flat, buffer);
+	} else if (buffer->iova) {
+		buffer->is_kept = true;
+		buffer->next = flat->kept;
+		flat->kept = buffer;
+	}
 	pthread_mutex_unlock(&flat->lock);
 }
 
@@ -321,7 +330,8 @@ int map_buffer(struct flatiommu *flat, struct buffer *buffer, unsigned int addre
 		changed = flat->iovas_changed;
 		pthread_mutex_unlock(&flat->lock);
 		err = map_once(flat, buffer, backend, address_bits, &changed);
-	} while (err == -EINVAL && backend->iovas && fewer_iovas(flat, changed));
+	} while (err == -EINVAL && backend->iovas && !buffer->is_kept &&
+		 fewer_iovas(flat, changed));
 	if (err)
 		drop_stopped_devices(flat);
 	return err;
@@ -342,7 +352,8 @@ void free_memory(struct buffer *buffer)
 	else
 		close_fd(&buffer->file);
 	drop_index(buffer);
-	free(buffer);
+	if (!buffer->is_kept)
+		free(buffer);
 }
 
 int free_buffer(struct buffer *buffer)

@@ -91,6 +91,12 @@ error:
 
 static void free_context(struct flatiommu *flat)
 {
+	struct buffer *kept;
+
+	while ((kept = flat->kept)) {
+		flat->kept = kept->next;
+		free(kept);
+	}
 	iova_end(&flat->iovas);
 	fault_end(flat);
 	free_reasons(flat);

@@ -39,20 +39,28 @@ int use_device(struct flatiommu_device *device)
 	return read_regions(device, info.num_regions);
 }
 
-/* Makes a space of @ranges without the IOVAs that buffers have. Pinned buffers have none. */
-static int take_iovas(const struct flatiommu *flat, struct iova_space *space,
+/* Takes the IOVAs of a list of buffers. Pinned buffers have none. */
+static int take_iovas(struct iova_space *space, const struct buffer *buffer)
+{
+	int err = 0;
+
+	for (; buffer && !err; buffer = buffer->next)
+		err = buffer->iova ? iova_take(space, buffer->iova, buffer->span) : 0;
+	return err;
+}
+
+/* Makes a space of @ranges without the IOVAs that are in use. */
+static int make_space(const struct flatiommu *flat, struct iova_space *space,
 		      struct iova_range *ranges, size_t count)
 {
-	const struct buffer *buffer;
 	int err = iova_allow(space, ranges, count);
 
 	if (err) {
 		free(ranges);
 		return err;
 	}
-	for (buffer = flat->buffers; buffer && !err; buffer = buffer->next)
-		err = buffer->iova ? iova_take(space, buffer->iova, buffer->span) : 0;
-	return err;
+	err = take_iovas(space, flat->buffers);
+	return err ? err : take_iovas(space, flat->kept);
 }
 
 /* Reads the IOVAs that all devices accept. Each new device may make them fewer. */
@@ -68,7 +76,7 @@ static int update_iovas(struct flatiommu *flat)
 	if (count < 0)
 		return count;
 	pthread_mutex_lock(&flat->lock);
-	err = take_iovas(flat, &new, ranges, (size_t)count);
+	err = make_space(flat, &new, ranges, (size_t)count);
 	/* On an error the old space stays. */
 	iova_end(err ? &new : &flat->iovas);
 	if (!err) {
@@ -138,10 +146,15 @@ void unlink_device(struct flatiommu_device *device)
 /* The context has no attached device any more: the next one may have another backend. */
 static void end_backend(struct flatiommu *flat)
 {
+	struct buffer *kept;
+
 	if (flat->backend->stop)
 		flat->backend->stop(flat);
 	close_fd(&flat->devnode);
 	pthread_mutex_lock(&flat->lock);
+	/* Not freed: flatiommu_dma_free() of another thread may still be about to return. */
+	for (kept = flat->kept; kept; kept = kept->next)
+		kept->iova = 0;
 	fault_end(flat);
 	iova_end(&flat->iovas);
 	flat->backend = NULL;

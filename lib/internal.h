@@ -76,6 +76,7 @@ struct flatiommu {
 	struct flatiommu_device *devices;
 	unsigned int devices_changed;	/* number of changes to the list */
 	struct buffer *buffers;
+	struct buffer *kept;		/* freed, but still mapped at their IOVAs */
 	struct place *places;		/* of mapped buffers, by address in the program */
 	struct flatiommu_pool *pools;
 	struct iova_space iovas;
@@ -158,6 +159,7 @@ struct buffer {
 	char *pages;			/* the whole pages, which are mapped for the devices */
 	size_t span;			/* bytes of @pages */
 	uint64_t iova;			/* 0: none. flat->lock */
+	bool is_kept;			/* in flat->kept, where it stays until the context ends */
 	struct pin *pins;		/* one for each device, with noiommu-group */
 	uint32_t pin;			/* pin for all devices, see pinned.c; 0: none. flat->lock */
 	bool owned;			/* the library has mapped @pages, and unmaps them */

@@ -51,6 +51,7 @@ static struct range {
 	int file;		/* that holds it; -1: closed meanwhile */
 	uint64_t key;		/* what it is undone by */
 	bool kept;		/* the call that undoes it failed */
+	bool is_map;		/* by VFIO or iommufd, not a pin */
 } ranges[MAX_RANGES];
 
 static long allocations;
@@ -287,7 +288,7 @@ static struct range *range_of(int file, uint64_t key)
 	return NULL;
 }
 
-static void add(int file, uint64_t key, uint64_t addr, uint64_t size)
+static void add(int file, uint64_t key, uint64_t addr, uint64_t size, bool is_map)
 {
 	struct range *r;
 
@@ -295,7 +296,8 @@ static void add(int file, uint64_t key, uint64_t addr, uint64_t size)
 		;
 	if (r == ranges + MAX_RANGES)
 		abort();
-	*r = (struct range){ .addr = (const char *)addr, .size = size, .file = file, .key = key };
+	*r = (struct range){ .addr = (const char *)addr, .size = size, .file = file, .key = key,
+			     .is_map = is_map };
 }
 
 static void note_mapped(int file, unsigned long request, const void *arg)
@@ -306,11 +308,11 @@ static void note_mapped(int file, unsigned long request, const void *arg)
 
 	/* A hot reset has the same number. */
 	if (request == VFIO_IOMMU_MAP_DMA && type1->argsz == sizeof(*type1))
-		add(file, type1->iova, type1->vaddr, type1->size);
+		add(file, type1->iova, type1->vaddr, type1->size, true);
 	else if (request == IOAS_MAP)
-		add(file, ioas->iova, ioas->user_va, ioas->length);
+		add(file, ioas->iova, ioas->user_va, ioas->length, true);
 	else if (request == FLATIOMMU_PIN)
-		add(file, pin->out_pin, pin->vaddr, pin->length);
+		add(file, pin->out_pin, pin->vaddr, pin->length, false);
 }
 
 /* The range that a call undoes, or NULL. */
@@ -421,6 +423,17 @@ static bool anything_kept(void)
 	return false;
 }
 
+/* The library's records of IOVAs that are still mapped, until it closes the file. */
+static long kept_records(void)
+{
+	const struct range *r;
+	long n = 0;
+
+	for (r = ranges; r < ranges + MAX_RANGES; r++)
+		n += r->addr && r->kept && r->is_map && r->file >= 0;
+	return n;
+}
+
 void kept_free(void)
 {
 	struct range *r;
@@ -466,7 +479,7 @@ void usage_take(struct usage *usage)
 {
 	*usage = (struct usage){
 		.files = count_entries("/proc/self/fd"),
-		.allocations = allocations,
+		.allocations = allocations - kept_records(),
 		.mapped = mapped_bytes(),
 		.pins = anything_kept() ? 0 : pins(),
 	};

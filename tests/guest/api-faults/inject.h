@@ -29,8 +29,8 @@ void fault_lie(enum lie lie);
 void fault_answer(unsigned long request, int answer);
 
 /*
- * What the process has. Memory that could not be unmapped from devices is to be kept, and does not
- * count, nor do pins then.
+ * What the process has. Memory that could not be unmapped from devices is to be kept. It does not
+ * count, nor do its records and pins.
  */
 struct usage {
 	int files;

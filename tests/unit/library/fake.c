@@ -49,6 +49,7 @@ static struct {
 static struct map {
 	uint64_t iova, vaddr, size;
 	int container;
+	bool is_kept;		/* an unmap of it failed */
 } maps[MAX_MAPS];
 
 /* Pages that are elsewhere. */
@@ -61,7 +62,7 @@ static struct page {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of all of these */
 static enum fake_machine machine;
 static unsigned int map_ms, failed_maps;
-static int map_error;
+static int map_error, unmap_error;
 static rlim_t memlock;
 static uint64_t last_iova;
 static bool hidden;
@@ -223,6 +224,21 @@ static enum kind kind_of(int fd, struct sysfs_function **function)
 	return kind;
 }
 
+/* What could not be unmapped ends with the container. */
+static void end_kept(int container)
+{
+	size_t i;
+
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < MAX_MAPS; i++) {
+		if (!maps[i].size || !maps[i].is_kept || maps[i].container != container)
+			continue;
+		atomic_fetch_sub(&fake_calls->mapped, maps[i].size);
+		maps[i].size = 0;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 WRAP(int, close, int fd)
 {
 	struct sysfs_function *function;
@@ -233,6 +249,8 @@ WRAP(int, close, int fd)
 		if (function->gone)
 			sleep_ms(function->gone_ms);
 	}
+	if (kind == CONTAINER)
+		end_kept(fd);
 	if (kind != NONE)
 		note_fd(fd, NONE, NULL);
 	return __real_close(fd);
@@ -367,6 +385,13 @@ void fake_maps(unsigned int milliseconds, int error)
 	pthread_mutex_unlock(&lock);
 }
 
+void fake_unmaps(int error)
+{
+	pthread_mutex_lock(&lock);
+	unmap_error = error;
+	pthread_mutex_unlock(&lock);
+}
+
 void fake_memlock(rlim_t bytes)
 {
 	memlock = bytes;
@@ -488,7 +513,7 @@ static int do_map(int container, const struct vfio_iommu_type1_dma_map *arg)
 	if (!err && arg->iova + arg->size - 1 > last_iova)
 		err = -EINVAL;
 	if (!err) {
-		maps[i] = (struct map){ arg->iova, arg->vaddr, arg->size, container };
+		maps[i] = (struct map){ arg->iova, arg->vaddr, arg->size, container, false };
 		move_pages(arg->vaddr, arg->size);
 	}
 	pthread_mutex_unlock(&lock);
@@ -508,10 +533,14 @@ static int do_unmap(int container, const struct vfio_iommu_type1_dma_unmap *arg)
 
 	pthread_mutex_lock(&lock);
 	map = find_map(container, arg->iova);
-	if (map && map->iova == arg->iova && map->size == arg->size)
-		map->size = 0;
-	else
+	if (!map || map->iova != arg->iova || map->size != arg->size)
 		err = -EINVAL;
+	else if (unmap_error)
+		err = unmap_error;
+	else
+		map->size = 0;
+	if (map)
+		map->is_kept = err;
 	pthread_mutex_unlock(&lock);
 	atomic_fetch_add(&fake_calls->unmaps, 1);
 	if (!err)
@@ -686,6 +715,7 @@ void fake_begin(enum fake_machine kind)
 		put_function(i);
 	}
 	fake_maps(0, 0);
+	fake_unmaps(0);
 	fake_memlock(RLIM_INFINITY);
 	memset(pages, 0, sizeof(pages));
 	last_iova = INT64_MAX;

@@ -51,6 +51,8 @@ bool fake_is_master(const char *bdf);
 void fake_maps(unsigned int milliseconds, int error);
 /* Since then. */
 unsigned int fake_failed_maps(void);
+/* Unmaps fail, and leave the memory mapped until the container is closed. 0: they do not. */
+void fake_unmaps(int error);
 /* RLIMIT_MEMLOCK in bytes. fake_begin() makes it unlimited, whatever this user's is. */
 void fake_memlock(rlim_t bytes);
 /* Is the address mapped for devices? */

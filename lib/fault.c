@@ -170,6 +170,23 @@ int fault_begin(struct flatiommu *flat, const struct backend *backend)
 	return 0;
 }
 
+/*
+ * Frees the pieces that could not be unmapped, or all of them in a child: if another thread of the
+ * parent had the lock at the fork, leaks them, because the tree may be half-changed.
+ */
+static void forget_pieces(struct fault *fault)
+{
+	struct place *place;
+
+	if (pthread_mutex_trylock(&fault->lock))
+		return;
+	while ((place = fault->pieces)) {
+		place_remove(&fault->pieces, place);
+		free(place);
+	}
+	pthread_mutex_unlock(&fault->lock);
+}
+
 void fault_end(struct flatiommu *flat)
 {
 	struct fault *fault = flat->fault;
@@ -177,6 +194,7 @@ void fault_end(struct flatiommu *flat)
 	if (!fault)
 		return;
 	flat->fault = NULL;
+	forget_pieces(fault);
 	close_fd(&fault->pagemap);
 	close_fd(&fault->log);
 	free(fault);
@@ -430,7 +448,7 @@ static int set_segments(const struct job *job)
 
 /*
  * Unmaps the pieces that no other buffer has. Returns 0, or the first error: a piece with an error
- * stays mapped.
+ * stays mapped, so it stays in the tree for the next buffer that has a part of it.
  */
 static int put_pieces(struct flatiommu *flat, struct buffer *buffer, const struct backend *backend)
 {
@@ -443,10 +461,12 @@ static int put_pieces(struct flatiommu *flat, struct buffer *buffer, const struc
 		if (--piece->users)
 			continue;
 		ret = backend->unmap(flat, &part);
+		if (ret) {
+			err = err ? err : ret;
+			continue;
+		}
 		place_remove(&flat->fault->pieces, &piece->place);
 		free(piece);
-		if (ret && !err)
-			err = ret;
 	}
 	free(buffer->pieces);
 	buffer->pieces = NULL;
@@ -501,12 +521,5 @@ void fault_tell(const struct flatiommu *flat, const char *what, const struct buf
 
 void fault_forget(struct buffer *buffer)
 {
-	while (buffer->nr_pieces) {
-		struct piece *piece = buffer->pieces[--buffer->nr_pieces];
-
-		if (!--piece->users)
-			free(piece);
-	}
 	free(buffer->pieces);
-	buffer->pieces = NULL;
 }

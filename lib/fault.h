@@ -36,7 +36,7 @@ int fault_unmap(struct flatiommu *flat, struct buffer *buffer, const struct back
  * "unmap".
  */
 void fault_tell(const struct flatiommu *flat, const char *what, const struct buffer *buffer);
-/* Frees the pieces of a buffer in a child. */
+/* Frees the list of a buffer's pieces in a child. fault_end() frees the pieces. */
 void fault_forget(struct buffer *buffer);
 
 #endif

@@ -151,6 +151,24 @@ static void read_only(void)
 	munmap(memory, 2 * PAGE);
 }
 
+/* What the kernel did not unmap is still mapped, and another buffer has it. */
+static void kept(void)
+{
+	char *memory = pages(2);
+
+	begin();
+	fake_unmaps(-EIO);
+	CHECK(flatiommu_dma_free(must_map(memory, 2 * PAGE)) == -EIO);
+	fake_unmaps(0);
+	CHECK(fake_calls->maps == 1 && is_mapped(memory));
+	CHECK(!flatiommu_dma_free(must_map(memory + PAGE, PAGE)));
+	CHECK(fake_calls->maps == 1 && !fake_calls->mapped);
+	fake_unmaps(-EIO);
+	CHECK(flatiommu_dma_free(must_map(memory, PAGE)) == -EIO);
+	fake_end();
+	munmap(memory, 2 * PAGE);
+}
+
 static void refusals(void)
 {
 	struct flatiommu_device *device = NULL;
@@ -263,6 +281,7 @@ int main(int argc, char **argv)
 	moves();
 	shared_pages();
 	read_only();
+	kept();
 	refusals();
 	without_iommu();
 	log_of_buffers();

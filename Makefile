@@ -196,7 +196,7 @@ source-dir := $(DESTDIR)$(srcdir)/flatiommu-$(version)
 install-source:
 	$(install) -t $(source-dir)/module $(wildcard module/*)
 	$(install) -t $(source-dir)/include/linux include/linux/flatiommu.h
-	sed 's/#MODULE_VERSION#/$(version)/' packaging/dkms.conf >$(source-dir)/dkms.conf
+	sed 's/#MODULE_VERSION#/$(version)/' packaging/dkms.conf | $(install) /dev/stdin $(source-dir)/dkms.conf
 
 # For the python3 of this machine. The module loads the library when it is imported.
 pythondir ?= $(shell python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)

@@ -223,9 +223,25 @@ static void check_vfio(struct doctor *doctor)
 }
 
 /*
- * type1 and iommufd each have a parameter that allows unsafe interrupts. On arm64 neither needs it
- * where the interrupt controller knows which device sends an MSI. No file says whether it does.
+ * Does the interrupt controller know which device sends an MSI? The names of the controllers tell,
+ * if a device uses MSIs: remapped interrupts of x86, and a GICv3 ITS.
  */
+static bool has_isolated_msis(void)
+{
+	glob_t names = { 0 };
+	bool found = false;
+	char name[32];
+	size_t i;
+
+	glob("/sys/kernel/irq/*/chip_name", 0, NULL, &names);
+	for (i = 0; i < names.gl_pathc && !found; i++)
+		found = !file_read(name, sizeof(name), "%s", names.gl_pathv[i]) &&
+			(!strncmp(name, "IR-PCI-MSI", 10) || !strncmp(name, "ITS-", 4));
+	globfree(&names);
+	return found;
+}
+
+/* type1 and iommufd each have a parameter that allows unsafe interrupts. */
 static void check_interrupts(struct doctor *doctor)
 {
 	static const char *const modules[] = { "vfio_iommu_type1", "iommufd" };
@@ -241,16 +257,21 @@ static void check_interrupts(struct doctor *doctor)
 			continue;
 		if (*value == 'Y') {
 			say(doctor, OK, "%s allows unsafe interrupts", modules[i]);
-		} else if (doctor->behind[BEHIND_FLATIOMMU]) {
+		} else if (!doctor->behind[BEHIND_FLATIOMMU]) {
+			say(doctor, OK, "%s does not allow unsafe interrupts; bind does it if needed",
+			    modules[i]);
+		} else if (has_isolated_msis()) {
+			say(doctor, OK,
+			    "%s does not allow unsafe interrupts, and need not: this machine knows "
+			    "which device sends an interrupt",
+			    modules[i]);
+		} else {
 			mend(doctor, "echo Y >" ALLOW_INTERRUPTS, modules[i]);
 			say(doctor, arm ? WARNING : PROBLEM,
 			    "%s does not allow unsafe interrupts: it refuses functions that are "
 			    "claimed (EPERM)%s",
 			    modules[i],
 			    arm ? ", unless the machine's MSIs are isolated, as by a GICv3 ITS" : "");
-		} else {
-			say(doctor, OK, "%s does not allow unsafe interrupts; bind does it if needed",
-			    modules[i]);
 		}
 	}
 }

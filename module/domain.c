@@ -177,6 +177,19 @@ static bool is_doorbell(u64 iova, phys_addr_t phys, size_t size, int prot)
 	       size == PAGE_SIZE && flat_is_doorbell(iova);
 }
 
+/*
+ * Is this the map of another doorbell than the domain's? If a GICv2m frame has no vector left, its
+ * driver takes one of the next frame. The core chooses the IOVAs: the domain's doorbell for the
+ * first one, and a page more for each other one.
+ */
+static bool is_other_doorbell(const struct flat_domain *d, u64 iova, size_t size, int prot)
+{
+	u64 doorbell = READ_ONCE(d->doorbell);
+
+	return flat_compat_needs_doorbell() && prot & IOMMU_MMIO && size == PAGE_SIZE && doorbell &&
+	       iova >= doorbell && iova - doorbell < 64 * PAGE_SIZE;
+}
+
 static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_addr_t phys,
 			  size_t pgsize, size_t pgcount, int prot, gfp_t gfp, size_t *mapped)
 {
@@ -193,6 +206,10 @@ static int flat_map_pages(struct iommu_domain *domain, unsigned long iova, phys_
 	if (!ret) {
 		*mapped = size;
 		trace_flat_map(d->name, iova, phys, size);
+	} else if (ret == -EADDRNOTAVAIL && is_other_doorbell(d, iova, size, prot)) {
+		/* The program did not ask for it, and gets no MSIs. */
+		pr_warn_ratelimited("%s: no MSIs for %s[%d]: no vector is left of the page that its MSIs go to; bind the function again\n",
+				    d->name, current->comm, task_tgid_nr(current));
 	} else if (ret == -EADDRNOTAVAIL) {
 		flat_refuse(d, iova, phys, size);
 	} else {

@@ -5,11 +5,14 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "alone.h"
 #include "devices.h"
 #include "devnode.h"
+#include "kmsg.h"
 #include "mem.h"
+#include "refusals.h"
 #include "sysfs.h"
 #include "test.h"
 #include "vfio.h"
@@ -22,18 +25,23 @@ static const char *const devices[] = { EDU, NULL };
 static char *memory;
 static uint64_t bus;
 
-static int call(uint64_t iova, unsigned int pages, uint64_t phys)
+static int call_as(const char *how, uint64_t iova, unsigned int pages, uint64_t phys)
 {
 	char text[160];
 	int ret;
 
-	snprintf(text, sizeof(text), "function=" EDU " iova=%llu size=%zu phys=%llu",
-		 (unsigned long long)iova, pages * PAGE, (unsigned long long)phys);
+	snprintf(text, sizeof(text), "function=" EDU " iova=%llu size=%zu phys=%llu%s",
+		 (unsigned long long)iova, pages * PAGE, (unsigned long long)phys, how);
 	ret = module_load("/flatiommu/part.ko", text);
 	/* From 7.2 on EEXIST is for a module that is loaded already, and a module's own comes out as this. */
 	if (ret == -EBUSY && kernel_is(7, 2))
 		ret = -EEXIST;
 	return ret ? ret : module_unload("part");
+}
+
+static int call(uint64_t iova, unsigned int pages, uint64_t phys)
+{
+	return call_as("", iova, pages, phys);
 }
 
 /* Pages @first to @first + @pages - 1. */
@@ -141,6 +149,42 @@ static void parts_are_held(void **state)
 	expect(0, write_text(PARAMETERS "on_unmap", "free"));
 }
 
+/* As the core maps the page that MSIs go to, where the kernel asks for it. */
+static void other_doorbells_are_no_refusals(void **state)
+{
+	unsigned long long doorbell = 0;
+	struct refusals before, after;
+	char path[64], text[512];
+	unsigned int page;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/reserved_regions", pci_group(EDU));
+	expect_good(read_text(path, text, sizeof(text)));
+#ifdef __aarch64__
+	if (kernel_is(6, 15))
+		assert_int_equal(sscanf(text, "%llx %*x msi", &doorbell), 1);
+#endif
+	if (!doorbell)
+		skip_for("this kernel maps no page for MSIs");
+	expect(0, write_text(PARAMETERS "on_refusal", "fence"));
+	expect(0, vfio_set_bus_master(&alone.edu, true));
+	expect(0, refusals_of(getpid(), &before));
+	expect(0, log_mark());
+	expect(0, call_as(" doorbell=1", doorbell, 1, doorbell));
+	for (page = 0; page < 3; page++)
+		expect(-EADDRNOTAVAIL, call_as(" doorbell=1", doorbell + page * PAGE, 1, doorbell + 16 * PAGE));
+	assert_int_equal(log_count("no MSIs for"), 3);
+	assert_int_equal(log_count("is refused a map"), 0);
+	expect(0, refusals_of(getpid(), &after));
+	assert_int_equal(after.count, before.count);
+	expect(1, vfio_bus_master(&alone.edu));
+	/* It is one if a program does so. */
+	expect(-EADDRNOTAVAIL, call(doorbell + PAGE, 1, doorbell + 16 * PAGE));
+	assert_int_equal(log_count("is refused a map"), 1);
+	expect(0, vfio_bus_master(&alone.edu));
+	expect(0, write_text(PARAMETERS "on_refusal", "warn"));
+}
+
 /* The rest goes with the I/O address space. */
 static void close_takes_the_rest(void **state)
 {
@@ -182,6 +226,7 @@ int main(void)
 		TEST(at_the_bus_address),
 		TEST(to_be_looked_up),
 		TEST(parts_are_held),
+		TEST(other_doorbells_are_no_refusals),
 		TEST(close_takes_the_rest),
 	};
 

@@ -27,14 +27,19 @@ static unsigned long phys;
 module_param(phys, ulong, 0);
 MODULE_PARM_DESC(phys, "the memory to map; without it, the range is unmapped");
 
+static bool doorbell;
+module_param(doorbell, bool, 0);
+MODULE_PARM_DESC(doorbell, "map as the core does the page that MSIs go to");
+
 static int call_domain(struct iommu_domain *domain)
 {
+	int prot = doorbell ? IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO : IOMMU_READ | IOMMU_WRITE;
 	size_t done = 0;
 	int ret = 0;
 
 	if (phys)
 		ret = domain->ops->map_pages(domain, iova, phys, PAGE_SIZE, size / PAGE_SIZE,
-					     IOMMU_READ | IOMMU_WRITE, GFP_KERNEL, &done);
+					     prot, GFP_KERNEL, &done);
 	else
 		done = iommu_unmap(domain, iova, size);
 	if (ret)

@@ -24,11 +24,11 @@
 /**
  * struct file - a pagemap that is open
  * @fd:		its file descriptor plus 1, 0 for none. Written last, and read first
- * @process:	the process that opened it
+ * @process:	own_number() of the process that opened it
  */
 struct file {
 	_Atomic int fd;
-	pid_t process;
+	unsigned int process;
 	dev_t device;
 	ino_t inode;
 };
@@ -70,7 +70,7 @@ enum files files_is(int fd)
 		atomic_compare_exchange_strong(&file->fd, &(int){ fd + 1 }, 0);
 		return FILES_NONE;
 	}
-	return file->process == own_pid() ? FILES_OWN : FILES_OTHERS;
+	return file->process == own_number() ? FILES_OWN : FILES_OTHERS;
 }
 
 static int add(int fd, const struct file *of)
@@ -205,7 +205,7 @@ static bool is_inherited(const char *number)
 
 int files_opened(int fd, int flags)
 {
-	struct file file = { .process = own_pid() };
+	struct file file = { .process = own_number() };
 	static bool has_looked;
 	struct statfs fs;
 	struct stat st;

@@ -2,6 +2,7 @@
 #include "lock.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "files.h"
@@ -11,17 +12,22 @@
 
 /**
  * struct own - variables that each process has for itself: their page is all 0 in a forked child
+ * @number:	own_number(), or 0
  * @pid:	ID of the process, or 0
  * @mutex:	the lock. 0 is an unlocked mutex, also if a thread of the parent held the parent's
  */
 struct own {
+	_Atomic unsigned int number;
 	_Atomic pid_t pid;
 	pthread_mutex_t mutex;
 };
 
 static struct own *own;		/* NULL: the kernel has no such pages */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pid_t owner;		/* the process whose pins these are */
+/* own_number() and ID of the process whose pins these are. */
+static unsigned int owner;
+static pid_t owner_pid;
+static _Atomic unsigned int last_number;	/* of this process and those that it was forked from */
 
 /*
  * A child has copies of private memory: fork() copies pinned pages at once, and the parent keeps
@@ -34,8 +40,9 @@ static pid_t owner;		/* the process whose pins these are */
 static void become_child(void)
 {
 	pins_forget();
-	node_forget(owner);
-	owner = own_pid();
+	node_forget(owner_pid);
+	owner = own_number();
+	owner_pid = own_pid();
 }
 
 pid_t own_pid(void)
@@ -50,7 +57,18 @@ pid_t own_pid(void)
 	return pid;
 }
 
-/* Without such a page own_pid() asks the kernel each time. */
+unsigned int own_number(void)
+{
+	unsigned int number = own ? own->number : (unsigned int)getpid(), next;
+
+	if (number)
+		return number;
+	next = ++last_number;
+	/* If another thread was faster, @number becomes its value. */
+	return atomic_compare_exchange_strong(&own->number, &number, next) ? next : number;
+}
+
+/* Without such a page own_pid() asks the kernel each time, and is own_number(), too. */
 static void make_own(void)
 {
 	const size_t size = 1ul << node_page_shift();
@@ -70,11 +88,11 @@ void lock(sigset_t *before)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, before);
-	if (!own && owner != own_pid())
+	if (!own && owner != own_number())
 		pthread_mutex_init(&mutex, NULL);
 	pthread_mutex_lock(own ? &own->mutex : &mutex);
 	/* clone() and _Fork() call no fork handlers. */
-	if (owner != own_pid())
+	if (owner != own_number())
 		become_child();
 	errno = err;
 }
@@ -98,8 +116,13 @@ static void after_in_child(void)
 
 __attribute__((constructor)) static void begin(void)
 {
+	owner = own_number();
+	owner_pid = own_pid();
 	make_own();
-	owner = own_pid();
+	/* The number stays the same for what was called before. */
+	if (own)
+		own->number = owner;
+	last_number = owner;
 	/*
 	 * A fork does not take this lock: malloc may take its own locks in a fork. Another thread,
 	 * which has one of those, may unmap memory and so wait for this lock.

@@ -14,5 +14,10 @@ void unlock(const sigset_t *before);
 
 /* Returns the ID of this process, mostly without asking the kernel. The lock is not needed. */
 pid_t own_pid(void);
+/*
+ * Returns a number that is not the one of a process from which this one was forked. IDs may be
+ * equal: the first process of each PID namespace has 1. The lock is not needed.
+ */
+unsigned int own_number(void);
 
 #endif

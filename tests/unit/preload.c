@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -82,6 +83,14 @@ static void check_file(int fd, const char *page)
 	CHECK(pread(fd, e, 7, at(page)) == -1 && errno == EINVAL);
 }
 
+/* A constructor of another library may be called before those of preload/. */
+static int early;
+
+__attribute__((constructor(200))) static void open_early(void)
+{
+	early = open(NAME, O_RDONLY);
+}
+
 static void files(void)
 {
 	char *page = map(8, MAP_SHARED), path[64], byte;
@@ -89,6 +98,8 @@ static void files(void)
 	uint64_t e[2];
 	FILE *file;
 
+	check_file(early, page);
+	close(early);
 	fd = open(NAME, O_RDONLY);
 	check_file(fd, page);
 	other = dup(fd);
@@ -270,6 +281,42 @@ static void forks(void)
 	munmap(page, 4 * PAGE);
 }
 
+/* The first process of a PID namespace forks that of another one: both have the ID 1. */
+static void first_processes(void)
+{
+	char *page = map(4, MAP_SHARED);
+	int fd = open(NAME, O_RDONLY), status;
+	uint64_t e;
+
+	ask(page, 1);
+	CHECK(!unshare(CLONE_NEWPID));
+	if (!fork()) {
+		CHECK(getpid() == 1 && !fake_pinned() && pread(fd, &e, 8, at(page)) == 8 && !e);
+		*page = 1;
+		CHECK(ask(page, 1) >= 1);
+		exit(0);
+	}
+	CHECK(wait(&status) > 0 && !status);
+	check_file(fd, page);
+	exit(0);
+}
+
+static void namespaces(void)
+{
+	int status;
+
+	if (!fork()) {
+		/* not everybody may */
+		if (unshare(CLONE_NEWPID) && unshare(CLONE_NEWUSER | CLONE_NEWPID))
+			exit(0);
+		if (!fork())
+			first_processes();
+		CHECK(wait(&status) > 0 && !status);
+		exit(0);
+	}
+	CHECK(wait(&status) > 0 && !status);
+}
+
 static void groups(void)
 {
 	static const char *const names[] = {
@@ -317,6 +364,7 @@ int main(void)
 	memory();
 	forks();
 	threads();
+	namespaces();
 	groups();
 	ours();
 	return EXIT_SUCCESS;

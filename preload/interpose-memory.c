@@ -20,6 +20,9 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
 
 /* Pages: the first one, and the one after the last. */
 struct pages {
@@ -129,8 +132,8 @@ INTERPOSER int madvise(void *addr, size_t length, int advice)
 	sigset_t before;
 	int ret;
 
-	if ((advice != MADV_DONTNEED && advice != MADV_DONTNEED_LOCKED && advice != MADV_REMOVE) ||
-	    !may_be_pinned(pages))
+	if ((advice != MADV_DONTNEED && advice != MADV_DONTNEED_LOCKED && advice != MADV_REMOVE &&
+	     advice != MADV_GUARD_INSTALL) || !may_be_pinned(pages))
 		return libc->madvise(addr, length, advice);
 	lock(&before);
 	ret = libc->madvise(addr, length, advice);

@@ -23,6 +23,10 @@
 #include "../../preload/say.h"
 #include "pagemap/node.h"
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
 #define PAGE 4096ul
 #define FRAME ((1ull << 55) - 1)
 #define NAME "/proc/self/pagemap"
@@ -172,6 +176,11 @@ static void memory(void)
 	CHECK(to != MAP_FAILED && fake_pinned() == 12);
 	CHECK(mremap(to, 20 * PAGE, 6 * PAGE, 0) == to && fake_pinned() == 6);
 	CHECK(!munmap(to, 6 * PAGE) && !fake_pinned());
+	page = map(4, MAP_PRIVATE);
+	CHECK(ask(page, 4) == 4);
+	/* since Linux 6.13 */
+	CHECK(madvise(page, 3 * PAGE, MADV_GUARD_INSTALL) || fake_pinned() == 1);
+	CHECK(!munmap(page, 4 * PAGE) && !fake_pinned());
 
 	fd = memfd_create("preload", MFD_CLOEXEC);
 	CHECK(!ftruncate(fd, 8 * PAGE));

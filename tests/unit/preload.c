@@ -23,6 +23,9 @@
 #include "../../preload/say.h"
 #include "pagemap/node.h"
 
+/* a macro that reads by getc(), which the library does not see */
+#undef fread_unlocked
+
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
@@ -34,9 +37,11 @@
 #define CHECK(is_so) do { if (!(is_so)) die(#is_so, __LINE__); } while (0)
 
 int __open64_2(const char *path, int flags);
+int __openat64_2(int dir, const char *path, int flags);
 ssize_t __pread64_chk(int fd, void *buf, size_t n, off_t offset, size_t size);
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);
 size_t __fread_chk(void *buf, size_t room, size_t size, size_t n, FILE *file);
+size_t __fread_unlocked_chk(void *buf, size_t room, size_t size, size_t n, FILE *file);
 
 static void die(const char *what, int line)
 {
@@ -79,6 +84,9 @@ static void check_file(int fd, const char *page)
 	CHECK(is_told(page, e[2]) && is_told(page + PAGE, e[0]) && is_told(page + 2 * PAGE, e[1]));
 	CHECK(lseek(fd, at(page), SEEK_SET) == at(page));
 	CHECK(readv(fd, parts, 1) == 8 && is_told(page, e[2]));
+	CHECK(preadv64(fd, parts, 1, at(page) + 8) == 8 && is_told(page + PAGE, e[2]));
+	CHECK(preadv64v2(fd, parts, 1, at(page), 0) == 8 && is_told(page, e[2]));
+	CHECK(preadv2(fd, parts, 1, -1, 0) == 8 && is_told(page + PAGE, e[2]));
 	/* a buffer that is not aligned */
 	CHECK(pread(fd, (char *)e + 3, 16, at(page)) == 16);
 	memcpy(&e[3], (char *)e + 3, 8);
@@ -131,6 +139,10 @@ static void files(void)
 	directory = open("/proc/self", O_RDONLY | O_DIRECTORY);
 	check_file(fd = openat(directory, "pagemap", O_RDONLY), page);
 	close(fd);
+	check_file(fd = openat64(directory, "pagemap", O_RDONLY), page);
+	close(fd);
+	check_file(fd = __openat64_2(directory, "pagemap", O_RDONLY), page);
+	close(fd);
 	close(directory);
 	/* its parent's is not its own */
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", getppid());
@@ -146,6 +158,11 @@ static void files(void)
 	memcpy(e, &byte, 1);
 	CHECK(is_told(page + 2 * PAGE, e[0]) && is_told(page + 3 * PAGE, e[1]));
 	check_file(fileno(file), page);
+	fclose(file);
+	file = fdopen(open(NAME, O_RDONLY), "r");
+	CHECK(file && !fseeko(file, at(page), SEEK_SET));
+	CHECK(fread_unlocked(e, 8, 1, file) == 1 && is_told(page, e[0]));
+	CHECK(__fread_unlocked_chk(e, 8, 8, 1, file) == 1 && is_told(page + PAGE, e[0]));
 	fclose(file);
 	munmap(page, 8 * PAGE);
 	CHECK(!fake_pinned());

@@ -71,6 +71,10 @@ status_of() {
 	is "$status" "$expected" "$name"
 }
 
+gone() {
+	[[ ! -e /proc/$1 || $(<"/proc/$1/stat") == *') Z '* ]]
+} 2>/dev/null
+
 # refuses NAME MESSAGE COMMAND...
 refuses() {
 	local name=$1 message=$2 status=0
@@ -115,10 +119,43 @@ kill "$!"
 status=0
 wait "$!" || status=$?
 is "$status" 9 "a signal goes on to the program"
+
+diag "signals"
+# as_without NAME KEYS COMMAND...: the shell of a terminal sees the same as without run
+as_without() {
+	local name=$1 keys=$2
+	shift 2
+	is "$(job "$keys" flatiommu run --fault -- "$@" | xargs)" "$(job "$keys" "$@" | xargs)" "$name"
+}
+as_without "Ctrl-Z, fg and Ctrl-C" zfc sh -c 'echo here; exec sleep 100'
+as_without "a program that ignores Ctrl-Z" zc sh -c 'trap "" TSTP; echo here; exec sleep 100'
+as_without "one that stops itself" f sh -c 'echo here; kill -STOP $$; exit 5'
+as_without "one that catches Ctrl-C" c sh -c 'trap "exit 9" INT; echo here; while :; do sleep 0.1; done'
+is "$(perl -e 'system @ARGV; print $? & 127' flatiommu run --fault -- sh -c 'kill -INT $$')" 2 \
+	"the signal that ends the program ends run"
+status=0
+timeout 60 env --ignore-signal=CHLD flatiommu run --fault -- sh -c 'exit 7' || status=$?
+is "$status" 7 "the exit status, if SIGCHLD is ignored"
+flatiommu run --fault -- sh -c 'trap "exit 9" USR1; echo here; while :; do sleep 0.1; done' >/tmp/out 2>&1 &
+until_true 60 grep -q here /tmp/out
+kill -USR1 "$!"
+status=0
+wait "$!" || status=$?
+is "$status" 9 "SIGUSR1 goes on to the program"
 is "$(ls /tmp/flatiommu-fault.* 2>/dev/null)" '' "no file is left"
+flatiommu run --fault -- sh -c 'echo $$; exec sleep 1000' >/tmp/out 2>&1 &
+until_true 60 grep -q . /tmp/out
+kill -9 "$!"
+wait "$!"
+succeeds "if run is killed, the program is" until_true 10 gone "$(</tmp/out)"
+rm -f /tmp/flatiommu-fault.*
 
 flatiommu bind "$SHM" >/dev/null
 driver
+sleep 6
+status=0
+flatiommu run --fault -- "${0%/*}/wild" "$EDU" behind >/tmp/out 2> >(exec true) </dev/null || status=$?
+is "$status" $fault "if nobody reads the reports: exit status $fault"
 if [[ ! -e /dev/iommu ]]; then
 	peers iommu-type1
 else

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -186,15 +187,44 @@ static void read_log(struct watch *watch)
 	}
 }
 
-/* Passes on signals from processes. The terminal has signalled the program, too. */
+/* The terminal's shell waits for this process, and does not see that the program has stopped. */
+static void stop_as_program(void)
+{
+	int terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	/* Without a shell nobody would continue this process. */
+	if (terminal < 0)
+		return;
+	close(terminal);
+	raise(SIGSTOP);
+}
+
+static void read_child(struct watch *watch)
+{
+	int status;
+
+	while (!watch->ended && waitpid(watch->child, &status, WNOHANG | WUNTRACED) > 0) {
+		if (WIFSTOPPED(status)) {
+			stop_as_program();
+			continue;
+		}
+		watch->status = status;
+		watch->ended = true;
+	}
+}
+
+/*
+ * Passes on signals from processes, except SIGPIPE of this process's own write(). The terminal has
+ * signalled the program, too.
+ */
 static void read_signals(struct watch *watch)
 {
 	struct signalfd_siginfo info;
 
 	while (read(watch->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
-			watch->ended |= waitpid(watch->child, &watch->status, WNOHANG) > 0;
-		else if (info.ssi_code <= 0 && !watch->ended)
+			read_child(watch);
+		else if (info.ssi_code <= 0 && info.ssi_pid != (uint32_t)getpid() && !watch->ended)
 			kill(watch->child, (int)info.ssi_signo);
 	}
 }
@@ -223,7 +253,7 @@ static int report(struct watch *watch)
 			watch->nr_told, EXIT_FAULT);
 		return EXIT_FAULT;
 	}
-	/* as shells do */
+	/* as shells do; the first process of a container cannot kill itself */
 	if (WIFSIGNALED(watch->status))
 		return 128 + WTERMSIG(watch->status);
 	return WEXITSTATUS(watch->status);
@@ -231,14 +261,13 @@ static int report(struct watch *watch)
 
 static int start(struct tool *tool, struct watch *watch, bool *child)
 {
+	struct sigaction action = { .sa_handler = SIG_DFL }, action_before;
+	pid_t parent = getpid();
 	sigset_t signals, before;
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGQUIT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
+	/* If SIGCHLD is ignored, as it may be by who has started this process, it does not come. */
+	sigaction(SIGCHLD, &action, &action_before);
+	sigfillset(&signals);
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	watch->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (watch->signals < 0)
@@ -249,8 +278,26 @@ static int start(struct tool *tool, struct watch *watch, bool *child)
 	if (watch->child)
 		return 0;
 	*child = true;
+	/* Whoever kills run means the program. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		raise(SIGKILL);
+	sigaction(SIGCHLD, &action_before, NULL);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return 0;
+}
+
+/* A shell ends a script if Ctrl-C has killed a command, but not for the exit status of that. */
+static void die_as_program(int number)
+{
+	sigset_t set;
+
+	prctl(PR_SET_DUMPABLE, 0);
+	signal(number, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(number);
 }
 
 int watch_faults(struct tool *tool, bool *child)
@@ -270,5 +317,7 @@ int watch_faults(struct tool *tool, bool *child)
 	if (!ret)
 		ret = report(&watch);
 	unlink(watch.buffers);
+	if (watch.ended && !watch.faults && WIFSIGNALED(watch.status))
+		die_as_program(WTERMSIG(watch.status));
 	return ret;
 }

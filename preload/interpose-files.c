@@ -160,6 +160,13 @@ INTERPOSER int close(int fd)
 	return real()->close(fd);
 }
 
+INTERPOSER int fclose(FILE *file)
+{
+	if (file == stderr)
+		ends_standard_error();
+	return real()->fclose(file);
+}
+
 INTERPOSER int close_range(unsigned int first, unsigned int last, int flags)
 {
 	long ret;

@@ -22,6 +22,7 @@
 	X(int, openat, (int, const char *, int, ...))					\
 	X(FILE *, fopen, (const char *, const char *))					\
 	X(int, close, (int))								\
+	X(int, fclose, (FILE *))							\
 	X(int, dup, (int))								\
 	X(int, dup2, (int, int))							\
 	X(int, dup3, (int, int, int))							\

@@ -67,3 +67,9 @@ void say(const char *fmt, ...)
 	write_line(line, n);
 	errno = err;
 }
+
+/* If the program was started without standard error, one of its files will have that number. */
+__attribute__((constructor(101))) static void begin(void)
+{
+	to_nobody = raw(SYS_fcntl, STDERR_FILENO, F_GETFD) < 0;
+}

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -369,7 +370,7 @@ static void groups(void)
 /* A line that nobody reads ends no program, and none goes into a file that is at its number. */
 static void lines(void)
 {
-	int pipes[2], before = dup(STDERR_FILENO), file = memfd_create("lines", 0);
+	int pipes[2], before = dup(STDERR_FILENO), file = memfd_create("lines", 0), status;
 	struct stat st;
 
 	CHECK(!pipe(pipes) && !close(pipes[0]) && dup2(pipes[1], STDERR_FILENO) == STDERR_FILENO);
@@ -378,13 +379,40 @@ static void lines(void)
 	say("this is a file of the program's");
 	CHECK(!fstat(file, &st) && !st.st_size);
 	CHECK(dup2(before, STDERR_FILENO) == STDERR_FILENO);
+	if (!fork()) {
+		CHECK(!fclose(stderr) && dup(file) == STDERR_FILENO);
+		say("so is this");
+		_exit(fstat(file, &st) || st.st_size);
+	}
+	CHECK(wait(&status) > 0 && !status);
+	/* there /proc/self/exe is valgrind */
+	if (!getenv("UNDER_VALGRIND") && !fork()) {
+		syscall(SYS_close, STDERR_FILENO);
+		execl("/proc/self/exe", "preload", "closed", NULL);
+	}
+	CHECK(getenv("UNDER_VALGRIND") || (wait(&status) > 0 && !status));
 	close(pipes[1]);
 	close(before);
 	close(file);
 }
 
-int main(void)
+/* A program that was started without standard error. */
+static int closed(void)
 {
+	struct stat st;
+	int file;
+
+	syscall(SYS_close, early);
+	file = memfd_create("closed", 0);
+	say("and this");
+	return file != STDERR_FILENO || fstat(file, &st) || st.st_size;
+}
+
+int main(int argc, char **argv)
+{
+	(void)argv;
+	if (argc > 1)
+		return closed();
 	lines();
 	files();
 	memory();

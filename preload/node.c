@@ -552,6 +552,9 @@ void node_say(int err, uint64_t page, uint64_t pages)
 	else if (err == -ENOMEM)
 		say("%#llx: %llu bytes cannot be pinned: RLIMIT_MEMLOCK, or no memory that stays. Cure: ulimit -l unlimited, or CAP_IPC_LOCK",
 		    addr, length);
+	else if (err == -EPERM)
+		say("%#llx: %llu bytes cannot be pinned: CAP_SYS_RAWIO was dropped. Cure: keep it as long as pagemap is read",
+		    addr, length);
 	else if (err == -EFAULT)
 		say("%#llx: %llu bytes cannot be pinned: it is a device's, or a file's on a disk. Cure: hugetlbfs, shared or anonymous memory",
 		    addr, length);

@@ -80,6 +80,8 @@ is "$(pins)" "$pinned" "it dies, and is not pinned any more"
 output=$(setpriv --inh-caps=-all --bounding-set=-all flatiommu run --force -- timeout 10 reader hold 2>&1)
 like "$output" "/dev/flatiommu: Operation not permitted: no address is told. Cure: CAP_SYS_RAWIO" "without CAP_SYS_RAWIO nothing is"
 like "$output" " 0$" "not even an address"
+is "$(without_admin flatiommu run -- reader drops 2>/tmp/said)" ok "what it has dropped is missed"
+like "$(</tmp/said)" "4096 bytes cannot be pinned: CAP_SYS_RAWIO was dropped. Cure: keep it" "and the cure is told"
 # the library's own page, and no other
 output=$(ulimit -l 4; setpriv --inh-caps=-all,+sys_rawio --bounding-set=-all,+sys_rawio \
 	flatiommu run --force -- timeout 10 reader hold 2>&1)

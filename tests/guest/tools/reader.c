@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/mempolicy.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -368,6 +369,21 @@ static void refusals(void)
 	CHECK(!is_told(entries[0]) && !is_told(entries[2]));
 }
 
+/* A daemon may drop its capabilities when it has begun. */
+static void drops(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const struct __user_cap_data_struct none[2] = { 0 };
+	char *page = map(2 * PAGE, MAP_SHARED);
+	uint64_t entry;
+
+	read_each(page, &entry, 1);
+	CHECK(is_told(entry));
+	CHECK(!syscall(SYS_capset, &header, none));
+	read_each(page + PAGE, &entry, 1);
+	CHECK(!is_told(entry));
+}
+
 /* Says where its memory is, and waits. */
 static void hold(void)
 {
@@ -538,6 +554,8 @@ int main(int argc, char **argv)
 		forks();
 	else if (!strcmp(what, "refusals"))
 		refusals();
+	else if (!strcmp(what, "drops"))
+		drops();
 	else if (!strcmp(what, "hold"))
 		hold();
 	else if (!strcmp(what, "speed") && argc == 3)

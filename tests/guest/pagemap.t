@@ -40,6 +40,7 @@ is "$(flatiommu --json run --check -- reader | jq -r '.hidden_by, .pagemap' | xa
 is "$(without_admin flatiommu --json run --check -- reader | jq -r '.hidden_by, .pagemap' | xargs)" "library pins" \
 	"without it by the library"
 like "$(flatiommu run --check -- busybox)" "pagemap is the kernel's.*: it is static" "a static program has the kernel's pagemap"
+like "$(flatiommu run -- busybox true 2>&1)" "busybox: pagemap is the kernel's.* not pinned: it is static\. VFIO pins" "which run says as it starts it"
 output=$(without_admin flatiommu run -- busybox true 2>&1)
 like "$output" "CAP_SYS_ADMIN is missing.*but it is static" "and takes CAP_SYS_ADMIN"
 like "$(without_admin flatiommu doctor)" "ok +pagemap +flatiommu run answers it from pins, and hides groups by the same library" \

@@ -101,6 +101,16 @@ refused flatiommu run -- env -u LD_PRELOAD sh -c "umount /sys/kernel/iommu_group
 like "$(cure)" "is not loaded \(its environment has no LD_PRELOAD for it\)" "$name: status says what is in the way"
 ends
 
+# with a group of its own the dynamic linker preloads nothing
+name="run, then set-group-ID"
+mkdir /tmp/set
+cp "$(command -v own-iova)" /tmp/set/own-iova
+chmod 2755 /tmp/set/own-iova
+refused setpriv --regid=1500 --clear-groups --inh-caps=-all,+sys_rawio,+ipc_lock --bounding-set=-all,+sys_rawio,+ipc_lock \
+	flatiommu run -- sh -c "exec /tmp/set/own-iova $EDU dpdk hold"
+like "$(cure)" "is not loaded \(it has started with other privileges than its parent, AT_SECURE: " "$name: status says what is in the way"
+ends
+
 name="run, and virtual addresses by the program's own choice"
 log_mark
 : >/tmp/said
@@ -111,6 +121,7 @@ is "$(</tmp/said)" "PA OK" "$name: it is not refused"
 like "$(doctor)" "^ok run flatiommu run has started it: it sees no IOMMU group, and pagemap is answered from pins" "doctor says how it was started"
 ends
 
+rm -r /tmp/set
 umount $root/proc $root/sys $root/dev $root/flatiommu $root
 ip netns del elsewhere
 flatiommu unbind "$EDU" >/dev/null

@@ -348,7 +348,13 @@ static int run_run(struct tool *tool, const struct args *args)
 		return 0;
 	}
 	ret = prepare(tool, &way);
-	return ret ? ret : execute(args);
+	if (ret)
+		return ret;
+	/* The program would not notice it. */
+	if (any && !has_library(&way))
+		fprintf(stderr, "flatiommu: run: %s: pagemap is the kernel's, and what it reads there is not pinned: %s. VFIO pins what the program maps; on uio nothing is pinned\n",
+			args->words[0], way.why_not);
+	return execute(args);
 }
 
 const struct command run_command = {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "started.h"
 
+#include <elf.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,24 @@ static bool is_in_root(const char *pid, char *list)
 	return false;
 }
 
+/* Did the kernel tell the dynamic linker of the process to ignore the environment? */
+static bool is_secure(const char *pid)
+{
+	bool secure = false;
+	Elf64_auxv_t word;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/auxv", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (fread(&word, sizeof(word), 1, f) == 1)
+		secure |= word.a_type == AT_SECURE && word.a_un.a_val;
+	fclose(f);
+	return secure;
+}
+
 static const char *why_not(const char *pid)
 {
 	const char *reason;
@@ -67,6 +86,8 @@ static const char *why_not(const char *pid)
 	reason = preload_not_for(path);
 	if (reason)
 		return reason;
+	if (is_secure(pid))
+		return "it has started with other privileges than its parent, AT_SECURE: by set-user-ID, file capabilities, SELinux or AppArmor";
 	list = variable_of(pid, "LD_PRELOAD");
 	if (!list || !strstr(list, PRELOAD_NAME))
 		reason = "its environment has no LD_PRELOAD for it";

@@ -67,6 +67,11 @@ for what in kinds ends forks refusals lost; do
 	is "$(pins)" "$pinned" "$what: nothing stays pinned"
 done
 
+diag "PID namespaces"
+is "$(flatiommu run -- unshare --pid --fork --mount-proc reader kinds)" ok "with the namespace's /proc"
+is "$(flatiommu run -- unshare --pid --fork reader ends)" ok "with that of another one"
+is "$(pins)" "$pinned" "nothing stays pinned"
+
 diag "without CAP_SYS_ADMIN"
 without_admin flatiommu run -- reader hold >/tmp/told 2>/tmp/said &
 until_true 30 grep -q 0x /tmp/told
@@ -87,6 +92,9 @@ like "$(</tmp/said)" "4096 bytes cannot be pinned: CAP_SYS_RAWIO was dropped. Cu
 output=$(ulimit -l 4; setpriv --inh-caps=-all,+sys_rawio --bounding-set=-all,+sys_rawio \
 	flatiommu run --force -- timeout 10 reader hold 2>&1)
 like "$output" "4096 bytes cannot be pinned: RLIMIT_MEMLOCK.*Cure: ulimit -l unlimited.* 0\$" "what is over the limit is not told"
+output=$(ulimit -l 8; setpriv --inh-caps=-all,+sys_rawio --bounding-set=-all,+sys_rawio \
+	flatiommu run --force -- timeout 10 reader again 2>&1)
+like "$output" "4096 bytes cannot be pinned: RLIMIT_MEMLOCK.*ok\$" "what is at the limit is told once, and stays pinned"
 
 diag "speed"
 # of a gigabyte, where there is so much

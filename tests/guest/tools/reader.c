@@ -369,6 +369,18 @@ static void refusals(void)
 	CHECK(!is_told(entries[0]) && !is_told(entries[2]));
 }
 
+/* At the limit the memory cannot be compared, and stays pinned. */
+static void again(void)
+{
+	char *page = map(PAGE, MAP_SHARED);
+	uint64_t entry;
+
+	read_each(page, &entry, 1);
+	CHECK(is_told(entry));
+	read_each(page, &entry, 1);
+	CHECK(!is_told(entry) && !moves(page));
+}
+
 /* A daemon may drop its capabilities when it has begun. */
 static void drops(void)
 {
@@ -554,6 +566,8 @@ int main(int argc, char **argv)
 		forks();
 	else if (!strcmp(what, "refusals"))
 		refusals();
+	else if (!strcmp(what, "again"))
+		again();
 	else if (!strcmp(what, "drops"))
 		drops();
 	else if (!strcmp(what, "hold"))

@@ -54,6 +54,9 @@ is "$(ls /sys/kernel/iommu_groups) $(ls $root/sys/kernel/iommu_groups)" "$group 
 sees "also in a sysfs that is mounted in the machine's namespace" "$group" \
 	flatiommu run -- nsenter -t 1 -m sh -c "mount -t sysfs sysfs /tmp/other && ls /tmp/other/kernel/iommu_groups && umount /tmp/other"
 
+like "$(unshare -m sh -c 'umount -l /proc && exec flatiommu run -- true' 2>&1)" \
+	"/proc is not mounted, or shows another PID namespace.*; try: mount -t proc proc /proc" "without /proc run says so"
+
 diag "cures"
 # refused COMMAND...: it is refused a map, and waits; its pid is in $pid
 refused() {

@@ -178,6 +178,11 @@ static int check_program(struct tool *tool, const struct args *args,
 	char why[200];
 	int ret;
 
+	if (access("/proc/self", F_OK)) {
+		cure(tool, "mount -t proc proc /proc");
+		return tool_fail(tool, -ENOENT,
+				 "run: /proc is not mounted, or shows another PID namespace, and pagemap is there");
+	}
 	ret = need_capability(tool, CAP_SYS_RAWIO, "CAP_SYS_RAWIO",
 			      "nobody else may have a function without an IOMMU");
 	if (!ret && !has_library(way)) {

@@ -6,7 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "netlink.h"
+
+struct asked {
+	struct routes *routes;
+	unsigned int interface;
+};
 
 static bool goes_through(struct rtattr *attribute, unsigned int interface)
 {
@@ -30,8 +36,10 @@ static bool is_of_link(const struct rtmsg *route, const unsigned char *to)
 	       ((to[0] == 0xfe && (to[1] & 0xc0) == 0x80) || to[0] == 0xff);
 }
 
-static void add(struct routes *routes, struct nlmsghdr *message, unsigned int interface)
+static void add(void *arg, struct nlmsghdr *message)
 {
+	const struct asked *asked = arg;
+	struct routes *routes = asked->routes;
 	struct rtmsg *route = NLMSG_DATA(message);
 	struct rtattr *attribute = RTM_RTA(route);
 	unsigned int table = route->rtm_table;
@@ -46,7 +54,7 @@ static void add(struct routes *routes, struct nlmsghdr *message, unsigned int in
 		else if (attribute->rta_type == RTA_TABLE)
 			table = *(unsigned int *)RTA_DATA(attribute);
 		else
-			through |= goes_through(attribute, interface);
+			through |= goes_through(attribute, asked->interface);
 	}
 	if (!through || route->rtm_type != RTN_UNICAST || table == RT_TABLE_LOCAL ||
 	    route->rtm_flags & RTM_F_CLONED || is_of_link(route, to))
@@ -61,43 +69,13 @@ static void add(struct routes *routes, struct nlmsghdr *message, unsigned int in
 	}
 }
 
-static void read_family(struct routes *routes, int fd, unsigned char family, unsigned int interface)
-{
-	struct {
-		struct nlmsghdr header;
-		struct rtmsg route;
-	} request = {
-		.header = {
-			.nlmsg_len = sizeof(request),
-			.nlmsg_type = RTM_GETROUTE,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-		},
-		.route = { .rtm_family = family },
-	};
-	char answer[32768] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *message;
-	int n;
-
-	if (send(fd, &request, sizeof(request), 0) < 0)
-		return;
-	while ((n = recv(fd, answer, sizeof(answer), 0)) > 0)
-		for (message = (void *)answer; NLMSG_OK(message, (unsigned int)n);
-		     message = NLMSG_NEXT(message, n)) {
-			if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
-				return;
-			if (message->nlmsg_type == RTM_NEWROUTE)
-				add(routes, message, interface);
-		}
-}
-
 void routes_read(struct routes *routes, unsigned int interface)
 {
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct asked asked = { routes, interface };
+	struct rtmsg question = { .rtm_family = AF_INET };
 
 	memset(routes, 0, sizeof(*routes));
-	if (fd < 0)
-		return;
-	read_family(routes, fd, AF_INET, interface);
-	read_family(routes, fd, AF_INET6, interface);
-	close(fd);
+	netlink_ask(RTM_GETROUTE, NLM_F_DUMP, &question, sizeof(question), add, &asked);
+	question.rtm_family = AF_INET6;
+	netlink_ask(RTM_GETROUTE, NLM_F_DUMP, &question, sizeof(question), add, &asked);
 }

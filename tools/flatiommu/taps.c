@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "netlink.h"
 #include "sysfs.h"
 #include "tool.h"
 
@@ -155,37 +155,24 @@ static unsigned int mode_of(struct rtattr *xdp)
 	return XDP_ATTACHED_NONE;
 }
 
-unsigned int xdp_mode(unsigned int interface)
+static void find_mode(void *arg, struct nlmsghdr *message)
 {
-	struct {
-		struct nlmsghdr header;
-		struct ifinfomsg link;
-	} request = {
-		.header = {
-			.nlmsg_len = sizeof(request),
-			.nlmsg_type = RTM_GETLINK,
-			.nlmsg_flags = NLM_F_REQUEST,
-		},
-		.link = { .ifi_index = (int)interface },
-	};
-	char answer[32768] __attribute__((aligned(NLMSG_ALIGNTO)));
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), n = -1, left;
-	struct nlmsghdr *message = (void *)answer;
-	unsigned int mode = XDP_ATTACHED_NONE;
-	struct rtattr *a;
+	struct rtattr *a = IFLA_RTA(NLMSG_DATA(message));
+	unsigned int *mode = arg;
+	int left = IFLA_PAYLOAD(message);
 
-	if (fd < 0)
-		return XDP_ATTACHED_NONE;
-	if (interface && send(fd, &request, sizeof(request), 0) >= 0)
-		n = (int)recv(fd, answer, sizeof(answer), 0);
-	close(fd);
-	if (n < 0 || !NLMSG_OK(message, (unsigned int)n) || message->nlmsg_type != RTM_NEWLINK)
-		return XDP_ATTACHED_NONE;
-	a = IFLA_RTA(NLMSG_DATA(message));
-	left = IFLA_PAYLOAD(message);
 	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if ((a->rta_type & NLA_TYPE_MASK) == IFLA_XDP)
-			mode = mode_of(a);
+			*mode = mode_of(a);
+}
+
+unsigned int xdp_mode(unsigned int interface)
+{
+	struct ifinfomsg question = { .ifi_index = (int)interface };
+	unsigned int mode = XDP_ATTACHED_NONE;
+
+	if (interface)
+		netlink_ask(RTM_GETLINK, 0, &question, sizeof(question), find_mode, &mode);
 	return mode;
 }
 

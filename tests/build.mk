@@ -94,12 +94,13 @@ build/%/sample: build/%/test-modules
 dynamic-tools := $(addprefix build/tests/,own-iova reader)
 # These are built with lib/, like a test.
 sharing-tools := $(addprefix build/tests/,overwriter wild)
-test-tools := $(filter-out $(dynamic-tools) $(sharing-tools),$(patsubst tests/guest/tools/%.c,build/tests/%,$(wildcard tests/guest/tools/*.c)))
+preloaded-tools := build/tests/answers
+test-tools := $(filter-out $(dynamic-tools) $(sharing-tools) $(preloaded-tools),$(patsubst tests/guest/tools/%.c,build/tests/%,$(wildcard tests/guest/tools/*.c)))
 test-programs := $(patsubst tests/guest/%.c,build/tests/%.t,$(wildcard tests/guest/*.c))
 test-lib := $(wildcard tests/guest/lib/*.c)
 
 .PHONY: tests
-tests: $(test-tools) $(dynamic-tools) $(sharing-tools) $(test-programs) build/lib/libflatiommu.so
+tests: $(test-tools) $(dynamic-tools) $(sharing-tools) $(preloaded-tools:=.so) $(test-programs) build/lib/libflatiommu.so
 
 # Static, because an emulated processor takes four times as long to start a dynamic program.
 $(test-tools): build/tests/%: tests/guest/tools/%.c build/toolchain
@@ -109,6 +110,10 @@ $(test-tools): build/tests/%: tests/guest/tools/%.c build/toolchain
 $(dynamic-tools): build/tests/%: tests/guest/tools/%.c build/toolchain
 	mkdir -p $(@D)
 	$(CC) $(flags) -o $@ $<
+
+$(preloaded-tools:=.so): build/tests/%.so: tests/guest/tools/%.c build/toolchain
+	mkdir -p $(@D)
+	$(CC) $(flags) -fPIC -shared -o $@ $<
 
 $(sharing-tools): build/tests/%: tests/guest/tools/%.c $(test-lib) $(wildcard tests/guest/lib/*.h) build/lib/libflatiommu.a
 	mkdir -p $(@D)

@@ -44,6 +44,15 @@ installs "one that is not known" ''
 installs "none" ''
 distribution ID=debian
 
+# as another kernel's, compressed, in which nothing can be seen
+other=/lib/modules/3.0/extra/flatiommu.ko.xz
+mkdir -p "${other%/*}"
+echo compressed >$other
+like "$(line module . "${doctor[@]}" | jq -r '.state + " " + .text')" \
+	"^problem $other is built for another kernel, and $matched runs; the kernel's headers \(/lib/modules/$matched/build\) are missing, too\$" \
+	"another kernel's"
+rm -r /lib/modules/3.0
+
 diag "keys"
 extra=/lib/modules/$release/updates/dkms
 mkdir -p "$extra" /etc/dkms/framework.conf.d /var/lib/dkms /var/lib/shim-signed/mok /root/keys
@@ -126,16 +135,16 @@ modprobe -r vfio-pci 2>/dev/null
 mkdir /tmp/none
 # vfio: what doctor says of vfio-pci
 vfio() {
-	line vfio "^vfio_pci " "${doctor[@]}" | jq -r .text
+	line vfio "^vfio_pci " "${doctor[@]}" | jq -r '.state + " " + .text'
 }
 mount --bind /tmp/none "/lib/modules/$release"
-like "$(vfio)" "nor any module of this kernel \($matched\): a newer one was installed since it was booted" "none at all"
+like "$(vfio)" "^problem .*nor any module of this kernel \($matched\): a newer one was installed since it was booted" "none at all"
 found=$(line module "nor any other module" "${doctor[@]}")
 is "$(jq -r '.state + " " + (.cure // "none")' <<<"$found")" "problem none" "and there is nothing to make flatiommu.ko for"
 touch /tmp/none/modules.dep
-like "$(vfio)" "this kernel \($matched\) has no such module" "one that it was not built with"
+like "$(vfio)" "^problem .*this kernel \($matched\) has no such module" "one that it was not built with"
 echo "CONFIG_VFIO_PCI=m" >/tmp/none/config
-like "$(vfio)" "though this kernel \($matched\) has it: another package of its modules is missing" "one of another package"
+like "$(vfio)" "^problem .*though this kernel \($matched\) has it: another package of its modules is missing" "one of another package"
 umount "/lib/modules/$release"
 
 rm -r "$extra" /etc/dkms /var/lib/dkms /var/lib/shim-signed /root/keys /tmp/elsewhere /tmp/enforced /tmp/none

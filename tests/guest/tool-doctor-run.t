@@ -3,6 +3,7 @@
 # that nothing changes.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
+. "${0%/*}/overlay.sh"
 export TERM=dumb
 
 type1=/sys/module/vfio_iommu_type1/parameters
@@ -65,6 +66,44 @@ flatiommu unbind "$TESTDEV" >/dev/null
 "${run[@]}" "$EDU" >/tmp/run
 unlike "$(step memory "$EDU")" "huge page of 2 MiB" "huge pages that are not there are not tried"
 like "$(flatiommu doctor --run "$EDU")" "ok +run-attach +[a-z]*(iommu-)" "as text they are lines like the others"
+
+diag "answers that no device here gives"
+# answers ANSWER STEP REGEX NAME [DEVICE]: a line of the step with this answer
+answers() {
+	local device=${5-$NVME}
+	LD_PRELOAD=${0%/*}/answers.so ANSWERS=$1 "${run[@]}" "$device" >/tmp/run
+	like "$(step "$2" "$device")" "$3" "$4"
+}
+answers nothing reset "^ok done\$" "the machine's own"
+answers no-context attach "^problem libflatiommu: Invalid argument\$" "a library that does not begin"
+answers mute config "^problem $NVME: read" "config space that cannot be read"
+answers other-ids config "^problem it answers 1212:1212, and was 1b36:0010" "another device's ids"
+answers no-bar bars "^problem $NVME: mmap of BAR 0: " "a BAR that is not mapped"
+answers no-eventfd irq "^problem eventfd: Too many open files" "no more files"
+answers silent irq "^problem INTx: 0 of 1 vectors signal their eventfd" "vectors that signal nothing"
+answers no-irq irq "problem $NVME: 8 of MSI-X: " "vectors that are not enabled"
+answers no-irq irq "^warning $NVME: 1 of INTx: " "which another driver may have, if it is INTx"
+answers few-irqs irq "warning $NVME: 8 of MSI-X: .*the machine has no vectors left" "or of which there are no more"
+answers no-reset reset "^problem $NVME: .*VFIO_DEVICE_RESET: " "a reset that fails"
+# detaches NAME REGEX COMMAND...: with another sysfs, from the reset on
+detaches() {
+	local name=$1 text=$2 pid
+	shift 2
+	LD_PRELOAD=${0%/*}/answers.so ANSWERS=stop "${run[@]}" "$NVME" >/tmp/run &
+	pid=$!
+	until_true 60 grep -q '^State:.T' "/proc/$pid/status"
+	"$@" resume "$pid"
+	like "$(step detach "$NVME")" "$text" "$name"
+}
+resume() {
+	builtin kill -CONT "$1"
+	wait "$1"
+}
+function=$(readlink -f "/sys/bus/pci/devices/$NVME")
+less modalias
+detaches "it has been removed" "^problem it is gone\$" over "$function"
+less driver
+detaches "it has been unbound" "^problem no driver has it now, and its group is another one\$" over "$function"
 
 diag "what keeps it from a device"
 is "$(flatiommu doctor --run 2>/dev/null; echo $?)" 3 "--run takes a device"

@@ -92,7 +92,10 @@ if [[ -n $real ]]; then
 	like "$(line iommu . "${doctor[@]}" | jq -r '.state + " " + .text')" "ok there is one" "it says that there is one"
 	like "$(line module . "${doctor[@]}" | jq -r '.state + " " + .text')" "ok .*not needed" "that flatiommu is not needed"
 	like "$(line group . "${doctor[@]}" "$NVME" | jq -r '.state + " " + .text')" "ok .*real IOMMU" "and so of the device"
-	like "$(line dpdk . "${doctor[@]}" | jq -r .text)" "no option is needed" "nor an option for DPDK"
+	for program in dpdk spdk; do
+		like "$(line $program . "${doctor[@]}" | jq -r '.state + " " + .text')" "^ok no option is needed" "nor an option for $program"
+	done
+	like "$(line pagemap . "${doctor[@]}" | jq -r '.state + " " + .text')" "^ok programs need none" "nor addresses for programs"
 	rm -r /tmp/elsewhere
 	done_testing
 fi

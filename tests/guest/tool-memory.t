@@ -96,6 +96,15 @@ for i in {0..15}; do
 done
 broken "left by DPDK" hugepages warning "16 are in files .*, which DPDK and SPDK remove as they start" "rm /hugepages/rtemap_\\*" \
 	"${doctor[@]}"
+for i in {0..13}; do
+	fallocate -l 2M "/hugepages/rtemap_$i"
+done
+for i in 0 1; do
+	fallocate -l 2M "/hugepages/own_$i"
+done
+is "$(line hugepages "none of 16 is free; 16 are in files .*, a part of which DPDK and SPDK remove as they start" "${doctor[@]}" |
+	jq -r .state)" warning "or not all of them"
+rm /hugepages/*
 for i in {0..15}; do
 	fallocate -l 2M "/hugepages/spdk_pid12map_$i"
 done
@@ -243,6 +252,36 @@ is "$(line hugepages "hugetlb.2MB.max lets the process have none" "${doctor[@]}"
 echo max >/tmp/cgroup/pod/hugetlb.2MB.max
 like "$(setpriv --reuid=1500 --regid=1500 --clear-groups flatiommu doctor --pid "$$" 2>&1)" \
 	"may not inspect .*; try: sudo flatiommu doctor --pid $$" "who may not see a process is told"
+kill "$pid"
+wait "$pid" 2>/dev/null
+# limited KIB COMMAND...: without the capability to lock more
+limited() {
+	(
+		ulimit -l "$1"
+		shift
+		exec setpriv --inh-caps=-ipc_lock,-sys_resource --bounding-set=-ipc_lock,-sys_resource "$@"
+	)
+}
+is_ok memlock "^RLIMIT_MEMLOCK is unlimited\$" "no limit" limited unlimited "${doctor[@]}"
+is_ok memlock "^RLIMIT_MEMLOCK is more than all free huge pages\$" "a limit that is high enough" limited 200000 "${doctor[@]}"
+before=$(ulimit -l)
+ulimit -l 64
+without_resource() {
+	setpriv --inh-caps=-ipc_lock,-sys_resource --bounding-set=-ipc_lock,-sys_resource "${doctor[@]}"
+}
+broken "a hard limit" memlock problem "RLIMIT_MEMLOCK is 64 KiB" 'prlimit --pid \$\$ --memlock=unlimited' without_resource
+ulimit -l "$before"
+# mlockall(MCL_CURRENT)
+(
+	ulimit -l 200000
+	exec setpriv --inh-caps=-ipc_lock --bounding-set=-ipc_lock perl -e 'syscall(151, 1) == 0 or die; sleep 1000'
+) &
+pid=$!
+until_true 20 grep -q 'VmLck:.*[1-9]' "/proc/$pid/status"
+is_ok memlock "^RLIMIT_MEMLOCK is more than all free huge pages and [0-9]+ KiB that are locked\$" "what is locked counts" "${doctor[@]}" --pid "$pid"
+prlimit --pid "$pid" --memlock=33000K:33000K
+is "$(line memlock "huge pages are 32768 KiB and [0-9]+ KiB that are locked: DPDK goes on" "${doctor[@]}" --pid "$pid" | jq -r .state)" problem \
+	"or is too much"
 kill "$pid"
 wait "$pid" 2>/dev/null
 # a service's limit is the unit's

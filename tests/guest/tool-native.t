@@ -53,7 +53,9 @@ is "$(of group)" "$(has_groups && group_of "$EDU" || echo null)" "list: its grou
 is "$(said '.functions[0].iommu' status)" vfio-noiommu "status has it"
 is "$(said '.modules[] | select(.name == "vfio") | .parameters.enable_unsafe_noiommu_mode' status)" Y \
 	"status shows that the mode is on"
-like "$(doctor_has iommu "no-IOMMU mode")" "^warning 1 functions are in VFIO's no-IOMMU mode" "doctor: of the machine"
+like "$(doctor_has iommu "no-IOMMU mode")" \
+	"^warning 1 functions are in VFIO's no-IOMMU mode, where $(has_groups && echo "groups pin nothing" || echo "only programs of iommufd work")\$" \
+	"doctor: of the machine"
 unlike "$(flatiommu doctor "$EDU")" "nothing is pinned" "doctor: and not that nothing is pinned"
 like "$(doctor_has node "devices/$(cdev)")" "^ok /dev/vfio/devices/$(cdev)$" "doctor: the node that pins"
 if has_groups; then

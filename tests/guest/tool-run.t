@@ -96,6 +96,7 @@ wait
 like "$(</tmp/alone)" "Selected IOVA mode 'VA'" "by itself it takes virtual addresses"
 unlike "$(</tmp/alone)" "TX-packets: [1-9]" "and sends nothing"
 broken "refused maps" refusals warning "^1 programs .* may have gone on" "echo fence >.*/on_refusal" flatiommu --json doctor
+is "$(line refusals "^1 programs were refused maps; on_refusal=fence\$" flatiommu --json doctor | jq -r .state)" ok "which are stopped"
 echo warn >/sys/module/flatiommu/parameters/on_refusal
 before=$(awk '/^nr_foll_pin_acquired/ { print $2 }' /proc/vmstat)
 # as a process that has CAP_SYS_RAWIO and may lock memory, and nothing else

@@ -3,25 +3,13 @@
 # none of these, so another directory is mounted over that of sysfs, with what such a function's has.
 . "${0%/*}/lib.sh"
 . "${0%/*}/uses.sh"
+. "${0%/*}/overlay.sh"
 export TERM=dumb
 # of uses.sh
 # shellcheck disable=SC2034
 subject=$NVME driver=nvme
 
 function=$(readlink -f "/sys/bus/pci/devices/$NVME")
-
-# with DIRECTORY COMMAND...: the command, while DIRECTORY has what is in /tmp/more as well
-with() {
-	local directory=$1 over
-	shift
-	over=$(mktemp -d)
-	mv /tmp/more "$over/upper"
-	mkdir "$over/work"
-	mount -t overlay -o "lowerdir=${directory//:/\\:},upperdir=$over/upper,workdir=$over/work" overlay "$directory"
-	"$@"
-	umount "$directory"
-	rm -r "$over"
-}
 
 # holds NODE: a program that has it open, as $holder
 holds() {
@@ -65,15 +53,15 @@ on_bus() {
 		shift
 	done
 	shift
-	with /sys/bus "$@"
+	over /sys/bus "$@"
 }
 port=10000:e0:06.0 disk=10000:e0:06.0/10000:e1:00.0 second=10000:e0:07.0/10000:e2:00.0
 puts $port bc06sc04i00 $disk bc01sc08i02 $second bc01sc08i02
-with "$function" on_bus $port $disk $second -- \
+over "$function" on_bus $port $disk $second -- \
 	refuses "as of Intel VMD" "it is the way to a PCI bus, which bind removes, with 10000:e1:00.0 and 1 more" \
 	"flatiommu doctor 10000:e1:00.0"
 puts $port bc06sc04i00
-with "$function" on_bus $port -- uses_are '' "with nothing behind its ports it is free"
+over "$function" on_bus $port -- uses_are '' "with nothing behind its ports it is free"
 
 diag "devices that are made of it"
 uuid=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
@@ -82,7 +70,7 @@ made() {
 	mkdir -p "/tmp/more/$1/devices"
 	ln -s "$3" "/tmp/more/$1/devices/$2"
 	shift 3
-	with /sys/bus "$@"
+	over /sys/bus "$@"
 }
 made mdev $uuid "$function/power" refuses "a mediated device" "the mediated device $uuid is made of it, and bind removes that" \
 	"echo 1 >/sys/bus/mdev/devices/$uuid/remove"
@@ -91,7 +79,7 @@ made vdpa vdpa3 "$function/power" refuses "a vDPA device" "the vDPA device vdpa3
 holds /dev/vfio/77
 mkdir -p /tmp/more/$uuid
 ln -s ../../77 /tmp/more/$uuid/iommu_group
-with "$function" made mdev $uuid "$function/$uuid" refuses "one that a program has open" \
+over "$function" made mdev $uuid "$function/$uuid" refuses "one that a program has open" \
 	"the mediated device $uuid, which is made of it, is open by tail\\[$holder\\] \\(also not with --force\\)" "kill $holder"
 ends /dev/vfio/77
 
@@ -103,11 +91,11 @@ screen() {
 	echo "$2" >/tmp/more/vtconsole/vtcon7/bind
 }
 screen "(M) frame buffer device" 1
-with /sys/class uses_are "warning fb7 may show the text console, which is gone from that screen then" "the text console is said"
+over /sys/class uses_are "warning fb7 may show the text console, which is gone from that screen then" "the text console is said"
 screen "(M) frame buffer device" 0
-with /sys/class uses_are '' "one that shows none is not"
+over /sys/class uses_are '' "one that shows none is not"
 screen "(S) dummy device" 1
-with /sys/class uses_are '' "nor if the console is elsewhere"
+over /sys/class uses_are '' "nor if the console is elsewhere"
 # console COMMAND...: while the kernel has a console of virtio
 console() {
 	printf '%-21s%s\n' hvc0 "-W- (EC p  )  229:0" >/tmp/consoles
@@ -121,9 +109,9 @@ virtio() {
 	ln -s "/sys/bus/virtio/drivers/$1" /tmp/more/virtio9/driver
 }
 virtio virtio_console
-with "$function" console refuses "a console of virtio" "it has hvc0, or a console like it, and hvc0 is the kernel's console"
+over "$function" console refuses "a console of virtio" "it has hvc0, or a console like it, and hvc0 is the kernel's console"
 virtio virtio_rng
-with "$function" console uses_are '' "another virtio function is not a console"
+over "$function" console uses_are '' "another virtio function is not a console"
 
 diag "a graphics card that sysfs does not have below its function"
 mkdir -p "/tmp/more/nvidia/gpus/$NVME"

@@ -117,11 +117,27 @@ probe "$SRIOV_PF"
 succeeds "the rule makes it again" until_true 60 test -e "/sys/bus/pci/devices/$SRIOV_VF0"
 udevadm control --exit
 rm "$rules"
-mkdir -p /etc/systemd/network
-printf '[Link]\nSR-IOVVirtualFunctions=2\n' >/etc/systemd/network/10-pf.link
 succeeds "bind --persist, once more" flatiommu bind --persist "$SRIOV_VF0"
-is "$(sriov "10-pf.link seems" "$SRIOV_VF0")" ok "there are other ways"
-rm /etc/systemd/network/10-pf.link
+like "$(line driver . "${doctor[@]}" "$SRIOV_VF0" | jq -r .text)" "^vfio-pci, after a reboot, too\$" "it is bound after a reboot"
+# other_way FILE TEXT
+other_way() {
+	mkdir -p "${1%/*}"
+	[[ ! -e $1 ]] || mv "$1" "$1-away"
+	echo "$2" >"$1"
+	is "$(sriov "which $1 seems to do" "$SRIOV_VF0")" ok "another way: $1"
+	rm "$1"
+	[[ ! -e $1-away ]] || mv "$1-away" "$1"
+}
+other_way /etc/systemd/network/10-pf.link SR-IOVVirtualFunctions=2
+other_way /etc/systemd/network/10-pf.network '[SR-IOV]'
+other_way /etc/systemd/system/vfs.service "ExecStart=/bin/sh -c 'echo 2 >/sys/class/net/eth0/device/sriov_numvfs'"
+other_way /etc/tmpfiles.d/vfs.conf 'w /sys/class/net/eth0/device/sriov_numvfs - - - - 2'
+other_way /etc/modprobe.d/vfs.conf 'options igb max_vfs=2'
+other_way /etc/NetworkManager/system-connections/pf.nmconnection '[sriov]'
+other_way /etc/netplan/10-pf.yaml 'virtual-function-count: 2'
+other_way /etc/network/interfaces 'up echo 2 >/sys/class/net/eth0/device/sriov_numvfs'
+other_way /etc/rc.local 'echo 2 >/sys/class/net/eth0/device/sriov_numvfs'
+is "$(line sriov "nothing makes the virtual functions again" "${doctor[@]}" "$SRIOV_VF0" | jq -r .state)" warning "without these nothing does"
 flatiommu unbind "$SRIOV_VF0" >/dev/null
 rm -r "$extra"
 depmod

@@ -2,6 +2,7 @@
 # On a machine without problems doctor prints only ok; and the lines of devices show each of their states.
 . "${0%/*}/lib.sh"
 . "${0%/*}/doctor.sh"
+. "${0%/*}/overlay.sh"
 export TERM=dumb
 
 huge=/sys/kernel/mm/hugepages
@@ -35,6 +36,14 @@ if [[ $FLATIOMMU_MACHINE == movable ]]; then
 	echo 1 >/proc/sys/vm/nr_hugepages
 	is "$(line hugepages ZONE_MOVABLE "${doctor[@]}" | jq -r .state)" warning "a huge page in ZONE_MOVABLE is a warning"
 	is "$(line hugepages ZONE_MOVABLE as_nobody "${doctor[@]}" | jq -r .state)" unseen "which only root sees"
+	like "$(line hugepages ZONE_MOVABLE "${doctor[@]}" | jq -r .text)" "without movablecore= or kernelcore= .* there is no such zone" \
+		"the command line has made the zone"
+	echo quiet >/tmp/instead
+	mount --bind /tmp/instead /proc/cmdline
+	like "$(line hugepages ZONE_MOVABLE "${doctor[@]}" | jq -r '.text + "; " + .cure')" \
+		"memory that is plugged in later stays out of it; echo online_kernel >/sys/devices/system/memory/auto_online_blocks" \
+		"or memory that was plugged in"
+	umount /proc/cmdline
 	# from where it moves as it is pinned
 	flatiommu doctor --run "$NVME" >/dev/null
 else
@@ -59,6 +68,10 @@ echo 0 >/proc/sys/vm/nr_hugepages
 
 diag "lines of devices"
 like "$(of bars "$NIC")" "^ok 0: 128 KiB, 1: 128 KiB, 2: 32 bytes of ports" "ports are counted in bytes"
+like "$(of bars "$SHM")" "2: 4 MiB prefetchable" "memory that is prefetchable is said"
+instead "$NIC" resource ''
+like "$(of bars "$NIC")" "^ok none\$" "or that there are none"
+as_before "$NIC" resource
 instead "$NIC" resource "0x00000000febc0000 0x00000000febdffff 0x0000000020040200"
 like "$(of bars "$NIC")" "^problem BAR 0 has no address" "a BAR without an address is a problem"
 as_before "$NIC" resource
@@ -70,7 +83,10 @@ like "$(of power "$NVME")" "^ok D" "its power"
 instead "$NVME" power_state error
 like "$(of power "$NVME")" "^problem error" "or that it has none"
 as_before "$NVME" power_state
+like "$(of vectors "$NIC")" "^ok MSI-X 5, MSI 1, INTx yes" "its vectors"
 like "$(as_nobody flatiommu doctor "$NVME")" "unseen +vectors" "what only root sees"
+like "$(as_nobody flatiommu doctor "$NVME")" "unseen +open +only root can see whether others have it open" "also of programs"
+like "$(of driver "$NVME")" "^ok vfio-pci\$" "its driver"
 node=$(node_of "$NVME")
 like "$(of node "$NVME")" "^ok $node" "its node"
 # within /dev: the kernel removes a node with the device only if it has made that node itself
@@ -78,6 +94,26 @@ mv "$node" "$node-away"
 like "$(of node "$NVME")" "^problem $node is not there" "or that there is none"
 mv "$node-away" "$node"
 is "$(line open . "${doctor[@]}" "$NVME")" null "nobody has it open"
+function=$(readlink -f "/sys/bus/pci/devices/$NVME")
+group=$(group_of "$NVME")
+less iommu_group
+less vfio-dev
+like "$(over "$function" of node "$NVME")" "^problem VFIO has made none: the kernel log says why" "or that VFIO has made none"
+if [[ $FLATIOMMU_MACHINE != *-iommu ]]; then
+	like "$(of group "$NVME")" "^ok $group, of flatiommu: bus addresses, no isolation\$" "its group"
+	# as on kernels that have VFIO's no-IOMMU mode without iommufd
+	noiommu() {
+		mkdir -p "/tmp/more/vfio/noiommu-$group"
+		less "iommu/$(basename "/sys/class/iommu/"*"$NVME")"
+		over /sys/class "$@"
+	}
+	less iommu
+	like "$(over "$function" noiommu of group "$NVME")" "^warning $group, of VFIO's no-IOMMU mode: it pins nothing\$" \
+		"or that it is one that pins nothing"
+	less iommu
+	like "$(over "$function" noiommu line iommu "no-IOMMU mode" "${doctor[@]}" | jq -r '.state + " " + .text')" \
+		"^warning 1 functions are in VFIO's no-IOMMU mode, where groups pin nothing\$" "which is said of the machine, too"
+fi
 flatiommu unbind --all >/dev/null
 disk_of "$NVME" >/dev/null
 done_testing

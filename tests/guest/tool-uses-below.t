@@ -11,10 +11,10 @@ subject=$NVME driver=nvme
 
 function=$(readlink -f "/sys/bus/pci/devices/$NVME")
 
-# holds NODE: a program that has it open, as $holder
+# holds NODE [MINOR]: a program that has it open, as $holder
 holds() {
-	mknod "$1" c 1 3
-	tail -f "$1" &
+	mknod "$1" c 1 "${2-3}"
+	sleep 300 6<"$1" &
 	holder=$!
 	until_true 20 has_open "$1"
 }
@@ -76,12 +76,29 @@ made mdev $uuid "$function/power" refuses "a mediated device" "the mediated devi
 	"echo 1 >/sys/bus/mdev/devices/$uuid/remove"
 made mdev $uuid "/sys/bus/pci/devices/$EDU/power" uses_are '' "another function's is not this one's"
 made vdpa vdpa3 "$function/power" refuses "a vDPA device" "the vDPA device vdpa3 is made of it" "vdpa dev del vdpa3"
-holds /dev/vfio/77
-mkdir -p /tmp/more/$uuid
-ln -s ../../77 /tmp/more/$uuid/iommu_group
-over "$function" made mdev $uuid "$function/$uuid" refuses "one that a program has open" \
-	"the mediated device $uuid, which is made of it, is open by tail\\[$holder\\] \\(also not with --force\\)" "kill $holder"
+# in_group COMMAND...: its group is 77, whose node is one that no program has open
+in_group() {
+	more vfio/77/dev 1:7
+	over /sys/class "$@"
+}
+# open_mdev NAME: what bind says then
+open_mdev() {
+	mkdir -p /tmp/more/$uuid
+	ln -s ../../77 /tmp/more/$uuid/iommu_group
+	over "$function" in_group made mdev $uuid "$function/$uuid" refuses "$1" \
+		"the mediated device $uuid, which is made of it, is open by sleep\\[$holder\\] \\(also not with --force\\)" "kill $holder"
+}
+mkdir -p /dev/vfio
+holds /dev/vfio/77 7
+open_mdev "one that a program has open"
 ends /dev/vfio/77
+# shellcheck disable=SC2016
+unshare --mount bash -c 'mount -t tmpfs none /dev && mknod /dev/own c 1 7 && exec sleep 300 6</dev/own' &
+holder=$!
+until_true 20 has_open /dev/own
+open_mdev "one that a program in a container has open"
+kill $holder
+wait $holder 2>/dev/null
 
 diag "screens and consoles"
 screen() {
@@ -121,10 +138,10 @@ holds /dev/nvidia70
 uses_are '' "another card's is not this one's"
 ends /dev/nvidia70
 holds /dev/nvidia7
-refuses "as of NVIDIA" "/dev/nvidia7 is open by tail\\[$holder\\] \\(also not with --force\\)" "kill $holder"
+refuses "as of NVIDIA" "/dev/nvidia7 is open by sleep\\[$holder\\] \\(also not with --force\\)" "kill $holder"
 output=$(flatiommu bind --force "$NVME" 2>&1)
 is "$? $(driver_of "$NVME")" "1 nvme" "nor does --force bind it"
-like "$output" "/dev/nvidia7 is open by tail\\[$holder\\] \\(also not with --force\\); try: kill $holder\$" "which says so"
+like "$output" "/dev/nvidia7 is open by sleep\\[$holder\\] \\(also not with --force\\); try: kill $holder\$" "which says so"
 ends /dev/nvidia7
 umount /proc/driver
 rm -r /tmp/more

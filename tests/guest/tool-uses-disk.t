@@ -116,6 +116,19 @@ controller=$(basename "/sys/bus/pci/devices/$FN0/nvme/"*)
 exec 6<"/dev/$controller"
 refuses "the controller" "/dev/$controller is open by tool-uses-disk"
 exec 6<&-
+# the generic node of a disk that is not below its controllers, as there may be several
+is_live() {
+	[[ $(cat "/sys/bus/pci/devices/$SRIOV_PF/nvme/"nvme*/state 2>/dev/null) == live ]]
+}
+until_true 60 is_live
+controller=$(basename "/sys/bus/pci/devices/$SRIOV_PF/nvme/"nvme*)
+for path in /sys/class/nvme-subsystem/*/"$controller"; do
+	node=$(basename "${path%/*}/"nvme*n1)
+done
+node=/dev/ng${node#nvme}
+exec 6<"$node"
+subject=$SRIOV_PF refuses "a disk's generic node" "$node is open by tool-uses-disk"
+exec 6<&-
 if [[ -e $(echo /sys/devices/pnp0/*/*:0/*:0.0) ]]; then
 	is "$(texts)" '' "what is open of a serial port by the name of 00:02:0.0 is not open of 02:00.0"
 fi

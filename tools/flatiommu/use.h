@@ -5,6 +5,7 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "layers.h"
 #include "pci.h"
@@ -50,6 +51,9 @@ void shell_quote(char *to, size_t size, const char *text);
 
 /* Is the device in sysfs the function's own, or below it? */
 bool is_below(const struct look *look, const char *path);
+
+/* As stat(), for the node that the process has open: it is in the process's own /dev. */
+bool node_stat(const struct opened *opened, struct stat *st);
 
 void look_at_disks(const struct look *look);
 void look_at_shares(const struct look *look);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "address.h"
@@ -158,17 +157,16 @@ static bool is_made_of(const struct look *look, const char *path)
 /* Has the program the device open, by its VFIO group or by a node of its own? */
 static bool is_open(const struct opened *o, const char *path)
 {
-	char node[64], group[16], above[PATH_MAX], real[PATH_MAX];
+	char number[32], group[16], own[32], node[64], above[PATH_MAX], real[PATH_MAX];
 	struct stat st;
 
-	if (!link_name(group, sizeof(group), "%s/iommu_group", path)) {
-		snprintf(node, sizeof(node), "/dev/vfio/%s", group);
-		if (!strcmp(o->node, node))
-			return true;
-	}
-	if (*o->node != '/' || stat(o->node, &st) || !S_ISCHR(st.st_mode) || !realpath(path, above))
+	if (!node_stat(o, &st) || !S_ISCHR(st.st_mode) || !realpath(path, above))
 		return false;
-	snprintf(node, sizeof(node), "/sys/dev/char/%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	snprintf(number, sizeof(number), "%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	if (!link_name(group, sizeof(group), "%s/iommu_group", path) &&
+	    !file_read(own, sizeof(own), "/sys/class/vfio/%s/dev", group) && !strcmp(own, number))
+		return true;
+	snprintf(node, sizeof(node), "/sys/dev/char/%s", number);
 	return realpath(node, real) && !strncmp(real, above, strlen(above)) &&
 	       real[strlen(above)] == '/';
 }

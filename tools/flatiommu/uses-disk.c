@@ -227,15 +227,11 @@ static void find_openers(const struct place *place)
 	for (i = 0; i < processes->n; i++) {
 		const struct opened *o = &processes->opened[i];
 		struct use use = { .kind = "open" };
-		char node[PATH_MAX], name[64];
+		char name[64];
 		struct stat st;
 
-		if (*o->node != '/' || !layer(place)->number || is_udev(o->name))
-			continue;
-		/* the node is in the process's /dev */
-		snprintf(node, sizeof(node), "/proc/%d/root%s", o->pid, o->node);
-		if ((stat(node, &st) && stat(o->node, &st)) || !S_ISBLK(st.st_mode) ||
-		    st.st_rdev != layer(place)->number)
+		if (!layer(place)->number || is_udev(o->name) || !node_stat(o, &st) ||
+		    !S_ISBLK(st.st_mode) || st.st_rdev != layer(place)->number)
 			continue;
 		snprintf(name, sizeof(name), "%s[%d]", o->name, o->pid);
 		use_say(&use, "%s is open by %s", layer(place)->label, name);

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "disks.h"
 #include "output.h"
 #include "sysfs.h"
 #include "use.h"
@@ -94,6 +94,37 @@ bool is_below(const struct look *look, const char *path)
 	       !strcmp(above, look->function->address);
 }
 
+bool node_stat(const struct opened *opened, struct stat *st)
+{
+	char node[128];
+
+	snprintf(node, sizeof(node), "/proc/%d/root%s", opened->pid, opened->node);
+	return *opened->node == '/' && (!stat(node, st) || !stat(opened->node, st));
+}
+
+/* Is it the node of a disk with several controllers, one of them the function's? ng0n1: nvme0n1 */
+static bool is_shared_nvme(const struct look *look, const char *path)
+{
+	unsigned int controller, namespace;
+	struct names controllers;
+	char name[64], own[300];
+	bool is = false;
+	int end = 0;
+	size_t i;
+
+	if (link_name(name, sizeof(name), "%s", path) ||
+	    sscanf(name, "ng%un%u%n", &controller, &namespace, &end) != 2 || name[end])
+		return false;
+	snprintf(name, sizeof(name), "nvme%un%u", controller, namespace);
+	disk_controllers(&controllers, name);
+	for (i = 0; i < controllers.n && !is; i++) {
+		snprintf(own, sizeof(own), "/sys/class/nvme/%.255s", controllers.name[i]);
+		is = is_below(look, own);
+	}
+	names_free(&controllers);
+	return is;
+}
+
 /* NVIDIA's driver has no devices in sysfs. */
 static bool is_nvidia_node(const struct look *look, const char *node)
 {
@@ -120,20 +151,17 @@ static void find_open_nodes(const struct look *look)
 
 	for (i = 0; i < look->processes->n; i++) {
 		const struct opened *o = &look->processes->opened[i];
-		char path[128], node[128];
+		char path[64];
 		struct use use = { .kind = "open", .what = o->node };
 		struct stat st;
 
-		/* the node is in the process's /dev */
-		snprintf(node, sizeof(node), "/proc/%d/root%s", o->pid, o->node);
-		if (*o->node != '/' || (stat(node, &st) && stat(o->node, &st)) ||
-		    !S_ISCHR(st.st_mode))
+		if (!node_stat(o, &st) || !S_ISCHR(st.st_mode))
 			continue;
 		snprintf(path, sizeof(path), "/sys/dev/char/%u:%u", major(st.st_rdev),
 			 minor(st.st_rdev));
 		/* NVIDIA's driver then waits in the unbind, for as long as it takes */
 		use.always = is_nvidia_node(look, o->node);
-		if (!use.always && !is_below(look, path))
+		if (!use.always && !is_below(look, path) && !is_shared_nvme(look, path))
 			continue;
 		use_say(&use, "%s is open by %s[%d]", o->node, o->name, o->pid);
 		use_cure(&use, "kill %d", o->pid);

@@ -113,9 +113,34 @@ screen "(M) frame buffer device" 0
 over /sys/class uses_are '' "one that shows none is not"
 screen "(S) dummy device" 1
 over /sys/class uses_are '' "nor if the console is elsewhere"
-# console COMMAND...: while the kernel has a console of virtio
+vga() {
+	more vtconsole/vtcon7/name "(S) VGA+"
+	more vtconsole/vtcon7/bind 1
+	over /sys/class "$@"
+}
+more boot_vga 1
+over "$function" vga uses_are "warning it has the screen with the text console, which is gone then" "so is one without a frame buffer"
+more boot_vga 0
+over "$function" vga uses_are '' "if it is this one's"
+# keyboard HANDLERS COMMAND...: while one has these
+keyboard() {
+	printf '%s\n' 'I: Bus=0003' 'N: Name="Some Keyboard"' "S: Sysfs=${function#/sys}/power" "H: Handlers=$1" '' >/tmp/input
+	mount --bind /tmp/input /proc/bus/input/devices
+	shift
+	"$@"
+	umount /proc/bus/input/devices
+	rm /tmp/input
+}
+keyboard "sysrq kbd leds event3 " uses_are "warning the keyboard Some Keyboard is behind it, and is gone then" "a keyboard is said"
+keyboard "kbd event3 " uses_are '' "a power button is not"
+# console [NAME NUMBER] COMMAND...: while the kernel has this console, or one of virtio
 console() {
-	printf '%-21s%s\n' hvc0 "-W- (EC p  )  229:0" >/tmp/consoles
+	local name=hvc0 number=229:0
+	if [[ $1 == tty* ]]; then
+		name=$1 number=$2
+		shift 2
+	fi
+	printf '%-21s%s\n' "$name" "-W- (EC p  )  $number" >/tmp/consoles
 	mount --bind /tmp/consoles /proc/consoles
 	"$@"
 	umount /proc/consoles
@@ -129,6 +154,8 @@ virtio virtio_console
 over "$function" console refuses "a console of virtio" "it has hvc0, or a console like it, and hvc0 is the kernel's console"
 virtio virtio_rng
 over "$function" console uses_are '' "another virtio function is not a console"
+# a character device of the function's
+console ttyS9 "$(cat "$function"/nvme/nvme*/dev)" refuses "a serial port" "ttyS9 is the kernel's console"
 
 diag "a graphics card that sysfs does not have below its function"
 mkdir -p "/tmp/more/nvidia/gpus/$NVME"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Uses of a function by what the kernel made of it: virtual functions, mediated and vDPA devices, a
- * PCI bus, consoles.
+ * PCI bus, consoles, keyboards.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -254,7 +254,8 @@ static void find_consoles(const struct look *look)
 	free(text);
 }
 
-static bool shows_text(void)
+/* Is a driver of this kind bound to the text console? */
+static bool shows_text(const char *kind)
 {
 	struct names names;
 	char name[64];
@@ -264,7 +265,7 @@ static bool shows_text(void)
 	names_read(&names, VTCONSOLES);
 	for (i = 0; i < names.n; i++)
 		shows |= !file_read(name, sizeof(name), VTCONSOLES "/%s/name", names.name[i]) &&
-			 strstr(name, "frame buffer") &&
+			 strstr(name, kind) &&
 			 file_number(0, VTCONSOLES "/%s/bind", names.name[i]);
 	names_free(&names);
 	return shows;
@@ -281,7 +282,8 @@ static void find_screens(const struct look *look)
 		struct use use = { .kind = "screen", .what = names.name[i], .noted = true };
 
 		snprintf(path, sizeof(path), "/sys/class/graphics/%.250s", names.name[i]);
-		if (strncmp(names.name[i], "fb", 2) || !is_below(look, path) || !shows_text())
+		if (strncmp(names.name[i], "fb", 2) || !is_below(look, path) ||
+		    !shows_text("frame buffer"))
 			continue;
 		use_say(&use, "%s may show the text console, which is gone from that screen then",
 			names.name[i]);
@@ -290,12 +292,55 @@ static void find_screens(const struct look *look)
 	names_free(&names);
 }
 
+/* Without a frame buffer the console is in the memory of the card that the firmware has chosen. */
+static void find_vga(const struct look *look)
+{
+	const struct function *f = look->function;
+	struct use use = { .kind = "screen", .what = f->address, .noted = true };
+
+	if (!file_number(0, PCI_DEVICES "/%s/boot_vga", f->address) || !shows_text("VGA"))
+		return;
+	use_say(&use, "it has the screen with the text console, which is gone then");
+	use_add(look, &use, NULL);
+}
+
+/*
+ * Finds a keyboard, as of a USB controller: only those have the handler sysrq. Lines of a device:
+ * N: Name="...", S: Sysfs=..., H: Handlers=...
+ */
+static void find_keyboards(const struct look *look)
+{
+	char *text = file_text("/proc/bus/input/devices"), *line, *rest;
+	char name[128] = "", path[PATH_MAX] = "";
+	size_t len;
+
+	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		struct use use = { .kind = "keyboard", .what = name, .noted = true };
+
+		if (sscanf(line, "N: Name=\"%127[^\"]", name) == 1)
+			continue;
+		len = strlen("S: Sysfs=");
+		if (!strncmp(line, "S: Sysfs=", len))
+			snprintf(path, sizeof(path), "/sys%.4000s", line + len);
+		if (strncmp(line, "H: Handlers=", strlen("H: Handlers=")) ||
+		    !strstr(line, "sysrq ") || !is_below(look, path))
+			continue;
+		make_printable(name);
+		use_say(&use, "the keyboard %s is behind it, and is gone then", name);
+		use_add(look, &use, NULL);
+	}
+	free(text);
+}
+
 void look_below(const struct look *look)
 {
 	size_t i;
 
 	find_consoles(look);
 	find_screens(look);
+	find_vga(look);
+	find_keyboards(look);
 	find_buses(look);
 	for (i = 0; i < ARRAY_SIZE(makes); i++)
 		find_made(look, &makes[i]);

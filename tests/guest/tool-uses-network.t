@@ -95,8 +95,10 @@ fi
 rm /tmp/said
 if modprobe pppoe 2>/dev/null; then
 	# AF_PPPOX, SOCK_STREAM, PX_PROTO_OE; struct sockaddr_pppox, which is packed
-	takes "socket(S, 24, 1, 0) && connect(S, pack('S L n a6 a16', 24, 0, 1, qq(\\x02abcde), '$eth'))" \
-		refuses "PPPoE" "$eth carries a PPPoE session "
+	carried() {
+		refuses "PPPoE" "$eth carries a PPPoE session of perl\\[$taker\\] " "kill $taker"
+	}
+	takes "socket(S, 24, 1, 0) && connect(S, pack('S L n a6 a16', 24, 0, 1, qq(\\x02abcde), '$eth'))" carried
 	free "after its end the card is free"
 else
 	skip "PPPoE" "this kernel has none"

@@ -5,10 +5,16 @@
 #include <limits.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/if_pppox.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "netlink.h"
@@ -66,62 +72,90 @@ static void find_sockets(struct taps *taps, unsigned int interface)
 	free(text);
 }
 
-/*
- * Looks for the sockets in @directory, the fd directory of a thread, and adds their number to
- * @found. Returns false if there are no files.
+/**
+ * struct open_socket - a socket that a process has open
+ * @pid:	the process
+ * @fd:		its number there
+ * @inode:	of the socket
  */
-static bool find_open(struct taps *taps, int pid, const char *directory, size_t *found)
+struct open_socket {
+	int pid, fd;
+	unsigned long inode;
+};
+
+/*
+ * Calls @take for the sockets in @directory, the fd directory of a thread, until it returns true.
+ * Returns false if there are no files.
+ */
+static bool each_socket_in(const char *directory, struct open_socket *open, bool *stop,
+			   bool (*take)(void *arg, const struct open_socket *open), void *arg)
 {
 	char path[128], target[64];
-	unsigned long inode;
 	struct names fds;
 	bool has_files;
-	size_t i, j;
 	ssize_t len;
+	size_t i;
 
 	names_read(&fds, "%s", directory);
-	for (i = 0; i < fds.n; i++) {
+	for (i = 0; i < fds.n && !*stop; i++) {
 		snprintf(path, sizeof(path), "%s/%.20s", directory, fds.name[i]);
 		len = readlink(path, target, sizeof(target) - 1);
 		if (len < 0)
 			continue;
 		target[len] = 0;
-		if (sscanf(target, "socket:[%lu]", &inode) != 1)
-			continue;
-		for (j = 0; j < taps->n; j++) {
-			if (taps->tap[j].inode != inode || taps->tap[j].pid)
-				continue;
-			taps->tap[j].pid = pid;
-			read_name(taps->tap[j].name, sizeof(taps->tap[j].name), pid);
-			(*found)++;
-		}
+		open->fd = atoi(fds.name[i]);
+		if (sscanf(target, "socket:[%lu]", &open->inode) == 1)
+			*stop = take(arg, open);
 	}
 	has_files = fds.n;
 	names_free(&fds);
 	return has_files;
 }
 
-static void find_owners(struct taps *taps)
+/* Calls @take for the sockets of all processes, until it returns true. */
+static void each_socket(bool (*take)(void *arg, const struct open_socket *open), void *arg)
 {
 	struct names processes, threads;
+	struct open_socket open;
 	char directory[96];
-	size_t i, j, found = 0;
+	bool stop = false;
+	size_t i, j;
 
 	names_read(&processes, "/proc");
-	for (i = 0; i < processes.n && found < taps->n; i++) {
+	for (i = 0; i < processes.n && !stop; i++) {
 		if (!isdigit((unsigned char)processes.name[i][0]))
 			continue;
+		open.pid = atoi(processes.name[i]);
 		/* other threads still have files if the first one has ended */
 		names_read(&threads, "/proc/%s/task", processes.name[i]);
 		for (j = 0; j < threads.n; j++) {
 			snprintf(directory, sizeof(directory), "/proc/%.20s/task/%.20s/fd",
 				 processes.name[i], threads.name[j]);
-			if (find_open(taps, atoi(processes.name[i]), directory, &found))
+			if (each_socket_in(directory, &open, &stop, take, arg))
 				break;
 		}
 		names_free(&threads);
 	}
 	names_free(&processes);
+}
+
+/* Adds the process to its taps. Returns true if each has one. */
+static bool add_owner(void *arg, const struct open_socket *open)
+{
+	struct taps *taps = arg;
+	bool all = true;
+	size_t i;
+
+	for (i = 0; i < taps->n; i++) {
+		struct tap *tap = &taps->tap[i];
+
+		if (tap->inode == open->inode && !tap->pid) {
+			tap->pid = open->pid;
+			read_name(tap->name, sizeof(tap->name), open->pid);
+		}
+		all &= tap->pid != 0;
+	}
+	return all;
 }
 
 void taps_read(struct taps *taps, unsigned int interface)
@@ -131,7 +165,7 @@ void taps_read(struct taps *taps, unsigned int interface)
 	memset(taps, 0, sizeof(*taps));
 	find_sockets(taps, interface);
 	if (taps->n)
-		find_owners(taps);
+		each_socket(add_owner, taps);
 	for (i = 0; i < taps->n; i++)
 		if (!only_filters(taps->tap[i].name))
 			taps->tap[n++] = taps->tap[i];
@@ -180,4 +214,46 @@ bool has_pppoe(const char *interface)
 {
 	/* Id, the other end's address, and the interface */
 	return file_has_word(interface, "/proc/net/pppoe");
+}
+
+struct session {
+	const char *interface;
+	int pid;
+};
+
+/* The kernel does not list the sockets of sessions, so this looks at a copy of each socket. */
+static bool is_session(void *arg, const struct open_socket *open)
+{
+	struct sockaddr_pppox address = { 0 };
+	socklen_t size = sizeof(address);
+	struct session *session = arg;
+	struct stat own, its;
+	int process = (int)syscall(SYS_pidfd_open, open->pid, 0), copy, namespace = -1;
+
+	copy = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, open->fd, 0);
+	if (copy >= 0 && !getsockname(copy, (struct sockaddr *)&address, &size) &&
+	    address.sa_family == AF_PPPOX && address.sa_protocol == PX_PROTO_OE &&
+	    !strncmp(address.sa_addr.pppoe.dev, session->interface, IFNAMSIZ))
+		namespace = ioctl(copy, SIOCGSKNS);
+	/* the interface of another namespace may have the same name */
+	if (namespace >= 0 && !fstat(namespace, &its) && !stat("/proc/self/ns/net", &own) &&
+	    its.st_ino == own.st_ino)
+		session->pid = open->pid;
+	if (namespace >= 0)
+		close(namespace);
+	if (copy >= 0)
+		close(copy);
+	if (process >= 0)
+		close(process);
+	return session->pid;
+}
+
+int pppoe_owner(char *name, size_t size, const char *interface)
+{
+	struct session session = { .interface = interface };
+
+	each_socket(is_session, &session);
+	if (session.pid)
+		read_name(name, size, session.pid);
+	return session.pid;
 }

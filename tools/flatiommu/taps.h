@@ -41,4 +41,7 @@ unsigned int xdp_mode(unsigned int interface);
 /* Does the interface carry a PPPoE session? */
 bool has_pppoe(const char *interface);
 
+/* Finds a process with the session, and writes its name. Returns its ID, or 0 if none shows it. */
+int pppoe_owner(char *name, size_t size, const char *interface);
+
 #endif

@@ -255,11 +255,19 @@ static void find_xdp(const struct view *view, size_t i)
 static void find_pppoe(const struct view *view, size_t i)
 {
 	struct use use = { .kind = "pppoe" };
+	char name[64];
+	int pid;
 
 	if (!has_pppoe(name_of(view, i)))
 		return;
-	use_say(&use, "%s carries a PPPoE session", name_of(view, i));
-	use_cure(&use, "poff -a");
+	pid = pppoe_owner(name, sizeof(name), name_of(view, i));
+	if (pid) {
+		use_say(&use, "%s carries a PPPoE session of %s[%d]", name_of(view, i), name, pid);
+		use_cure(&use, "kill %d", pid);
+	} else {
+		use_say(&use, "%s carries a PPPoE session", name_of(view, i));
+		use_cure(&use, "poff -a");
+	}
 	found(view, i, NULL, &use);
 }
 

@@ -143,7 +143,14 @@ ip -n blue route add default via 10.9.0.1
 refuses "with a default route there" "$eth carries the default route in the network namespace of blue"
 ip -n blue link set "$eth" netns 1
 ip netns del blue
-modprobe veth
+ip netns add red
+exec 8</run/netns/red
+ip link set "$eth" netns red
+ip netns del red
+refuses "a card in a namespace of an open file" "its interface is in a network namespace that no process here shows"
+nsenter --net=/proc/self/fd/8 ip link set "$eth" netns 1
+exec 8<&-
+is "$(texts | grep -c "namespace")" 0 "here it is in none"
 succeeds "a veth" ip link add veth9 type veth peer name veth8
 ip link set veth8 netns $sleeper
 is "$(texts | grep -c "namespace")" 0 "another one's interface there is not this one's"

@@ -349,14 +349,15 @@ static bool enter(const struct namespace *namespace)
 	return entered && !mount("sysfs", "/sys", "sysfs", 0, NULL);
 }
 
-static void look_elsewhere(const struct look *look, const struct namespace *namespace,
-			   const unsigned int *own, size_t nr_own)
+/* Returns the number of the function's own interfaces. */
+static size_t look_elsewhere(const struct look *look, const struct namespace *namespace,
+			     const unsigned int *own, size_t nr_own)
 {
 	struct view view = { .look = look };
 	size_t i;
 
 	if (!enter(namespace))
-		return;
+		return 0;
 	snprintf(view.where, sizeof(view.where), " in the network namespace of %s",
 		 namespace->label);
 	add_own(&view);
@@ -375,6 +376,31 @@ static void look_elsewhere(const struct look *look, const struct namespace *name
 		found(&view, i, NULL, &use);
 	}
 	layers_free(&view.interfaces);
+	return view.own;
+}
+
+/* Has its driver made interfaces? Their directory does not show those of other namespaces. */
+static bool has_interfaces(const struct function *f)
+{
+	struct names names;
+	bool has = file_exists(PCI_DEVICES "/%s/net", f->address);
+	size_t i;
+
+	names_read(&names, PCI_DEVICES "/%s", f->address);
+	for (i = 0; i < names.n; i++)
+		has |= !strncmp(names.name[i], "virtio", strlen("virtio")) &&
+		       file_exists(PCI_DEVICES "/%s/%s/net", f->address, names.name[i]);
+	names_free(&names);
+	return has;
+}
+
+/* Such as one that only an open file keeps. */
+static void say_hidden(const struct look *look)
+{
+	struct use use = { .kind = "namespace", .what = look->function->address };
+
+	use_say(&use, "its interface is in a network namespace that no process here shows");
+	use_add(look, &use, NULL);
 }
 
 /* Runs in a child, see uses_of(): so it may change its namespaces. */
@@ -383,10 +409,11 @@ void look_at_network(const struct look *look)
 	struct view view = { .look = look };
 	struct namespaces namespaces;
 	unsigned int own[64];
-	size_t i, nr_own = 0;
+	bool entered = false;
+	size_t i, nr_own = 0, n;
 
 	add_own(&view);
-	view.own = view.interfaces.n;
+	n = view.own = view.interfaces.n;
 	for (; nr_own < view.interfaces.n && nr_own < ARRAY_SIZE(own); nr_own++)
 		own[nr_own] = if_nametoindex(name_of(&view, nr_own));
 	look_at_view(&view);
@@ -396,7 +423,9 @@ void look_at_network(const struct look *look)
 	namespaces_read(&namespaces, "net");
 	if (namespaces.n && !unshare(CLONE_NEWNS) &&
 	    !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		for (i = 0; i < namespaces.n; i++)
-			look_elsewhere(look, &namespaces.namespace[i], own, nr_own);
+		for (i = 0, entered = true; i < namespaces.n; i++)
+			n += look_elsewhere(look, &namespaces.namespace[i], own, nr_own);
+	if (!n && (entered || !namespaces.n) && has_interfaces(look->function))
+		say_hidden(look);
 	namespaces_free(&namespaces);
 }

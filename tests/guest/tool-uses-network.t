@@ -3,6 +3,7 @@
 # names the losses.
 . "${0%/*}/lib.sh"
 . "${0%/*}/uses.sh"
+. "${0%/*}/overlay.sh"
 export TERM=dumb
 # of uses.sh
 # shellcheck disable=SC2034
@@ -33,6 +34,8 @@ refuses "the default route" "$eth carries the default route .*1 more"
 ip route del default
 ip route add 10.8.0.0/16 via 10.9.0.1
 like "$(texts)" "problem $eth carries the route to 10.8.0.0/16: bind needs --force" "another route is said, too"
+ip route add 10.7.0.0/16 via 10.9.0.1
+like "$(texts)" "problem $eth carries 2 routes, such as that to 10\.[78]\.0\.0/16: bind needs --force" "and two of them"
 ip address flush dev "$eth"
 is "$(texts | grep -c problem)" 0 "without them it is free"
 ip address add 2001:db8::2/64 dev "$eth" nodad
@@ -103,6 +106,39 @@ if modprobe pppoe 2>/dev/null; then
 else
 	skip "PPPoE" "this kernel has none"
 fi
+modprobe -a sch_ingress cls_matchall act_mirred veth
+ip link add veth7 type veth peer name veth6
+tc qdisc add dev "$eth" clsact
+free "a qdisc without filters takes no frames"
+for way in ingress egress; do
+	tc filter add dev "$eth" $way matchall action mirred egress mirror dev veth7
+	refuses "a filter of tc, $way" "$eth has filters of tc " "tc filter show dev $eth ingress; .*"
+	tc filter del dev "$eth" $way
+done
+tc qdisc del dev "$eth" clsact
+tc qdisc add dev veth7 ingress
+tc filter add dev veth7 ingress matchall action mirred egress redirect dev veth6
+free "what is redirected elsewhere is not redirected to it"
+tc filter add dev veth7 ingress matchall action mirred egress redirect dev "$eth"
+refuses "a redirection" "tc redirects or mirrors frames to $eth " "tc actions list action mirred"
+ip link del veth7
+modprobe netconsole
+mount -t configfs configfs /sys/kernel/config 2>/dev/null
+target=/sys/kernel/config/netconsole/test
+mkdir $target
+echo "$eth" >$target/dev_name
+echo 10.9.0.2 >$target/local_ip
+echo 10.9.0.1 >$target/remote_ip
+free "a target of netconsole that is not enabled sends nothing"
+echo 1 >$target/enabled
+refuses "netconsole" "$eth sends the kernel's log \\(netconsole\\) " "echo 0 >$target/enabled"
+echo 0 >$target/enabled
+rmdir $target
+umount /sys/kernel/config 2>/dev/null
+modprobe -r netconsole
+more 'block/etherd!e0.0/netif' "eth99 $eth"
+over /sys/class refuses "a disk of ATA over Ethernet" "$eth leads to the disk etherd!e0.0 "
+free "in the end it is free"
 
 diag "layers"
 modprobe -a 8021q macvlan
@@ -175,5 +211,5 @@ flatiommu unbind "$NIC" >/dev/null
 until_true 30 has_interface
 is "$(ip -4 -o address show dev "$eth")" '' "it is back without its address"
 is $(($(<"/sys/class/net/$eth/flags") & 1)) 0 "and down"
-modprobe -r -a bonding macvlan 8021q bridge veth pppoe 2>/dev/null
+modprobe -r -a bonding macvlan 8021q bridge veth pppoe sch_ingress cls_matchall act_mirred 2>/dev/null
 done_testing

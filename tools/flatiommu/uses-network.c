@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "filters.h"
 #include "namespaces.h"
 #include "routes.h"
 #include "sysfs.h"
@@ -27,6 +28,7 @@
 #include "use.h"
 
 #define NET "/sys/class/net"
+#define NETCONSOLE "/sys/kernel/config/netconsole"
 
 /**
  * struct view - the interfaces in one network namespace
@@ -271,6 +273,66 @@ static void find_pppoe(const struct view *view, size_t i)
 	found(view, i, NULL, &use);
 }
 
+static void find_filters(const struct view *view, size_t i)
+{
+	const char *name = name_of(view, i);
+	unsigned int interface = if_nametoindex(name);
+	struct use use = { .kind = "tc" };
+
+	if (has_filters(interface)) {
+		use_say(&use, "%s has filters of tc", name);
+		use_cure(&use, "tc filter show dev %s ingress; tc filter show dev %s egress", name,
+			 name);
+		found(view, i, NULL, &use);
+	}
+	if (is_redirected_to(interface)) {
+		use_say(&use, "tc redirects or mirrors frames to %s", name);
+		use_cure(&use, "tc actions list action mirred");
+		found(view, i, NULL, &use);
+	}
+}
+
+/* Finds targets of netconsole, which are known in configfs. */
+static void find_netconsole(const struct view *view, size_t i)
+{
+	struct use use = { .kind = "console" };
+	struct names targets;
+	char name[64];
+	size_t j;
+
+	names_read(&targets, NETCONSOLE);
+	for (j = 0; j < targets.n; j++) {
+		const char *target = targets.name[j];
+
+		file_read(name, sizeof(name), NETCONSOLE "/%s/dev_name", target);
+		if (strcmp(name, name_of(view, i)) ||
+		    !file_number(0, NETCONSOLE "/%s/enabled", target))
+			continue;
+		use_say(&use, "%s sends the kernel's log (netconsole)", name);
+		use_cure(&use, "echo 0 >" NETCONSOLE "/%.255s/enabled", target);
+		found(view, i, NULL, &use);
+	}
+	names_free(&targets);
+}
+
+/* Finds disks of ATA over Ethernet, which needs no address. */
+static void find_aoe(const struct view *view, size_t i)
+{
+	struct use use = { .kind = "aoe" };
+	struct names disks;
+	size_t j;
+
+	names_read(&disks, "/sys/class/block");
+	for (j = 0; j < disks.n; j++) {
+		if (!file_has_word(name_of(view, i), "/sys/class/block/%s/netif", disks.name[j]))
+			continue;
+		use_say(&use, "%s leads to the disk %s (ATA over Ethernet)", name_of(view, i),
+			disks.name[j]);
+		found(view, i, NULL, &use);
+	}
+	names_free(&disks);
+}
+
 static void look_at_view(struct view *view)
 {
 	size_t i;
@@ -285,6 +347,12 @@ static void look_at_view(struct view *view)
 		find_sockets(view, i);
 		find_xdp(view, i);
 		find_pppoe(view, i);
+		find_filters(view, i);
+		/* these are in the first namespace */
+		if (!*view->where) {
+			find_netconsole(view, i);
+			find_aoe(view, i);
+		}
 		find_port(view, i);
 	}
 }

@@ -120,6 +120,59 @@ boot "$EDU" "$NIC"
 is "$(driver_of "$EDU") $(driver_of "$NIC")" "vfio-pci vfio-pci" "it is these that are kept"
 is "$(wc -l <"$bind_rules")" 3 "once each"
 
+diag "one that is in use by then"
+flatiommu bind --persist "$NVME" >/dev/null
+rm -f "/run/flatiommu/$NVME"
+# comes_with_driver: its driver has it before udev sees it, as in an initramfs
+comes_with_driver() {
+	unbind "$NVME"
+	override "$NVME" ''
+	[[ -n $real ]] || echo "$NVME" >"$RELEASE"
+	probe "$NVME"
+	disk=$(disk_of "$NVME")
+	$1
+	log_mark
+	comes "$NVME"
+}
+in_use() {
+	mkfs.ext4 -q -F "$disk"
+	mkdir /tmp/disk
+	mount "$disk" /tmp/disk
+}
+comes_with_driver in_use
+is "$(driver_of "$NVME")" nvme "it stays with its driver"
+is "$(xargs <"/sys/bus/pci/devices/$NVME/driver_override")" "(null)" "and has no override"
+like "$(log_since)" "$NVME: not bound: ${disk##*/} is mounted at /tmp/disk" "the log says why"
+like "$(flatiommu doctor)" "warning +persist +$NVME: 1b36:0010 should be bound at boot, but nvme has it; a device that is in use" \
+	"and doctor that it is so"
+fails "bind --check says it" flatiommu bind --check "$NVME"
+umount /tmp/disk
+rmdir /tmp/disk
+like "$(flatiommu bind --check "$NVME")" "^warning: $NVME: ${disk##*/} has ext4: " "or what it would warn of"
+is "$(said '.warnings | length' bind --check "$NVME")" 1 "also in JSON"
+is "$(driver_of "$NVME")" nvme "and binds nothing"
+comes_with_driver true
+is "$(driver_of "$NVME")" vfio-pci "what is not in use is bound"
+flatiommu unbind "$NVME" >/dev/null
+
+if [[ -n $real ]]; then
+	diag "two that share a group, and whose drivers have them"
+	modprobe uio_pci_generic
+	flatiommu bind --persist "$FN0" "$FN1" >/dev/null
+	rm -f "/run/flatiommu/$FN0" "/run/flatiommu/$FN1"
+	unbind "$FN0"
+	unbind "$FN1"
+	override "$FN1" uio_pci_generic
+	probe "$FN1"
+	probe "$FN0"
+	disk_of "$FN0" >/dev/null
+	comes "$FN0"
+	comes "$FN1"
+	is "$(driver_of "$FN0") $(driver_of "$FN1")" "vfio-pci vfio-pci" "both are bound"
+	flatiommu unbind "$FN0" "$FN1" >/dev/null
+	rmmod uio_pci_generic
+fi
+
 diag "no device is there"
 sed -i "/$EDU/{p;s/$EDU/0000:00:1e.7/}" "$bind_rules"
 like "$(flatiommu doctor)" "warning +persist +0000:00:1e.7: 1234:11e8 should be bound at boot, but there is no such function" \

@@ -28,9 +28,10 @@
 #include "sysfs.h"
 #include "uses.h"
 
-enum { FENCE, FORCE, HOLD, PERSIST, USER, WC };
+enum { CHECK, FENCE, FORCE, HOLD, PERSIST, USER, WC };
 
 static const struct flag bind_flags[] = {
+	[CHECK] = { "check", NULL, "only say what is in use, and bind nothing" },
 	[FENCE] = { "fence", NULL, FENCE_HELP },
 	[FORCE] = { "force", NULL, "whatever is lost by it" },
 	[HOLD] = { "hold", NULL, HOLD_HELP },
@@ -91,9 +92,12 @@ static int check_uses(struct tool *tool, struct json_object *warnings, const str
 	return ret;
 }
 
-/* VFIO gives a group to one program: no kernel driver may have another function in it. */
+/*
+ * VFIO gives a group to one program: no kernel driver may have another function in it. With --check
+ * one may that is bound at boot, too: udev asks for each by itself.
+ */
 static int check_group(struct tool *tool, const struct functions *functions,
-		       const struct function *f)
+		       const struct function *f, bool only_check)
 {
 	struct function other;
 	struct names names;
@@ -110,7 +114,7 @@ static int check_group(struct tool *tool, const struct functions *functions,
 		for (j = 0; j < functions->n; j++)
 			if (!strcmp(functions->function[j].address, other.address))
 				break;
-		if (j < functions->n)
+		if (j < functions->n || (only_check && is_persistent(other.address)))
 			continue;
 		cure(tool, "flatiommu bind %s %s", f->address, other.address);
 		ret = tool_fail(tool, -EBUSY,
@@ -155,7 +159,7 @@ static int check(struct tool *tool, struct json_object *warnings, const struct f
 					f->address, option, f->group);
 		}
 		if (!ret)
-			ret = check_group(tool, functions, f);
+			ret = check_group(tool, functions, f, args->values[CHECK]);
 		/* --force does not make a program close a virtual function */
 		if (!ret && *f->driver && !is_on_vfio(f))
 			ret = check_vfs_unused(tool, f, &processes);
@@ -368,6 +372,13 @@ static void bind_text(const struct tool *tool, struct json_object *what)
 	printf("next: %s\n", get_string(what, "next"));
 }
 
+/* The warnings are told already. */
+static void nothing_text(const struct tool *tool, struct json_object *what)
+{
+	(void)tool;
+	(void)what;
+}
+
 static int bind_run(struct tool *tool, const struct args *args)
 {
 	struct json_object *what = json_object_new_object();
@@ -388,7 +399,7 @@ static int bind_run(struct tool *tool, const struct args *args)
 		if (!user)
 			ret = tool_fail(tool, -EINVAL, "%s: there is no such user", args->values[USER]);
 	}
-	if (!ret)
+	if (!ret && !args->values[CHECK])
 		ret = record_lock_for(tool, &functions);
 	for (i = 0; i < functions.n && !ret; i++)
 		without_iommu |= functions.function[i].behind != BEHIND_IOMMU;
@@ -399,6 +410,11 @@ static int bind_run(struct tool *tool, const struct args *args)
 	if (ret)
 		goto free;
 	tell_warnings(tool, warnings);
+	if (args->values[CHECK]) {
+		json_object_object_add(what, "warnings", json_object_get(warnings));
+		show(tool, json_object_get(what), nothing_text);
+		goto free;
+	}
 	/* an interrupted bind is undone before the signal is delivered; a finished one stays */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);

@@ -22,6 +22,11 @@ static void check_address(struct doctor *doctor, const char *address)
 		say(doctor, WARNING,
 		    "%s: %s should be bound at boot, but %04x:%04x is there, and is left alone",
 		    address, id, f.vendor, f.device);
+	} else if (!is_on_vfio(&f)) {
+		mend(doctor, "flatiommu bind %s", address);
+		say(doctor, WARNING,
+		    "%s: %s should be bound at boot, but %s has it; a device that is in use then is left alone",
+		    address, id, *f.driver ? f.driver : "no driver");
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "etc.h"
 #include "modules.h"
@@ -18,8 +19,9 @@
 /*
  * A rule for each function. The rules are also the list of persistent functions. The rule sets the
  * override before udev loads drivers for the function. If a driver has it already, as one of an
- * initramfs may, the rule unbinds it. If the module is missing, for example because it was removed
- * or was not built for this kernel, the rule leaves the function to its ordinary driver.
+ * initramfs may, the rule unbinds it, unless it is in use: it may be another device of the model.
+ * If the module is missing, for example because it was removed or was not built for this kernel,
+ * the rule leaves the function to its ordinary driver. udev runs commands of less than 1024 bytes.
  */
 #define RULE_FOR "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%19[^\"]\", ATTR{vendor}==\"0x%4x\", " \
 		 "ATTR{device}==\"0x%4x\""
@@ -27,7 +29,8 @@
 	     "ATTR{device}==\"0x%04x\", DRIVER!=\"vfio-pci\", ATTR{driver_override}=\"vfio-pci\", " \
 	     "RUN{builtin}+=\"kmod load vfio-pci\", RUN+=\"/bin/sh -c 'cd /sys%%p && " \
 	     "if [ -e iommu_group ] || modprobe -q flatiommu || [ -e /sys/module/flatiommu ]; then " \
-	     "[ ! -e driver ] || echo %%k >driver/unbind; " \
+	     "[ ! -e driver ] || if PATH=$$PATH:%s flatiommu bind --check %%k >/dev/null 2>/dev/kmsg; " \
+	     "then echo %%k >driver/unbind; else echo >driver_override; fi; " \
 	     "else echo >driver_override; " \
 	     "echo flatiommu: %%k is not bound, as the module flatiommu is missing >/dev/kmsg; fi; " \
 	     "echo %%k >/sys/bus/pci/drivers_probe'\"\n"
@@ -150,6 +153,27 @@ static bool is_among(const struct functions *functions, const char *address)
 	return false;
 }
 
+/* Finds the directory of this command, for a shell's PATH. */
+static void find_own(char *directory, size_t size)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789/._-+";
+	ssize_t n = readlink("/proc/self/exe", directory, size - 1);
+
+	directory[n > 0 ? n : 0] = 0;
+	directory[strspn(directory, plain)] = 0;
+	if (strrchr(directory, '/'))
+		*strrchr(directory, '/') = 0;
+}
+
+static void write_rule(FILE *file, const struct function *f)
+{
+	char directory[200];
+
+	find_own(directory, sizeof(directory));
+	fprintf(file, RULE, f->address, f->vendor, f->device, directory);
+}
+
 /* Writes the existing rules, except that of @without, and then those of @with. */
 static int write_rules(struct tool *tool, struct json_object *changes, const struct functions *with,
 		       const char *without)
@@ -168,11 +192,10 @@ static int write_rules(struct tool *tool, struct json_object *changes, const str
 		const struct function *f = &before.function[i];
 
 		if (!is_among(with, f->address) && strcmp(f->address, without))
-			fprintf(file, RULE, f->address, f->vendor, f->device);
+			write_rule(file, f);
 	}
 	for (i = 0; i < with->n; i++)
-		fprintf(file, RULE, with->function[i].address, with->function[i].vendor,
-			with->function[i].device);
+		write_rule(file, &with->function[i]);
 	functions_free(&before);
 	if (fclose(file))
 		ret = tool_fail(tool, -errno, "out of memory");

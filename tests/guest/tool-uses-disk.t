@@ -169,6 +169,20 @@ echo 1 >"$export/namespaces/1/enable"
 refuses "an export" "$name is exported by the kernel's NVMe target, in $export/namespaces/1" \
 	"echo 0 >$export/namespaces/1/enable"
 rmdir "$export/namespaces/1" "$export"
+mount -t tmpfs none /sys/kernel/config
+for file in target/core/iblock_0/test/udev_path usb_gadget/test/functions/mass_storage.0/lun.0/file; do
+	mkdir -p "/sys/kernel/config/${file%/*}"
+	echo "$disk" >"/sys/kernel/config/$file"
+done
+like "$(texts)" "$name is exported by the kernel's SCSI target, in /sys/kernel/config/target/core/iblock_0/test: bind needs" "the SCSI target"
+like "$(texts)" "$name is exported by the kernel's USB gadget, in /sys/kernel/config/usb_gadget/test/functions/mass_storage.0/lun.0: " "a gadget"
+umount /sys/kernel/config
+if modprobe block2mtd "block2mtd=$disk"; then
+	refuses "a holder that is not known" "$name is in use by the kernel"
+	rmmod block2mtd
+else
+	skip "a holder that is not known" "this kernel has no block2mtd"
+fi
 
 diag "file systems of several devices"
 other=$(disk_of "$NVME")

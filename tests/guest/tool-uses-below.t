@@ -173,5 +173,12 @@ ends /dev/nvidia7
 umount /proc/driver
 rm -r /tmp/more
 
+diag "a kernel that does not answer"
+mkfifo /tmp/fifo
+mount --bind /tmp/fifo /proc/swaps
+is "$(texts)" "problem its users are not known: the kernel did not answer in 20 s: bind needs --force" "it is said, and doctor ends"
+umount /proc/swaps
+rm /tmp/fifo
+
 uses_are '' "in the end nothing uses it"
 done_testing

@@ -36,6 +36,15 @@ uses_are() {
 
 uses_are '' "nothing uses it"
 
+diag "a BAR by its file in sysfs"
+sleep 300 6<"$function/resource0" &
+holder=$!
+until_true 20 has_open "$function/resource0"
+refuses "a BAR" "its resource0 is open by sleep\\[$holder\\] " "kill $holder"
+is "$(said '[.checks[] | select(.check == "use" and (.text | contains("resource0")))] | length' doctor "$FN0")" 0 "it is not another one's"
+kill $holder
+wait $holder 2>/dev/null
+
 diag "a bus behind a function that is no bridge"
 # puts PATH CLASS...: a function below, at this path of its bus, with the class as in modalias
 puts() {

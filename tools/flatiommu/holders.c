@@ -123,7 +123,7 @@ static bool must_be_missed(const struct processes *processes)
 		n += strchr(names.name[i], ':') != NULL;
 	names_free(&names);
 	for (i = 0; i < processes->n; i++)
-		seen += strchr(processes->opened[i].node, ':') != NULL;
+		seen += *processes->opened[i].node != '/' && strchr(processes->opened[i].node, ':');
 	return file_number(0, "/sys/module/vfio_pci/refcnt") >= n && n > seen;
 }
 

@@ -50,12 +50,27 @@ static bool device_of(char *address, size_t size, const char *directory, const c
 	return *address;
 }
 
+/* Is it the file of a BAR in sysfs? Writes its path from PCI's directory. Changes @target. */
+static bool is_bar(char *node, size_t size, char *target)
+{
+	static const char file[] = "/resource";
+	char *last = strrchr(target, '/'), *address;
+
+	if (strncmp(target, "/sys/devices/", strlen("/sys/devices/")) ||
+	    strncmp(last, file, strlen(file)) || !isdigit((unsigned char)last[strlen(file)]))
+		return false;
+	*last = 0;
+	address = strrchr(target, '/') + 1;
+	snprintf(node, size, PCI_DEVICES "/%.20s/%.12s", address, last + 1);
+	return true;
+}
+
 /* Adds the files in @directory, the fd directory of a process or of a thread. */
 static int read_files(struct processes *processes, int pid, const char *directory,
 		      const struct names *fds)
 {
 	unsigned int groups = 0, unknown = 0;
-	char path[128], target[PATH_MAX], address[64];
+	char path[128], target[PATH_MAX], address[64], bar[64];
 	int ret = 0;
 	size_t i;
 
@@ -79,6 +94,8 @@ static int read_files(struct processes *processes, int pid, const char *director
 			unknown += is_device;
 		if (!ret && !strncmp(target, "/dev/", 5))
 			ret = processes_add(processes, pid, target);
+		else if (!ret && is_bar(bar, sizeof(bar), target))
+			ret = processes_add(processes, pid, bar);
 	}
 	/* device files beyond the number of its groups may be of other functions */
 	if (!ret && unknown > groups)

@@ -16,8 +16,9 @@
  * struct opened - a process has a node open, or mapped
  * @pid:	the process
  * @name:	its name
- * @node:	a node such as /dev/vfio/0; for a VFIO device's file the function's address, which
- *		the kernel tells from Linux 6.17 on, or DEVICE_FILE
+ * @node:	a node such as /dev/vfio/0, or /sys/bus/pci/devices/ADDRESS/resource0; for a VFIO
+ *		device's file the function's address, which the kernel tells from Linux 6.17 on, or
+ *		DEVICE_FILE
  */
 struct opened {
 	int pid;

@@ -169,11 +169,31 @@ static void find_open_nodes(const struct look *look)
 	}
 }
 
+/* Finds programs that have a BAR by its file in sysfs, such as one that writes firmware. */
+static void find_open_bars(const struct look *look)
+{
+	char prefix[64];
+	size_t i, len;
+
+	len = (size_t)snprintf(prefix, sizeof(prefix), PCI_DEVICES "/%s/", look->function->address);
+	for (i = 0; i < look->processes->n; i++) {
+		const struct opened *o = &look->processes->opened[i];
+		struct use use = { .kind = "open", .what = o->node };
+
+		if (strncmp(o->node, prefix, len))
+			continue;
+		use_say(&use, "its %s is open by %s[%d]", o->node + len, o->name, o->pid);
+		use_cure(&use, "kill %d", o->pid);
+		use_add(look, &use, NULL);
+	}
+}
+
 static void look_at_all(struct look *look)
 {
 	look_at_disks(look);
 	look_at_shares(look);
 	find_open_nodes(look);
+	find_open_bars(look);
 	look_below(look);
 	look_at_network(look);
 }

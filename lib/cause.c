@@ -220,6 +220,10 @@ static int explain_eperm(struct flatiommu_device *device, const char *step, cons
 
 	if (why)
 		return explain_step(device, step, -EPERM, why);
+	/* Also where interrupts are isolated, so that the parameter is not asked for. */
+	if (!device->flat->backend->isolated && is_locked_down())
+		return explain_step(device, step, -EPERM,
+				    "the kernel is locked down. Cure: doc/secure-boot.md");
 	snprintf(path, sizeof(path), "/sys/module/%s/parameters/allow_unsafe_interrupts", module);
 	read_line(path, unsafe, sizeof(unsafe));
 	if (unsafe[0] == 'N') {
@@ -227,9 +231,7 @@ static int explain_eperm(struct flatiommu_device *device, const char *step, cons
 			 "keeps a device from sending any interrupt)", path);
 		return explain_step(device, step, -EPERM, text);
 	}
-	if (!device->flat->backend->isolated && is_locked_down())
-		why = "the kernel is locked down. Cure: doc/secure-boot.md";
-	return explain_step(device, step, -EPERM, why);
+	return explain_step(device, step, -EPERM, NULL);
 }
 
 int explain_attach(struct flatiommu_device *device, const char *step, int err, const char *module)

@@ -148,6 +148,16 @@ fi
 
 diag "unsafe interrupts, and not the capability"
 echo N >"$unsafe"
+lockdown=/sys/kernel/security/lockdown
+if [[ -e $lockdown ]]; then
+	echo "none [integrity] confidentiality" >/tmp/lockdown
+	mount --bind /tmp/lockdown $lockdown
+	like "$(program)" "Operation not permitted: the kernel is locked down. Cure: doc/secure-boot.md" \
+		"a kernel that is locked down is named first, as the parameter may not be needed"
+	umount $lockdown
+else
+	skip "lockdown" "this kernel has none"
+fi
 output=$(program)
 like "$output" "Operation not permitted: unsafe interrupts are not allowed. Cure: (echo 1 > $unsafe)" "the parameter is named"
 eval "${BASH_REMATCH[1]:-false}"

@@ -226,7 +226,7 @@ dist := flatiommu-$(version)
 epoch := $(shell { [ -e .git ] && git log -1 --format=%ct 2>/dev/null; } || stat -c %Y VERSION)
 # A repository of another user's: git refuses it, and untracked files must not be packed in its stead.
 git-refuses = $(if $(wildcard .git/HEAD),$(if $(shell git ls-files 2>/dev/null | head -n 1),, \
-	$(error git does not read this tree. Cure: git config --global --add safe.directory $(CURDIR))))
+	$(error git does not read this tree. Cure: install git; if the tree is of another user, git config --global --add safe.directory $(CURDIR))))
 dist-files = $(shell { [ -e .git ] && git ls-files 2>/dev/null; } || \
 	find . \( -path ./build -o -path ./.git \) -prune -o -type f ! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' \
 		! -name '.*.cmd' ! -name modules.order ! -name Module.symvers -printf '%P\n')

@@ -172,9 +172,16 @@ struct canary {
 
 static void take_canary(struct canary *c, enum kind kind, uint64_t bus)
 {
-	size_t i, max = kind == ORDINARY ? CANARY : kind == TRANSPARENT ? NR_THP : 1;
+	size_t i, max = kind == TRANSPARENT ? NR_THP : 1;
+	char *pages;
 
 	*c = (struct canary){ .size = size_of(kind) };
+	if (kind == ORDINARY) {
+		/* In one call, because each call is slow on a machine with CMA. */
+		pages = mem_pages(CANARY);
+		for (max = pages ? CANARY : 0; c->n < max; c->n++)
+			c->parts[c->n] = pages + c->n * PAGE;
+	}
 	while (c->n < max && (c->parts[c->n] = new_memory(kind)))
 		c->n++;
 	for (i = 0; i < c->n; i++) {

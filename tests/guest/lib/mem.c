@@ -29,30 +29,6 @@ static void *map(size_t size, int flags)
 	return addr == MAP_FAILED ? NULL : addr;
 }
 
-/* Touched by the kernel: NULL instead of SIGBUS where there is no memory. */
-static void *touch(void *addr, size_t size)
-{
-	if (addr && madvise(addr, size, MADV_POPULATE_WRITE)) {
-		munmap(addr, size);
-		addr = NULL;
-	}
-	return addr;
-}
-
-void *mem_pages(size_t count)
-{
-	void *addr = map(count * PAGE, MAP_PRIVATE);
-
-	if (addr)
-		madvise(addr, count * PAGE, MADV_NOHUGEPAGE);
-	return touch(addr, count * PAGE);
-}
-
-void *mem_shared(size_t count)
-{
-	return touch(map(count * PAGE, MAP_SHARED), count * PAGE);
-}
-
 static bool machine_has_cma(void)
 {
 	FILE *file = fopen("/proc/meminfo", "re");
@@ -83,13 +59,36 @@ static void settle(void *addr, size_t size)
 	close(ring);
 }
 
+/* Touched by the kernel: NULL instead of SIGBUS where there is no memory. */
+static void *touch(void *addr, size_t size)
+{
+	if (addr && madvise(addr, size, MADV_POPULATE_WRITE)) {
+		munmap(addr, size);
+		addr = NULL;
+	}
+	settle(addr, size);
+	return addr;
+}
+
+void *mem_pages(size_t count)
+{
+	void *addr = map(count * PAGE, MAP_PRIVATE);
+
+	if (addr)
+		madvise(addr, count * PAGE, MADV_NOHUGEPAGE);
+	return touch(addr, count * PAGE);
+}
+
+void *mem_shared(size_t count)
+{
+	return touch(map(count * PAGE, MAP_SHARED), count * PAGE);
+}
+
 void *mem_huge(void)
 {
 	int size = __builtin_ctzl(HUGE_PAGE) << MAP_HUGE_SHIFT;
-	void *memory = touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | size), HUGE_PAGE);
 
-	settle(memory, HUGE_PAGE);
-	return memory;
+	return touch(map(HUGE_PAGE, MAP_PRIVATE | MAP_HUGETLB | size), HUGE_PAGE);
 }
 
 bool mem_has_giant(void)

@@ -71,10 +71,11 @@ static void add(void *arg, struct nlmsghdr *message)
 
 void routes_read(struct routes *routes, unsigned int interface)
 {
-	struct asked asked = { routes, interface };
+	struct asked asked = { .interface = interface };
 	struct rtmsg question = { .rtm_family = AF_INET };
 
 	memset(routes, 0, sizeof(*routes));
+	asked.routes = routes;
 	netlink_ask(RTM_GETROUTE, NLM_F_DUMP, &question, sizeof(question), add, &asked);
 	question.rtm_family = AF_INET6;
 	netlink_ask(RTM_GETROUTE, NLM_F_DUMP, &question, sizeof(question), add, &asked);

@@ -120,14 +120,17 @@ if modprobe -r -a vfio-pci vfio_iommu_type1 2>/dev/null; then
 	modules=/lib/modules/$(uname -r)/modules.dep
 	grep -v -e '^[^:]*vfio_iommu_type1.ko' -e '^[^:]*iommufd.ko' "$modules" >/tmp/instead
 	mount --bind /tmp/instead "$modules"
+	# vfio itself may be loaded still
 	for check in dpdk spdk; do
-		says "no type1" $check warning "^it needs VFIO groups, and this kernel \($(uname -r | sed 's/[.+]/\\&/g')\) has none\$"
+		less vfio
+		over /sys/class says "no type1" $check warning "^it needs VFIO groups, and this kernel \($(uname -r | sed 's/[.+]/\\&/g')\) has none\$"
 	done
 	# a kernel that has it built in has the node
 	if [[ ! -e /dev/iommu ]]; then
 		says "no type1" vfio problem "^vfio_iommu_type1 is not there"
 		: >/.dockerenv
-		says "in a container" container warning "^/dev/iommu is not in this container\$"
+		less vfio
+		over /sys/class says "in a container" container warning "^/dev/iommu is not in this container\$"
 		rm /.dockerenv
 		: >/dev/iommu
 		says "but iommufd" vfio ok "^vfio_iommu_type1 is not there; programs that use iommufd do not need it\$"

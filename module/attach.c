@@ -65,7 +65,7 @@ int flat_adopt_bus_map(struct flat_domain *d, struct flat_claim *claim)
 	    (flat_bus_map_is_plain(&map) || RB_EMPTY_ROOT(&d->extents.root))) {
 		swap(d->bus_map, map);
 		if (flat_compat_needs_doorbell())
-			d->doorbell = flat_doorbell(claim);
+			WRITE_ONCE(d->doorbell, flat_doorbell(claim));
 		strscpy(d->name, pci_name(claim->pdev), sizeof(d->name));
 		d->bus_known = true;
 	} else if (!d->bus_known || !fits(d, claim)) {
